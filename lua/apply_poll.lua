@@ -1,0 +1,176 @@
+-- apply_poll: what one server answered to a poll. Sets its load and figures, brings it online,
+-- renews its meetings, releases those it no longer has.
+--
+-- KEYS[1]  key prefix
+-- ARGV     1 server id
+--          2 when the question was sent: ms by Redis' clock (TIME); meetings assigned since then
+--            count as they stand, listed or not
+--          3 successes in a row that bring a server online (SERVER_HEALTHY_THRESHOLD)
+--          4 people a young meeting counts for at least (LOAD_MIN_USER_COUNT)
+--          5 ms for which a meeting is young (LOAD_JOIN_BUFFER_TIME)
+--          6 seconds until the records expire unless renewed (DEFAULT_MEETING_TTL)
+--          7 BBB version ('' = not known)   8 meetings   9 users   10 largest meeting   11 videos
+--          12… for each meeting that is no breakout room: meeting id, people, ms since 1970 when
+--            its server created it
+-- Returns  {online | offline, state, load, came online now: 1 or 0, released meeting id, …}
+--          or {unknown}
+-- Repeat   sets the same figures; a meeting not listed is missed once more.
+-- Rule     a meeting its server does not list in two polls in a row, and that is older than a
+--          minute, has ended. A cordoned server without meetings becomes disabled. The state is
+--          the one in Redis now, not the one when the poll began.
+-- Cost     O(meetings of that server)
+
+local P, call = KEYS[1] or '', redis.call
+local id, started = ARGV[1] or '', tonumber(ARGV[2] or '') or 0
+local threshold, reserve = tonumber(ARGV[3] or '') or 1, tonumber(ARGV[4] or '') or 15
+local young, ttl = tonumber(ARGV[5] or '') or 900000, tonumber(ARGV[6] or '') or 86400
+
+-- lib: server
+-- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
+local function read_server(id)
+  local v = call('HMGET', P .. 'server:' .. id,
+    'url', 'secret', 'tag', 'state', 'online', 'load_multiplier')
+  if not v[1] then return nil end
+  local state = v[4]
+  if not state or state == '' then
+    state = call('SISMEMBER', P .. 'server_enabled', id) == 1 and 'enabled' or 'disabled'
+  end
+  local multiplier = tonumber(v[6])
+  if not multiplier or multiplier <= 0 then multiplier = 1 end
+  return { url = v[1], secret = v[2] or '', tag = v[3] or '', state = state,
+    online = v[5] == 'true', multiplier = multiplier }
+end
+-- lib end
+-- lib: load
+-- A server's load stands in server_load (candidates: enabled and online) or in
+-- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag.
+local function set_load(id, s, load)
+  local candidate = s.online and s.state == 'enabled'
+  local cordoned = s.online and s.state == 'cordoned'
+  if candidate then
+    call('ZADD', P .. 'server_load', load, id)
+    call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, id)
+    call('SADD', P .. 'sl:tags', s.tag)
+  else
+    call('ZREM', P .. 'server_load', id)
+    call('ZREM', P .. 'sl:tag_load:' .. s.tag, id)
+  end
+  if cordoned then
+    call('ZADD', P .. 'cordoned_server_load', load, id)
+  else
+    call('ZREM', P .. 'cordoned_server_load', id)
+  end
+end
+
+-- Adds to wherever the load stands; never below zero, and no residue of floating point.
+local function add_load(id, tag, delta)
+  local set = P .. 'server_load'
+  local new = call('ZADD', set, 'XX', 'INCR', delta, id)
+  local candidate = new
+  if not new then
+    set = P .. 'cordoned_server_load'
+    new = call('ZADD', set, 'XX', 'INCR', delta, id)
+    if not new then return '' end
+  end
+  if tonumber(new) < 1e-9 then
+    new = '0'
+    call('ZADD', set, new, id)
+  end
+  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, new, id) end
+  return new
+end
+-- lib end
+-- lib: meeting
+-- What a meeting counts towards the load of its server: its people, at least what it reserved.
+local function meeting_units(m)
+  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved')
+  local users, reserved = tonumber(v[1]) or 0, tonumber(v[2]) or 0
+  return users > reserved and users or reserved
+end
+
+-- Drops a meeting's records and gives its voice bridge back. The load is the caller's business.
+local function drop_meeting(m, server_id, bridge)
+  if bridge and bridge ~= '' and call('HGET', P .. 'voice_bridges', bridge) == m then
+    call('HDEL', P .. 'voice_bridges', bridge)
+  end
+  call('DEL', P .. 'meeting:' .. m, P .. 'sl:meeting:' .. m)
+  call('SREM', P .. 'meetings', m)
+  if server_id then call('ZREM', P .. 'sl:server_meetings:' .. server_id, m) end
+end
+-- lib end
+-- lib: clock
+-- Milliseconds since 1970 by Redis' own clock: one clock for all replicas.
+local function clock()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+-- lib end
+
+local s = read_server(id)
+if not s then return { 'unknown' } end
+local now, key, running = clock(), P .. 'server:' .. id, P .. 'sl:server_meetings:' .. id
+local total, listed = 0, {}
+
+for i = 12, #ARGV, 3 do
+  local m, users = ARGV[i], tonumber(ARGV[i + 1] or '') or 0
+  local own = P .. 'sl:meeting:' .. m
+  listed[m] = true
+  local units = users
+  if call('HGET', P .. 'meeting:' .. m, 'server_id') == id then
+    local notes = call('HMGET', own, 'created', 'reserved')
+    local created = tonumber(notes[1]) or tonumber(ARGV[i + 2] or '') or now
+    local reserved = 0
+    if now - created < young then reserved = tonumber(notes[2]) or reserve end
+    if reserved > units then units = reserved end
+    call('HSET', own, 'created', string.format('%.0f', created), 'users', users,
+      'reserved', reserved, 'missed', 0)
+    call('EXPIRE', own, ttl)
+    call('EXPIRE', P .. 'meeting:' .. m, ttl)
+    call('ZADD', running, 'NX', string.format('%.0f', created), m)
+  elseif now - (tonumber(ARGV[i + 2] or '') or now) < young and reserve > units then
+    units = reserve
+  end
+  total = total + units
+end
+
+local released = {}
+local known = call('ZRANGE', running, 0, -1, 'WITHSCORES')
+for i = 1, #known, 2 do
+  local m, created = known[i], tonumber(known[i + 1])
+  if not listed[m] then
+    local record = call('HMGET', P .. 'meeting:' .. m, 'server_id', 'voice_bridge')
+    if record[1] ~= id then
+      call('ZREM', running, m)
+      if not record[1] then call('SREM', P .. 'meetings', m) end
+    elseif created >= started then
+      total = total + meeting_units(m)
+    else
+      local missed = call('HINCRBY', P .. 'sl:meeting:' .. m, 'missed', 1)
+      if now - created > 60000 and missed >= 2 then
+        drop_meeting(m, id, record[2])
+        released[#released + 1] = m
+      elseif now - created <= 60000 then
+        total = total + meeting_units(m)
+      end
+    end
+  end
+end
+
+local online_before = s.online
+local streak = call('HINCRBY', P .. 'sl:server:' .. id, 'healthy', 1)
+call('HSET', P .. 'sl:server:' .. id, 'unhealthy', 0, 'polled', string.format('%.0f', now))
+if streak >= threshold then s.online = true end
+if s.state == 'cordoned' and call('ZCARD', running) == 0 and (tonumber(ARGV[8] or '') or 0) == 0 then
+  s.state = 'disabled'
+  call('HSET', key, 'state', 'disabled')
+end
+local load = total * s.multiplier
+call('HSET', key, 'online', tostring(s.online), 'meetings', ARGV[8] or 0, 'users', ARGV[9] or 0,
+  'largest_meeting', ARGV[10] or 0, 'videos', ARGV[11] or 0)
+if ARGV[7] and ARGV[7] ~= '' then call('HSET', key, 'bbb_version', ARGV[7]) end
+set_load(id, s, load)
+
+local answer = { s.online and 'online' or 'offline', s.state, tostring(load),
+  (s.online and not online_before) and '1' or '0' }
+for _, m in ipairs(released) do answer[#answer + 1] = m end
+return answer

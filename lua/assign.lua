@@ -1,0 +1,270 @@
+-- assign: the server for a create. Finds the meeting's server, or picks the least loaded
+-- candidate and records the meeting there, as one step.
+--
+-- KEYS[1]  key prefix, such as `scalelite:` (absent: none)
+-- ARGV     1 meeting id
+--          2 tag argument: '' or '!' = untagged servers only; `a;b` = tagged a or b (`none` =
+--            untagged), falling back to untagged ones; `a;b!` = tagged a or b, or refuse
+--          3 reserve: people this meeting counts for until they have come (default 15)
+--          4 seconds until the record expires unless renewed (default 86400)
+--          5 moderator password to note for a new meeting
+--          6 tenant id to note ('' without tenancy)
+--          7 '1': any server will do when the pool has no untagged server at all
+--          8… voice bridges to try, in order; without any, none is allocated
+-- Returns  {outcome, server id, url, secret, tag, state, online, voice bridge, moderator
+--          password, generation}, all strings:
+--          assigned         picked now, recorded, load counted
+--          existing         recorded before, on a server that is still in the pool
+--          none             no candidate                        (outcome alone)
+--          tag_unavailable  no candidate with a required tag    (outcome, tag list)
+--          no_voice_bridge  every voice bridge offered is taken (outcome alone; nothing written)
+-- Repeat   the second run answers `existing` with the same server; only the generation grows.
+--          (The generation counts the creates of this record; release.lua asks for it.)
+-- Cost     O(log servers) per tag named; every few seconds one run also remakes the tag index,
+--          which heals what was changed by hand in the hashes.
+
+local P, call = KEYS[1] or '', redis.call
+local id = ARGV[1]
+if not id or id == '' then return redis.error_reply('ERR assign: ARGV[1], the meeting id, is missing') end
+local tag_argument = ARGV[2] or ''
+local reserve = tonumber(ARGV[3] or '') or 15
+local ttl = tonumber(ARGV[4] or '') or 86400
+local password, tenant, any_if_no_untagged = ARGV[5] or '', ARGV[6] or '', ARGV[7] == '1'
+
+-- lib: server
+-- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
+local function read_server(id)
+  local v = call('HMGET', P .. 'server:' .. id,
+    'url', 'secret', 'tag', 'state', 'online', 'load_multiplier')
+  if not v[1] then return nil end
+  local state = v[4]
+  if not state or state == '' then
+    state = call('SISMEMBER', P .. 'server_enabled', id) == 1 and 'enabled' or 'disabled'
+  end
+  local multiplier = tonumber(v[6])
+  if not multiplier or multiplier <= 0 then multiplier = 1 end
+  return { url = v[1], secret = v[2] or '', tag = v[3] or '', state = state,
+    online = v[5] == 'true', multiplier = multiplier }
+end
+-- lib end
+-- lib: load
+-- A server's load stands in server_load (candidates: enabled and online) or in
+-- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag.
+local function set_load(id, s, load)
+  local candidate = s.online and s.state == 'enabled'
+  local cordoned = s.online and s.state == 'cordoned'
+  if candidate then
+    call('ZADD', P .. 'server_load', load, id)
+    call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, id)
+    call('SADD', P .. 'sl:tags', s.tag)
+  else
+    call('ZREM', P .. 'server_load', id)
+    call('ZREM', P .. 'sl:tag_load:' .. s.tag, id)
+  end
+  if cordoned then
+    call('ZADD', P .. 'cordoned_server_load', load, id)
+  else
+    call('ZREM', P .. 'cordoned_server_load', id)
+  end
+end
+
+-- Adds to wherever the load stands; never below zero, and no residue of floating point.
+local function add_load(id, tag, delta)
+  local set = P .. 'server_load'
+  local new = call('ZADD', set, 'XX', 'INCR', delta, id)
+  local candidate = new
+  if not new then
+    set = P .. 'cordoned_server_load'
+    new = call('ZADD', set, 'XX', 'INCR', delta, id)
+    if not new then return '' end
+  end
+  if tonumber(new) < 1e-9 then
+    new = '0'
+    call('ZADD', set, new, id)
+  end
+  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, new, id) end
+  return new
+end
+-- lib end
+-- lib: clock
+-- Milliseconds since 1970 by Redis' own clock: one clock for all replicas.
+local function clock()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+-- lib end
+-- lib: index
+-- Makes sl:tag_load:* anew from what servers, server:{id} and server_load say. O(servers).
+local function reindex(now)
+  for _, tag in ipairs(call('SMEMBERS', P .. 'sl:tags')) do
+    call('DEL', P .. 'sl:tag_load:' .. tag)
+  end
+  call('DEL', P .. 'sl:tags')
+  local servers, untagged = call('SMEMBERS', P .. 'servers'), 0
+  for _, id in ipairs(servers) do
+    local v = call('HMGET', P .. 'server:' .. id, 'url', 'tag')
+    if v[1] then
+      local tag = v[2] or ''
+      if tag == '' then untagged = untagged + 1 end
+      local load = call('ZSCORE', P .. 'server_load', id)
+      if load then
+        call('ZADD', P .. 'sl:tag_load:' .. tag, load, id)
+        call('SADD', P .. 'sl:tags', tag)
+      end
+    end
+  end
+  call('HSET', P .. 'sl:index', 'built', string.format('%.0f', now), 'servers', #servers,
+    'candidates', call('ZCARD', P .. 'server_load'), 'untagged', untagged)
+  return #servers
+end
+-- lib end
+
+local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
+local record = call('HMGET', key, 'server_id', 'voice_bridge', 'moderator_pw')
+
+-- The first free one of the voice bridges offered; one whose meeting expired counts as free.
+local function voice_bridge()
+  if #ARGV < 8 then return '' end
+  for i = 8, #ARGV do
+    local number = ARGV[i]
+    if call('HSETNX', P .. 'voice_bridges', number, id) == 1 then return number end
+    local owner = call('HGET', P .. 'voice_bridges', number)
+    if owner == id or call('EXISTS', P .. 'meeting:' .. owner) == 0 then
+      call('HSET', P .. 'voice_bridges', number, id)
+      return number
+    end
+  end
+  return nil
+end
+
+local function answer(outcome, server_id, s, bridge, moderator_pw)
+  local generation = call('HINCRBY', own, 'creates', 1)
+  return { outcome, server_id, s.url, s.secret, s.tag, s.state, tostring(s.online), bridge,
+    moderator_pw, tostring(generation) }
+end
+
+if record[1] then
+  local s = read_server(record[1])
+  if s then
+    local bridge = record[2]
+    if not bridge or bridge == '' then
+      bridge = voice_bridge() or ''
+      call('HSET', key, 'voice_bridge', bridge)
+    end
+    if call('EXISTS', own) == 0 then
+      call('HSET', own, 'created', string.format('%.0f', clock()))
+      call('EXPIRE', own, ttl)
+    end
+    return answer('existing', record[1], s, bridge, record[3] or '')
+  end
+end
+
+-- The index is remade when it is old, or when somebody changed the number of candidates.
+local now = clock()
+local index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged')
+local age = now - (tonumber(index[1]) or 0)
+local rebuilt = false
+local function heal()
+  reindex(now)
+  rebuilt = true
+  index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged')
+end
+if age < 0 or age > 5000 + (tonumber(index[2]) or 0)
+  or call('ZCARD', P .. 'server_load') ~= tonumber(index[3]) then
+  heal()
+end
+
+-- The least loaded id over these sorted sets; ties are taken in turn. What the index says of it is
+-- checked against the hashes, put right if it was wrong, and then the pick is made again.
+local function least(sets)
+  for _ = 1, 64 do
+    local min, ties = nil, {}
+    for _, set in ipairs(sets) do
+      local first = call('ZRANGE', set, 0, 0, 'WITHSCORES')
+      local score = tonumber(first[2])
+      if score and (not min or score < min) then min, ties = score, { { set, first[2] } }
+      elseif score and score == min then ties[#ties + 1] = { set, first[2] } end
+    end
+    if not min then return nil end
+    local total = 0
+    for _, t in ipairs(ties) do
+      t[3] = call('ZCOUNT', t[1], t[2], t[2])
+      total = total + t[3]
+    end
+    local rank = 0
+    if total > 1 then rank = call('INCR', P .. 'sl:turn') % total end
+    local picked, set
+    for _, t in ipairs(ties) do
+      if rank < t[3] then
+        picked, set = call('ZRANGE', t[1], rank, rank)[1], t[1]
+        break
+      end
+      rank = rank - t[3]
+    end
+    local s, load = read_server(picked), call('ZSCORE', P .. 'server_load', picked)
+    if s and load and tonumber(load) == min
+      and (set == P .. 'server_load' or set == P .. 'sl:tag_load:' .. s.tag) then
+      return picked, s
+    end
+    if set == P .. 'server_load' then
+      if rebuilt then return nil end
+      call('ZREM', set, picked)  -- a candidate without a record: nobody can be sent there
+    else
+      call('ZREM', set, picked)
+      if s and load then
+        call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, picked)
+        call('SADD', P .. 'sl:tags', s.tag)
+      end
+    end
+  end
+  return nil
+end
+
+local required = tag_argument:sub(-1) == '!'
+local list = required and tag_argument:sub(1, -2) or tag_argument
+local tagged, untagged = {}, { P .. 'sl:tag_load:' }
+for tag in list:gmatch('[^;]+') do
+  if tag == 'none' then tag = '' end
+  tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
+end
+
+local function pick()
+  if #tagged > 0 then
+    local server_id, s = least(tagged)
+    if server_id or required then return server_id, s end
+  end
+  local server_id, s = least(untagged)
+  if not server_id and any_if_no_untagged and (tonumber(index[4]) or 0) == 0 then
+    server_id, s = least({ P .. 'server_load' })
+  end
+  return server_id, s
+end
+
+local server_id, s = pick()
+if not server_id and not rebuilt and age > 1000 then
+  heal()
+  server_id, s = pick()
+end
+if not server_id then
+  if #tagged > 0 and required then return { 'tag_unavailable', list } end
+  return { 'none' }
+end
+
+-- A record whose server left the pool keeps its number and password.
+local bridge = record[2]
+if not bridge or bridge == '' then bridge = voice_bridge() end
+if not bridge then return { 'no_voice_bridge' } end
+if record[3] and record[3] ~= '' then password = record[3] end
+if record[1] then call('ZREM', P .. 'sl:server_meetings:' .. record[1], id) end
+
+local created = string.format('%.0f', now)
+call('HSET', key, 'server_id', server_id, 'moderator_pw', password, 'voice_bridge', bridge,
+  'tenant_id', tenant)
+call('EXPIRE', key, ttl)
+call('DEL', own)
+call('HSET', own, 'created', created, 'reserved', reserve, 'users', 0)
+call('EXPIRE', own, ttl)
+call('SADD', P .. 'meetings', id)
+call('ZADD', P .. 'sl:server_meetings:' .. server_id, created, id)
+add_load(server_id, s.tag, reserve * s.multiplier)
+return answer('assigned', server_id, s, bridge, password)

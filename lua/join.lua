@@ -1,0 +1,91 @@
+-- join: where a meeting runs, for one person more; counts that person.
+--
+-- KEYS[1]  key prefix
+-- ARGV     1 meeting id
+--          2 '1': refuse joins to disabled servers too (DISABLED_REFUSES_JOINS)
+-- Returns  {outcome, server id, url, secret, tag, state, online, voice bridge, moderator password,
+--          generation}:
+--          found        go there; the person is counted
+--          unavailable  the server is offline, or disabled and refused; nobody counted
+--          unknown      no such meeting, or its server has left the pool (outcome alone)
+-- Repeat   counts one person more each time; the next poll sets the true number.
+-- Cost     O(log servers)
+
+local P, call = KEYS[1] or '', redis.call
+local id, refuse_disabled = ARGV[1] or '', ARGV[2] == '1'
+
+-- lib: server
+-- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
+local function read_server(id)
+  local v = call('HMGET', P .. 'server:' .. id,
+    'url', 'secret', 'tag', 'state', 'online', 'load_multiplier')
+  if not v[1] then return nil end
+  local state = v[4]
+  if not state or state == '' then
+    state = call('SISMEMBER', P .. 'server_enabled', id) == 1 and 'enabled' or 'disabled'
+  end
+  local multiplier = tonumber(v[6])
+  if not multiplier or multiplier <= 0 then multiplier = 1 end
+  return { url = v[1], secret = v[2] or '', tag = v[3] or '', state = state,
+    online = v[5] == 'true', multiplier = multiplier }
+end
+-- lib end
+-- lib: load
+-- A server's load stands in server_load (candidates: enabled and online) or in
+-- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag.
+local function set_load(id, s, load)
+  local candidate = s.online and s.state == 'enabled'
+  local cordoned = s.online and s.state == 'cordoned'
+  if candidate then
+    call('ZADD', P .. 'server_load', load, id)
+    call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, id)
+    call('SADD', P .. 'sl:tags', s.tag)
+  else
+    call('ZREM', P .. 'server_load', id)
+    call('ZREM', P .. 'sl:tag_load:' .. s.tag, id)
+  end
+  if cordoned then
+    call('ZADD', P .. 'cordoned_server_load', load, id)
+  else
+    call('ZREM', P .. 'cordoned_server_load', id)
+  end
+end
+
+-- Adds to wherever the load stands; never below zero, and no residue of floating point.
+local function add_load(id, tag, delta)
+  local set = P .. 'server_load'
+  local new = call('ZADD', set, 'XX', 'INCR', delta, id)
+  local candidate = new
+  if not new then
+    set = P .. 'cordoned_server_load'
+    new = call('ZADD', set, 'XX', 'INCR', delta, id)
+    if not new then return '' end
+  end
+  if tonumber(new) < 1e-9 then
+    new = '0'
+    call('ZADD', set, new, id)
+  end
+  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, new, id) end
+  return new
+end
+-- lib end
+
+local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
+local record = call('HMGET', key, 'server_id', 'voice_bridge', 'moderator_pw')
+local s = record[1] and read_server(record[1])
+if not s then return { 'unknown' } end
+local notes = call('HMGET', own, 'users', 'reserved', 'creates')
+local outcome = 'found'
+if not s.online or (refuse_disabled and s.state == 'disabled') then
+  outcome = 'unavailable'
+else
+  -- Only people beyond the reservation weigh: the reserved ones were counted by the create.
+  local users = call('HINCRBY', own, 'users', 1)
+  if not notes[1] then
+    local ttl = call('TTL', key)
+    if ttl > 0 then call('EXPIRE', own, ttl) end
+  end
+  if users > (tonumber(notes[2]) or 0) then add_load(record[1], s.tag, s.multiplier) end
+end
+return { outcome, record[1], s.url, s.secret, s.tag, s.state, tostring(s.online),
+  record[2] or '', record[3] or '', notes[3] or '0' }

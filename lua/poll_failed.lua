@@ -1,0 +1,79 @@
+-- poll_failed: a server did not answer a poll. After so many failures in a row it is offline: no
+-- new meetings, and joins are told so. Its meetings stay recorded.
+--
+-- KEYS[1]  key prefix
+-- ARGV     1 server id   2 failures in a row (SERVER_UNHEALTHY_THRESHOLD, default 2)
+-- Returns  {online | offline, state, failures in a row, went offline now: 1 or 0} or {unknown}
+-- Repeat   counts one failure more.
+
+local P, call = KEYS[1] or '', redis.call
+local id, threshold = ARGV[1] or '', tonumber(ARGV[2] or '') or 2
+
+-- lib: server
+-- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
+local function read_server(id)
+  local v = call('HMGET', P .. 'server:' .. id,
+    'url', 'secret', 'tag', 'state', 'online', 'load_multiplier')
+  if not v[1] then return nil end
+  local state = v[4]
+  if not state or state == '' then
+    state = call('SISMEMBER', P .. 'server_enabled', id) == 1 and 'enabled' or 'disabled'
+  end
+  local multiplier = tonumber(v[6])
+  if not multiplier or multiplier <= 0 then multiplier = 1 end
+  return { url = v[1], secret = v[2] or '', tag = v[3] or '', state = state,
+    online = v[5] == 'true', multiplier = multiplier }
+end
+-- lib end
+-- lib: load
+-- A server's load stands in server_load (candidates: enabled and online) or in
+-- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag.
+local function set_load(id, s, load)
+  local candidate = s.online and s.state == 'enabled'
+  local cordoned = s.online and s.state == 'cordoned'
+  if candidate then
+    call('ZADD', P .. 'server_load', load, id)
+    call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, id)
+    call('SADD', P .. 'sl:tags', s.tag)
+  else
+    call('ZREM', P .. 'server_load', id)
+    call('ZREM', P .. 'sl:tag_load:' .. s.tag, id)
+  end
+  if cordoned then
+    call('ZADD', P .. 'cordoned_server_load', load, id)
+  else
+    call('ZREM', P .. 'cordoned_server_load', id)
+  end
+end
+
+-- Adds to wherever the load stands; never below zero, and no residue of floating point.
+local function add_load(id, tag, delta)
+  local set = P .. 'server_load'
+  local new = call('ZADD', set, 'XX', 'INCR', delta, id)
+  local candidate = new
+  if not new then
+    set = P .. 'cordoned_server_load'
+    new = call('ZADD', set, 'XX', 'INCR', delta, id)
+    if not new then return '' end
+  end
+  if tonumber(new) < 1e-9 then
+    new = '0'
+    call('ZADD', set, new, id)
+  end
+  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, new, id) end
+  return new
+end
+-- lib end
+
+local s = read_server(id)
+if not s then return { 'unknown' } end
+local streak = call('HINCRBY', P .. 'sl:server:' .. id, 'unhealthy', 1)
+call('HSET', P .. 'sl:server:' .. id, 'healthy', 0)
+local online_before = s.online
+if streak >= threshold and s.online then
+  s.online = false
+  call('HSET', P .. 'server:' .. id, 'online', 'false')
+end
+if not s.online then set_load(id, s, 0) end
+return { s.online and 'online' or 'offline', s.state, tostring(streak),
+  (online_before and not s.online) and '1' or '0' }

@@ -1,0 +1,224 @@
+//! Checksums: `hex(H(call + query + secret))` over the raw query without its checksum.
+//!
+//! Rule: the BBB API. The query is never encoded anew before it is checked, since clients differ
+//! on `+` and `%20`, `~` and `%7E`.
+
+use serde::Serialize;
+use sha1::{Digest, Sha1};
+use sha2::{Sha256, Sha384, Sha512};
+use std::fmt;
+use subtle::ConstantTimeEq;
+
+/// A hash function that BBB knows, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Algorithm {
+    /// 40 hex digits.
+    Sha1,
+    /// 64 hex digits.
+    Sha256,
+    /// 96 hex digits.
+    Sha384,
+    /// 128 hex digits.
+    Sha512,
+}
+
+impl Algorithm {
+    /// All of them, weakest first.
+    pub const ALL: [Algorithm; 4] = [
+        Algorithm::Sha1,
+        Algorithm::Sha256,
+        Algorithm::Sha384,
+        Algorithm::Sha512,
+    ];
+
+    /// The algorithm whose hex digest has this many digits.
+    pub fn of_length(hex_digits: usize) -> Option<Algorithm> {
+        match hex_digits {
+            40 => Some(Algorithm::Sha1),
+            64 => Some(Algorithm::Sha256),
+            96 => Some(Algorithm::Sha384),
+            128 => Some(Algorithm::Sha512),
+            _ => None,
+        }
+    }
+
+    /// As it stands in LOADBALANCER_CHECKSUM_ALGORITHM: `SHA1`, `sha256`, `SHA-384` …
+    pub fn parse(name: &str) -> Option<Algorithm> {
+        match name.trim().to_ascii_uppercase().replace('-', "").as_str() {
+            "SHA1" => Some(Algorithm::Sha1),
+            "SHA256" => Some(Algorithm::Sha256),
+            "SHA384" => Some(Algorithm::Sha384),
+            "SHA512" => Some(Algorithm::Sha512),
+            _ => None,
+        }
+    }
+
+    /// The hex digest of `call + query + secret`.
+    pub fn sign(self, call: &str, query: &str, secret: &str) -> String {
+        let mut out = [0u8; 128];
+        let digest = self.digest(call, query, secret);
+        let digits = &mut out[..digest.len() * 2];
+        // The length fits by construction, and hex digits are ASCII.
+        let _ = hex::encode_to_slice(digest.as_ref(), digits);
+        String::from_utf8_lossy(digits).into_owned()
+    }
+
+    fn digest(self, call: &str, query: &str, secret: &str) -> Digest512 {
+        fn of<D: Digest>(call: &str, query: &str, secret: &str) -> Digest512 {
+            let mut hasher = D::new();
+            hasher.update(call);
+            hasher.update(query);
+            hasher.update(secret);
+            let digest = hasher.finalize();
+            let mut bytes = [0; 64];
+            bytes[..digest.len()].copy_from_slice(&digest);
+            Digest512 { bytes, len: digest.len() }
+        }
+        match self {
+            Algorithm::Sha1 => of::<Sha1>(call, query, secret),
+            Algorithm::Sha256 => of::<Sha256>(call, query, secret),
+            Algorithm::Sha384 => of::<Sha384>(call, query, secret),
+            Algorithm::Sha512 => of::<Sha512>(call, query, secret),
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Algorithm::Sha1 => "SHA1",
+            Algorithm::Sha256 => "SHA256",
+            Algorithm::Sha384 => "SHA384",
+            Algorithm::Sha512 => "SHA512",
+        })
+    }
+}
+
+/// A digest of at most 64 bytes, on the stack.
+struct Digest512 {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl Digest512 {
+    fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl AsRef<[u8]> for Digest512 {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// A query and the checksum that stood in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SignedQuery<'a> {
+    /// The query as received, without the checksum and the `&` that belonged to it.
+    pub query: String,
+    /// The checksum as received, if there was one.
+    pub checksum: Option<&'a str>,
+}
+
+/// More than one checksum parameter: refused, since it is not clear what was signed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TwoChecksums;
+
+/// Cuts the checksum out of a raw query. It may stand anywhere.
+pub fn cut(raw: &str) -> Result<SignedQuery<'_>, TwoChecksums> {
+    let mut checksum = None;
+    let mut query = String::with_capacity(raw.len());
+    // `first` tells a leading empty pair (`?&checksum=`) from no pair so far.
+    let mut first = true;
+    for pair in raw.split('&') {
+        if let Some(value) = pair.strip_prefix("checksum=") {
+            if checksum.replace(value).is_some() {
+                return Err(TwoChecksums);
+            }
+            continue;
+        }
+        if !first {
+            query.push('&');
+        }
+        query.push_str(pair);
+        first = false;
+    }
+    Ok(SignedQuery { query, checksum })
+}
+
+/// Whether `checksum` signs `call` and `query` (without checksum) with any of the secrets, in one
+/// of the algorithms allowed. Hex in either case; compared in constant time.
+pub fn verify<'s>(
+    call: &str,
+    query: &str,
+    checksum: &str,
+    secrets: impl IntoIterator<Item = &'s str>,
+    allowed: &[Algorithm],
+) -> bool {
+    let Some(algorithm) = Algorithm::of_length(checksum.len()) else {
+        return false;
+    };
+    let mut given = [0u8; 64];
+    let given = &mut given[..checksum.len() / 2];
+    if !allowed.contains(&algorithm) || hex::decode_to_slice(checksum, given).is_err() {
+        return false;
+    }
+    let mut valid = subtle::Choice::from(0);
+    for secret in secrets {
+        valid |= algorithm
+            .digest(call, query, secret)
+            .as_ref()
+            .ct_eq(given);
+    }
+    valid.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VECTORS: &str = include_str!("../../tests/vectors/checksum.tsv");
+
+    #[test]
+    fn every_vector() {
+        let mut rows = 0;
+        for line in VECTORS.lines().skip(1) {
+            let [call, query, secret, algorithm, checksum] =
+                line.split('\t').collect::<Vec<_>>()[..]
+            else {
+                panic!("a vector of another shape: {line}")
+            };
+            let algorithm = Algorithm::parse(algorithm).unwrap();
+            assert_eq!(algorithm.sign(call, query, secret), checksum);
+            assert!(verify(call, query, checksum, [secret], &Algorithm::ALL));
+            assert!(verify(call, query, &checksum.to_uppercase(), ["x", secret], &[algorithm]));
+            assert!(!verify(call, query, checksum, ["x"], &Algorithm::ALL));
+            assert!(!verify("join2", query, checksum, [secret], &Algorithm::ALL));
+            let others: Vec<_> = Algorithm::ALL.into_iter().filter(|a| *a != algorithm).collect();
+            assert!(!verify(call, query, checksum, [secret], &others));
+            assert!(!verify(call, query, &checksum[1..], [secret], &Algorithm::ALL));
+            rows += 1;
+        }
+        assert_eq!(rows, 20);
+    }
+
+    #[test]
+    fn cuts_wherever_it_stands() {
+        for (raw, query) in [
+            ("a=1&checksum=x&b=2", "a=1&b=2"),
+            ("checksum=x&a=1", "a=1"),
+            ("a=1&checksum=x", "a=1"),
+            ("&checksum=x", ""),
+            ("checksum=x", ""),
+            ("a=&checksum=x", "a="),
+            ("a=1&&b&checksum=x", "a=1&&b"),
+        ] {
+            let cut = cut(raw).unwrap();
+            assert_eq!((cut.query.as_str(), cut.checksum), (query, Some("x")), "{raw}");
+        }
+        assert_eq!(cut("a=1&mychecksum=3").unwrap().checksum, None);
+        assert_eq!(cut("a=1").unwrap().query, "a=1");
+        assert_eq!(cut("checksum=x&a=1&checksum=x"), Err(TwoChecksums));
+    }
+}

@@ -1,0 +1,96 @@
+//! The errors that we answer in BBB's own form, always with HTTP status 200.
+
+use crate::bbb::xml;
+
+/// An error that a client sees as `<returncode>FAILED</returncode>` with a key and a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// Checksum missing, wrong, twice, of a length or an algorithm that is not allowed.
+    #[error("You did not pass the checksum security check")]
+    Checksum,
+    /// No meetingID, or a blank one.
+    #[error("You must specify a meeting ID for the meeting.")]
+    MissingMeetingId,
+    /// No meeting of that id is recorded.
+    #[error("We could not find a meeting with that meeting ID - perhaps the meeting is not yet running?")]
+    MeetingNotFound,
+    /// A join to a server that is offline.
+    #[error("The server for this meeting is disabled/offline.")]
+    ServerUnavailable,
+    /// No candidate for a create.
+    #[error("Could not find any available servers.")]
+    NoServers,
+    /// No candidate with the required tag.
+    #[error("There is no available server with the required tag={0}.")]
+    TagUnavailable(String),
+    /// The meeting's server did not answer, or answered no BBB response.
+    #[error("Unable to access meeting on server.")]
+    AccessFailed,
+    /// The same, on create.
+    #[error("Unable to create meeting on server.")]
+    CreateFailed,
+    /// The same, on insertDocument.
+    #[error("Unable to insert document on server.")]
+    InsertFailed,
+    /// A path, call or method that we do not serve.
+    #[error("This request is not supported.")]
+    Unsupported,
+    /// A body that is neither a form nor, where allowed, XML.
+    #[error("POST request Content-Type is missing or unsupported")]
+    UnsupportedContentType,
+    /// A body over the limit, in bytes (this project's decision; BBB has no word for it).
+    #[error("The request body is larger than the {0} bytes that are accepted.")]
+    TooLarge(usize),
+    /// A body that broke off or is not what its Content-Type says.
+    #[error("The request body could not be read: {0}.")]
+    BadBody(&'static str),
+    /// Redis does not answer.
+    #[error("The load balancer cannot reach its state. Please try again.")]
+    StateUnavailable,
+    /// Every voice bridge tried for a new meeting is taken.
+    #[error("Could not find a free voice bridge number.")]
+    NoVoiceBridge,
+}
+
+impl ApiError {
+    /// The `messageKey` that clients switch on.
+    pub fn key(&self) -> &'static str {
+        match self {
+            ApiError::Checksum => "checksumError",
+            ApiError::MissingMeetingId => "missingParamMeetingID",
+            ApiError::MeetingNotFound => "notFound",
+            ApiError::ServerUnavailable => "serverUnavailable",
+            ApiError::TagUnavailable(_) => "serverTagUnavailable",
+            ApiError::Unsupported => "unsupportedRequest",
+            ApiError::UnsupportedContentType => "unsupportedContentType",
+            ApiError::TooLarge(_) => "requestTooLarge",
+            ApiError::BadBody(_) => "badRequestBody",
+            ApiError::NoServers
+            | ApiError::AccessFailed
+            | ApiError::CreateFailed
+            | ApiError::InsertFailed
+            | ApiError::StateUnavailable
+            | ApiError::NoVoiceBridge => "internalError",
+        }
+    }
+
+    /// The whole answer.
+    pub fn to_xml(&self) -> String {
+        format!(
+            "<response><returncode>FAILED</returncode><messageKey>{}</messageKey><message>{}</message></response>",
+            self.key(),
+            xml::escape(&self.to_string()),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_is_escaped() {
+        let xml = ApiError::TagUnavailable("<a>&\u{1}".into()).to_xml();
+        assert!(xml.contains("tag=&lt;a&gt;&amp;\u{fffd}."), "{xml}");
+    }
+}

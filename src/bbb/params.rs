@@ -1,0 +1,182 @@
+//! Request parameters: decoded, in order, with the difference between `a` and `a=` kept.
+
+use percent_encoding::percent_decode;
+use std::borrow::Cow;
+
+/// Percent-encoding that is no such thing (`%zz`, `%4`), or bytes that are not UTF-8.
+/// Answered with status 400 and an empty body, as a running Scalelite does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the parameters are not percent-encoded UTF-8")]
+pub struct BadEncoding;
+
+/// An ordered list of parameters. A name stands once: of two values the last one wins, at the
+/// place of the first, as in the web frameworks that BBB clients were written against.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Params(Vec<(String, Option<String>)>);
+
+impl Params {
+    /// Reads `a=1&b&c=%20`; also the body of a form.
+    pub fn parse(raw: &str) -> Result<Params, BadEncoding> {
+        let mut params = Params::default();
+        params.merge_encoded(raw)?;
+        Ok(params)
+    }
+
+    /// Reads more parameters on top: a form body over the query.
+    pub fn merge_encoded(&mut self, raw: &str) -> Result<(), BadEncoding> {
+        for pair in raw.split('&').filter(|p| !p.is_empty()) {
+            match pair.split_once('=') {
+                Some((name, value)) => self.put(decode(name)?, Some(decode(value)?)),
+                None => self.put(decode(pair)?, None),
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of `name`; an empty string where it stands without `=`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_deref().unwrap_or(""))
+    }
+
+    /// The value of `name` unless it is absent or blank.
+    pub fn present(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|v| !v.trim().is_empty())
+    }
+
+    /// True if `name` is there, with or without a value.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Sets `name`, in its old place if it has one.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.put(name.into(), Some(value.into()));
+    }
+
+    /// Sets `name` unless it is there already.
+    pub fn set_default(&mut self, name: &str, value: &str) {
+        if !self.contains(name) {
+            self.0.push((name.into(), Some(value.into())));
+        }
+    }
+
+    /// Takes `name` out and returns its value.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(n, _)| n == name)?;
+        self.0.remove(at).1
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v.as_deref()))
+    }
+
+    /// True without any parameter.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `application/x-www-form-urlencoded`, in order: what is signed and sent.
+    pub fn encode(&self) -> String {
+        let mut out = String::with_capacity(self.0.len() * 24);
+        for (name, value) in &self.0 {
+            if !out.is_empty() {
+                out.push('&');
+            }
+            out.extend(form_urlencoded::byte_serialize(name.as_bytes()));
+            if let Some(value) = value {
+                out.push('=');
+                out.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+            }
+        }
+        out
+    }
+
+    pub(crate) fn put(&mut self, name: String, value: Option<String>) {
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some(slot) => slot.1 = value,
+            None => self.0.push((name, value)),
+        }
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Params {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(iter: I) -> Self {
+        let mut params = Params::default();
+        for (name, value) in iter {
+            params.put(name.into(), Some(value.into()));
+        }
+        params
+    }
+}
+
+fn decode(raw: &str) -> Result<String, BadEncoding> {
+    let bytes = raw.as_bytes();
+    if !bytes.iter().any(|b| matches!(b, b'%' | b'+')) {
+        return Ok(raw.to_owned());
+    }
+    let mut at = 0;
+    while let Some(next) = memchr::memchr(b'%', &bytes[at..]) {
+        let digits = bytes.get(at + next + 1..at + next + 3).ok_or(BadEncoding)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(BadEncoding);
+        }
+        at += next + 3;
+    }
+    let spaced = match memchr::memchr(b'+', bytes) {
+        Some(_) => Cow::Owned(raw.replace('+', " ")),
+        None => Cow::Borrowed(raw),
+    };
+    match percent_decode(spaced.as_bytes()).decode_utf8() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(BadEncoding),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn keeps_order_bare_names_and_brackets() {
+        let params = Params::parse("b=2&&bare&a[]=1&empty=&b=3").unwrap();
+        assert_eq!(params.encode(), "b=3&bare&a%5B%5D=1&empty=");
+        assert_eq!(params.get("bare"), Some(""));
+        assert_eq!(params.present("empty"), None);
+    }
+
+    #[test]
+    fn refuses_what_is_not_percent_encoded_utf8() {
+        for bad in ["a=%zz", "a=%4", "a=%", "%f=1", "a=%ff", "a=%C3", "a=%ED%A0%80"] {
+            assert_eq!(Params::parse(bad), Err(BadEncoding), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_form_goes_over_the_query() {
+        let mut params = Params::parse("a=1&b=2").unwrap();
+        params.merge_encoded("b=3&c=x+y%2B").unwrap();
+        assert_eq!(params.get("b"), Some("3"));
+        assert_eq!(params.get("c"), Some("x y+"));
+        assert_eq!(params.encode(), "a=1&b=3&c=x+y%2B");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_survives_a_round_trip(pairs in proptest::collection::btree_map(".{1,20}", ".{0,40}", 0..8)) {
+            let params: Params = pairs.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+            let encoded = params.encode();
+            prop_assert!(encoded.is_ascii() && !encoded.contains([' ', '"', '\'']));
+            prop_assert_eq!(Params::parse(&encoded).unwrap(), params);
+        }
+
+        #[test]
+        fn parsing_never_panics(raw in "[a-c%0-9A-F=&+]{0,60}") {
+            let _ = Params::parse(&raw);
+        }
+    }
+}

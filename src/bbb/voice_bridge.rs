@@ -1,0 +1,72 @@
+//! The dial-in number of a meeting: the same for the same id on every balancer, since it stands in
+//! people's invitations. Compatible with Scalelite.
+//!
+//! MT19937 seeded with 128 bits of SHA-256(meeting id): the first two little-endian 64-bit words A
+//! and B as `(A << 64) | B`, least significant 32-bit word first. The first digit is 1-9, the others
+//! 0-9, each by rejection under a mask. Further numbers come from the same stream.
+
+use rand_mt::Mt;
+use sha2::{Digest, Sha256};
+
+/// The numbers to try for a meeting, best first. `length` digits each (VOICE_BRIDGE_LEN, 1 to 18).
+/// `99999`, BBB's echo test, never comes.
+pub fn numbers(meeting_id: &str, length: usize) -> impl Iterator<Item = String> {
+    let digest = Sha256::digest(meeting_id.as_bytes());
+    // B, then A; each as its low and its high half: all little-endian in the digest.
+    let key = [8, 12, 0, 4].map(|at| {
+        u32::from_le_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]])
+    });
+    let mut stream = Mt::new_with_key(key);
+    std::iter::repeat_with(move || {
+        let mut number = String::with_capacity(length);
+        for place in 0..length {
+            let digit = if place == 0 { 1 + below(&mut stream, 9) } else { below(&mut stream, 10) };
+            number.push(char::from(b'0' + digit));
+        }
+        number
+    })
+    .filter(|number| number != "99999")
+}
+
+/// Uniform in 0..n: 32-bit outputs under the smallest mask of ones that covers n - 1, those above
+/// n - 1 rejected.
+fn below(stream: &mut Mt, n: u32) -> u8 {
+    let mask = n.next_power_of_two() - 1;
+    loop {
+        let drawn = stream.next_u32() & mask;
+        if drawn < n {
+            return drawn as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VECTORS: &str = include_str!("../../tests/vectors/voice_bridge.tsv");
+
+    #[test]
+    fn every_vector() {
+        let mut rows = 0;
+        for line in VECTORS.lines().skip(1) {
+            let [id, first, second, third, of_five] = line.split('\t').collect::<Vec<_>>()[..]
+            else {
+                panic!("a vector of another shape: {line}")
+            };
+            let drawn: Vec<_> = numbers(id, 9).take(3).collect();
+            assert_eq!(drawn, [first, second, third], "{id}");
+            assert_eq!(numbers(id, 5).next().as_deref(), Some(of_five), "{id}");
+            rows += 1;
+        }
+        assert_eq!(rows, 60);
+    }
+
+    #[test]
+    fn never_the_echo_test() {
+        for i in 0..200_000 {
+            let id = i.to_string();
+            assert_ne!(numbers(&id, 5).next().as_deref(), Some("99999"), "{id}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! end: ends a meeting, and forgets it once its server has agreed.
+
+use super::{Answer, ApiRequest, App, Call, CallResult, refused};
+use crate::bbb::ApiError;
+
+/// Takes meetingID. The server is asked first; on SUCCESS or notFound the meeting's record, voice
+/// bridge and load go. When the server does not answer, the record stays.
+pub(super) async fn end(app: &App, request: ApiRequest) -> CallResult {
+    let meeting = request.meeting()?;
+    let at = app.find(&meeting).await?.ok_or(ApiError::MeetingNotFound)?;
+    let reply = app
+        .backend
+        .call(&at.server, "end", &request.params, request.payload())
+        .await
+        .map_err(|failure| refused(Call::End, &at, &failure))?;
+    if reply.envelope.success || reply.envelope.message_key == "notFound" {
+        app.store.release(&meeting, Some((&at.server.id, &at.generation))).await?;
+    }
+    Ok(Answer::Xml(reply.body))
+}

@@ -1,0 +1,15 @@
+//! The call without a name: which version of the API this is. Unsigned.
+
+use super::{Answer, App};
+use crate::bbb::xml;
+
+/// Answers `version` and `apiVersion` 2.0, and `build` when BUILD_NUMBER is set.
+pub(super) fn index(app: &App) -> Answer {
+    let build = match &app.config.api.build_number {
+        Some(build) => format!("<build>{}</build>", xml::escape(build)),
+        None => String::new(),
+    };
+    Answer::from(format!(
+        "<response><returncode>SUCCESS</returncode><version>2.0</version><apiVersion>2.0</apiVersion>{build}</response>"
+    ))
+}

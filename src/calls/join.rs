@@ -1,0 +1,24 @@
+//! join: sends a browser to the server of its meeting.
+
+use super::{Answer, ApiRequest, App, Call, CallResult};
+use crate::bbb::ApiError;
+use crate::store::JoinOutcome;
+
+/// Takes meetingID and whatever the servers take. Counts the person, and answers a redirect to the
+/// server's signed join URL; with `redirect=false` the server's own XML.
+pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
+    let api = &app.config.api;
+    api.join.apply(&mut request.params);
+    let meeting = request.meeting()?;
+    let at = match app.store.join(&meeting, api.disabled_refuses_joins).await? {
+        JoinOutcome::Found(at) => at,
+        JoinOutcome::Unavailable => return Err(ApiError::ServerUnavailable),
+        JoinOutcome::Unknown => return Err(ApiError::MeetingNotFound),
+    };
+    api.join.strip(&mut request.params);
+    let inline = request.params.get("redirect").is_some_and(|r| r.eq_ignore_ascii_case("false"));
+    if inline {
+        return app.forward(Call::Join, &at, &request).await;
+    }
+    Ok(Answer::Redirect(app.backend.signed_url(&at.server, "join", &request.params)))
+}

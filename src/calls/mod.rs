@@ -1,0 +1,218 @@
+//! The BBB calls, one file each, all of one shape: what it takes, what it does, what it answers.
+//!
+//! A call gets an [`ApiRequest`] whose checksum has been verified, and gives an [`Answer`] or an
+//! [`ApiError`]. It never spells a Redis key and never sees an HTTP connection.
+
+mod create;
+mod documents;
+mod end;
+mod get_meetings;
+mod index;
+mod info;
+mod join;
+
+use crate::bbb::{ApiError, Params};
+use crate::config::Config;
+use crate::pool::{Backend, BackendError, Payload};
+use crate::store::{FindOutcome, MeetingKey, Placement, Store, StoreError};
+use bytes::Bytes;
+use http::HeaderValue;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+/// What every call works with. One for each thread; cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The state.
+    pub store: Store,
+    /// The way to the BBB servers.
+    pub backend: Backend,
+}
+
+/// A request whose checksum has been verified.
+#[derive(Debug, Clone)]
+pub struct ApiRequest {
+    /// Query and form body, merged.
+    pub params: Params,
+    /// An XML body, with its content type.
+    pub document: Option<(HeaderValue, Bytes)>,
+}
+
+/// What a call answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// A BBB response.
+    Xml(Bytes),
+    /// A BBB response that comes in pieces.
+    XmlStream {
+        /// Its first pieces.
+        begin: Vec<Bytes>,
+        /// The others, as they come.
+        rest: mpsc::Receiver<Bytes>,
+    },
+    /// Sends the browser on.
+    Redirect(String),
+}
+
+impl From<String> for Answer {
+    fn from(xml: String) -> Answer {
+        Answer::Xml(Bytes::from(xml))
+    }
+}
+
+/// A call's result.
+pub type CallResult = Result<Answer, ApiError>;
+
+/// The calls of the BBB API that we serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// The unsigned one without a name.
+    Index,
+    /// create
+    Create,
+    /// join
+    Join,
+    /// end
+    End,
+    /// isMeetingRunning
+    IsMeetingRunning,
+    /// getMeetingInfo
+    GetMeetingInfo,
+    /// getMeetings
+    GetMeetings,
+    /// insertDocument
+    InsertDocument,
+    /// sendChatMessage
+    SendChatMessage,
+}
+
+impl Call {
+    /// By the last part of the path; case matters, as in BBB.
+    pub fn named(name: &str) -> Option<Call> {
+        Some(match name {
+            "" => Call::Index,
+            "create" => Call::Create,
+            "join" => Call::Join,
+            "end" => Call::End,
+            "isMeetingRunning" => Call::IsMeetingRunning,
+            "getMeetingInfo" => Call::GetMeetingInfo,
+            "getMeetings" => Call::GetMeetings,
+            "insertDocument" => Call::InsertDocument,
+            "sendChatMessage" => Call::SendChatMessage,
+            _ => return None,
+        })
+    }
+
+    /// As it is signed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Call::Index => "",
+            Call::Create => "create",
+            Call::Join => "join",
+            Call::End => "end",
+            Call::IsMeetingRunning => "isMeetingRunning",
+            Call::GetMeetingInfo => "getMeetingInfo",
+            Call::GetMeetings => "getMeetings",
+            Call::InsertDocument => "insertDocument",
+            Call::SendChatMessage => "sendChatMessage",
+        }
+    }
+
+    /// Whether it may come as GET (and HEAD).
+    pub fn takes_get(self) -> bool {
+        self != Call::InsertDocument
+    }
+
+    /// Whether it may come as POST.
+    pub fn takes_post(self) -> bool {
+        !matches!(self, Call::Join | Call::SendChatMessage)
+    }
+
+    /// Whether an XML body may come along.
+    pub fn takes_document(self) -> bool {
+        matches!(self, Call::Create | Call::InsertDocument)
+    }
+
+    /// Whether a form may.
+    pub fn takes_form(self) -> bool {
+        self != Call::InsertDocument
+    }
+
+    /// Whether it needs a checksum.
+    pub fn is_signed(self, config: &Config) -> bool {
+        match self {
+            Call::Index => false,
+            Call::GetMeetings => !config.api.get_meetings_disabled,
+            _ => true,
+        }
+    }
+
+    /// Makes the call.
+    pub async fn run(self, app: &App, request: ApiRequest) -> CallResult {
+        match self {
+            Call::Index => Ok(index::index(app)),
+            Call::Create => create::create(app, request).await,
+            Call::Join => join::join(app, request).await,
+            Call::End => end::end(app, request).await,
+            Call::IsMeetingRunning => info::is_meeting_running(app, request).await,
+            Call::GetMeetingInfo => info::get_meeting_info(app, request).await,
+            Call::GetMeetings => get_meetings::get_meetings(app).await,
+            Call::InsertDocument => documents::insert_document(app, request).await,
+            Call::SendChatMessage => documents::send_chat_message(app, request).await,
+        }
+    }
+}
+
+impl ApiRequest {
+    /// meetingID, which nearly every call requires.
+    fn meeting(&self) -> Result<MeetingKey, ApiError> {
+        let id = self.params.present("meetingID").ok_or(ApiError::MissingMeetingId)?;
+        Ok(MeetingKey::of(id))
+    }
+
+    /// What goes along to the server.
+    fn payload(&self) -> Payload {
+        match &self.document {
+            Some((content_type, body)) => Payload::Xml(content_type.clone(), body.clone()),
+            None => Payload::None,
+        }
+    }
+}
+
+impl App {
+    /// The meeting and its server.
+    async fn find(&self, meeting: &MeetingKey) -> Result<Option<Placement>, ApiError> {
+        match self.store.find(meeting).await? {
+            FindOutcome::Found(placement) => Ok(Some(placement)),
+            FindOutcome::Unknown => Ok(None),
+        }
+    }
+
+    /// Passes a request on to the meeting's server, and its answer back as it came.
+    async fn forward(&self, call: Call, at: &Placement, request: &ApiRequest) -> CallResult {
+        match self.backend.call(&at.server, call.name(), &request.params, request.payload()).await {
+            Ok(reply) => Ok(Answer::Xml(reply.body)),
+            Err(failure) => Err(refused(call, at, &failure)),
+        }
+    }
+}
+
+/// The server gave no answer: says so in the log, and to the client.
+fn refused(call: Call, at: &Placement, failure: &BackendError) -> ApiError {
+    warn!(call = call.name(), server = at.server.id, %failure, "a server did not answer a request");
+    match call {
+        Call::Create => ApiError::CreateFailed,
+        Call::InsertDocument => ApiError::InsertFailed,
+        _ => ApiError::AccessFailed,
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(failure: StoreError) -> ApiError {
+        tracing::error!(%failure, "a request needs Redis");
+        ApiError::StateUnavailable
+    }
+}

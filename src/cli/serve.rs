@@ -1,0 +1,65 @@
+//! `sl serve` and `sl poller`.
+
+use crate::config::{Config, ignored};
+use crate::replica::{Replica, Roles};
+use clap::Args;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Answer requests only; some other process polls
+    #[arg(long)]
+    no_poller: bool,
+}
+
+/// Runs a replica until SIGTERM or SIGINT.
+pub fn serve(args: ServeArgs, config: Config) -> anyhow::Result<()> {
+    config.require_secret()?;
+    run(config, Roles { api: true, poller: !args.no_poller })
+}
+
+/// Runs the poller alone until SIGTERM or SIGINT.
+pub fn poller(config: Config) -> anyhow::Result<()> {
+    run(config, Roles { api: false, poller: true })
+}
+
+fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let unused = ignored(&|name| std::env::var(name).ok());
+    if !unused.is_empty() {
+        info!("of no effect here: {}", unused.join(", "));
+    }
+    // Before anything is announced, so that whoever waits for it may stop us.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let guard = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    drop(guard);
+    let grace = config.listen.shutdown_grace;
+    let replica = Replica::start(Arc::new(config), roles)?;
+    match replica.address() {
+        Some(address) => info!(
+            after_ms = begun.elapsed().as_millis() as u64,
+            poller = roles.poller,
+            "listening at {address}"
+        ),
+        None => info!("polling"),
+    }
+    runtime.block_on(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    info!("stopping: finishing what has begun, for at most {grace:?}");
+    std::thread::spawn(move || {
+        runtime.block_on(interrupt.recv());
+        warn!("interrupted again: not waiting");
+        std::process::exit(1);
+    });
+    replica.stop();
+    Ok(())
+}

@@ -1,0 +1,397 @@
+//! `sl servers …`
+
+use super::out::Out;
+use super::Session;
+use crate::bbb::{Params, Secret};
+use crate::pool::{Payload, poll};
+use crate::store::{PollOutcome, RemoveOutcome, Server, ServerRef, ServerState};
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use futures_util::StreamExt;
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+#[derive(Subcommand)]
+pub enum ServersCommand {
+    /// Print every server
+    List,
+    /// Add a server; it is disabled until it is enabled
+    Add(AddArgs),
+    /// Change a server
+    Update(UpdateArgs),
+    /// Let servers take new meetings; they are polled at once
+    Enable {
+        /// Server ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Give servers no new meetings, and disable them when their last one has ended
+    Cordon {
+        /// Server ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Give servers no new meetings; those they have run on
+    Disable {
+        /// Server ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Take servers out of the pool
+    Remove {
+        /// Server ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Also while meetings are recorded there; they are released
+        #[arg(long)]
+        force: bool,
+    },
+    /// Disable a server, end and release all of its meetings
+    Panic {
+        /// Server id
+        id: String,
+        /// Keep the server's state
+        #[arg(long)]
+        keep_state: bool,
+        /// Do not tell the server to end the meetings
+        #[arg(long)]
+        skip_end_calls: bool,
+    },
+    /// Print the pool as YAML
+    Yaml {
+        /// State and figures too
+        #[arg(long)]
+        verbose: bool,
+    },
+}
+
+#[derive(Args)]
+pub struct AddArgs {
+    /// API endpoint, such as https://bbb1.example.com/bigbluebutton/api
+    url: String,
+    /// Its secret (bbb-conf --secret)
+    secret: String,
+    /// People here weigh so much; above 0
+    #[arg(long, value_parser = multiplier)]
+    load_multiplier: Option<f64>,
+    /// Meetings can ask for servers by tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Id; made up if not given
+    #[arg(long)]
+    id: Option<String>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = true, args = ["url", "secret", "load_multiplier", "tag"])]
+pub struct UpdateArgs {
+    /// Server id
+    id: String,
+    /// A new API endpoint
+    #[arg(long)]
+    url: Option<String>,
+    /// A new secret
+    #[arg(long)]
+    secret: Option<String>,
+    /// People here weigh so much; above 0
+    #[arg(long, value_parser = multiplier)]
+    load_multiplier: Option<f64>,
+    /// A new tag; empty takes it away
+    #[arg(long)]
+    tag: Option<String>,
+}
+
+/// A server as JSON.
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    state: ServerState,
+    online: bool,
+    load: Option<f64>,
+    load_multiplier: f64,
+    tag: String,
+    bbb_version: Option<String>,
+    meetings: u64,
+    users: u64,
+    largest_meeting: u64,
+    videos: u64,
+}
+
+/// A server as `sync` reads it.
+#[derive(Serialize)]
+struct Entry {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    enabled: bool,
+    load_multiplier: f64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<ServerState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load: Option<f64>,
+}
+
+pub async fn run(session: &Session, command: Option<ServersCommand>, out: Out) -> anyhow::Result<()> {
+    match command.unwrap_or(ServersCommand::List) {
+        ServersCommand::List => list(session, out).await,
+        ServersCommand::Add(args) => add(session, args, out).await,
+        ServersCommand::Update(args) => update(session, args, out).await,
+        ServersCommand::Enable { ids } => set_state(session, &ids, ServerState::Enabled, out).await,
+        ServersCommand::Cordon { ids } => set_state(session, &ids, ServerState::Cordoned, out).await,
+        ServersCommand::Disable { ids } => set_state(session, &ids, ServerState::Disabled, out).await,
+        ServersCommand::Remove { ids, force } => remove(session, &ids, force, out).await,
+        ServersCommand::Panic { id, keep_state, skip_end_calls } => {
+            panic(session, &id, keep_state, skip_end_calls, out).await
+        }
+        ServersCommand::Yaml { verbose } => yaml(session, verbose, out).await,
+    }
+}
+
+/// Scalelite's own output, secrets included, which scripts read; as JSON only with --show-secrets.
+async fn list(session: &Session, out: Out) -> anyhow::Result<()> {
+    let servers = session.store.servers().await?;
+    if out.json {
+        return out.value(&servers.iter().map(|s| row(s, out)).collect::<Vec<_>>());
+    }
+    let mut text = String::new();
+    for server in &servers {
+        let load = server.load.map_or("unavailable".to_owned(), |load| format!("{load:?}"));
+        let mut lines = vec![
+            format!("url: {}", server.at.url),
+            format!("secret: {}", server.at.secret.expose()),
+            server.at.state.as_str().to_owned(),
+            format!("load: {load}"),
+            format!("load multiplier: {:?}", server.load_multiplier),
+            format!("bbb version: {}", server.bbb_version.as_deref().unwrap_or("")),
+            format!("tag: {}", server.at.tag),
+        ];
+        lines.push(if server.at.online { "online" } else { "offline" }.to_owned());
+        text += &format!("id: {}\n", server.at.id);
+        for line in lines {
+            text += &format!("\t{line}\n");
+        }
+    }
+    out.text(text)
+}
+
+fn row(server: &Server, out: Out) -> Row {
+    Row {
+        id: server.at.id.clone(),
+        url: server.at.url.clone(),
+        secret: out.secret(server.at.secret.expose()),
+        state: server.at.state,
+        online: server.at.online,
+        load: server.load,
+        load_multiplier: server.load_multiplier,
+        tag: server.at.tag.clone(),
+        bbb_version: server.bbb_version.clone(),
+        meetings: server.meetings,
+        users: server.users,
+        largest_meeting: server.largest_meeting,
+        videos: server.videos,
+    }
+}
+
+async fn add(session: &Session, args: AddArgs, out: Out) -> anyhow::Result<()> {
+    let host = check_url(&args.url)?;
+    let id = match args.id {
+        Some(id) if id.trim().is_empty() => bail!("the id is empty"),
+        Some(id) => id,
+        None if session.config.api.server_id_is_hostname => host,
+        None => uuid::Uuid::new_v4().to_string(),
+    };
+    let secret = Secret::from(args.secret);
+    let url = args.url.trim_end_matches('/');
+    let added = session
+        .store
+        .add_server(&id, url, &secret, args.load_multiplier, args.tag.as_deref())
+        .await?;
+    if !added {
+        bail!("there is a server {id} already: change it with `sl servers update {id}`");
+    }
+    if out.json { out.value(&json!({ "id": id })) } else { out.text(format!("OK\nid: {id}\n")) }
+}
+
+async fn update(session: &Session, args: UpdateArgs, out: Out) -> anyhow::Result<()> {
+    let id = session.server(&args.id).await?.at.id;
+    let mut fields = Vec::new();
+    if let Some(url) = args.url {
+        check_url(&url)?;
+        fields.push(("url", url.trim_end_matches('/').to_owned()));
+    }
+    if let Some(secret) = args.secret {
+        if secret.is_empty() {
+            bail!("the secret is empty");
+        }
+        fields.push(("secret", secret));
+    }
+    if let Some(multiplier) = args.load_multiplier {
+        fields.push(("load_multiplier", format!("{multiplier:?}")));
+    }
+    if let Some(tag) = args.tag {
+        fields.push(("tag", tag));
+    }
+    if !session.store.update_server(&id, &fields).await? {
+        bail!("there is no server {id} any more");
+    }
+    done(&id, "updated", json!({}), out)
+}
+
+async fn set_state(session: &Session, ids: &[String], state: ServerState, out: Out) -> anyhow::Result<()> {
+    let mut report = Vec::new();
+    for id in ids {
+        let server = session.server(id).await?;
+        let id = &server.at.id;
+        let Some(meetings) = session.store.set_state(id, state).await? else {
+            bail!("there is no server {id} any more");
+        };
+        let mut entry = json!({ "id": id, "state": state, "meetings": meetings });
+        let mut line = format!("OK {id}");
+        match state {
+            // Without waiting for the next round.
+            ServerState::Enabled => {
+                let polled = poll::now(&session.store, &session.backend, &session.config, &server).await;
+                let online = matches!(polled, Ok(PollOutcome::Applied { online: true, .. }));
+                line += if online { ": enabled, online" } else { ": enabled, but offline" };
+                if let Err(failure) = polled {
+                    line += &format!(" ({failure})");
+                }
+                entry["online"] = online.into();
+            }
+            ServerState::Cordoned | ServerState::Disabled => {
+                line += &format!(": {}, {meetings} meetings run on", state.as_str());
+            }
+        }
+        report.push(entry);
+        if !out.json {
+            out.text(line + "\n")?;
+        }
+    }
+    if out.json { out.value(&report) } else { Ok(()) }
+}
+
+async fn remove(session: &Session, ids: &[String], force: bool, out: Out) -> anyhow::Result<()> {
+    for id in ids {
+        // A record that has no url any more can be removed by its id all the same.
+        let id = session.server(id).await.map_or(id.clone(), |server| server.at.id);
+        match session.store.remove_server(&id, force).await? {
+            RemoveOutcome::Removed(meetings) => {
+                done(&id, "removed", json!({ "meetings_released": meetings }), out)?;
+            }
+            RemoveOutcome::Busy(meetings) => bail!(
+                "{meetings} meetings run on {id}: cordon it and wait, panic it, or remove it with --force"
+            ),
+            RemoveOutcome::Unknown => bail!("there is no server {id}: see `sl servers`"),
+        }
+    }
+    Ok(())
+}
+
+async fn panic(
+    session: &Session,
+    id: &str,
+    keep_state: bool,
+    skip_end_calls: bool,
+    out: Out,
+) -> anyhow::Result<()> {
+    let server = session.server(id).await?;
+    let id = &server.at.id;
+    let Some(meetings) = session.store.panic(id, keep_state).await? else {
+        bail!("there is no server {id} any more");
+    };
+    let mut ended = 0;
+    if !skip_end_calls {
+        ended = futures_util::stream::iter(&meetings)
+            .map(|(meeting, password)| end(session, &server.at, meeting.as_str(), password))
+            .buffer_unordered(50)
+            .filter(|ended| std::future::ready(*ended))
+            .count()
+            .await;
+    }
+    let state = if keep_state { server.at.state } else { ServerState::Disabled };
+    let report = json!({ "state": state, "meetings_released": meetings.len(), "meetings_ended": ended });
+    done(id, "panicked", report, out)
+}
+
+/// Tells a server to end a meeting; true if it agreed or does not have it.
+pub(super) async fn end(session: &Session, server: &ServerRef, meeting: &str, password: &str) -> bool {
+    let mut params = Params::default();
+    params.set("meetingID", meeting);
+    if !password.is_empty() {
+        params.set("password", password);
+    }
+    match session.backend.call(server, "end", &params, Payload::None).await {
+        Ok(reply) => reply.envelope.success || reply.envelope.message_key == "notFound",
+        Err(_) => false,
+    }
+}
+
+async fn yaml(session: &Session, verbose: bool, out: Out) -> anyhow::Result<()> {
+    let servers: BTreeMap<String, Entry> = session
+        .store
+        .servers()
+        .await?
+        .into_iter()
+        .map(|s| {
+            let entry = Entry {
+                url: s.at.url,
+                secret: out.secret(s.at.secret.expose()),
+                enabled: s.at.state == ServerState::Enabled,
+                load_multiplier: s.load_multiplier,
+                tag: s.at.tag,
+                state: verbose.then_some(s.at.state),
+                online: verbose.then_some(s.at.online),
+                load: s.load.filter(|_| verbose),
+            };
+            (s.at.id, entry)
+        })
+        .collect();
+    let pool = BTreeMap::from([("servers", servers)]);
+    if out.json { out.value(&pool) } else { out.text(yaml_serde::to_string(&pool)?) }
+}
+
+fn done(id: &str, what: &str, mut report: serde_json::Value, out: Out) -> anyhow::Result<()> {
+    if out.json {
+        report["id"] = id.into();
+        report["done"] = what.into();
+        return out.value(&report);
+    }
+    let mut line = format!("OK {id}: {what}");
+    for (name, value) in report.as_object().into_iter().flatten() {
+        let value = value.as_str().map_or(value.to_string(), str::to_owned);
+        line += &format!(", {} {value}", name.replace('_', " "));
+    }
+    out.text(line + "\n")
+}
+
+/// Checks the URL of an endpoint; returns its host.
+fn check_url(text: &str) -> anyhow::Result<String> {
+    let must = "it must be a whole API endpoint, such as https://bbb1.example.com/bigbluebutton/api";
+    let Ok(url) = url::Url::parse(text) else { bail!("`{text}` is no URL: {must}") };
+    if !matches!(url.scheme(), "http" | "https")
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.path().trim_end_matches('/').ends_with("/api")
+    {
+        bail!("`{text}` does not end in /api: {must}");
+    }
+    match url.host_str() {
+        Some(host) => Ok(host.to_owned()),
+        None => bail!("`{text}` names no host: {must}"),
+    }
+}
+
+fn multiplier(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("must be a number above 0".into()),
+    }
+}

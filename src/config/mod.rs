@@ -1,0 +1,90 @@
+//! Settings: environment variables with Scalelite's names, one struct per concern, defaults and
+//! errors beside it. A wrong value stops the start and says what it must be.
+
+mod api;
+mod backend;
+mod env;
+mod listen;
+mod load;
+mod parameters;
+mod poll;
+mod redis;
+
+pub use self::api::ApiConfig;
+pub use self::backend::BackendConfig;
+pub use self::env::{BadSettings, Env, Setting, Source, without_password};
+pub use self::listen::{Bind, ListenConfig};
+pub use self::load::LoadConfig;
+pub use self::parameters::CallParameters;
+pub use self::poll::PollConfig;
+pub use self::redis::RedisConfig;
+
+/// Everything, read once at the start and never changed.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The BBB API: secrets, checksums, what is done to parameters.
+    pub api: ApiConfig,
+    /// Where and how we listen.
+    pub listen: ListenConfig,
+    /// Where the state is.
+    pub redis: RedisConfig,
+    /// How we speak to BBB servers.
+    pub backend: BackendConfig,
+    /// The poll.
+    pub poll: PollConfig,
+    /// How load is counted.
+    pub load: LoadConfig,
+    /// Every setting as it is in force, for `sl config`.
+    pub settings: Vec<Setting>,
+}
+
+impl Config {
+    /// From the process' environment.
+    pub fn from_process() -> Result<Config, BadSettings> {
+        Config::read(&|name| std::env::var(name).ok())
+    }
+
+    /// From any environment.
+    pub fn read(reader: &dyn Fn(&str) -> Option<String>) -> Result<Config, BadSettings> {
+        let mut env = Env::new(reader);
+        let api = ApiConfig::from_env(&mut env);
+        let listen = ListenConfig::from_env(&mut env);
+        let redis = RedisConfig::from_env(&mut env);
+        let backend = BackendConfig::from_env(&mut env);
+        let poll = PollConfig::from_env(&mut env);
+        let load = LoadConfig::from_env(&mut env);
+        env.text("LOG_FORMAT", "text", "text or json");
+        env.text("LOG_LEVEL", "info", "error, warn, info, debug or trace");
+        let settings = env.finish()?;
+        Ok(Config { api, listen, redis, backend, poll, load, settings })
+    }
+
+    /// What `sl serve` needs beyond the commands that only speak to Redis.
+    pub fn require_secret(&self) -> Result<(), BadSettings> {
+        if self.api.secrets.is_empty() {
+            return Err(BadSettings(vec![
+                "LOADBALANCER_SECRET must be set: the secret that clients sign with (openssl rand -hex 32)".into(),
+            ]));
+        }
+        Ok(())
+    }
+}
+
+/// Variables of Scalelite's Rails that mean nothing here; named once in the log if they are set.
+pub fn ignored(reader: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
+    const IGNORED: [&str; 9] = [
+        "WEB_CONCURRENCY",
+        "RAILS_MAX_THREADS",
+        "RAILS_MIN_THREADS",
+        "RAILS_ENV",
+        "RAILS_LOG_TO_STDOUT",
+        "RAILS_SERVE_STATIC_FILES",
+        "RAILS_LOG_LEVEL",
+        "REDIS_POOL",
+        "REDIS_POOL_TIMEOUT",
+    ];
+    IGNORED.into_iter().filter(|name| reader(name).is_some()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Parameters that an operator adds to, forces on or takes out of every create or join.
+
+use super::Env;
+use crate::bbb::Params;
+
+/// Order of precedence: default, then the request, then override; what is excluded goes last.
+#[derive(Debug, Clone, Default)]
+pub struct CallParameters {
+    /// Names that are never passed on.
+    pub exclude: Vec<String>,
+    /// Set where the request does not say.
+    pub default: Vec<(String, String)>,
+    /// Set whatever the request says.
+    pub overriding: Vec<(String, String)>,
+}
+
+impl CallParameters {
+    pub(super) fn from_env(env: &mut Env<'_>, names: [&'static str; 3]) -> CallParameters {
+        let [exclude, default, overriding] = names;
+        CallParameters {
+            exclude: env
+                .optional(exclude, "names of parameters that are not passed on, separated by commas")
+                .map(|list| split(&list).into_iter().map(|name| name.trim().to_owned()).collect())
+                .unwrap_or_default(),
+            default: env
+                .parsed(default, "", pairs, "parameters where the request has none: a=1,b=2 (\\, is a comma)")
+                .unwrap_or_default(),
+            overriding: env
+                .parsed(overriding, "", pairs, "parameters forced on every request: a=1,b=2 (\\, is a comma)")
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Applies defaults and overrides to a request's parameters.
+    pub fn apply(&self, params: &mut Params) {
+        for (name, value) in &self.default {
+            params.set_default(name, value);
+        }
+        for (name, value) in &self.overriding {
+            params.set(name, value.as_str());
+        }
+    }
+
+    /// Takes out what must not be passed on.
+    pub fn strip(&self, params: &mut Params) {
+        for name in &self.exclude {
+            params.remove(name);
+        }
+    }
+}
+
+/// Splits at commas, except escaped ones.
+fn split(list: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut chars = list.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if chars.peek() == Some(&',') => {
+                chars.next();
+                if let Some(last) = parts.last_mut() {
+                    last.push(',');
+                }
+            }
+            ',' => parts.push(String::new()),
+            c => {
+                if let Some(last) = parts.last_mut() {
+                    last.push(c);
+                }
+            }
+        }
+    }
+    parts.retain(|part| !part.trim().is_empty());
+    parts
+}
+
+fn pairs(list: &str) -> Result<Vec<(String, String)>, String> {
+    split(list)
+        .into_iter()
+        .map(|pair| match pair.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                Ok((name.trim().to_owned(), value.to_owned()))
+            }
+            _ => Err(format!("must be name=value pairs separated by commas, but has `{pair}`")),
+        })
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! Answers and errors as HTTP.
+
+use crate::bbb::ApiError;
+use crate::calls::{Answer, CallResult};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use std::convert::Infallible;
+use warp::reply::{Reply, Response as WarpResponse};
+
+const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
+const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// A call's result. Errors are answers too: HTTP status 200, `text/xml`, as BBB has it.
+pub fn call(result: CallResult) -> WarpResponse {
+    match result {
+        Ok(Answer::Xml(body)) => whole(StatusCode::OK, XML, body),
+        Ok(Answer::XmlStream { begin, rest }) => {
+            let rest = stream::unfold(rest, |mut rest| async move {
+                rest.recv().await.map(|piece| (piece, rest))
+            });
+            let pieces = stream::iter(begin).chain(rest);
+            let mut response = warp::reply::stream(pieces.map(Ok::<Bytes, Infallible>)).into_response();
+            response.headers_mut().insert(CONTENT_TYPE, XML);
+            response
+        }
+        Ok(Answer::Redirect(to)) => match HeaderValue::try_from(to) {
+            Ok(to) => {
+                let mut response = empty(StatusCode::FOUND);
+                response.headers_mut().insert(LOCATION, to);
+                response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+                response
+            }
+            // A server URL in Redis that no header can carry.
+            Err(_) => error(&ApiError::AccessFailed),
+        },
+        Err(failure) => error(&failure),
+    }
+}
+
+/// An error in BBB's own form.
+pub fn error(failure: &ApiError) -> WarpResponse {
+    whole(StatusCode::OK, XML, Bytes::from(failure.to_xml()))
+}
+
+/// A line of plain text.
+pub fn text(status: StatusCode, line: impl Into<Bytes>) -> WarpResponse {
+    whole(status, PLAIN, line.into())
+}
+
+/// A status and nothing else.
+pub fn empty(status: StatusCode) -> WarpResponse {
+    let mut response = Response::new(None::<Bytes>).into_response();
+    *response.status_mut() = status;
+    response
+}
+
+/// What stands on every answer.
+pub fn finish(mut response: WarpResponse, request_id: &HeaderValue) -> WarpResponse {
+    const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+    const REFERRER: HeaderName = HeaderName::from_static("referrer-policy");
+    const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+    let headers = response.headers_mut();
+    headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER, HeaderValue::from_static("strict-origin-when-cross-origin"));
+    headers.insert(REQUEST_ID, request_id.clone());
+    response
+}
+
+fn whole(status: StatusCode, content_type: HeaderValue, body: Bytes) -> WarpResponse {
+    let mut response = Response::new(body).into_response();
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}

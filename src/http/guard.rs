@@ -1,0 +1,170 @@
+//! What stands between a request and its call, in this order: content type, checksum, body. A
+//! document is read only once the checksum over the query is right; a form may carry the checksum
+//! itself, so it is read first.
+
+use crate::bbb::{ApiError, Params, checksum};
+use crate::calls::{ApiRequest, Call};
+use crate::config::Config;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method};
+
+/// Why a request does not reach its call.
+#[derive(Debug)]
+pub enum Refused {
+    /// An error in BBB's form.
+    Api(ApiError),
+    /// Status 400 and an empty body: not percent-encoded UTF-8.
+    BadEncoding,
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Refused {
+        Refused::Api(error)
+    }
+}
+
+impl From<crate::bbb::params::BadEncoding> for Refused {
+    fn from(_: crate::bbb::params::BadEncoding) -> Refused {
+        Refused::BadEncoding
+    }
+}
+
+/// What a POST body is, by its Content-Type.
+enum BodyKind {
+    None,
+    Form,
+    Multipart(String),
+    Document(HeaderValue),
+}
+
+/// Lets a request through if it may pass.
+pub async fn check<S, B, E>(
+    config: &Config,
+    call: Call,
+    method: &Method,
+    raw_query: &str,
+    headers: &HeaderMap,
+    body: S,
+) -> Result<ApiRequest, Refused>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Buf,
+{
+    let kind = if *method == Method::POST { kind(call, headers)? } else { BodyKind::None };
+    let cut = checksum::cut(raw_query).map_err(|_| ApiError::Checksum)?;
+    let signed = call.is_signed(config);
+    let passes = |sum: &str| {
+        let secrets = config.api.secrets.iter().map(|secret| secret.expose());
+        checksum::verify(call.name(), &cut.query, sum, secrets, &config.api.algorithms)
+    };
+    if signed && cut.checksum.is_some_and(|sum| !passes(sum)) {
+        return Err(ApiError::Checksum.into());
+    }
+    let mut params = Params::parse(&cut.query)?;
+    let mut document = None;
+    match kind {
+        BodyKind::None => {}
+        BodyKind::Document(content_type) => {
+            // Nobody makes us read a document without having signed.
+            if signed && cut.checksum.is_none() {
+                return Err(ApiError::Checksum.into());
+            }
+            document = Some((content_type, read(config, headers, body).await?));
+        }
+        BodyKind::Form => {
+            let form = read(config, headers, body).await?;
+            let form = std::str::from_utf8(&form).map_err(|_| Refused::BadEncoding)?;
+            if checksum::cut(form).is_err() {
+                return Err(ApiError::Checksum.into());
+            }
+            params.merge_encoded(form)?;
+        }
+        BodyKind::Multipart(boundary) => {
+            let form = read(config, headers, body).await?;
+            multipart(&mut params, form, boundary).await?;
+        }
+    }
+    let in_body = params.remove("checksum");
+    if signed {
+        let valid = match (cut.checksum, in_body) {
+            (Some(_), None) => true,
+            (None, Some(sum)) => passes(&sum),
+            _ => false,
+        };
+        if !valid {
+            return Err(ApiError::Checksum.into());
+        }
+    }
+    Ok(ApiRequest { params, document })
+}
+
+fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok());
+    if !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|n| n == "0") {
+        return Ok(BodyKind::None);
+    }
+    let unsupported = ApiError::UnsupportedContentType;
+    let value = headers.get(CONTENT_TYPE).ok_or(unsupported.clone())?;
+    let text = value.to_str().map_err(|_| unsupported.clone())?;
+    let essence = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/x-www-form-urlencoded" if call.takes_form() => Ok(BodyKind::Form),
+        "multipart/form-data" if call.takes_form() => {
+            let boundary = multer::parse_boundary(text)
+                .map_err(|_| ApiError::BadBody("multipart/form-data without a boundary"))?;
+            Ok(BodyKind::Multipart(boundary))
+        }
+        "application/xml" | "text/xml" if call.takes_document() => {
+            Ok(BodyKind::Document(value.clone()))
+        }
+        _ => Err(unsupported),
+    }
+}
+
+async fn read<S, B, E>(config: &Config, headers: &HeaderMap, body: S) -> Result<Bytes, ApiError>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Buf,
+{
+    let limit = config.api.max_body;
+    let announced = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|n| n > limit as u64) {
+        return Err(ApiError::TooLarge(limit));
+    }
+    let collected = async {
+        let mut body = std::pin::pin!(body);
+        let mut whole = BytesMut::new();
+        while let Some(piece) = body.next().await {
+            let mut piece = piece.map_err(|_| ApiError::BadBody("it broke off"))?;
+            if whole.len() + piece.remaining() > limit {
+                return Err(ApiError::TooLarge(limit));
+            }
+            whole.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+        }
+        Ok(whole.freeze())
+    };
+    tokio::time::timeout(config.listen.body_timeout, collected)
+        .await
+        .unwrap_or(Err(ApiError::BadBody("it did not come in time")))
+}
+
+/// Text fields over the query; fields with a file are left out.
+async fn multipart(params: &mut Params, form: Bytes, boundary: String) -> Result<(), Refused> {
+    let broken = |_| Refused::Api(ApiError::BadBody("it is not multipart/form-data"));
+    let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(form)]);
+    let mut parts = multer::Multipart::new(whole, boundary);
+    let mut checksums = 0;
+    while let Some(field) = parts.next_field().await.map_err(broken)? {
+        let Some(name) = field.name().map(str::to_owned) else { continue };
+        if field.file_name().is_some() {
+            continue;
+        }
+        checksums += usize::from(name == "checksum");
+        let value = field.bytes().await.map_err(broken)?;
+        let value = std::str::from_utf8(&value).map_err(|_| Refused::BadEncoding)?;
+        params.set(&name, value);
+    }
+    if checksums > 1 { Err(ApiError::Checksum.into()) } else { Ok(()) }
+}

@@ -1,0 +1,11 @@
+//! The BBB servers of the pool, seen from here.
+//!
+//! - [`client`]: one pooled client; signs the very bytes it sends, trusts nothing it gets
+//! - [`connector`]: TCP and TLS under one deadline
+//! - [`poll`]: what every server is asked once a minute
+
+pub mod client;
+pub mod connector;
+pub mod poll;
+
+pub use client::{Backend, BackendError, Payload, Reply};

@@ -1,0 +1,116 @@
+//! One running replica: worker threads that serve requests, and a thread for the poller. Each
+//! thread has a runtime, a connection to Redis and a pool of connections to servers of its own, so
+//! that nothing is shared between threads but the settings.
+
+use crate::calls::App;
+use crate::config::Config;
+use crate::http::{listen, routes};
+use crate::pool::{Backend, connector, poll};
+use crate::store::Store;
+use anyhow::Context;
+use rustls::ClientConfig;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+/// What runs inside a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Answers requests.
+    pub api: bool,
+    /// Takes part in the polls.
+    pub poller: bool,
+}
+
+/// A replica that is running. Dropping it leaves its threads running; see [`Replica::stop`].
+pub struct Replica {
+    address: Option<String>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Replica {
+    /// Binds, and starts the threads. Redis need not be there yet.
+    pub fn start(config: Arc<Config>, roles: Roles) -> anyhow::Result<Replica> {
+        let tls = connector::tls(&config.backend)?;
+        let (stop, stopped) = watch::channel(false);
+        let mut replica = Replica { address: None, stop, threads: Vec::new() };
+        if roles.api {
+            let listeners = listen::Listeners::bind(&config.listen)
+                .with_context(|| format!("cannot listen at {:?} (BIND, PORT)", config.listen.bind))?;
+            replica.address = Some(listeners.address().to_owned());
+            for (n, listener) in listeners.into_sockets().into_iter().enumerate() {
+                let (config, tls, stopped) = (config.clone(), tls.clone(), stopped.clone());
+                replica.spawn(&format!("api-{n}"), move |runtime| {
+                    runtime.block_on(worker(config, &tls, listener, stopped))
+                })?;
+            }
+        }
+        if roles.poller {
+            replica.spawn("poller", move |runtime| {
+                runtime.block_on(async {
+                    let backend = Backend::new(&config.backend, &tls, config.api.sign_with);
+                    let store = Store::new(&config.redis)?;
+                    poll::run(store, backend, config, stopped).await;
+                    Ok(())
+                })
+            })?;
+        }
+        Ok(replica)
+    }
+
+    /// Where it listens: `http://host:port` or `unix:/path`; None without the API.
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
+    /// Takes no more requests, waits for those that have begun (at most SHUTDOWN_GRACE), ends.
+    pub fn stop(self) {
+        self.stop.send_replace(true);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        run: impl FnOnce(Runtime) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if let Err(failure) = run(runtime) {
+                tracing::error!(%failure, "a thread has ended");
+            }
+        })?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+async fn worker(
+    config: Arc<Config>,
+    tls: &Arc<ClientConfig>,
+    listener: listen::Listener,
+    stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let app = App {
+        store: Store::new(&config.redis)?,
+        backend: Backend::new(&config.backend, tls, config.api.sign_with),
+        config: config.clone(),
+    };
+    let tasks = TaskTracker::new();
+    let service = routes::service(app, tasks.clone());
+    let cut_off = listen::serve(listener, service, &config.listen, stopped).await?;
+    if cut_off > 0 {
+        warn!(connections = cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
+    }
+    // What clients who hung up had begun.
+    tasks.close();
+    let _ = tokio::time::timeout(config.listen.shutdown_grace, tasks.wait()).await;
+    info!("stopped");
+    Ok(())
+}

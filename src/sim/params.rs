@@ -1,0 +1,154 @@
+//! Reading parameters: a query, a form body or a multipart body.
+
+use std::borrow::Cow;
+
+use super::checksum::{self, nibble};
+
+/// The parameters of one request, in the order they came, query first.
+#[derive(Default)]
+pub(super) struct Params<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+/// The bytes cannot be read as parameters: a broken percent sign, or not UTF-8.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+impl<'a> Params<'a> {
+    /// Adds what an urlencoded string (query or form body) holds.
+    pub(super) fn add_urlencoded(&mut self, raw: &'a str) -> Result<(), Malformed> {
+        for part in raw.split('&') {
+            if part.is_empty() {
+                continue;
+            }
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            self.0.push((decode(name)?, decode(value)?));
+        }
+        Ok(())
+    }
+
+    /// Adds the fields of a multipart/form-data body; files count as fields.
+    pub(super) fn add_multipart(
+        &mut self,
+        body: &'a [u8],
+        boundary: &str,
+    ) -> Result<(), Malformed> {
+        let body = std::str::from_utf8(body).map_err(|_| Malformed)?;
+        let delimiter = format!("--{boundary}");
+        for part in body.split(delimiter.as_str()).skip(1) {
+            let part = part.strip_prefix("\r\n").unwrap_or(part);
+            if part.starts_with("--") {
+                break;
+            }
+            let (head, value) = part.split_once("\r\n\r\n").ok_or(Malformed)?;
+            let name = head
+                .split("name=\"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next())
+                .ok_or(Malformed)?;
+            let value = value.strip_suffix("\r\n").unwrap_or(value);
+            self.0.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+        }
+        Ok(())
+    }
+
+    /// The value of `name`; the last one when it was given twice.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_ref())
+    }
+
+    /// Like [`Params::get`], but a blank value counts as none.
+    pub(super) fn filled(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// A boolean parameter: `true` in any case is true.
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        self.filled(name)
+            .map(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// A number, absent when it is not one.
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        self.filled(name).and_then(|value| value.parse().ok())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the request carries one right checksum, in its query or among
+    /// the parameters of its body, which begin at `in_query`.
+    pub(super) fn signed(&self, in_query: usize, call: &str, query: &str, secret: &str) -> bool {
+        let in_body = self.0[in_query..]
+            .iter()
+            .filter(|(name, _)| name == "checksum")
+            .map(|(_, value)| value.as_ref());
+        checksum::verify(call, query, in_body, secret)
+    }
+
+    /// Every parameter.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(n, v)| (n.as_ref(), v.as_ref()))
+    }
+}
+
+/// Percent-decodes, with `+` as a space.
+pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, Malformed> {
+    if !raw.bytes().any(|b| b == b'%' || b == b'+') {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let high = bytes.next().and_then(nibble).ok_or(Malformed)?;
+                let low = bytes.next().and_then(nibble).ok_or(Malformed)?;
+                high << 4 | low
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(out)
+        .map(Cow::Owned)
+        .map_err(|_| Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_as_a_browser_encodes() {
+        assert_eq!(decode("a%20b+c%2Bd%C3%A9~").as_deref(), Ok("a b c+dé~"));
+        for bad in ["%", "%2", "%zz", "%ff", "%C3"] {
+            assert_eq!(decode(bad), Err(Malformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_two_wins_and_bare_names_are_empty() {
+        let mut params = Params::default();
+        params.add_urlencoded("a=1&&b&a=2&c=x=y").unwrap();
+        assert_eq!(params.get("a"), Some("2"));
+        assert_eq!(params.get("b"), Some(""));
+        assert_eq!(params.filled("b"), None);
+        assert_eq!(params.get("c"), Some("x=y"));
+    }
+
+    #[test]
+    fn multipart_fields_are_read() {
+        let body = "--X\r\nContent-Disposition: form-data; name=\"meetingID\"\r\n\r\nm 1\r\n\
+                    --X\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\na\r\nb\r\n--X--\r\n";
+        let mut params = Params::default();
+        params.add_multipart(body.as_bytes(), "X").unwrap();
+        assert_eq!(params.get("meetingID"), Some("m 1"));
+        assert_eq!(params.get("name"), Some("a\r\nb"));
+        assert_eq!(params.iter().count(), 2);
+    }
+}

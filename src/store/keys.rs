@@ -1,0 +1,92 @@
+//! The only place in Rust where a Redis key is spelled. `lua/README.md` has the whole table.
+
+use std::fmt;
+
+/// Spells keys under a prefix: REDIS_NAMESPACE and a colon, or nothing.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// `prefix` as in [`crate::config::RedisConfig::prefix`].
+    pub fn new(prefix: &str) -> Keys {
+        Keys { prefix: prefix.to_owned() }
+    }
+
+    /// `KEYS[1]` of every script.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Set of server ids.
+    pub fn servers(&self) -> String {
+        self.key("servers")
+    }
+
+    /// Hash: one server.
+    pub fn server(&self, id: &str) -> String {
+        self.key2("server:", id)
+    }
+
+    /// Set of ids of enabled servers.
+    pub fn server_enabled(&self) -> String {
+        self.key("server_enabled")
+    }
+
+    /// Sorted set: id → load of candidates.
+    pub fn server_load(&self) -> String {
+        self.key("server_load")
+    }
+
+    /// Sorted set: id → load of cordoned servers.
+    pub fn cordoned_server_load(&self) -> String {
+        self.key("cordoned_server_load")
+    }
+
+    /// Set of meeting keys.
+    pub fn meetings(&self) -> String {
+        self.key("meetings")
+    }
+
+    /// Hash: one meeting.
+    pub fn meeting(&self, meeting: &MeetingKey) -> String {
+        self.key2("meeting:", &meeting.0)
+    }
+
+    /// String with a TTL, ours: who does this round of polls.
+    pub fn poll_round(&self) -> String {
+        self.key("sl:poll_round")
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn key2(&self, name: &str, id: &str) -> String {
+        format!("{}{name}{id}", self.prefix)
+    }
+}
+
+/// What a meeting is called in Redis. Without tenancy its meetingID, as Scalelite has it; a
+/// tenant's meetings will get a key of their own here, so that equal ids do not meet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MeetingKey(String);
+
+impl MeetingKey {
+    /// The key of a meetingID without tenancy.
+    pub fn of(meeting_id: &str) -> MeetingKey {
+        MeetingKey(meeting_id.to_owned())
+    }
+
+    /// As it stands in Redis.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MeetingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

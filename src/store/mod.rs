@@ -1,0 +1,22 @@
+//! All live state, in Redis. Decisions are Lua scripts (`lua/`), each one atomic step and one
+//! round trip; what only reads several records is one pipeline.
+//!
+//! - [`keys`]: the only place where a key is spelled
+//! - [`connection`]: one multiplexed connection per thread, fast failure, reconnects by itself
+//! - [`scripts`]: each lua file as one typed function, each outcome an enum
+//! - [`servers`], [`meetings`]: records, listings
+
+pub mod connection;
+pub mod keys;
+pub mod meetings;
+pub mod scripts;
+pub mod servers;
+
+pub use connection::{Store, StoreError};
+pub use keys::MeetingKey;
+pub use meetings::Meeting;
+pub use scripts::{
+    AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, PollFigures, PollOutcome,
+    ReleaseOutcome, RemoveOutcome,
+};
+pub use servers::{Server, ServerRef, ServerState};

@@ -1,0 +1,455 @@
+//! Each file in `lua/` as one typed function. The files say what they do; here their outcomes
+//! become enums.
+//!
+//! A script that timed out may have run. All of them may be repeated; what a repeat does stands in
+//! each file.
+
+use super::connection::{Store, StoreError, StoreResult};
+use super::keys::MeetingKey;
+use super::servers::{ServerRef, ServerState};
+use crate::bbb::Secret;
+use crate::config::{LoadConfig, PollConfig};
+use redis::{FromRedisValue, Script, ToRedisArgs};
+use std::sync::LazyLock;
+
+macro_rules! scripts {
+    ($($name:ident),+ $(,)?) => {
+        struct Scripts { $($name: Lua),+ }
+
+        static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts { $($name: Lua {
+            name: stringify!($name),
+            script: Script::new(include_str!(concat!("../../lua/", stringify!($name), ".lua"))),
+        }),+ });
+
+        /// The name and the text of every script.
+        pub const SOURCES: &[(&str, &str)] =
+            &[$((stringify!($name), include_str!(concat!("../../lua/", stringify!($name), ".lua")))),+];
+    };
+}
+
+scripts!(
+    add_server,
+    apply_poll,
+    assign,
+    find,
+    join,
+    online,
+    panic,
+    poll_failed,
+    reindex,
+    release,
+    remove_server,
+    set_state,
+    sweep,
+    update_server,
+);
+
+struct Lua {
+    name: &'static str,
+    script: Script,
+}
+
+/// What a new meeting asks for.
+#[derive(Debug, Clone)]
+pub struct Assignment<'a> {
+    /// The meeting.
+    pub meeting: &'a MeetingKey,
+    /// `meta_server-tag`: '', `a;b` or `a;b!`.
+    pub tag: &'a str,
+    /// People it counts for until they have come.
+    pub reserve: u32,
+    /// The moderator password to note for a new meeting.
+    pub moderator_pw: &'a str,
+    /// The tenant to note; empty without tenancy.
+    pub tenant: &'a str,
+    /// Any server will do when the pool has no untagged one.
+    pub any_if_no_untagged: bool,
+    /// Seconds until the record expires unless renewed.
+    pub ttl_seconds: u64,
+    /// Voice bridges to try, in order.
+    pub voice_bridges: &'a [String],
+}
+
+/// A meeting and its server.
+#[derive(Debug, Clone)]
+pub struct Placement {
+    /// Where it runs.
+    pub server: ServerRef,
+    /// Its dial-in number.
+    pub voice_bridge: String,
+    /// The moderator password noted when it was created.
+    pub moderator_pw: String,
+    /// How many creates its record has seen; [`Store::release`] asks for it.
+    pub generation: String,
+}
+
+/// Outcomes of `assign.lua`.
+#[derive(Debug, Clone)]
+pub enum AssignOutcome {
+    /// Picked now.
+    Assigned(Placement),
+    /// Recorded before.
+    Existing(Placement),
+    /// No candidate.
+    NoServer,
+    /// No candidate with a required tag; the tags.
+    TagUnavailable(String),
+    /// Every voice bridge offered is taken.
+    NoVoiceBridge,
+}
+
+/// Outcomes of `find.lua`.
+#[derive(Debug, Clone)]
+pub enum FindOutcome {
+    /// It runs there.
+    Found(Placement),
+    /// Not recorded, or its server has left the pool.
+    Unknown,
+}
+
+/// Outcomes of `join.lua`.
+#[derive(Debug, Clone)]
+pub enum JoinOutcome {
+    /// Go there; counted.
+    Found(Placement),
+    /// Its server is offline, or disabled and refused.
+    Unavailable,
+    /// Not recorded, or its server has left the pool.
+    Unknown,
+}
+
+/// Outcomes of `release.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseOutcome {
+    /// Released.
+    Released,
+    /// There was no record.
+    Unknown,
+    /// It is on another server, or was created again in between.
+    Kept,
+}
+
+/// Outcomes of `remove_server.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoveOutcome {
+    /// Gone, with so many meetings released.
+    Removed(usize),
+    /// So many meetings are recorded there; nothing changed.
+    Busy(usize),
+    /// No such server.
+    Unknown,
+}
+
+/// What a server answered to a poll.
+#[derive(Debug, Clone, Default)]
+pub struct PollFigures {
+    /// When the question was sent, ms by Redis' clock.
+    pub started_ms: u64,
+    /// BBB version; empty if not known.
+    pub version: String,
+    /// Meetings, breakout rooms included.
+    pub meetings: usize,
+    /// People in all of them.
+    pub users: u64,
+    /// People in the largest one.
+    pub largest: u64,
+    /// Cameras.
+    pub videos: u64,
+    /// Per meeting that is no breakout room: key, people, its server's createTime in ms.
+    pub listed: Vec<(MeetingKey, u64, u64)>,
+}
+
+/// Outcomes of `apply_poll.lua` and `poll_failed.lua`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PollOutcome {
+    /// Written.
+    Applied {
+        /// Online now.
+        online: bool,
+        /// It was not so before.
+        changed: bool,
+        /// Its state now.
+        state: ServerState,
+        /// Meetings released since their server no longer has them.
+        released: Vec<String>,
+    },
+    /// No such server any more.
+    Unknown,
+}
+
+impl Store {
+    /// The server for a create: see `lua/assign.lua`.
+    pub async fn assign(&self, wanted: &Assignment<'_>) -> StoreResult<AssignOutcome> {
+        let mut args: Vec<&[u8]> = Vec::with_capacity(8 + wanted.voice_bridges.len());
+        let (reserve, ttl) = (wanted.reserve.to_string(), wanted.ttl_seconds.to_string());
+        args.push(wanted.meeting.as_str().as_bytes());
+        args.push(wanted.tag.as_bytes());
+        args.push(reserve.as_bytes());
+        args.push(ttl.as_bytes());
+        args.push(wanted.moderator_pw.as_bytes());
+        args.push(wanted.tenant.as_bytes());
+        args.push(if wanted.any_if_no_untagged { b"1" } else { b"" });
+        args.extend(wanted.voice_bridges.iter().map(String::as_bytes));
+        let script = &SCRIPTS.assign;
+        let mut reply = self.run::<Vec<String>>(script, &args).await?.into_iter();
+        match reply.next().as_deref() {
+            Some("assigned") => Ok(AssignOutcome::Assigned(placement(script, reply)?)),
+            Some("existing") => Ok(AssignOutcome::Existing(placement(script, reply)?)),
+            Some("none") => Ok(AssignOutcome::NoServer),
+            Some("tag_unavailable") => {
+                Ok(AssignOutcome::TagUnavailable(reply.next().unwrap_or_default()))
+            }
+            Some("no_voice_bridge") => Ok(AssignOutcome::NoVoiceBridge),
+            _ => Err(script.unexpected()),
+        }
+    }
+
+    /// Where a meeting runs: see `lua/find.lua`.
+    pub async fn find(&self, meeting: &MeetingKey) -> StoreResult<FindOutcome> {
+        let script = &SCRIPTS.find;
+        let mut reply = self.run::<Vec<String>>(script, &[meeting.as_str()]).await?.into_iter();
+        match reply.next().as_deref() {
+            Some("found") => Ok(FindOutcome::Found(placement(script, reply)?)),
+            Some("unknown") => Ok(FindOutcome::Unknown),
+            _ => Err(script.unexpected()),
+        }
+    }
+
+    /// Where a meeting runs, for one person more: see `lua/join.lua`.
+    pub async fn join(&self, meeting: &MeetingKey, refuse_disabled: bool) -> StoreResult<JoinOutcome> {
+        let script = &SCRIPTS.join;
+        let args = [meeting.as_str(), if refuse_disabled { "1" } else { "" }];
+        let mut reply = self.run::<Vec<String>>(script, &args).await?.into_iter();
+        match reply.next().as_deref() {
+            Some("found") => Ok(JoinOutcome::Found(placement(script, reply)?)),
+            Some("unavailable") => Ok(JoinOutcome::Unavailable),
+            Some("unknown") => Ok(JoinOutcome::Unknown),
+            _ => Err(script.unexpected()),
+        }
+    }
+
+    /// A meeting has ended, or never came to be: see `lua/release.lua`. With a server and a
+    /// generation, only if it is still recorded there and was not created again.
+    pub async fn release(
+        &self,
+        meeting: &MeetingKey,
+        only_on: Option<(&str, &str)>,
+    ) -> StoreResult<ReleaseOutcome> {
+        let script = &SCRIPTS.release;
+        let (server, generation) = only_on.unwrap_or_default();
+        let reply: String = self.run(script, &[meeting.as_str(), server, generation]).await?;
+        match reply.as_str() {
+            "released" => Ok(ReleaseOutcome::Released),
+            "unknown" => Ok(ReleaseOutcome::Unknown),
+            "kept" => Ok(ReleaseOutcome::Kept),
+            _ => Err(script.unexpected()),
+        }
+    }
+
+    /// Every server that is online: see `lua/online.lua`.
+    pub async fn online_servers(&self) -> StoreResult<Vec<ServerRef>> {
+        let script = &SCRIPTS.online;
+        let reply: Vec<String> = self.run(script, &[""; 0]).await?;
+        reply
+            .chunks_exact(4)
+            .map(|server| {
+                Ok(ServerRef {
+                    id: server[0].clone(),
+                    url: server[1].clone(),
+                    secret: Secret::from(server[2].as_str()),
+                    tag: String::new(),
+                    state: ServerState::parse(&server[3]).ok_or(script.unexpected())?,
+                    online: true,
+                })
+            })
+            .collect()
+    }
+
+    /// A new server, disabled; false if the id is taken.
+    pub async fn add_server(
+        &self,
+        id: &str,
+        url: &str,
+        secret: &Secret,
+        multiplier: Option<f64>,
+        tag: Option<&str>,
+    ) -> StoreResult<bool> {
+        let multiplier = multiplier.map(multiplier_text).unwrap_or_default();
+        let args = [id, url, secret.expose(), &multiplier, tag.unwrap_or_default()];
+        let reply: String = self.run(&SCRIPTS.add_server, &args).await?;
+        Ok(reply == "added")
+    }
+
+    /// Changes fields of a server: `url`, `secret`, `load_multiplier`, `tag`; false if there is none.
+    pub async fn update_server(&self, id: &str, fields: &[(&str, String)]) -> StoreResult<bool> {
+        let mut args = vec![id];
+        for (field, value) in fields {
+            args.extend([*field, value.as_str()]);
+        }
+        let reply: String = self.run(&SCRIPTS.update_server, &args).await?;
+        Ok(reply == "updated")
+    }
+
+    /// Enables, cordons or disables; returns the meetings that are recorded there, or None without
+    /// such a server.
+    pub async fn set_state(&self, id: &str, state: ServerState) -> StoreResult<Option<usize>> {
+        let script = &SCRIPTS.set_state;
+        let reply: Vec<String> = self.run(script, &[id, state.as_str()]).await?;
+        match reply.as_slice() {
+            [outcome, _, meetings] if outcome != "unknown" => {
+                Ok(Some(meetings.parse().map_err(|_| script.unexpected())?))
+            }
+            [outcome] if outcome == "unknown" => Ok(None),
+            _ => Err(script.unexpected()),
+        }
+    }
+
+    /// Takes a server out of the pool.
+    pub async fn remove_server(&self, id: &str, force: bool) -> StoreResult<RemoveOutcome> {
+        let script = &SCRIPTS.remove_server;
+        let reply: Vec<String> = self.run(script, &[id, if force { "1" } else { "" }]).await?;
+        let count = || reply.get(1).and_then(|n| n.parse().ok()).ok_or(script.unexpected());
+        match reply.first().map(String::as_str) {
+            Some("removed") => Ok(RemoveOutcome::Removed(count()?)),
+            Some("busy") => Ok(RemoveOutcome::Busy(count()?)),
+            Some("unknown") => Ok(RemoveOutcome::Unknown),
+            _ => Err(script.unexpected()),
+        }
+    }
+
+    /// Disables a server and releases its meetings; returns each with its moderator password, or
+    /// None without such a server.
+    pub async fn panic(
+        &self,
+        id: &str,
+        keep_state: bool,
+    ) -> StoreResult<Option<Vec<(MeetingKey, String)>>> {
+        let script = &SCRIPTS.panic;
+        let reply: Vec<String> = self.run(script, &[id, if keep_state { "1" } else { "" }]).await?;
+        match reply.first().map(String::as_str) {
+            Some("panicked") if reply.len() >= 3 => Ok(Some(
+                reply[3..]
+                    .chunks_exact(2)
+                    .map(|pair| (MeetingKey::of(&pair[0]), pair[1].clone()))
+                    .collect(),
+            )),
+            Some("unknown") => Ok(None),
+            _ => Err(script.unexpected()),
+        }
+    }
+
+    /// What a server answered to a poll: see `lua/apply_poll.lua`.
+    pub async fn apply_poll(
+        &self,
+        id: &str,
+        figures: &PollFigures,
+        poll: &PollConfig,
+        load: &LoadConfig,
+    ) -> StoreResult<PollOutcome> {
+        let mut args = vec![
+            id.to_owned(),
+            figures.started_ms.to_string(),
+            poll.healthy_threshold.to_string(),
+            load.min_users.to_string(),
+            load.join_buffer.as_millis().to_string(),
+            load.meeting_ttl.as_secs().to_string(),
+            figures.version.clone(),
+            figures.meetings.to_string(),
+            figures.users.to_string(),
+            figures.largest.to_string(),
+            figures.videos.to_string(),
+        ];
+        for (meeting, users, created) in &figures.listed {
+            args.extend([meeting.as_str().to_owned(), users.to_string(), created.to_string()]);
+        }
+        let script = &SCRIPTS.apply_poll;
+        let reply: Vec<String> = self.run(script, &args).await?;
+        poll_outcome(script, reply)
+    }
+
+    /// A server did not answer a poll: see `lua/poll_failed.lua`.
+    pub async fn poll_failed(&self, id: &str, poll: &PollConfig) -> StoreResult<PollOutcome> {
+        let script = &SCRIPTS.poll_failed;
+        let threshold = poll.unhealthy_threshold.to_string();
+        let reply: Vec<String> = self.run(script, &[id, &threshold]).await?;
+        poll_outcome(script, reply)
+    }
+
+    /// Walks all meeting records once, a page per script: see `lua/sweep.lua`. Returns how many
+    /// names without a record were forgotten.
+    pub async fn sweep(&self) -> StoreResult<u64> {
+        let script = &SCRIPTS.sweep;
+        let (mut cursor, mut forgotten) = ("0".to_owned(), 0);
+        loop {
+            let (next, gone, _noted): (String, u64, u64) = self.run(script, &[&cursor, "500"]).await?;
+            forgotten += gone;
+            if next == "0" {
+                return Ok(forgotten);
+            }
+            cursor = next;
+        }
+    }
+
+    /// Makes the index of candidates by tag anew; returns the number of servers.
+    pub async fn reindex(&self) -> StoreResult<u64> {
+        self.run(&SCRIPTS.reindex, &[""; 0]).await
+    }
+
+    async fn run<T: FromRedisValue>(
+        &self,
+        lua: &Lua,
+        args: &[impl ToRedisArgs],
+    ) -> StoreResult<T> {
+        let mut invocation = lua.script.prepare_invoke();
+        if !self.keys.prefix().is_empty() {
+            invocation.key(self.keys.prefix());
+        }
+        for arg in args {
+            invocation.arg(arg);
+        }
+        Ok(invocation.invoke_async(&mut self.connection()).await?)
+    }
+}
+
+impl Lua {
+    fn unexpected(&self) -> StoreError {
+        StoreError::Unexpected(self.name)
+    }
+}
+
+/// A load multiplier as Scalelite writes it: `1.0`, not `1`.
+pub(super) fn multiplier_text(multiplier: f64) -> String {
+    format!("{multiplier:?}")
+}
+
+/// The tail that assign, find and join share: server id, url, secret, tag, state, online, voice
+/// bridge, moderator password, generation.
+fn placement(lua: &Lua, mut rest: impl Iterator<Item = String>) -> StoreResult<Placement> {
+    let mut next = || rest.next().ok_or(lua.unexpected());
+    Ok(Placement {
+        server: ServerRef {
+            id: next()?,
+            url: next()?,
+            secret: Secret::from(next()?),
+            tag: next()?,
+            state: ServerState::parse(&next()?).ok_or(lua.unexpected())?,
+            online: next()? == "true",
+        },
+        voice_bridge: next()?,
+        moderator_pw: next()?,
+        generation: next()?,
+    })
+}
+
+fn poll_outcome(lua: &Lua, reply: Vec<String>) -> StoreResult<PollOutcome> {
+    match reply.as_slice() {
+        [unknown] if unknown == "unknown" => Ok(PollOutcome::Unknown),
+        [online, state, _, changed, released @ ..] => Ok(PollOutcome::Applied {
+            online: online == "online",
+            changed: changed == "1",
+            state: ServerState::parse(state).ok_or(lua.unexpected())?,
+            released: released.to_vec(),
+        }),
+        _ => Err(lua.unexpected()),
+    }
+}

@@ -1,0 +1,3 @@
+//! The HTTP contract, a file for each call.
+
+mod create;

@@ -1,0 +1,198 @@
+//! A whole pool: Redis, simulated servers, replicas of the binary.
+
+use super::client::{self, Reply, sign};
+use super::{Redis, eventually, free_port};
+use sl::sim::{Sim, SimConfig, SimServer};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+
+/// One `sl serve`, killed when dropped.
+pub struct Replica {
+    pub port: u16,
+    pub child: Child,
+    /// Its standard error, kept to look for what it logged.
+    pub log: std::path::PathBuf,
+}
+
+impl Replica {
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Resident memory, KiB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the pool is made of; see [`Pool::start`].
+pub struct Pool {
+    pub replicas: Vec<Replica>,
+    pub sim: Sim,
+    pub redis: Redis,
+    pub secret: String,
+    variables: Vec<(String, String)>,
+    directory: tempfile::TempDir,
+}
+
+impl Pool {
+    /// `servers` simulated servers with ids bbb1, bbb2, …, enabled and online, and one replica
+    /// without a poller.
+    pub fn start(servers: usize) -> Pool {
+        Pool::with(servers, 1, &[])
+    }
+
+    /// The same with some settings and so many replicas.
+    pub fn with(servers: usize, replicas: usize, variables: &[(&str, &str)]) -> Pool {
+        let mut pool = Pool::empty(servers, variables);
+        for n in 1..=servers {
+            pool.add(n, &[]);
+            pool.enable(n);
+        }
+        for _ in 0..replicas {
+            pool.serve(&["--no-poller"]);
+        }
+        pool
+    }
+
+    /// Redis and simulated servers that nobody has added yet.
+    pub fn empty(servers: usize, variables: &[(&str, &str)]) -> Pool {
+        let sim = Sim::start(SimConfig { servers: servers.max(1), threads: 2, ..SimConfig::default() });
+        Pool {
+            replicas: Vec::new(),
+            sim: sim.unwrap(),
+            redis: Redis::start(),
+            secret: "a-secret-of-the-tests".to_owned(),
+            variables: variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            directory: tempfile::TempDir::new().unwrap(),
+        }
+    }
+
+    /// Adds simulated server n (from 1) as `bbbN`, with more options of `sl servers add`.
+    pub fn add(&self, n: usize, options: &[&str]) {
+        let server = self.server(n);
+        let id = format!("bbb{n}");
+        let (url, secret) = (server.url(), server.secret().to_owned());
+        let mut args = vec!["servers", "add", &url, &secret, "--id", &id];
+        args.extend(options);
+        self.sl_ok(&args);
+    }
+
+    /// Enables it, which polls it too.
+    pub fn enable(&self, n: usize) {
+        self.sl_ok(&["servers", "enable", &format!("bbb{n}")]);
+    }
+
+    /// Simulated server n, from 1.
+    pub fn server(&self, n: usize) -> &SimServer {
+        &self.sim.servers()[n - 1]
+    }
+
+    /// Starts a replica and waits until it listens.
+    pub fn serve(&mut self, args: &[&str]) -> usize {
+        let n = self.replicas.len();
+        let port = free_port();
+        let log = self.directory.path().join(format!("replica-{n}.log"));
+        let child = self
+            .command()
+            .arg("serve")
+            .args(args)
+            .env("BIND", format!("tcp://127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        self.replicas.push(Replica { port, child, log: log.clone() });
+        eventually("the replica listens", || {
+            assert!(self.replicas[n].is_alive(), "{}", self.replicas[n].log());
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        n
+    }
+
+    /// The binary, with this pool's settings and no others.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sl"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("REDIS_URL", self.redis.url())
+            .env("LOADBALANCER_SECRET", &self.secret)
+            .envs(self.variables.iter().map(|(n, v)| (n, v)));
+        command
+    }
+
+    /// Runs `sl` with these arguments.
+    pub fn sl(&self, args: &[&str]) -> Output {
+        self.command().args(args).output().unwrap()
+    }
+
+    /// Runs `sl`, which must succeed; what it printed.
+    #[track_caller]
+    pub fn sl_ok(&self, args: &[&str]) -> String {
+        let output = self.sl(args);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "sl {args:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs `sl`, which must fail with status 1 and one line; the line.
+    #[track_caller]
+    pub fn sl_fails(&self, args: &[&str]) -> String {
+        let output = self.sl(args);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "sl {args:?}: {errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        errors.trim_end().to_owned()
+    }
+
+    /// `127.0.0.1:port` of a replica.
+    pub fn address(&self, replica: usize) -> String {
+        format!("127.0.0.1:{}", self.replicas[replica].port)
+    }
+
+    /// A signed URL (SHA-1, as most clients do it) at a replica.
+    pub fn url_at(&self, replica: usize, call: &str, query: &str) -> String {
+        let sum = sign("sha1", call, query, &self.secret);
+        let and = if query.is_empty() { "" } else { "&" };
+        format!("http://{}/bigbluebutton/api/{call}?{query}{and}checksum={sum}", self.address(replica))
+    }
+
+    /// A signed GET at the first replica.
+    pub fn get(&self, call: &str, query: &str) -> Reply {
+        self.get_at(0, call, query)
+    }
+
+    /// A signed GET at any replica.
+    pub fn get_at(&self, replica: usize, call: &str, query: &str) -> Reply {
+        client::fetch("GET", &self.url_at(replica, call, query), &[], b"")
+    }
+
+    /// A POST with a signed query.
+    pub fn post(&self, call: &str, query: &str, content_type: &str, body: &[u8]) -> Reply {
+        client::fetch("POST", &self.url_at(0, call, query), &[("content-type", content_type)], body)
+    }
+
+    /// Which server holds a meeting: its number, from 1.
+    pub fn holder(&self, meeting: &str) -> Option<usize> {
+        let holders: Vec<_> = (1..=self.sim.servers().len())
+            .filter(|n| self.server(*n).meetings().iter().any(|m| m.id == meeting))
+            .collect();
+        assert!(holders.len() <= 1, "{meeting} is on {holders:?}");
+        holders.first().copied()
+    }
+}

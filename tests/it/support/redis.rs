@@ -1,0 +1,125 @@
+//! A private redis-server.
+
+use super::{ROOT, eventually, free_port};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// A Redis of this test's own, on a free port, in a directory that goes with it.
+pub struct Redis {
+    pub port: u16,
+    child: Option<Child>,
+    directory: TempDir,
+}
+
+impl Redis {
+    pub fn start() -> Redis {
+        let mut redis =
+            Redis { port: free_port(), child: None, directory: TempDir::new().unwrap() };
+        redis.up();
+        redis
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it (SIGKILL). Nothing is kept: it comes back empty.
+    pub fn down(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it again on the same port.
+    pub fn up(&mut self) {
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(self.directory.path())
+            .args(["--unixsocket"])
+            .arg(self.socket())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server (apt-get install redis-server)");
+        self.child = Some(child);
+        let port = self.port;
+        eventually("redis answers", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        eventually("redis is ready", || self.cli(&["PING"]) == "PONG");
+    }
+
+    /// Its unix socket.
+    pub fn socket(&self) -> std::path::PathBuf {
+        self.directory.path().join("redis.sock")
+    }
+
+    /// Freezes it (SIGSTOP): connections stand, nothing answers.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// One command through redis-cli; the raw answer without its last line break.
+    pub fn cli(&self, args: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "--raw"])
+            .args(args)
+            .output()
+            .unwrap();
+        let mut text = String::from_utf8(output.stdout).unwrap();
+        if text.ends_with('\n') {
+            text.pop();
+        }
+        text
+    }
+
+    /// `redis-cli --eval lua/NAME.lua scalelite: , ARG…`, as an operator does it; its lines.
+    pub fn eval(&self, name: &str, args: &[&str]) -> Vec<String> {
+        self.eval_in("scalelite:", name, args)
+    }
+
+    /// The same under another key prefix; an empty one passes no key at all.
+    pub fn eval_in(&self, prefix: &str, name: &str, args: &[&str]) -> Vec<String> {
+        let script = format!("{ROOT}/lua/{name}.lua");
+        let mut all = vec!["--eval", &script];
+        if !prefix.is_empty() {
+            all.push(prefix);
+        }
+        all.push(",");
+        all.extend(args);
+        self.cli(&all).lines().map(str::to_owned).collect()
+    }
+
+    /// The load of every candidate, as Redis has it.
+    pub fn loads(&self) -> Vec<(String, f64)> {
+        let text = self.cli(&["ZRANGE", "scalelite:server_load", "0", "-1", "WITHSCORES"]);
+        let lines: Vec<_> = text.lines().collect();
+        lines.chunks_exact(2).map(|p| (p[0].to_owned(), p[1].parse().unwrap())).collect()
+    }
+
+    /// How often a command was called since the last `CONFIG RESETSTAT`, from INFO commandstats.
+    pub fn calls(&self, command: &str) -> u64 {
+        let text = self.cli(&["INFO", "commandstats"]);
+        let line = text.lines().find(|l| l.starts_with(&format!("cmdstat_{command}:")));
+        line.map_or(0, |l| {
+            let calls = l.split("calls=").nth(1).unwrap().split(',').next().unwrap();
+            calls.parse().unwrap()
+        })
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.down();
+    }
+}
