@@ -45,12 +45,18 @@ impl Control {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let demos: Vec<Demo> = if people == 0 {
+            Vec::new()
+        } else {
+            let start = |server: &SimServer| Demo::start(server.0.clone(), people);
+            servers.iter().map(start).collect()
+        };
         let (stop, mut stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("sim-control".into())
             .spawn(move || {
                 runtime.block_on(async move {
-                    tokio::spawn(live(servers.clone(), people));
+                    tokio::spawn(live(demos));
                     tokio::select! {
                         _ = &mut stopped => {}
                         () = accept(listener, servers) => {}
@@ -70,15 +76,9 @@ impl Control {
     }
 }
 
-async fn live(servers: Arc<[SimServer]>, people: u32) {
-    if people == 0 {
-        return;
-    }
-    let mut demos: Vec<Demo> = servers
-        .iter()
-        .map(|server| Demo::start(server.0.clone(), people))
-        .collect();
-    loop {
+/// Moves the demo people, as long as the runtime lives.
+async fn live(mut demos: Vec<Demo>) {
+    while !demos.is_empty() {
         tokio::time::sleep(demo::TICK).await;
         demos.iter_mut().for_each(Demo::tick);
     }

@@ -180,6 +180,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_demo_has_its_people_when_start_returns() {
+        let sim = Sim::start(SimConfig {
+            servers: 2,
+            people: 11,
+            ..SimConfig::default()
+        })
+        .unwrap();
+        for server in sim.servers() {
+            assert_eq!(server.census(), (2, 11));
+        }
+    }
+
+    #[test]
     fn a_demo_lives_and_does_not_grow_without_bound() {
         let sim = Sim::start(SimConfig::default()).unwrap();
         let server = &sim.servers()[0];
