@@ -207,7 +207,6 @@ local function least(sets)
       return picked, s
     end
     if set == P .. 'server_load' then
-      if rebuilt then return nil end
       call('ZREM', set, picked)  -- a candidate without a record: nobody can be sent there
     else
       call('ZREM', set, picked)

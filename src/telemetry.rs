@@ -16,7 +16,9 @@ pub fn start(default_level: &str) -> Result<(), String> {
     let filter = match variable("RUST_LOG") {
         Some(text) => EnvFilter::try_new(text).map_err(|e| format!("RUST_LOG must be a filter: {e}"))?,
         // The libraries below us are quieter: what they say about single connections is noise.
-        None => EnvFilter::new(format!("{level},hyper=error,hyper_util=error,rustls=error,redis=error,warp=warn")),
+        None => {
+            EnvFilter::new(format!("{level},hyper=error,hyper_util=error,rustls=error,redis=error,warp=warn"))
+        }
     };
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal() && variable("NO_COLOR").is_none();

@@ -24,12 +24,8 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// All of them, weakest first.
-    pub const ALL: [Algorithm; 4] = [
-        Algorithm::Sha1,
-        Algorithm::Sha256,
-        Algorithm::Sha384,
-        Algorithm::Sha512,
-    ];
+    pub const ALL: [Algorithm; 4] =
+        [Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
 
     /// The algorithm whose hex digest has this many digits.
     pub fn of_length(hex_digits: usize) -> Option<Algorithm> {
@@ -166,10 +162,7 @@ pub fn verify<'s>(
     }
     let mut valid = subtle::Choice::from(0);
     for secret in secrets {
-        valid |= algorithm
-            .digest(call, query, secret)
-            .as_ref()
-            .ct_eq(given);
+        valid |= algorithm.digest(call, query, secret).as_ref().ct_eq(given);
     }
     valid.into()
 }
@@ -184,9 +177,7 @@ mod tests {
     fn every_vector() {
         let mut rows = 0;
         for line in VECTORS.lines().skip(1) {
-            let [call, query, secret, algorithm, checksum] =
-                line.split('\t').collect::<Vec<_>>()[..]
-            else {
+            let [call, query, secret, algorithm, checksum] = line.split('\t').collect::<Vec<_>>()[..] else {
                 panic!("a vector of another shape: {line}")
             };
             let algorithm = Algorithm::parse(algorithm).unwrap();

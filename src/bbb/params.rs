@@ -35,10 +35,7 @@ impl Params {
 
     /// The value of `name`; an empty string where it stands without `=`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_deref().unwrap_or(""))
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_deref().unwrap_or(""))
     }
 
     /// The value of `name` unless it is absent or blank.

@@ -13,9 +13,8 @@ use sha2::{Digest, Sha256};
 pub fn numbers(meeting_id: &str, length: usize) -> impl Iterator<Item = String> {
     let digest = Sha256::digest(meeting_id.as_bytes());
     // B, then A; each as its low and its high half: all little-endian in the digest.
-    let key = [8, 12, 0, 4].map(|at| {
-        u32::from_le_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]])
-    });
+    let key = [8, 12, 0, 4]
+        .map(|at| u32::from_le_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]));
     let mut stream = Mt::new_with_key(key);
     std::iter::repeat_with(move || {
         let mut number = String::with_capacity(length);
@@ -50,8 +49,7 @@ mod tests {
     fn every_vector() {
         let mut rows = 0;
         for line in VECTORS.lines().skip(1) {
-            let [id, first, second, third, of_five] = line.split('\t').collect::<Vec<_>>()[..]
-            else {
+            let [id, first, second, third, of_five] = line.split('\t').collect::<Vec<_>>()[..] else {
                 panic!("a vector of another shape: {line}")
             };
             let drawn: Vec<_> = numbers(id, 9).take(3).collect();

@@ -67,9 +67,8 @@ pub fn envelope(body: &[u8]) -> Result<Envelope, NotBbb> {
     let success = returncode.ok_or(NotBbb::NoReturncode)?;
     // Positions are counted in the text; a byte order mark stands before it.
     let mark = body.len() - text.len();
-    let meetings = meetings
-        .filter(|r| !text[r.clone()].trim().is_empty())
-        .map(|r| r.start + mark..r.end + mark);
+    let meetings =
+        meetings.filter(|r| !text[r.clone()].trim().is_empty()).map(|r| r.start + mark..r.end + mark);
     Ok(Envelope { success, message_key, meetings })
 }
 
@@ -314,14 +313,22 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(
             found[0],
-            MeetingFigures { id: "a&b".into(), create_time: 17, participants: 3, moderators: 1, videos: 2, breakout: false }
+            MeetingFigures {
+                id: "a&b".into(),
+                create_time: 17,
+                participants: 3,
+                moderators: 1,
+                videos: 2,
+                breakout: false
+            }
         );
         assert_eq!((found[1].id.as_str(), found[1].breakout), ("<c>", true));
     }
 
     #[test]
     fn fields_are_those_with_text() {
-        let body = "<response><returncode>SUCCESS</returncode><a>1</a><list><x>2</x></list><empty/></response>";
+        let body =
+            "<response><returncode>SUCCESS</returncode><a>1</a><list><x>2</x></list><empty/></response>";
         let names: Vec<_> = fields(body.as_bytes()).into_iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert_eq!(names, ["returncode=SUCCESS", "a=1", "empty="]);
     }
@@ -330,7 +337,11 @@ mod tests {
     fn hostile_answers_are_refused() {
         let deep = format!("<response>{}<returncode>SUCCESS</returncode>", "<a>".repeat(100_000));
         for body in [
-            "", "hello", "{}", "<html><body>502</body></html>", "<response></response>",
+            "",
+            "hello",
+            "{}",
+            "<html><body>502</body></html>",
+            "<response></response>",
             "<response><returncode>SUCCESS</returncode>",
             "<response><returncode>SUCCESS</returncode></response><response/>",
             "<response><returncode>SUCCESS</wrong></response>",

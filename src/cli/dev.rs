@@ -120,16 +120,10 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     let mut addresses = Vec::new();
     let mut next = args.port;
     for _ in 0..args.replicas {
-        let port = port_from(next)?;
+        let (replica, port) = replica(&program, &common, next).await?;
         next = port.saturating_add(1);
-        let mut variables = common.to_vec();
-        variables.push(("BIND", format!("tcp://127.0.0.1:{port}")));
-        replicas.push(start(&program, &["serve"], &variables).context("cannot start a replica")?);
+        replicas.push(replica);
         addresses.push(format!("http://127.0.0.1:{port}"));
-    }
-    for address in &addresses {
-        let to = address.trim_start_matches("http://").to_owned();
-        wait_until("a replica", async || tokio::net::TcpStream::connect(&to).await.is_ok()).await?;
     }
 
     announce(&store, &addresses, &secret, &redis_url, &sim.control_url(), &program, out).await?;
@@ -159,14 +153,50 @@ fn redis(port: u16, directory: &Path) -> anyhow::Result<Kept> {
     let port = port.to_string();
     let directory = directory.to_string_lossy();
     let args = [
-        "--port", &port, "--bind", "127.0.0.1", "--dir", &directory, "--save", "", "--appendonly",
-        "no", "--loglevel", "warning",
+        "--port",
+        &port,
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        &directory,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--loglevel",
+        "warning",
     ];
     match start(Path::new("redis-server"), &args, &[]) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             bail!("redis-server is not installed: apt-get install redis-server")
         }
         started => started.context("cannot start redis-server"),
+    }
+}
+
+/// Starts a replica at the first port from here on that it gets.
+async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow::Result<(Kept, u16)> {
+    let mut from = from;
+    loop {
+        let port = port_from(from)?;
+        let mut variables = common.to_vec();
+        variables.push(("BIND", format!("tcp://127.0.0.1:{port}")));
+        let mut child = start(program, &["serve"], &variables).context("cannot start a replica")?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            // Somebody else took the port in the meantime.
+            if !matches!(child.0.try_wait(), Ok(None)) {
+                break;
+            }
+            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                return Ok((child, port));
+            }
+            if Instant::now() > deadline {
+                bail!("a replica did not come up within 20 seconds");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        from = port.saturating_add(1);
     }
 }
 
@@ -221,7 +251,8 @@ async fn announce(
         text += &format!("  {what}\n    {url}\n");
     }
     let program = program.display();
-    text += &format!("\nThe same pool from another terminal:\n\n  REDIS_URL={redis_url} {program} status\n\n");
+    text +=
+        &format!("\nThe same pool from another terminal:\n\n  REDIS_URL={redis_url} {program} status\n\n");
     text += "Ctrl-C stops it all and leaves nothing behind.\n";
     out.text(text)
 }

@@ -111,10 +111,8 @@ pub fn run() -> anyhow::Result<()> {
             clap_mangen::Man::new(Cli::command()).render(&mut text)?;
             out.text(String::from_utf8_lossy(&text))
         }
-        Command::Man { directory: Some(directory) } => {
-            clap_mangen::generate_to(Cli::command(), &directory)
-                .with_context(|| format!("cannot write into {}", directory.display()))
-        }
+        Command::Man { directory: Some(directory) } => clap_mangen::generate_to(Cli::command(), &directory)
+            .with_context(|| format!("cannot write into {}", directory.display())),
     }
 }
 

@@ -49,9 +49,9 @@ pub fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> 
     }
     table.set_header(heading);
     for row in rows {
-        let cells = row.into_iter().map(|text| {
-            comfy_table::Cell::new(printable(&text)).set_alignment(CellAlignment::Right)
-        });
+        let cells = row
+            .into_iter()
+            .map(|text| comfy_table::Cell::new(printable(&text)).set_alignment(CellAlignment::Right));
         table.add_row(comfy_table::Row::from(cells.collect::<Vec<_>>()));
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();

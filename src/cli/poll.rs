@@ -24,10 +24,8 @@ pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
     bar.finish_and_clear();
     failures.sort();
     if out.json {
-        let failed: Vec<_> = failures
-            .iter()
-            .map(|(id, host, why)| json!({ "id": id, "host": host, "error": why }))
-            .collect();
+        let failed: Vec<_> =
+            failures.iter().map(|(id, host, why)| json!({ "id": id, "host": host, "error": why })).collect();
         return out.value(&json!({
             "servers": servers,
             "answered": round.answered,
@@ -40,6 +38,7 @@ pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
     for (id, host, why) in failures {
         text += &format!("{host} ({id}): {why}\n");
     }
-    text += &format!("{} of {servers} servers answered, in {:.1} s\n", round.answered, round.took.as_secs_f64());
+    text +=
+        &format!("{} of {servers} servers answered, in {:.1} s\n", round.answered, round.took.as_secs_f64());
     out.text(text)
 }

@@ -1,7 +1,7 @@
 //! `sl servers …`
 
-use super::out::Out;
 use super::Session;
+use super::out::Out;
 use crate::bbb::{Params, Secret};
 use crate::pool::{Payload, poll};
 use crate::store::{PollOutcome, RemoveOutcome, Server, ServerRef, ServerState};
@@ -84,7 +84,8 @@ pub struct AddArgs {
 }
 
 #[derive(Args)]
-#[group(required = true, multiple = true, args = ["url", "secret", "load_multiplier", "tag"])]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true)
+    .args(["url", "secret", "load_multiplier", "tag"]))]
 pub struct UpdateArgs {
     /// Server id
     id: String,
@@ -210,10 +211,8 @@ async fn add(session: &Session, args: AddArgs, out: Out) -> anyhow::Result<()> {
     };
     let secret = Secret::from(args.secret);
     let url = args.url.trim_end_matches('/');
-    let added = session
-        .store
-        .add_server(&id, url, &secret, args.load_multiplier, args.tag.as_deref())
-        .await?;
+    let added =
+        session.store.add_server(&id, url, &secret, args.load_multiplier, args.tag.as_deref()).await?;
     if !added {
         bail!("there is a server {id} already: change it with `sl servers update {id}`");
     }

@@ -6,8 +6,16 @@ use clap::Args;
 use serde_json::json;
 
 const HEADINGS: [&str; 10] = [
-    "HOSTNAME", "STATE", "STATUS", "MEETINGS", "USERS", "LARGEST MEETING", "VIDEOS", "LOAD",
-    "BBB VERSION", "TAG",
+    "HOSTNAME",
+    "STATE",
+    "STATUS",
+    "MEETINGS",
+    "USERS",
+    "LARGEST MEETING",
+    "VIDEOS",
+    "LOAD",
+    "BBB VERSION",
+    "TAG",
 ];
 
 #[derive(Args)]

@@ -42,7 +42,8 @@ pub struct ApiConfig {
 impl ApiConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> ApiConfig {
         let mut secrets: Vec<Secret> = Vec::new();
-        secrets.extend(env.secret("LOADBALANCER_SECRET", "the secret that clients sign with").map(Secret::from));
+        secrets
+            .extend(env.secret("LOADBALANCER_SECRET", "the secret that clients sign with").map(Secret::from));
         if let Some(more) = env.secret("LOADBALANCER_SECRETS", "more secrets, separated by colons") {
             secrets.extend(more.split(':').map(str::trim).filter(|s| !s.is_empty()).map(Secret::from));
         }

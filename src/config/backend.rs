@@ -20,8 +20,18 @@ pub struct BackendConfig {
 impl BackendConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> BackendConfig {
         BackendConfig {
-            connect_timeout: seconds(env, "CONNECT_TIMEOUT", 5.0, "how long to wait for a connection to a server, seconds"),
-            response_timeout: seconds(env, "RESPONSE_TIMEOUT", 10.0, "how long to wait for a server's whole answer, seconds"),
+            connect_timeout: seconds(
+                env,
+                "CONNECT_TIMEOUT",
+                5.0,
+                "how long to wait for a connection to a server, seconds",
+            ),
+            response_timeout: seconds(
+                env,
+                "RESPONSE_TIMEOUT",
+                10.0,
+                "how long to wait for a server's whole answer, seconds",
+            ),
             extra_ca_file: env
                 .optional("EXTRA_CA_FILE", "PEM file of certificates trusted beside the system's")
                 .map(PathBuf::from),

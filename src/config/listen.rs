@@ -48,9 +48,24 @@ impl ListenConfig {
                 "must be a number of threads from 1 to 256",
                 "threads that serve requests (default: the cores, at most 16)",
             ),
-            shutdown_grace: seconds(env, "SHUTDOWN_GRACE", 30.0, "how long a stop waits for requests that have begun, seconds"),
-            header_timeout: seconds(env, "HEADER_TIMEOUT", 75.0, "a connection without a whole request head for so long is closed, seconds"),
-            body_timeout: seconds(env, "BODY_TIMEOUT", 60.0, "a request body must be whole after this, seconds"),
+            shutdown_grace: seconds(
+                env,
+                "SHUTDOWN_GRACE",
+                30.0,
+                "how long a stop waits for requests that have begun, seconds",
+            ),
+            header_timeout: seconds(
+                env,
+                "HEADER_TIMEOUT",
+                75.0,
+                "a connection without a whole request head for so long is closed, seconds",
+            ),
+            body_timeout: seconds(
+                env,
+                "BODY_TIMEOUT",
+                60.0,
+                "a request body must be whole after this, seconds",
+            ),
         }
     }
 }

@@ -19,7 +19,13 @@ pub struct LoadConfig {
 impl LoadConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> LoadConfig {
         let must = "must be a whole number, 0 or more";
-        let minutes = env.number("LOAD_JOIN_BUFFER_TIME", 15u32, |_| true, must, "how long a meeting is young, minutes");
+        let minutes = env.number(
+            "LOAD_JOIN_BUFFER_TIME",
+            15u32,
+            |_| true,
+            must,
+            "how long a meeting is young, minutes",
+        );
         let ttl = env.number(
             "DEFAULT_MEETING_TTL",
             86_400u32,
@@ -28,9 +34,19 @@ impl LoadConfig {
             "meeting records expire after this unless a poll renews them, seconds",
         );
         LoadConfig {
-            min_users: env.number("LOAD_MIN_USER_COUNT", 15u32, |_| true, must, "people a young meeting counts for at least"),
+            min_users: env.number(
+                "LOAD_MIN_USER_COUNT",
+                15u32,
+                |_| true,
+                must,
+                "people a young meeting counts for at least",
+            ),
             join_buffer: Duration::from_secs(u64::from(minutes) * 60),
-            moderators_twice: env.flag("LOAD_COUNT_MODERATORS_TWICE", false, "count moderators twice, as Scalelite does"),
+            moderators_twice: env.flag(
+                "LOAD_COUNT_MODERATORS_TWICE",
+                false,
+                "count moderators twice, as Scalelite does",
+            ),
             meeting_ttl: Duration::from_secs(u64::from(ttl)),
         }
     }

@@ -63,7 +63,8 @@ impl Config {
     pub fn require_secret(&self) -> Result<(), BadSettings> {
         if self.api.secrets.is_empty() {
             return Err(BadSettings(vec![
-                "LOADBALANCER_SECRET must be set: the secret that clients sign with (openssl rand -hex 32)".into(),
+                "LOADBALANCER_SECRET must be set: the secret that clients sign with (openssl rand -hex 32)"
+                    .into(),
             ]));
         }
         Ok(())

@@ -77,9 +77,7 @@ fn pairs(list: &str) -> Result<Vec<(String, String)>, String> {
     split(list)
         .into_iter()
         .map(|pair| match pair.split_once('=') {
-            Some((name, value)) if !name.trim().is_empty() => {
-                Ok((name.trim().to_owned(), value.to_owned()))
-            }
+            Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
             _ => Err(format!("must be name=value pairs separated by commas, but has `{pair}`")),
         })
         .collect()

@@ -23,7 +23,12 @@ impl PollConfig {
         let interval = seconds(env, "INTERVAL", 60.0, "the same as POLL_INTERVAL, which goes first");
         let threshold = "must be a number, 1 or more";
         PollConfig {
-            interval: seconds(env, "POLL_INTERVAL", interval.as_secs_f64(), "from one poll to the next, seconds"),
+            interval: seconds(
+                env,
+                "POLL_INTERVAL",
+                interval.as_secs_f64(),
+                "from one poll to the next, seconds",
+            ),
             concurrency: env.number(
                 "POLLER_THREADS",
                 100usize,
@@ -31,9 +36,26 @@ impl PollConfig {
                 "must be a number from 1 to 10000",
                 "servers polled at once",
             ),
-            deadline: seconds(env, "POLLER_WAIT_TIMEOUT", 10.0, "how long a poll waits for one server, seconds"),
-            healthy_threshold: env.number("SERVER_HEALTHY_THRESHOLD", 1u32, |n| *n >= 1, threshold, "polls in a row that bring a server online"),
-            unhealthy_threshold: env.number("SERVER_UNHEALTHY_THRESHOLD", 2u32, |n| *n >= 1, threshold, "failures in a row that take a server offline"),
+            deadline: seconds(
+                env,
+                "POLLER_WAIT_TIMEOUT",
+                10.0,
+                "how long a poll waits for one server, seconds",
+            ),
+            healthy_threshold: env.number(
+                "SERVER_HEALTHY_THRESHOLD",
+                1u32,
+                |n| *n >= 1,
+                threshold,
+                "polls in a row that bring a server online",
+            ),
+            unhealthy_threshold: env.number(
+                "SERVER_UNHEALTHY_THRESHOLD",
+                2u32,
+                |n| *n >= 1,
+                threshold,
+                "failures in a row that take a server offline",
+            ),
         }
     }
 }

@@ -28,8 +28,18 @@ impl RedisConfig {
         RedisConfig {
             url,
             prefix: if namespace.is_empty() { String::new() } else { format!("{namespace}:") },
-            connect_timeout: seconds(env, "REDIS_CONNECT_TIMEOUT", 1.0, "how long to wait for a connection to Redis, seconds"),
-            response_timeout: seconds(env, "REDIS_RESPONSE_TIMEOUT", 2.0, "how long to wait for an answer of Redis, seconds"),
+            connect_timeout: seconds(
+                env,
+                "REDIS_CONNECT_TIMEOUT",
+                1.0,
+                "how long to wait for a connection to Redis, seconds",
+            ),
+            response_timeout: seconds(
+                env,
+                "REDIS_RESPONSE_TIMEOUT",
+                2.0,
+                "how long to wait for an answer of Redis, seconds",
+            ),
         }
     }
 }

@@ -3,8 +3,7 @@
 use super::*;
 
 fn read(vars: &[(&str, &str)]) -> Result<Config, BadSettings> {
-    let vars: Vec<(String, String)> =
-        vars.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let vars: Vec<(String, String)> = vars.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     Config::read(&move |name| vars.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()))
 }
 

@@ -18,9 +18,8 @@ pub fn call(result: CallResult) -> WarpResponse {
     match result {
         Ok(Answer::Xml(body)) => whole(StatusCode::OK, XML, body),
         Ok(Answer::XmlStream { begin, rest }) => {
-            let rest = stream::unfold(rest, |mut rest| async move {
-                rest.recv().await.map(|piece| (piece, rest))
-            });
+            let rest =
+                stream::unfold(rest, |mut rest| async move { rest.recv().await.map(|piece| (piece, rest)) });
             let pieces = stream::iter(begin).chain(rest);
             let mut response = warp::reply::stream(pieces.map(Ok::<Bytes, Infallible>)).into_response();
             response.headers_mut().insert(CONTENT_TYPE, XML);

@@ -116,9 +116,7 @@ fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
                 .map_err(|_| ApiError::BadBody("multipart/form-data without a boundary"))?;
             Ok(BodyKind::Multipart(boundary))
         }
-        "application/xml" | "text/xml" if call.takes_document() => {
-            Ok(BodyKind::Document(value.clone()))
-        }
+        "application/xml" | "text/xml" if call.takes_document() => Ok(BodyKind::Document(value.clone())),
         _ => Err(unsupported),
     }
 }

@@ -111,10 +111,7 @@ where
     F::Future: Send,
 {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
-        .max_buf_size(MAX_HEAD)
-        .pipeline_flush(true);
+    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_buf_size(MAX_HEAD);
     let graceful = GracefulShutdown::new();
     let service = TowerToHyperService::new(warp::service(service));
     let connection = |stream: Stream| {

@@ -31,7 +31,12 @@ pub fn service(
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(
-            |(app, tasks): (App, TaskTracker), method, path: FullPath, query: String, headers: HeaderMap, body| async move {
+            |(app, tasks): (App, TaskTracker),
+             method,
+             path: FullPath,
+             query: String,
+             headers: HeaderMap,
+             body| async move {
                 let id = request_id(&headers);
                 let response = handle(app, tasks, method, path.as_str(), &query, &headers, body, &id).await;
                 answers::finish(response, &id)

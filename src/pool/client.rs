@@ -173,9 +173,7 @@ impl Backend {
             }
             match Limited::new(response.into_body(), self.max_answer).collect().await {
                 Ok(body) => Ok(body.to_bytes()),
-                Err(error) if error.is::<LengthLimitError>() => {
-                    Err(BackendError::TooLarge(self.max_answer))
-                }
+                Err(error) if error.is::<LengthLimitError>() => Err(BackendError::TooLarge(self.max_answer)),
                 Err(error) => Err(BackendError::Broken(root_cause(error.as_ref()))),
             }
         };
@@ -233,9 +231,8 @@ mod tests {
     fn the_bytes_that_are_signed_are_those_that_are_sent() {
         let backend = backend(Algorithm::Sha1);
         let params = Params::parse("fullName=J%C3%BCrgen%20O'Neil&meetingID=x~y*\"&bare").unwrap();
-        let request = backend
-            .request(&server("https://h/bigbluebutton/api/"), "join", &params, Payload::None)
-            .unwrap();
+        let request =
+            backend.request(&server("https://h/bigbluebutton/api/"), "join", &params, Payload::None).unwrap();
         let query = request.uri().query().unwrap();
         let signed = "fullName=J%C3%BCrgen+O%27Neil&meetingID=x%7Ey*%22&bare";
         let checksum = Algorithm::Sha1.sign("join", signed, "639259d4-9dd8-4b25-bf01-95f9567eaf4b");

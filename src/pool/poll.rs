@@ -132,12 +132,7 @@ async fn ask(
     Ok((meetings?, version.ok().flatten().unwrap_or_default()))
 }
 
-fn figures(
-    started_ms: u64,
-    meetings: Vec<MeetingFigures>,
-    version: String,
-    config: &Config,
-) -> PollFigures {
+fn figures(started_ms: u64, meetings: Vec<MeetingFigures>, version: String, config: &Config) -> PollFigures {
     let mut figures = PollFigures { started_ms, version, ..PollFigures::default() };
     figures.meetings = meetings.len();
     for meeting in meetings {

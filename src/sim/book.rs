@@ -68,12 +68,8 @@ impl Book {
 
     /// All meetings that are not over, in the order they were created.
     pub(super) fn list(&mut self, now_ms: i64) -> Vec<&Meeting> {
-        let over: Vec<String> = self
-            .meetings
-            .values()
-            .filter(|m| m.over(now_ms))
-            .map(|m| m.id.clone())
-            .collect();
+        let over: Vec<String> =
+            self.meetings.values().filter(|m| m.over(now_ms)).map(|m| m.id.clone()).collect();
         for id in over {
             self.end(&id);
         }
@@ -104,21 +100,14 @@ impl Book {
         let first = meeting.breakouts.len() as u32 + 1;
         let mut made = Vec::new();
         for sequence in first..first.saturating_add(rooms) {
-            let id = format!(
-                "{}-{now_ms}",
-                sha1_hex(&format!("{parent_internal}-{sequence}"))
-            );
-            let mut room =
-                Meeting::new(&id, &format!("{} (Room {sequence})", meeting.name), now_ms);
+            let id = format!("{}-{now_ms}", sha1_hex(&format!("{parent_internal}-{sequence}")));
+            let mut room = Meeting::new(&id, &format!("{} (Room {sequence})", meeting.name), now_ms);
             room.attendee_pw.clone_from(&meeting.attendee_pw);
             room.moderator_pw.clone_from(&meeting.moderator_pw);
             room.voice_bridge = format!("{}{sequence}", meeting.voice_bridge);
             room.metadata.clone_from(&meeting.metadata);
-            room.breakout = Some(Box::new(Breakout {
-                parent_internal: parent_internal.clone(),
-                sequence,
-                free_join,
-            }));
+            room.breakout =
+                Some(Box::new(Breakout { parent_internal: parent_internal.clone(), sequence, free_join }));
             made.push(room);
         }
         let ids: Vec<String> = made.iter().map(|room| room.id.clone()).collect();

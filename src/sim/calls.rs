@@ -101,12 +101,7 @@ pub(super) const HTML: &str = "text/html;charset=utf-8";
 impl Answer {
     /// 200 with XML.
     pub(super) fn xml(body: Bytes) -> Answer {
-        Answer {
-            status: StatusCode::OK,
-            content_type: XML,
-            location: None,
-            body,
-        }
+        Answer { status: StatusCode::OK, content_type: XML, location: None, body }
     }
 
     pub(super) fn failed(key: &str, message: &str) -> Answer {
@@ -114,19 +109,11 @@ impl Answer {
     }
 
     pub(super) fn not_found() -> Answer {
-        Answer::failed(
-            "notFound",
-            "We could not find a meeting with that meeting ID",
-        )
+        Answer::failed("notFound", "We could not find a meeting with that meeting ID")
     }
 
     pub(super) fn html(status: StatusCode, body: Bytes) -> Answer {
-        Answer {
-            status,
-            content_type: HTML,
-            location: None,
-            body,
-        }
+        Answer { status, content_type: HTML, location: None, body }
     }
 }
 
@@ -174,10 +161,7 @@ pub(super) fn unsupported() -> Answer {
 /// The meetingID, or the answer that complains about it.
 pub(super) fn meeting_id<'a>(ask: &'a Ask) -> Result<&'a str, Answer> {
     let id = ask.params.filled("meetingID").ok_or_else(|| {
-        Answer::failed(
-            "missingParamMeetingID",
-            "You must provide a meeting ID for the meeting",
-        )
+        Answer::failed("missingParamMeetingID", "You must provide a meeting ID for the meeting")
     })?;
     let complaint = match id.chars().count() {
         2..=256 if !id.contains(',') => return Ok(id),
@@ -209,18 +193,12 @@ fn create(server: &Server, ask: &Ask) -> Answer {
         }
         meeting.write_created(&mut xml);
         xml.el("messageKey", "duplicateWarning");
-        xml.el(
-            "message",
-            "This conference was already in existence and may currently be in progress.",
-        );
+        xml.el("message", "This conference was already in existence and may currently be in progress.");
         server.tally.create_duplicate.one();
         return Answer::xml(xml.end());
     }
     if asked_bridge.is_some_and(|bridge| book.bridge_taken(bridge)) {
-        return Answer::failed(
-            "nonUniqueVoiceBridge",
-            "The selected voice bridge is already in use.",
-        );
+        return Answer::failed("nonUniqueVoiceBridge", "The selected voice bridge is already in use.");
     }
     let mut meeting = Meeting::new(id, p.filled("name").unwrap_or(id), now);
     meeting.attendee_pw = attendee.map_or_else(|| random_word(8), Into::into);
@@ -251,11 +229,7 @@ fn create(server: &Server, ask: &Ask) -> Answer {
 
 /// Letters and digits, `length` of them.
 pub(super) fn random_word(length: usize) -> String {
-    rand::rng()
-        .sample_iter(rand::distr::Alphanumeric)
-        .take(length)
-        .map(char::from)
-        .collect()
+    rand::rng().sample_iter(rand::distr::Alphanumeric).take(length).map(char::from).collect()
 }
 
 fn random_bridge() -> String {
@@ -276,15 +250,8 @@ fn end(server: &Server, ask: &Ask) -> Answer {
     let Some(meeting) = book.get(id, now) else {
         return Answer::not_found();
     };
-    if ask
-        .params
-        .filled("password")
-        .is_some_and(|pw| pw != meeting.moderator_pw)
-    {
-        return Answer::failed(
-            "invalidPassword",
-            "You must supply the moderator password for this call.",
-        );
+    if ask.params.filled("password").is_some_and(|pw| pw != meeting.moderator_pw) {
+        return Answer::failed("invalidPassword", "You must supply the moderator password for this call.");
     }
     book.end(id);
     drop(book);

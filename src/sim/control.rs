@@ -34,17 +34,11 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn start(
-        address: SocketAddr,
-        servers: Arc<[SimServer]>,
-        people: u32,
-    ) -> io::Result<Control> {
+    pub(super) fn start(address: SocketAddr, servers: Arc<[SimServer]>, people: u32) -> io::Result<Control> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let demos: Vec<Demo> = if people == 0 {
             Vec::new()
         } else {
@@ -52,22 +46,16 @@ impl Control {
             servers.iter().map(start).collect()
         };
         let (stop, mut stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("sim-control".into())
-            .spawn(move || {
-                runtime.block_on(async move {
-                    tokio::spawn(live(demos));
-                    tokio::select! {
-                        _ = &mut stopped => {}
-                        () = accept(listener, servers) => {}
-                    }
-                });
-            })?;
-        Ok(Control {
-            address,
-            stop,
-            thread,
-        })
+        let thread = thread::Builder::new().name("sim-control".into()).spawn(move || {
+            runtime.block_on(async move {
+                tokio::spawn(live(demos));
+                tokio::select! {
+                    _ = &mut stopped => {}
+                    () = accept(listener, servers) => {}
+                }
+            });
+        })?;
+        Ok(Control { address, stop, thread })
     }
 
     pub(super) fn stop(self) {
@@ -117,10 +105,7 @@ async fn serve(
     };
     let mut response = Response::new(Full::new(Bytes::from(format!("{value:#}\n"))));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     Ok(response)
 }
 
@@ -265,8 +250,5 @@ fn bad(error: impl ToString) -> (StatusCode, String) {
 }
 
 fn unknown() -> (StatusCode, String) {
-    (
-        StatusCode::NOT_FOUND,
-        "no such request; the documentation of sl::sim lists them".into(),
-    )
+    (StatusCode::NOT_FOUND, "no such request; the documentation of sl::sim lists them".into())
 }

@@ -109,11 +109,7 @@ pub(super) struct Demo {
 impl Demo {
     /// Fills a server with meetings of `people` people in all.
     pub(super) fn start(server: Arc<Server>, people: u32) -> Demo {
-        let mut demo = Demo {
-            server,
-            people,
-            meetings: Vec::new(),
-        };
+        let mut demo = Demo { server, people, meetings: Vec::new() };
         let mut left = people;
         for _ in 0..people.div_ceil(PER_MEETING) {
             let n = left.min(PER_MEETING);
@@ -181,12 +177,7 @@ mod tests {
 
     #[test]
     fn a_demo_has_its_people_when_start_returns() {
-        let sim = Sim::start(SimConfig {
-            servers: 2,
-            people: 11,
-            ..SimConfig::default()
-        })
-        .unwrap();
+        let sim = Sim::start(SimConfig { servers: 2, people: 11, ..SimConfig::default() }).unwrap();
         for server in sim.servers() {
             assert_eq!(server.census(), (2, 11));
         }

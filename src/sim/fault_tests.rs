@@ -27,11 +27,7 @@ fn healthy(server: &SimServer) -> bool {
 
 #[test]
 fn refusing_closes_the_port_and_clearing_opens_the_same_one() {
-    let sim = Sim::start(SimConfig {
-        threads: 3,
-        ..SimConfig::default()
-    })
-    .unwrap();
+    let sim = Sim::start(SimConfig { threads: 3, ..SimConfig::default() }).unwrap();
     let server = &sim.servers()[0];
     for _ in 0..3 {
         let mut open = connect(server).unwrap();
@@ -92,12 +88,8 @@ fn hanging_never_answers_and_hang_after_has_done_the_work() {
         let before = server.last_requests().len();
         let mut stream = connect(server).unwrap();
         stream.write_all(create.as_bytes()).unwrap();
-        eventually("the request is seen", || {
-            server.last_requests().len() > before
-        });
-        stream
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .unwrap();
+        eventually("the request is seen", || server.last_requests().len() > before);
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let error = stream.read(&mut [0]).expect_err("no answer");
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         eventually("the work is done", || server.meetings().len() == done);
@@ -108,9 +100,7 @@ fn hanging_never_answers_and_hang_after_has_done_the_work() {
 fn slow_answers_late_and_limits_are_kept() {
     let sim = one();
     let server = &sim.servers()[0];
-    let slow = Fault::new(FaultKind::Slow { ms: 80 })
-        .on(["isMeetingRunning"])
-        .times(1);
+    let slow = Fault::new(FaultKind::Slow { ms: 80 }).on(["isMeetingRunning"]).times(1);
     server.set_fault(slow.after_ms(40));
     let start = Instant::now();
     get(server, "getMeetings", "");
@@ -119,11 +109,7 @@ fn slow_answers_late_and_limits_are_kept() {
     assert!(start.elapsed() >= Duration::from_millis(120));
     assert_eq!(server.faults(), [], "used up");
     server.set_fault(Fault::new(FaultKind::Full).on(["create"]).times(2));
-    for key in [
-        "maxConcurrentMeetings",
-        "maxConcurrentMeetings",
-        "<messageKey></messageKey>",
-    ] {
+    for key in ["maxConcurrentMeetings", "maxConcurrentMeetings", "<messageKey></messageKey>"] {
         assert!(get(server, "create", RUNNING).contains(key));
     }
 }
@@ -134,31 +120,19 @@ fn wrong_answers_of_every_kind() {
     let server = &sim.servers()[0];
     let contains = |fault: FaultKind, text: &str| {
         let (head, body) = under(server, fault);
-        assert!(
-            head.contains(text) || body.contains(text),
-            "{text}: {head} {body:.200}"
-        );
+        assert!(head.contains(text) || body.contains(text), "{text}: {head} {body:.200}");
     };
     contains(FaultKind::NotXmlHtml, "<html>");
     contains(FaultKind::NotXmlHtml, "HTTP/1.1 200");
     contains(FaultKind::NoReturncode, "<response><running>");
     contains(FaultKind::Status { code: 502 }, "HTTP/1.1 502 Bad Gateway");
     contains(FaultKind::Status { code: 502 }, "<h1>502 Bad Gateway</h1>");
-    contains(
-        FaultKind::DeepXml { depth: 100_000 },
-        &"<a>".repeat(100_000),
-    );
+    contains(FaultKind::DeepXml { depth: 100_000 }, &"<a>".repeat(100_000));
     contains(FaultKind::Entities, "<!ENTITY l9 \"&l8;&l8;");
     contains(FaultKind::WrongChecksum, "checksumError");
     contains(FaultKind::Forget, "notFound");
-    let failed = FaultKind::Failed {
-        message_key: "some<Key".into(),
-        message: "why".into(),
-    };
-    contains(
-        failed,
-        "<messageKey>some&lt;Key</messageKey><message>why</message>",
-    );
+    let failed = FaultKind::Failed { message_key: "some<Key".into(), message: "why".into() };
+    contains(failed, "<messageKey>some&lt;Key</messageKey><message>why</message>");
     let length = FaultKind::BadLength { value: "12".into() };
     server.set_fault(length);
     let mut stream = connect(server).unwrap();
@@ -181,12 +155,8 @@ fn bodies_and_headers_of_the_wrong_size() {
     let sim = one();
     let server = &sim.servers()[0];
     let (head, body) = under(server, FaultKind::Truncated);
-    let length: usize = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Content-Length: "))
-        .unwrap()
-        .parse()
-        .unwrap();
+    let length: usize =
+        head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap().parse().unwrap();
     assert!(body.len() < length && body.starts_with("<response>"));
 
     let (head, body) = under(server, FaultKind::Huge { bytes: 300_000 });
@@ -203,11 +173,7 @@ fn bodies_and_headers_of_the_wrong_size() {
         assert!(text.starts_with(starts));
         text
     };
-    let text = more_than(
-        FaultKind::EndlessHeaders,
-        1 << 20,
-        "HTTP/1.1 200 OK\r\nX-Endless-0",
-    );
+    let text = more_than(FaultKind::EndlessHeaders, 1 << 20, "HTTP/1.1 200 OK\r\nX-Endless-0");
     assert!(!text.contains("\r\n\r\n"));
     more_than(FaultKind::Huge { bytes: 0 }, 4 << 20, "HTTP/1.1 200 OK\r\n");
     server.clear_faults();
@@ -234,12 +200,8 @@ fn control(sim: &Sim, method: &str, path: &str, body: Value) -> (u16, Value) {
 
 #[test]
 fn the_control_door_does_what_the_handles_do() {
-    let sim = Sim::start(SimConfig {
-        servers: 2,
-        secret: Some("s3".into()),
-        ..SimConfig::default()
-    })
-    .unwrap();
+    let sim =
+        Sim::start(SimConfig { servers: 2, secret: Some("s3".into()), ..SimConfig::default() }).unwrap();
     let second = &sim.servers()[1];
     let post = |path: &str, body: Value| control(&sim, "POST", path, body);
     let fetch = |path: &str| control(&sim, "GET", path, Value::Null).1;

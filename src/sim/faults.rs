@@ -28,12 +28,7 @@ pub struct Fault {
 impl Fault {
     /// This kind of fault, on every call, until cleared.
     pub fn new(kind: FaultKind) -> Fault {
-        Fault {
-            kind,
-            calls: Vec::new(),
-            times: None,
-            delay_ms: 0,
-        }
+        Fault { kind, calls: Vec::new(), times: None, delay_ms: 0 }
     }
 
     /// Only on these calls.
@@ -58,9 +53,7 @@ impl Fault {
     }
 
     fn hits(&self, call: &str) -> bool {
-        self.kind == FaultKind::Refuse
-            || self.calls.is_empty()
-            || self.calls.iter().any(|c| c == call)
+        self.kind == FaultKind::Refuse || self.calls.is_empty() || self.calls.iter().any(|c| c == call)
     }
 }
 
@@ -203,8 +196,7 @@ pub(super) fn html_page(title: &str) -> Bytes {
 }
 
 /// Bytes that are nothing.
-pub(super) const GARBAGE: &[u8] =
-    b"\x00\xff\xfe\x80<respo\xc3\x28nse>\x1b[2J&&&&<<<\xf0\x28\x8c\x28";
+pub(super) const GARBAGE: &[u8] = b"\x00\xff\xfe\x80<respo\xc3\x28nse>\x1b[2J&&&&<<<\xf0\x28\x8c\x28";
 
 /// `depth` elements within each other, after a returncode of SUCCESS.
 pub(super) fn deep_xml(depth: u32) -> Bytes {
@@ -219,15 +211,12 @@ pub(super) fn deep_xml(depth: u32) -> Bytes {
 
 /// The billion laughs.
 pub(super) fn entities() -> Bytes {
-    let mut out =
-        String::from("<?xml version=\"1.0\"?>\n<!DOCTYPE response [\n<!ENTITY l0 \"ha\">\n");
+    let mut out = String::from("<?xml version=\"1.0\"?>\n<!DOCTYPE response [\n<!ENTITY l0 \"ha\">\n");
     for n in 1..=9 {
         let inner = format!("&l{};", n - 1).repeat(10);
         out.push_str(&format!("<!ENTITY l{n} \"{inner}\">\n"));
     }
-    out.push_str(
-        "]>\n<response><returncode>SUCCESS</returncode><message>&l9;</message></response>",
-    );
+    out.push_str("]>\n<response><returncode>SUCCESS</returncode><message>&l9;</message></response>");
     Bytes::from(out)
 }
 
@@ -243,12 +232,7 @@ mod tests {
     #[test]
     fn json_names_are_the_documented_ones() {
         let fault = from_json(br#"{"kind":"slow","ms":5,"calls":["create"],"times":2}"#).unwrap();
-        assert_eq!(
-            fault,
-            Fault::new(FaultKind::Slow { ms: 5 })
-                .on(["create"])
-                .times(2)
-        );
+        assert_eq!(fault, Fault::new(FaultKind::Slow { ms: 5 }).on(["create"]).times(2));
         for kind in [
             "refuse",
             "reset",

@@ -23,11 +23,7 @@ pub(super) fn create(server: &Server, ask: &Ask) -> Answer {
     let meeting = ask.params.filled("meetingID");
     let mut xml = Xml::success();
     let mut book = server.book();
-    if let Some(hook) = book
-        .hooks
-        .iter()
-        .find(|hook| hook.url == url && hook.meeting.as_deref() == meeting)
-    {
+    if let Some(hook) = book.hooks.iter().find(|hook| hook.url == url && hook.meeting.as_deref() == meeting) {
         xml.val("hookID", hook.id);
         xml.el("messageKey", "duplicateWarning");
         xml.el("message", "There is already a hook for this callback URL.");
@@ -49,10 +45,7 @@ pub(super) fn create(server: &Server, ask: &Ask) -> Answer {
 
 pub(super) fn destroy(server: &Server, ask: &Ask) -> Answer {
     let Some(id) = ask.params.filled("hookID") else {
-        return Answer::failed(
-            "missingParamHookID",
-            "You must specify a hookID in the parameters.",
-        );
+        return Answer::failed("missingParamHookID", "You must specify a hookID in the parameters.");
     };
     let mut book = server.book();
     let before = book.hooks.len();

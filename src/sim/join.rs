@@ -31,9 +31,7 @@ pub(super) fn join(server: &Server, ask: &Ask) -> Answer {
              running?",
         );
     };
-    if p.filled("createTime")
-        .is_some_and(|time| time.parse() != Ok(meeting.created_ms))
-    {
+    if p.filled("createTime").is_some_and(|time| time.parse() != Ok(meeting.created_ms)) {
         return Answer::failed(
             "mismatchCreateTimeParam",
             "The createTime parameter submitted mismatches with the current meeting.",
@@ -62,9 +60,7 @@ pub(super) fn join(server: &Server, ask: &Ask) -> Answer {
     let session_token = random_word(16).to_lowercase();
     let url = format!(
         "http://{}/html5client/join?sessionToken={session_token}",
-        ask.host
-            .filter(|host| plain_host(host))
-            .unwrap_or(&server.authority),
+        ask.host.filter(|host| plain_host(host)).unwrap_or(&server.authority),
     );
     let person = Person {
         user_id: p.filled("userID").map_or(internal_id.clone(), Into::into),
@@ -103,9 +99,7 @@ pub(super) fn join(server: &Server, ask: &Ask) -> Answer {
 /// Whether a Host header may stand in a URL of ours.
 fn plain_host(host: &str) -> bool {
     !host.is_empty()
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
 }
 
 /// The page that stands for BBB's HTML5 client.
@@ -113,15 +107,9 @@ pub(super) fn page(server: &Server, params: &Params) -> Answer {
     let token = params.filled("sessionToken").unwrap_or_default();
     let now = server.now_ms();
     let found = server.book().list(now).into_iter().find_map(|meeting| {
-        let person = meeting
-            .people
-            .iter()
-            .find(|p| !p.session_token.is_empty() && p.session_token == token)?;
-        let role = if person.moderator {
-            "a moderator"
-        } else {
-            "a viewer"
-        };
+        let person =
+            meeting.people.iter().find(|p| !p.session_token.is_empty() && p.session_token == token)?;
+        let role = if person.moderator { "a moderator" } else { "a viewer" };
         Some((
             format!("You joined {}", escape(&meeting.name)),
             format!(
@@ -139,10 +127,7 @@ pub(super) fn page(server: &Server, params: &Params) -> Answer {
         None => (
             StatusCode::NOT_FOUND,
             "No such session".into(),
-            format!(
-                "This session is unknown on server {}, or its meeting has ended.",
-                server.n
-            ),
+            format!("This session is unknown on server {}, or its meeting has ended.", server.n),
         ),
     };
     Answer::html(

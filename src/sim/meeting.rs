@@ -236,14 +236,7 @@ impl Person {
         xml.open("attendee");
         xml.el("userID", &self.user_id);
         xml.el("fullName", &self.full_name);
-        xml.el(
-            "role",
-            if self.moderator {
-                "MODERATOR"
-            } else {
-                "VIEWER"
-            },
-        );
+        xml.el("role", if self.moderator { "MODERATOR" } else { "VIEWER" });
         xml.val("isPresenter", self.presenter);
         xml.val("isListeningOnly", self.listening_only);
         xml.val("hasJoinedVoice", self.voice);
@@ -256,9 +249,8 @@ impl Person {
 /// `Thu Jan 01 00:00:00 UTC 2026`: how BBB's Java writes a date.
 pub(super) fn bbb_date(ms: i64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = ms.div_euclid(1000);
     let days = seconds.div_euclid(86_400);
     let (h, m, s) = {
@@ -269,8 +261,7 @@ pub(super) fn bbb_date(ms: i64) -> String {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;

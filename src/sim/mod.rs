@@ -160,12 +160,8 @@ impl Sim {
     /// # Errors
     /// A port that is taken or out of range, or no threads to be had.
     pub fn start(config: SimConfig) -> io::Result<Sim> {
-        let mut sim = Sim {
-            servers: Arc::from([]),
-            control_url: String::new(),
-            control: None,
-            workers: Vec::new(),
-        };
+        let mut sim =
+            Sim { servers: Arc::from([]), control_url: String::new(), control: None, workers: Vec::new() };
         // From here on an error drops `sim`, which stops what has begun.
         for n in 0..config.threads.max(1) {
             sim.workers.push(Worker::start(format!("sim-{n}"))?);
@@ -176,10 +172,7 @@ impl Sim {
             let server = Arc::new(Server::new(Making {
                 n,
                 port: net::reserve(SocketAddr::new(config.bind, port(&config, n)?))?,
-                secret: config
-                    .secret
-                    .clone()
-                    .unwrap_or_else(|| calls::random_word(40)),
+                secret: config.secret.clone().unwrap_or_else(|| calls::random_word(40)),
                 version: config.version.clone(),
                 record_requests: config.record_requests,
                 log_checksum_failures: config.log_checksum_failures,
@@ -235,9 +228,6 @@ fn port(config: &SimConfig, n: usize) -> io::Result<u16> {
         return Ok(0);
     }
     u16::try_from(usize::from(config.first_port) + n - 1).map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("server {n} would have a port above 65535"),
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, format!("server {n} would have a port above 65535"))
     })
 }

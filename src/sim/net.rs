@@ -39,11 +39,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<Socket> {
 }
 
 fn tcp(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
@@ -51,10 +47,7 @@ fn tcp(address: SocketAddr) -> io::Result<Socket> {
 
 /// Where a socket is bound.
 pub(super) fn address_of(socket: &Socket) -> io::Result<SocketAddr> {
-    socket
-        .local_addr()?
-        .as_socket()
-        .ok_or_else(|| io::Error::other("not an internet socket"))
+    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an internet socket"))
 }
 
 enum Order {
@@ -69,9 +62,7 @@ pub(super) struct Worker(mpsc::UnboundedSender<Order>);
 impl Worker {
     /// Starts a thread with a runtime of its own.
     pub(super) fn start(name: String) -> io::Result<(Worker, thread::JoinHandle<()>)> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (sender, mut orders) = mpsc::unbounded_channel();
         let handle = thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async move {
@@ -135,17 +126,11 @@ impl Connection {
 }
 
 async fn serve(server: Arc<Server>, stream: TcpStream) {
-    let connection = Arc::new(Connection {
-        server,
-        stream: Mutex::new(Some(stream)),
-    });
+    let connection = Arc::new(Connection { server, stream: Mutex::new(Some(stream)) });
     let io = TokioIo::new(Io(connection.clone()));
     let served = http1::Builder::new()
         .pipeline_flush(true)
-        .serve_connection(
-            io,
-            service_fn(move |request| service::serve(connection.clone(), request)),
-        )
+        .serve_connection(io, service_fn(move |request| service::serve(connection.clone(), request)))
         .await;
     if let Err(error) = served {
         tracing::trace!(%error, "connection");
@@ -157,10 +142,7 @@ async fn serve(server: Arc<Server>, stream: TcpStream) {
 struct Io(Arc<Connection>);
 
 impl Io {
-    fn with<T>(
-        &self,
-        f: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn with<T>(&self, f: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match lock(&self.0.stream).as_mut() {
             Some(stream) => f(Pin::new(stream)),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
@@ -179,11 +161,7 @@ impl AsyncRead for Io {
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.with(|stream| stream.poll_write(cx, bytes))
     }
 

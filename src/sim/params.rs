@@ -26,11 +26,7 @@ impl<'a> Params<'a> {
     }
 
     /// Adds the fields of a multipart/form-data body; files count as fields.
-    pub(super) fn add_multipart(
-        &mut self,
-        body: &'a [u8],
-        boundary: &str,
-    ) -> Result<(), Malformed> {
+    pub(super) fn add_multipart(&mut self, body: &'a [u8], boundary: &str) -> Result<(), Malformed> {
         let body = std::str::from_utf8(body).map_err(|_| Malformed)?;
         let delimiter = format!("--{boundary}");
         for part in body.split(delimiter.as_str()).skip(1) {
@@ -39,11 +35,8 @@ impl<'a> Params<'a> {
                 break;
             }
             let (head, value) = part.split_once("\r\n\r\n").ok_or(Malformed)?;
-            let name = head
-                .split("name=\"")
-                .nth(1)
-                .and_then(|rest| rest.split('"').next())
-                .ok_or(Malformed)?;
+            let name =
+                head.split("name=\"").nth(1).and_then(|rest| rest.split('"').next()).ok_or(Malformed)?;
             let value = value.strip_suffix("\r\n").unwrap_or(value);
             self.0.push((Cow::Borrowed(name), Cow::Borrowed(value)));
         }
@@ -52,11 +45,7 @@ impl<'a> Params<'a> {
 
     /// The value of `name`; the last one when it was given twice.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_ref())
+        self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_ref())
     }
 
     /// Like [`Params::get`], but a blank value counts as none.
@@ -66,8 +55,7 @@ impl<'a> Params<'a> {
 
     /// A boolean parameter: `true` in any case is true.
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
-        self.filled(name)
-            .map(|value| value.eq_ignore_ascii_case("true"))
+        self.filled(name).map(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// A number, absent when it is not one.
@@ -83,10 +71,8 @@ impl<'a> Params<'a> {
     /// Whether the request carries one right checksum, in its query or among
     /// the parameters of its body, which begin at `in_query`.
     pub(super) fn signed(&self, in_query: usize, call: &str, query: &str, secret: &str) -> bool {
-        let in_body = self.0[in_query..]
-            .iter()
-            .filter(|(name, _)| name == "checksum")
-            .map(|(_, value)| value.as_ref());
+        let in_body =
+            self.0[in_query..].iter().filter(|(name, _)| name == "checksum").map(|(_, value)| value.as_ref());
         checksum::verify(call, query, in_body, secret)
     }
 
@@ -114,9 +100,7 @@ pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, Malformed> {
             other => other,
         });
     }
-    String::from_utf8(out)
-        .map(Cow::Owned)
-        .map_err(|_| Malformed)
+    String::from_utf8(out).map(Cow::Owned).map_err(|_| Malformed)
 }
 
 #[cfg(test)]

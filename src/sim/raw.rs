@@ -71,13 +71,7 @@ fn chunk(text: &str) -> String {
 
 /// Sends `sent` bytes of an answer under a Content-Length of our choice, then
 /// closes or waits for the client to.
-pub(super) fn send(
-    connection: &Connection,
-    answer: &Answer,
-    content_length: &str,
-    sent: usize,
-    close: bool,
-) {
+pub(super) fn send(connection: &Connection, answer: &Answer, content_length: &str, sent: usize, close: bool) {
     let Some(mut stream) = connection.take() else {
         return;
     };

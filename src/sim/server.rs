@@ -92,9 +92,7 @@ impl Server {
 
     /// Milliseconds since 1970 on this server's clock, the only one it reads.
     pub(super) fn now_ms(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         since.as_millis() as i64 + self.ahead_ms.load(Ordering::Relaxed)
     }
 
@@ -302,9 +300,7 @@ impl SimServer {
     /// none without that meeting.
     pub fn add_breakouts(&self, meeting_id: &str, rooms: u32, free_join: bool) -> Vec<String> {
         let now = self.0.now_ms();
-        self.0
-            .book()
-            .add_breakouts(meeting_id, rooms, free_join, now)
+        self.0.book().add_breakouts(meeting_id, rooms, free_join, now)
     }
 
     /// Ends a meeting and its breakout rooms, as a moderator would. False

@@ -40,11 +40,7 @@ pub(super) async fn serve(
 ) -> Result<Response<Full<Bytes>>, Dropped> {
     let server = &*connection.server;
     let (parts, incoming) = request.into_parts();
-    let body = if incoming.is_end_stream() {
-        Bytes::new()
-    } else {
-        collect(incoming).await?
-    };
+    let body = if incoming.is_end_stream() { Bytes::new() } else { collect(incoming).await? };
     let call = Call::of(parts.uri.path());
     server.tally.request(call);
     let Some(fault) = server.fault_for(call.name()) else {
@@ -129,12 +125,7 @@ fn answer(server: &Server, call: Call, parts: &Parts, body: &[u8]) -> Answer {
     if !params.signed(in_query, call.name(), query, &server.secret) {
         server.tally.checksum_failures.one();
         if server.log_checksum_failures {
-            tracing::warn!(
-                server = server.n,
-                call = call.name(),
-                query,
-                "checksum failed"
-            );
+            tracing::warn!(server = server.n, call = call.name(), query, "checksum failed");
         }
         return checksum_error();
     }
@@ -159,11 +150,7 @@ enum ContentType<'a> {
 }
 
 fn content_type(parts: &Parts) -> ContentType<'_> {
-    let Some(value) = parts
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-    else {
+    let Some(value) = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return ContentType::Other;
     };
     let (kind, rest) = value.split_once(';').unwrap_or((value, ""));
@@ -173,9 +160,7 @@ fn content_type(parts: &Parts) -> ContentType<'_> {
         "multipart/form-data" => rest
             .split(';')
             .find_map(|part| part.trim().strip_prefix("boundary="))
-            .map_or(ContentType::Other, |boundary| {
-                ContentType::Multipart(boundary.trim_matches('"'))
-            }),
+            .map_or(ContentType::Other, |boundary| ContentType::Multipart(boundary.trim_matches('"'))),
         _ => ContentType::Other,
     }
 }
@@ -204,12 +189,7 @@ async fn misbehave(
         wait(fault.delay_ms).await;
     }
     let ok = |content_type, body: Bytes| {
-        Ok(response(Answer {
-            status: StatusCode::OK,
-            content_type,
-            location: None,
-            body,
-        }))
+        Ok(response(Answer { status: StatusCode::OK, content_type, location: None, body }))
     };
     let proper = || answer(&connection.server, call, parts, body);
     match fault.kind {
@@ -236,22 +216,15 @@ async fn misbehave(
             "maxConcurrentMeetings",
             "The maximum number of concurrent meetings on this server has been reached.",
         ))),
-        FaultKind::Failed {
-            message_key,
-            message,
-        } => Ok(response(Answer::failed(&message_key, &message))),
+        FaultKind::Failed { message_key, message } => Ok(response(Answer::failed(&message_key, &message))),
         FaultKind::Garbage => ok(XML, Bytes::from_static(GARBAGE)),
         FaultKind::NotXmlHtml => ok(HTML, html_page("Welcome to nginx!")),
-        FaultKind::NoReturncode => ok(
-            XML,
-            Bytes::from_static(b"<response><running>true</running></response>"),
-        ),
+        FaultKind::NoReturncode => {
+            ok(XML, Bytes::from_static(b"<response><running>true</running></response>"))
+        }
         FaultKind::Status { code } => {
             let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            Ok(response(Answer::html(
-                status,
-                html_page(&status.to_string()),
-            )))
+            Ok(response(Answer::html(status, html_page(&status.to_string()))))
         }
         FaultKind::Huge { bytes } => {
             raw::huge(connection, bytes);

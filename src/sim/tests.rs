@@ -98,31 +98,17 @@ fn create_answers_in_bbbs_order_and_a_repeat_is_a_duplicate() {
     let created = text(&first, "createTime");
     assert_eq!(
         text(&first, "internalMeetingID"),
-        format!("f6c5e47a7adc27eaccd1dd15a9ed6a2b44de2a53-{created}").replace(
-            "f6c5e47a7adc27eaccd1dd15a9ed6a2b44de2a53",
-            &checksum::sha1_hex("m1")
-        )
+        format!("f6c5e47a7adc27eaccd1dd15a9ed6a2b44de2a53-{created}")
+            .replace("f6c5e47a7adc27eaccd1dd15a9ed6a2b44de2a53", &checksum::sha1_hex("m1"))
     );
     let second = get(server, "create", query);
     assert_eq!(key(&second), "duplicateWarning");
     assert_eq!(text(&second, "createTime"), created);
-    assert_eq!(
-        key(&get(server, "create", "meetingID=m1")),
-        "duplicateWarning"
-    );
-    assert_eq!(
-        key(&get(server, "create", "meetingID=m1&moderatorPW=other")),
-        "idNotUnique"
-    );
-    assert_eq!(
-        key(&get(server, "create", "meetingID=m2&voiceBridge=979198380")),
-        "nonUniqueVoiceBridge"
-    );
+    assert_eq!(key(&get(server, "create", "meetingID=m1")), "duplicateWarning");
+    assert_eq!(key(&get(server, "create", "meetingID=m1&moderatorPW=other")), "idNotUnique");
+    assert_eq!(key(&get(server, "create", "meetingID=m2&voiceBridge=979198380")), "nonUniqueVoiceBridge");
     let counts = server.counts();
-    assert_eq!(
-        (counts.create, counts.create_new, counts.create_duplicate),
-        (5, 1, 2)
-    );
+    assert_eq!((counts.create, counts.create_new, counts.create_duplicate), (5, 1, 2));
     let meeting = server.meeting("m1").unwrap();
     assert_eq!(meeting.name, "A&B");
     assert_eq!(meeting.metadata["tenant-id"], "x<y");
@@ -134,10 +120,7 @@ fn create_answers_in_bbbs_order_and_a_repeat_is_a_duplicate() {
 fn ids_are_validated_in_bbbs_two_ways() {
     let sim = one();
     let server = &sim.servers()[0];
-    assert_eq!(
-        key(&get(server, "create", "name=x")),
-        "missingParamMeetingID"
-    );
+    assert_eq!(key(&get(server, "create", "name=x")), "missingParamMeetingID");
     let long = format!("meetingID={}", "i".repeat(257));
     for query in [long.as_str(), "meetingID=i", "meetingID=a%2Cb"] {
         let answer = get(server, "create", query);
@@ -145,10 +128,7 @@ fn ids_are_validated_in_bbbs_two_ways() {
         assert!(!answer.contains("messageKey"));
     }
     let longest = format!("meetingID={}", "%C3%A9".repeat(256));
-    assert_eq!(
-        elements(&get(server, "create", &longest), "response"),
-        CREATE
-    );
+    assert_eq!(elements(&get(server, "create", &longest), "response"), CREATE);
 }
 
 #[test]
@@ -157,19 +137,12 @@ fn people_and_metadata_show_in_get_meetings_and_get_meeting_info() {
     let server = &sim.servers()[0];
     let none = get(server, "getMeetings", "");
     assert_eq!(key(&none), "noMeetings");
-    get(
-        server,
-        "create",
-        "meetingID=mm&moderatorPW=mp&attendeePW=ap&meta_a=1&meta_b%3E=2",
-    );
+    get(server, "create", "meetingID=mm&moderatorPW=mp&attendeePW=ap&meta_a=1&meta_b%3E=2");
     for (query, expected) in [
         ("meetingID=mm&password=mp", "missingParamFullName"),
         ("meetingID=mm&password=no&fullName=x", "invalidPassword"),
         ("meetingID=zz&password=mp&fullName=x", "notFound"),
-        (
-            "meetingID=mm&password=mp&fullName=x&createTime=1",
-            "mismatchCreateTimeParam",
-        ),
+        ("meetingID=mm&password=mp&fullName=x&createTime=1", "mismatchCreateTimeParam"),
     ] {
         assert_eq!(key(&get(server, "join", query)), expected);
     }
@@ -177,15 +150,9 @@ fn people_and_metadata_show_in_get_meetings_and_get_meeting_info() {
         let answer = get(server, "isMeetingRunning", &format!("meetingID={id}"));
         text(&answer, "running").to_string()
     };
-    assert_eq!(
-        (running("mm").as_str(), running("zz").as_str()),
-        ("false", "false")
-    );
-    let joined = get(
-        server,
-        "join",
-        "meetingID=mm&password=mp&fullName=%3Cb%3E+%00%1F&redirect=false&userID=u1",
-    );
+    assert_eq!((running("mm").as_str(), running("zz").as_str()), ("false", "false"));
+    let joined =
+        get(server, "join", "meetingID=mm&password=mp&fullName=%3Cb%3E+%00%1F&redirect=false&userID=u1");
     assert_eq!(
         elements(&joined, "response"),
         [
@@ -209,11 +176,7 @@ fn people_and_metadata_show_in_get_meetings_and_get_meeting_info() {
     names.extend(MEETING);
     names.push("breakoutRooms");
     assert_eq!(elements(&info, "response"), names);
-    assert_eq!(
-        elements(&info, "attendees"),
-        ["attendee"; 4],
-        "one joined, three were added"
-    );
+    assert_eq!(elements(&info, "attendees"), ["attendee"; 4], "one joined, three were added");
     assert_eq!(text(&info, "fullName"), "&lt;b&gt; ");
     assert_eq!(text(&info, "metadata"), "<a>1</a>", "no broken names");
     assert_eq!(text(&info, "participantCount"), "4");
@@ -224,20 +187,11 @@ fn people_and_metadata_show_in_get_meetings_and_get_meeting_info() {
     assert_eq!(elements(&all, "meetings"), ["meeting", "meeting"]);
     let room = all.rsplit_once("<meeting>").unwrap().1;
     assert_eq!(text(room, "isBreakout"), "true");
-    assert_eq!(
-        text(room, "parentMeetingID"),
-        text(&info, "internalMeetingID")
-    );
+    assert_eq!(text(room, "parentMeetingID"), text(&info, "internalMeetingID"));
     assert!(room.contains("<sequence>1</sequence><freeJoin>true</freeJoin></meeting>"));
 
-    assert_eq!(
-        key(&get(server, "end", "meetingID=mm&password=ap")),
-        "invalidPassword"
-    );
-    assert_eq!(
-        key(&get(server, "end", "meetingID=mm&password=mp")),
-        "sentEndMeetingRequest"
-    );
+    assert_eq!(key(&get(server, "end", "meetingID=mm&password=ap")), "invalidPassword");
+    assert_eq!(key(&get(server, "end", "meetingID=mm&password=mp")), "sentEndMeetingRequest");
     for call in ["end", "getMeetingInfo", "sendChatMessage", "join"] {
         let query = "meetingID=mm&message=hi&fullName=x&role=VIEWER";
         assert_eq!(key(&get(server, call, query)), "notFound", "{call}");
@@ -265,11 +219,7 @@ fn join_leads_to_a_page_that_escapes_what_it_shows() {
     let (head, body) = page(location);
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(body.contains("You joined &lt;script&gt;") && body.contains("<b>&quot;&gt;i</b>"));
-    assert!(
-        page("/html5client/join?sessionToken=")
-            .0
-            .starts_with("HTTP/1.1 404")
-    );
+    assert!(page("/html5client/join?sessionToken=").0.starts_with("HTTP/1.1 404"));
     assert_eq!(server.counts().joined, 1);
 }
 
@@ -278,18 +228,10 @@ fn posts_are_read_and_their_bodies_not_hashed() {
     let sim = one();
     let server = &sim.servers()[0];
     let form = "application/x-www-form-urlencoded; charset=UTF-8";
-    let checksum = server
-        .signed("create", "")
-        .rsplit_once('=')
-        .unwrap()
-        .1
-        .to_string();
+    let checksum = server.signed("create", "").rsplit_once('=').unwrap().1.to_string();
     let bare = "/bigbluebutton/api/create";
     let body = format!("meetingID=in+body&name=x&checksum={checksum}");
-    assert_eq!(
-        elements(&post(server, bare, form, &body), "response"),
-        CREATE
-    );
+    assert_eq!(elements(&post(server, bare, form, &body), "response"), CREATE);
     assert!(server.meeting("in body").is_some());
     let twice = format!("{bare}?checksum={checksum}");
     assert_eq!(key(&post(server, &twice, form, &body)), "checksumError");
@@ -302,25 +244,13 @@ fn posts_are_read_and_their_bodies_not_hashed() {
     assert_eq!(elements(&answer, "response"), ["returncode", "message"]);
     assert_eq!(server.meeting("slides").unwrap().documents, 2);
 
-    assert_eq!(
-        key(&post(server, &signed, "application/json", "{}")),
-        "unsupportedContentType"
-    );
-    let multipart =
-        "--X\r\nContent-Disposition: form-data; name=\"meetingID\"\r\n\r\nmp\r\n--X--\r\n";
+    assert_eq!(key(&post(server, &signed, "application/json", "{}")), "unsupportedContentType");
+    let multipart = "--X\r\nContent-Disposition: form-data; name=\"meetingID\"\r\n\r\nmp\r\n--X--\r\n";
     let signed = target(server, "create", "");
-    post(
-        server,
-        &signed,
-        "multipart/form-data; boundary=X",
-        multipart,
-    );
+    post(server, &signed, "multipart/form-data; boundary=X", multipart);
     assert!(server.meeting("mp").is_some());
     let last = server.last_request("create").unwrap();
-    assert_eq!(
-        (last.method.as_str(), last.body.as_str()),
-        ("POST", multipart)
-    );
+    assert_eq!((last.method.as_str(), last.body.as_str()), ("POST", multipart));
     assert_eq!(last.target, signed);
     assert_eq!(last.header("host"), Some("b"));
 }
@@ -329,63 +259,34 @@ fn posts_are_read_and_their_bodies_not_hashed() {
 fn the_rest_of_the_calls() {
     let sim = one();
     let server = &sim.servers()[0];
-    let (head, index) = raw(
-        server,
-        "GET /bigbluebutton/api/ HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n",
-    );
-    assert!(
-        head.contains("content-type: text/xml;charset=utf-8"),
-        "{head}"
-    );
+    let (head, index) =
+        raw(server, "GET /bigbluebutton/api/ HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n");
+    assert!(head.contains("content-type: text/xml;charset=utf-8"), "{head}");
     assert_eq!(text(&index, "version"), "2.0");
     assert_eq!(text(&index, "bbbVersion"), "3.0.9");
     assert_eq!(key(&get(server, "getRecordings", "")), "noRecordings");
     assert_eq!(key(&get(server, "nonsense", "")), "unsupportedRequest");
-    assert_eq!(
-        key(&get(server, "insertDocument", "")),
-        "unsupportedRequest"
-    );
+    assert_eq!(key(&get(server, "insertDocument", "")), "unsupportedRequest");
 
     get(server, "create", "meetingID=mm");
     let answer = get(server, "sendChatMessage", "meetingID=mm&message=h%C3%A9");
-    assert_eq!(
-        elements(&answer, "response"),
-        ["returncode", "messageKey", "message"]
-    );
+    assert_eq!(elements(&answer, "response"), ["returncode", "messageKey", "message"]);
     assert_eq!(server.meeting("mm").unwrap().chat, ["hé"]);
 
-    let hook = get(
-        server,
-        "hooks/create",
-        "callbackURL=https%3A%2F%2Fe.org%2F%3Fa%26b",
-    );
+    let hook = get(server, "hooks/create", "callbackURL=https%3A%2F%2Fe.org%2F%3Fa%26b");
     assert_eq!(text(&hook, "hookID"), "1");
-    let again = get(
-        server,
-        "hooks/create",
-        "callbackURL=https%3A%2F%2Fe.org%2F%3Fa%26b",
-    );
-    assert_eq!(
-        (text(&again, "hookID"), key(&again)),
-        ("1", "duplicateWarning")
-    );
+    let again = get(server, "hooks/create", "callbackURL=https%3A%2F%2Fe.org%2F%3Fa%26b");
+    assert_eq!((text(&again, "hookID"), key(&again)), ("1", "duplicateWarning"));
     let list = get(server, "hooks/list", "");
     assert_eq!(text(&list, "callbackURL"), "https://e.org/?a&amp;b");
-    assert_eq!(
-        text(&get(server, "hooks/destroy", "hookID=1"), "removed"),
-        "true"
-    );
-    assert_eq!(
-        key(&get(server, "hooks/destroy", "hookID=1")),
-        "destroyMissingHook"
-    );
+    assert_eq!(text(&get(server, "hooks/destroy", "hookID=1"), "removed"), "true");
+    assert_eq!(key(&get(server, "hooks/destroy", "hookID=1")), "destroyMissingHook");
 
     for bad in ["a=%zz", "a=%ff"] {
         let (head, _) = raw(server, &get_request(server, "create", bad));
         assert!(head.starts_with("HTTP/1.1 400"), "{head}");
     }
-    let unsigned =
-        "GET /bigbluebutton/api/getMeetings HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n";
+    let unsigned = "GET /bigbluebutton/api/getMeetings HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n";
     assert_eq!(key(&raw(server, unsigned).1), "checksumError");
     assert_eq!(server.counts().checksum_failures, 1);
     server.restart();
@@ -395,11 +296,8 @@ fn the_rest_of_the_calls() {
 #[test]
 fn a_stopped_simulator_gives_its_ports_back_and_two_cannot_share_one() {
     // An address of its own: no other test can take the port in between.
-    let mut config = SimConfig {
-        bind: Ipv4Addr::new(127, 86, 4, 17).into(),
-        threads: 2,
-        ..SimConfig::default()
-    };
+    let mut config =
+        SimConfig { bind: Ipv4Addr::new(127, 86, 4, 17).into(), threads: 2, ..SimConfig::default() };
     let sim = Sim::start(config.clone()).unwrap();
     let server = sim.servers()[0].clone();
     config.first_port = server.port();

@@ -47,9 +47,7 @@ pub(super) fn escape(text: &str) -> String {
 /// so this is what stands between them and broken XML.
 pub(super) fn is_name(name: &str) -> bool {
     let mut chars = name.chars();
-    chars
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
@@ -158,9 +156,6 @@ mod tests {
         let mut xml = Xml::success();
         xml.val("n", 7);
         xml.empty("meetings");
-        assert_eq!(
-            xml.end(),
-            "<response><returncode>SUCCESS</returncode><n>7</n><meetings/></response>"
-        );
+        assert_eq!(xml.end(), "<response><returncode>SUCCESS</returncode><n>7</n><meetings/></response>");
     }
 }

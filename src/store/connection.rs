@@ -70,8 +70,7 @@ impl Store {
 
     /// Redis' own clock, ms since 1970: the one clock of all replicas.
     pub async fn now_ms(&self) -> StoreResult<u64> {
-        let (seconds, micros): (u64, u64) =
-            redis::cmd("TIME").query_async(&mut self.connection()).await?;
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.connection()).await?;
         Ok(seconds * 1000 + micros / 1000)
     }
 }

@@ -16,7 +16,7 @@ pub use connection::{Store, StoreError};
 pub use keys::MeetingKey;
 pub use meetings::Meeting;
 pub use scripts::{
-    AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, PollFigures, PollOutcome,
-    ReleaseOutcome, RemoveOutcome,
+    AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, PollFigures, PollOutcome, ReleaseOutcome,
+    RemoveOutcome,
 };
 pub use servers::{Server, ServerRef, ServerState};

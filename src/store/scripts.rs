@@ -196,9 +196,7 @@ impl Store {
             Some("assigned") => Ok(AssignOutcome::Assigned(placement(script, reply)?)),
             Some("existing") => Ok(AssignOutcome::Existing(placement(script, reply)?)),
             Some("none") => Ok(AssignOutcome::NoServer),
-            Some("tag_unavailable") => {
-                Ok(AssignOutcome::TagUnavailable(reply.next().unwrap_or_default()))
-            }
+            Some("tag_unavailable") => Ok(AssignOutcome::TagUnavailable(reply.next().unwrap_or_default())),
             Some("no_voice_bridge") => Ok(AssignOutcome::NoVoiceBridge),
             _ => Err(script.unexpected()),
         }
@@ -319,19 +317,12 @@ impl Store {
 
     /// Disables a server and releases its meetings; returns each with its moderator password, or
     /// None without such a server.
-    pub async fn panic(
-        &self,
-        id: &str,
-        keep_state: bool,
-    ) -> StoreResult<Option<Vec<(MeetingKey, String)>>> {
+    pub async fn panic(&self, id: &str, keep_state: bool) -> StoreResult<Option<Vec<(MeetingKey, String)>>> {
         let script = &SCRIPTS.panic;
         let reply: Vec<String> = self.run(script, &[id, if keep_state { "1" } else { "" }]).await?;
         match reply.first().map(String::as_str) {
             Some("panicked") if reply.len() >= 3 => Ok(Some(
-                reply[3..]
-                    .chunks_exact(2)
-                    .map(|pair| (MeetingKey::of(&pair[0]), pair[1].clone()))
-                    .collect(),
+                reply[3..].chunks_exact(2).map(|pair| (MeetingKey::of(&pair[0]), pair[1].clone())).collect(),
             )),
             Some("unknown") => Ok(None),
             _ => Err(script.unexpected()),
@@ -395,11 +386,7 @@ impl Store {
         self.run(&SCRIPTS.reindex, &[""; 0]).await
     }
 
-    async fn run<T: FromRedisValue>(
-        &self,
-        lua: &Lua,
-        args: &[impl ToRedisArgs],
-    ) -> StoreResult<T> {
+    async fn run<T: FromRedisValue>(&self, lua: &Lua, args: &[impl ToRedisArgs]) -> StoreResult<T> {
         let mut invocation = lua.script.prepare_invoke();
         if !self.keys.prefix().is_empty() {
             invocation.key(self.keys.prefix());

@@ -4,6 +4,7 @@ pub mod client;
 pub mod pool;
 pub mod redis;
 
+#[allow(unused_imports)]
 pub use client::{Reply, sign};
 pub use pool::Pool;
 pub use redis::Redis;

@@ -59,9 +59,12 @@ impl Pool {
     pub fn with(servers: usize, replicas: usize, variables: &[(&str, &str)]) -> Pool {
         let mut pool = Pool::empty(servers, variables);
         for n in 1..=servers {
-            pool.add(n, &[]);
-            pool.enable(n);
+            let server = pool.server(n);
+            let id = format!("bbb{n}");
+            assert_eq!(pool.redis.eval("add_server", &[&id, &server.url(), server.secret()]), ["added"]);
+            pool.redis.eval("set_state", &[&id, "enabled"]);
         }
+        pool.sl_ok(&["poll"]);
         for _ in 0..replicas {
             pool.serve(&["--no-poller"]);
         }
@@ -79,6 +82,12 @@ impl Pool {
             variables: variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             directory: tempfile::TempDir::new().unwrap(),
         }
+    }
+
+    /// Changes a setting of what is started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(n, _)| n != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// Adds simulated server n (from 1) as `bbbN`, with more options of `sl servers add`.

@@ -1,6 +1,7 @@
 //! A private redis-server.
 
 use super::{ROOT, eventually, free_port};
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -105,6 +106,35 @@ impl Redis {
         let text = self.cli(&["ZRANGE", "scalelite:server_load", "0", "-1", "WITHSCORES"]);
         let lines: Vec<_> = text.lines().collect();
         lines.chunks_exact(2).map(|p| (p[0].to_owned(), p[1].parse().unwrap())).collect()
+    }
+
+    /// What clients send while `during` runs, by MONITOR: the names of the commands, lower case.
+    /// What scripts call inside is not among them.
+    pub fn monitor(&self, during: impl FnOnce()) -> Vec<String> {
+        let mut child = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "MONITOR"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "OK");
+        during();
+        self.cli(&["ECHO", "the end"]);
+        let mut seen = Vec::new();
+        for line in lines {
+            let line = line.unwrap();
+            if line.contains("\"the end\"") {
+                break;
+            }
+            let command = line.split('"').nth(1).unwrap().to_lowercase();
+            // redis-cli asks for the documentation of commands when it starts.
+            if !line.contains(" lua] ") && command != "command" {
+                seen.push(command);
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        seen
     }
 
     /// How often a command was called since the last `CONFIG RESETSTAT`, from INFO commandstats.

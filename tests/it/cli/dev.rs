@@ -1,0 +1,70 @@
+//! `sl dev`: a whole pool, and nothing left behind.
+
+use crate::support::client::fetch;
+use crate::support::{eventually, free_port};
+use serde_json::Value;
+use std::io::Read;
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+fn start(temp: &std::path::Path, args: &[&str]) -> (Child, Value) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sl"))
+        .args(["dev", "--json", "--port", &free_port().to_string()])
+        .args(args)
+        .env("TMPDIR", temp)
+        // A pool of somebody else's, which dev must not touch.
+        .env("REDIS_URL", "redis://127.0.0.1:1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let (mut text, mut byte) = (Vec::new(), [0]);
+    while serde_json::from_slice::<Value>(&text).is_err() {
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&text));
+        text.extend(byte);
+    }
+    (child, serde_json::from_slice(&text).unwrap())
+}
+
+fn is_open(url: &str) -> bool {
+    let address = url.split("//").nth(1).unwrap().split('/').next().unwrap();
+    TcpStream::connect(address).is_ok()
+}
+
+#[test]
+fn its_links_work_and_it_leaves_nothing_behind() {
+    let temp = tempfile::tempdir().unwrap();
+    let (mut child, pool) = start(temp.path(), &["--servers", "2", "--replicas", "2"]);
+    let link = |name: &str| pool["links"][name].as_str().unwrap().to_owned();
+    let get = |name: &str| fetch("GET", &link(name), &[], b"");
+    get("create").success();
+    let page = get("join as a moderator");
+    assert_eq!(page.status, 302);
+    let joined = fetch("GET", page.header("location").unwrap(), &[], b"");
+    assert_eq!(joined.status, 302, "the simulated server takes the checksum: {joined:?}");
+    assert_eq!(get("the demo meeting").success().xml("participantCount"), Some("1"));
+    assert!(get("what runs").success().body.contains("<meetingID>demo</meetingID>"));
+    let second = pool["replicas"][1].as_str().unwrap();
+    let other = link("the demo meeting").replace(pool["replicas"][0].as_str().unwrap(), second);
+    fetch("GET", &other, &[], b"").success();
+    get("end it").success();
+
+    assert!(is_open(pool["redis"].as_str().unwrap()));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    for url in [&pool["redis"], &pool["replicas"][0], &pool["replicas"][1], &pool["control"]] {
+        assert!(!is_open(url.as_str().unwrap()), "{url} is still there");
+    }
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn even_when_it_is_killed_no_process_stays() {
+    let temp = tempfile::tempdir().unwrap();
+    let (mut child, pool) = start(temp.path(), &["--servers", "1"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for url in [&pool["redis"], &pool["replicas"][0]] {
+        eventually("its children end too", || !is_open(url.as_str().unwrap()));
+    }
+}

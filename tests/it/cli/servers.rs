@@ -1,0 +1,200 @@
+//! `sl servers`, `sl status`, `sl poll`
+
+use crate::support::{Pool, eventually};
+use sl::sim::{Fault, FaultKind};
+
+#[test]
+fn a_server_is_added_enabled_changed_and_removed() {
+    let pool = Pool::empty(1, &[]);
+    let (url, secret) = (pool.server(1).url(), pool.server(1).secret().to_owned());
+    let added = pool.sl_ok(&["servers", "add", &url, &secret, "--load-multiplier", "2"]);
+    let id = added.strip_prefix("OK\nid: ").expect(&added).trim_end().to_owned();
+    assert_eq!(id.len(), 36);
+    let block = |state: &str, load: &str, version: &str, tag: &str, online: &str| {
+        format!(
+            "id: {id}\n\turl: {url}\n\tsecret: {secret}\n\t{state}\n\tload: {load}\n\tload multiplier: 2.0\n\tbbb version: {version}\n\ttag: {tag}\n\t{online}\n"
+        )
+    };
+    assert_eq!(pool.sl_ok(&["servers"]), block("disabled", "unavailable", "", "", "offline"));
+    let enabled = pool.sl_ok(&["servers", "enable", &id]);
+    assert_eq!(enabled, format!("OK {id}: enabled, online\n"));
+    pool.sl_ok(&["servers", "update", &id, "--tag", "gpu"]);
+    assert_eq!(pool.sl_ok(&["servers", "list"]), block("enabled", "0.0", "3.0.9", "gpu", "online"));
+    pool.sl_ok(&["servers", "update", &id, "--tag", ""]);
+    assert_eq!(pool.sl_ok(&["servers", "cordon", &id]), format!("OK {id}: cordoned, 0 meetings run on\n"));
+    assert_eq!(pool.sl_ok(&["servers", "list"]), block("cordoned", "0.0", "3.0.9", "", "online"));
+    pool.sl_ok(&["servers", "remove", &id]);
+    assert_eq!(pool.sl_ok(&["servers"]), "");
+    assert_eq!(pool.sl_ok(&["status"]), "No servers yet. Add one: sl servers add URL SECRET\n");
+}
+
+#[test]
+fn the_status_table() {
+    let pool = Pool::empty(3, &[]);
+    pool.add(1, &["--tag", "gpu"]);
+    pool.add(2, &[]);
+    pool.add(3, &[]);
+    pool.enable(1);
+    pool.enable(2);
+    for (meeting, people) in [("a", 25), ("b", 3)] {
+        pool.server(2).create_meeting(meeting, meeting);
+        pool.server(2).add_people(meeting, people);
+    }
+    pool.sl_ok(&["poll"]);
+    let table = pool.sl_ok(&["status"]);
+    let mut lines: Vec<Vec<&str>> = table.lines().map(|l| l.split_whitespace().collect()).collect();
+    let heading = table.lines().next().unwrap();
+    assert_eq!(
+        heading.split_whitespace().collect::<Vec<_>>().join(" "),
+        "HOSTNAME STATE STATUS MEETINGS USERS LARGEST MEETING VIDEOS LOAD BBB VERSION TAG"
+    );
+    lines.remove(0);
+    let host = |n: usize| format!("127.0.0.1:{}", pool.server(n).port());
+    let row = |n: usize| lines.iter().find(|l| l[0] == host(n)).unwrap_or_else(|| panic!("{table}"))[1..].join(" ");
+    assert_eq!(row(1), "enabled online 0 0 0 0 0.0 3.0.9 gpu");
+    assert!(row(2).starts_with("enabled online 2 28 25 "), "{table}");
+    assert!(row(2).ends_with(" 40.0 3.0.9"), "{table}");
+    assert_eq!(row(3), "disabled online 0 0 0 0 unavailable 3.0.9");
+}
+
+#[test]
+fn json_has_secrets_only_where_they_were_asked_for() {
+    let pool = Pool::start(1);
+    let secret = pool.server(1).secret().to_owned();
+    for args in [vec!["servers", "--json"], vec!["servers", "yaml"], vec!["status", "--json"]] {
+        let text = pool.sl_ok(&args);
+        assert!(!text.contains(&secret), "{args:?}: {text}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&pool.sl_ok(&["servers", "--json", "--show-secrets"])).unwrap();
+    assert_eq!(json[0]["secret"], secret);
+    assert_eq!(json[0]["load"], 0.0);
+    let yaml = pool.sl_ok(&["servers", "yaml", "--show-secrets", "--verbose"]);
+    assert!(yaml.starts_with("servers:\n  bbb1:\n    url: http://127.0.0.1"), "{yaml}");
+    for line in [format!("secret: {secret}"), "enabled: true".into(), "load_multiplier: 1.0".into(), "state: enabled".into()] {
+        assert!(yaml.contains(&line), "{yaml}");
+    }
+}
+
+#[test]
+fn mistakes_are_named_in_one_line() {
+    let pool = Pool::start(1);
+    for (args, says) in [
+        (vec!["servers", "add", "bbb1.example.com", "x"], "is no URL"),
+        (vec!["servers", "add", "https://bbb1.example.com/bigbluebutton", "x"], "does not end in /api"),
+        (vec!["servers", "add", "ftp://bbb1.example.com/api", "x"], "does not end in /api"),
+        (vec!["servers", "add", "https://h/bigbluebutton/api", "x", "--id", "bbb1"], "already"),
+        (vec!["servers", "enable", "nobody"], "there is no server nobody: see `sl servers`"),
+        (vec!["servers", "remove", "nobody"], "there is no server nobody"),
+        (vec!["servers", "panic", "nobody"], "there is no server nobody"),
+        (vec!["meetings", "where", "nothing"], "no meeting nothing is recorded"),
+        (vec!["meetings", "list", "nobody"], "there is no server nobody"),
+    ] {
+        let line = pool.sl_fails(&args);
+        assert!(line.contains(says), "{args:?}: {line}");
+    }
+    for usage in [
+        vec!["servers", "add", "https://h/api", "x", "--load-multiplier", "0"],
+        vec!["servers", "update", "bbb1"],
+        vec!["servers", "enable"],
+        vec!["nonsense"],
+    ] {
+        assert_eq!(pool.sl(&usage).status.code(), Some(2), "{usage:?}");
+    }
+}
+
+#[test]
+fn a_host_names_its_server_too() {
+    let pool = Pool::start(2);
+    let host = format!("127.0.0.1:{}", pool.server(2).port());
+    assert_eq!(pool.sl_ok(&["servers", "disable", &host]), "OK bbb2: disabled, 0 meetings run on\n");
+}
+
+#[test]
+fn ids_can_be_hostnames() {
+    let mut pool = Pool::empty(1, &[]);
+    pool.set("SERVER_ID_IS_HOSTNAME", "true");
+    let added = pool.sl_ok(&["servers", "add", "https://bbb1.example.com/bigbluebutton/api", "x"]);
+    assert_eq!(added, "OK\nid: bbb1.example.com\n");
+}
+
+#[test]
+fn remove_refuses_while_meetings_run() {
+    let pool = Pool::start(1);
+    pool.get("create", "meetingID=m1&name=M").success();
+    let refused = pool.sl_fails(&["servers", "remove", "bbb1"]);
+    assert!(refused.contains("1 meetings run on bbb1") && refused.contains("--force"), "{refused}");
+    pool.sl_ok(&["servers", "remove", "bbb1", "--force"]);
+    assert_eq!(pool.get("getMeetingInfo", "meetingID=m1").failed(), "notFound");
+}
+
+#[test]
+fn panic_ends_and_releases_and_the_next_create_goes_elsewhere() {
+    let pool = Pool::start(2);
+    for n in 0..6 {
+        pool.get("create", &format!("meetingID=m{n}&name=M&moderatorPW=mp")).success();
+    }
+    let done = pool.sl_ok(&["servers", "panic", "bbb1"]);
+    assert_eq!(done, "OK bbb1: panicked, meetings ended 3, meetings released 3, state disabled\n");
+    assert_eq!(pool.server(1).meetings().len(), 0);
+    assert_eq!(pool.server(2).meetings().len(), 3);
+    for n in 0..6 {
+        pool.get("create", &format!("meetingID=m{n}&name=M&moderatorPW=mp")).success();
+    }
+    assert_eq!(pool.server(2).meetings().len(), 6);
+    // Without end calls, the server keeps them; with the state kept, it goes on.
+    let done = pool.sl_ok(&["servers", "panic", "bbb2", "--keep-state", "--skip-end-calls", "--json"]);
+    let done: serde_json::Value = serde_json::from_str(&done).unwrap();
+    assert_eq!((done["meetings_released"].as_u64(), done["meetings_ended"].as_u64()), (Some(6), Some(0)));
+    assert_eq!(done["state"], "enabled");
+    assert_eq!(pool.server(2).meetings().len(), 6);
+}
+
+#[test]
+fn a_poll_names_who_does_not_answer_and_delays_nobody() {
+    let pool = Pool::with(3, 0, &[("POLLER_WAIT_TIMEOUT", "0.5")]);
+    pool.server(1).set_fault(Fault::new(FaultKind::Refuse));
+    pool.server(2).set_fault(Fault::new(FaultKind::Hang));
+    pool.server(3).create_meeting("x", "X");
+    let said = pool.sl_ok(&["poll"]);
+    assert!(said.contains("1 of 3 servers answered"), "{said}");
+    assert!(said.contains("bbb1): cannot connect") && said.contains("bbb2): no answer within"), "{said}");
+    let json: serde_json::Value = serde_json::from_str(&pool.sl_ok(&["poll", "--json"])).unwrap();
+    assert_eq!(json["answered"], 1);
+    assert_eq!(json["failed"].as_array().unwrap().len(), 2);
+    let status: Vec<serde_json::Value> = serde_json::from_str(&pool.sl_ok(&["status", "--json"])).unwrap();
+    let online: Vec<_> = status.iter().map(|s| (s["id"].as_str().unwrap(), s["online"].as_bool().unwrap())).collect();
+    assert!(online.contains(&("bbb1", false)) && online.contains(&("bbb2", false)));
+    assert!(online.contains(&("bbb3", true)));
+    pool.server(1).clear_faults();
+    pool.server(2).clear_faults();
+    assert!(pool.sl_ok(&["poll"]).starts_with("3 of 3 servers answered"));
+}
+
+#[test]
+fn the_loop_in_serve_follows_the_pool() {
+    let mut pool = Pool::with(2, 0, &[("POLL_INTERVAL", "0.2")]);
+    pool.serve(&[]);
+    pool.server(1).create_meeting("x", "X");
+    pool.server(1).add_people("x", 40);
+    let load = |id: &str| pool.redis.loads().into_iter().find(|l| l.0 == id).map(|l| l.1);
+    eventually("the load is polled", || load("bbb1") == Some(40.0));
+    pool.server(2).set_fault(Fault::new(FaultKind::Refuse));
+    eventually("the dead server is no candidate", || load("bbb2").is_none());
+    pool.server(2).clear_faults();
+    eventually("and back", || load("bbb2") == Some(0.0));
+}
+
+#[test]
+fn of_several_replicas_one_polls_each_round() {
+    let mut pool = Pool::with(1, 0, &[("POLL_INTERVAL", "0.5")]);
+    for _ in 0..4 {
+        pool.serve(&[]);
+    }
+    pool.server(1).reset_counts();
+    let polls = || pool.server(1).counts().get_meetings;
+    let begun = std::time::Instant::now();
+    eventually("some rounds", || polls() >= 4);
+    let rounds = begun.elapsed().as_secs_f64() / 0.45 + 2.0;
+    assert!(polls() as f64 <= rounds, "{} polls in {rounds} rounds", polls());
+}

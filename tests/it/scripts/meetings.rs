@@ -1,0 +1,145 @@
+//! find.lua, join.lua, release.lua, sweep.lua
+
+use super::{Lab, assigned};
+use sl::store::{FindOutcome, JoinOutcome, MeetingKey, ReleaseOutcome};
+
+#[test]
+fn find_finds_and_writes_nothing() {
+    let lab = Lab::with_servers(1);
+    assigned(lab.assign_as("a", "", &["77"]));
+    lab.redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]); // every write fails now
+    let FindOutcome::Found(at) = lab.run(lab.store.find(&MeetingKey::of("a"))).unwrap() else {
+        panic!("not found")
+    };
+    assert_eq!((at.server.id.as_str(), at.voice_bridge.as_str(), at.generation.as_str()), ("s1", "77", "1"));
+    assert_eq!(at.server.url, "http://s1/bigbluebutton/api");
+    assert_eq!(at.server.secret.expose(), "secret");
+    let unknown = lab.run(lab.store.find(&MeetingKey::of("b"))).unwrap();
+    assert!(matches!(unknown, FindOutcome::Unknown));
+}
+
+fn join(lab: &Lab, meeting: &str) -> JoinOutcome {
+    lab.run(lab.store.join(&MeetingKey::of(meeting), false)).unwrap()
+}
+
+#[test]
+fn joins_weigh_only_beyond_the_reservation() {
+    let lab = Lab::new();
+    lab.server("s1", 2.0, "");
+    lab.assign("a");
+    assert_eq!(lab.load("s1"), Some(30.0));
+    for _ in 0..15 {
+        assert!(matches!(join(&lab, "a"), JoinOutcome::Found(_)));
+    }
+    assert_eq!(lab.load("s1"), Some(30.0));
+    join(&lab, "a");
+    join(&lab, "a");
+    assert_eq!(lab.load("s1"), Some(34.0));
+    lab.index_is_true();
+}
+
+#[test]
+fn nobody_joins_on_a_server_that_is_offline_and_nobody_is_counted() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.redis.cli(&["HSET", "scalelite:server:s1", "online", "false"]);
+    assert!(matches!(join(&lab, "a"), JoinOutcome::Unavailable));
+    assert_eq!(lab.hget("scalelite:sl:meeting:a", "users"), "0");
+}
+
+#[test]
+fn a_disabled_server_is_joined_unless_refused() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.redis.eval("set_state", &["s1", "disabled"]);
+    assert!(matches!(join(&lab, "a"), JoinOutcome::Found(_)));
+    let refused = lab.run(lab.store.join(&MeetingKey::of("a"), true)).unwrap();
+    assert!(matches!(refused, JoinOutcome::Unavailable));
+    lab.redis.eval("set_state", &["s1", "cordoned"]);
+    let cordoned = lab.run(lab.store.join(&MeetingKey::of("a"), true)).unwrap();
+    assert!(matches!(cordoned, JoinOutcome::Found(_)));
+}
+
+#[test]
+fn a_meeting_that_scalelite_recorded_is_joined_and_leaves_nothing_that_stays_forever() {
+    let lab = Lab::with_servers(1);
+    lab.redis.cli(&["HSET", "scalelite:meeting:old", "server_id", "s1", "moderator_pw", "x"]);
+    lab.redis.cli(&["EXPIRE", "scalelite:meeting:old", "500"]);
+    lab.redis.cli(&["SADD", "scalelite:meetings", "old"]);
+    assert!(matches!(join(&lab, "old"), JoinOutcome::Found(_)));
+    let ttl: i64 = lab.redis.cli(&["TTL", "scalelite:sl:meeting:old"]).parse().unwrap();
+    assert!((490..=500).contains(&ttl), "{ttl}");
+}
+
+#[test]
+fn release_gives_everything_back_and_once() {
+    let lab = Lab::with_servers(1);
+    let before: Vec<_> = lab.redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
+    assigned(lab.assign_as("a", "", &["77"]));
+    for _ in 0..20 {
+        join(&lab, "a");
+    }
+    assert_eq!(lab.load("s1"), Some(20.0));
+    let key = MeetingKey::of("a");
+    assert_eq!(lab.run(lab.store.release(&key, None)).unwrap(), ReleaseOutcome::Released);
+    assert_eq!(lab.load("s1"), Some(0.0));
+    assert_eq!(lab.run(lab.store.release(&key, None)).unwrap(), ReleaseOutcome::Unknown);
+    assert_eq!(lab.load("s1"), Some(0.0));
+    let mut after: Vec<_> = lab.redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
+    after.retain(|key| !before.contains(key) && !key.contains("sl:index"));
+    assert_eq!(after, Vec::<String>::new());
+    lab.index_is_true();
+}
+
+#[test]
+fn release_spares_a_meeting_that_was_created_again_or_moved() {
+    let lab = Lab::with_servers(1);
+    let first = assigned(lab.assign_as("a", "", &[]));
+    let key = MeetingKey::of("a");
+    lab.assign_as("a", "", &[]); // somebody creates it again
+    let kept = lab.run(lab.store.release(&key, Some(("s1", &first.generation)))).unwrap();
+    assert_eq!(kept, ReleaseOutcome::Kept);
+    let elsewhere = lab.run(lab.store.release(&key, Some(("s9", "")))).unwrap();
+    assert_eq!(elsewhere, ReleaseOutcome::Kept);
+    assert!(lab.exists("scalelite:meeting:a"));
+    let now = lab.run(lab.store.release(&key, Some(("s1", "2")))).unwrap();
+    assert_eq!(now, ReleaseOutcome::Released);
+}
+
+#[test]
+fn release_does_not_take_another_meetings_voice_bridge() {
+    let lab = Lab::with_servers(1);
+    assigned(lab.assign_as("a", "", &["77"]));
+    lab.redis.cli(&["HSET", "scalelite:voice_bridges", "77", "b"]);
+    lab.redis.eval("release", &["a"]);
+    assert_eq!(lab.hget("scalelite:voice_bridges", "77"), "b");
+}
+
+#[test]
+fn fractions_of_load_leave_no_residue() {
+    let lab = Lab::new();
+    lab.server("s1", 0.1, "");
+    for n in 0..7 {
+        lab.assign(&format!("m{n}"));
+    }
+    for n in 0..7 {
+        lab.redis.eval("release", &[&format!("m{n}")]);
+    }
+    assert_eq!(lab.redis.cli(&["ZSCORE", "scalelite:server_load", "s1"]), "0");
+}
+
+#[test]
+fn sweep_forgets_expired_records_and_notes_foreign_ones() {
+    let lab = Lab::with_servers(1);
+    for n in 0..1200 {
+        lab.assign(&format!("m{n}"));
+    }
+    lab.redis.cli(&["DEL", "scalelite:meeting:m7"]);
+    lab.redis.cli(&["HSET", "scalelite:meeting:foreign", "server_id", "s1"]);
+    lab.redis.cli(&["SADD", "scalelite:meetings", "foreign", "nothing"]);
+    assert_eq!(lab.run(lab.store.sweep()).unwrap(), 2);
+    assert_eq!(lab.redis.cli(&["SCARD", "scalelite:meetings"]), "1200");
+    let noted = lab.redis.cli(&["ZSCORE", "scalelite:sl:server_meetings:s1", "foreign"]);
+    assert!(noted.parse::<u64>().unwrap() > 1_700_000_000_000, "{noted}");
+    assert_eq!(lab.run(lab.store.sweep()).unwrap(), 0);
+}

@@ -1,0 +1,161 @@
+//! apply_poll.lua and poll_failed.lua
+
+use super::Lab;
+use sl::store::{PollOutcome, ServerState};
+
+fn applied(outcome: PollOutcome) -> (bool, bool, ServerState, Vec<String>) {
+    match outcome {
+        PollOutcome::Applied { online, changed, state, released } => (online, changed, state, released),
+        PollOutcome::Unknown => panic!("no such server"),
+    }
+}
+
+fn fail(lab: &Lab, id: &str) -> (bool, bool) {
+    let outcome = lab.run(lab.store.poll_failed(id, &lab.config.poll)).unwrap();
+    let (online, changed, ..) = applied(outcome);
+    (online, changed)
+}
+
+#[test]
+fn load_counts_people_and_young_meetings_at_least_their_reservation() {
+    let lab = Lab::new();
+    lab.server("s1", 2.0, "");
+    lab.assign("young");
+    lab.assign("old");
+    lab.assign("full");
+    lab.age("old", 16 * 60);
+    lab.poll("s1", &[("young", 3, 0), ("old", 3, 960), ("full", 40, 0), ("stray", 1, 0), ("old stray", 1, 901)]);
+    // 15 + 3 + 40 + 15 + 1, twice
+    assert_eq!(lab.load("s1"), Some(148.0));
+    assert_eq!(lab.hget("scalelite:server:s1", "users"), "48");
+    assert_eq!(lab.hget("scalelite:server:s1", "meetings"), "5");
+    assert_eq!(lab.hget("scalelite:server:s1", "largest_meeting"), "40");
+    assert_eq!(lab.hget("scalelite:server:s1", "bbb_version"), "3.0.9");
+    lab.index_is_true();
+    // Joins go on from what the poll found.
+    lab.redis.eval("join", &["full"]);
+    lab.redis.eval("join", &["young"]);
+    assert_eq!(lab.load("s1"), Some(150.0));
+}
+
+#[test]
+fn the_poll_finds_the_load_that_assignments_made() {
+    let lab = Lab::with_servers(1);
+    for n in 0..4 {
+        lab.assign(&format!("m{n}"));
+    }
+    let live = lab.load("s1");
+    lab.poll("s1", &[("m0", 0, 0), ("m1", 1, 0), ("m2", 2, 0), ("m3", 15, 0)]);
+    assert_eq!(lab.load("s1"), live);
+}
+
+#[test]
+fn what_was_assigned_while_the_poll_was_under_way_is_not_swallowed() {
+    let lab = Lab::with_servers(1);
+    let started = lab.run(lab.store.now_ms()).unwrap();
+    lab.assign("meanwhile");
+    lab.poll_begun("s1", &[], started);
+    assert_eq!(lab.load("s1"), Some(15.0));
+    assert!(lab.exists("scalelite:meeting:meanwhile"));
+}
+
+#[test]
+fn a_meeting_goes_after_two_polls_without_it_and_a_minute() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    for _ in 0..3 {
+        assert!(applied(lab.poll("s1", &[])).3.is_empty(), "younger than a minute");
+    }
+    lab.age("a", 61);
+    lab.poll("s1", &[("a", 2, 61)]);
+    assert!(applied(lab.poll("s1", &[])).3.is_empty(), "missed once");
+    assert!(applied(lab.poll("s1", &[("a", 2, 61)])).3.is_empty());
+    assert!(applied(lab.poll("s1", &[])).3.is_empty(), "missed once again");
+    assert_eq!(applied(lab.poll("s1", &[])).3, ["a"]);
+    for key in ["meeting:a", "sl:meeting:a", "meetings", "sl:server_meetings:s1"] {
+        assert!(!lab.exists(&format!("scalelite:{key}")), "{key}");
+    }
+    assert_eq!(lab.load("s1"), Some(0.0));
+}
+
+#[test]
+fn records_of_meetings_that_live_are_renewed() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    for key in ["scalelite:meeting:a", "scalelite:sl:meeting:a"] {
+        lab.redis.cli(&["EXPIRE", key, "10"]);
+    }
+    lab.poll("s1", &[("a", 1, 100)]);
+    for key in ["scalelite:meeting:a", "scalelite:sl:meeting:a"] {
+        let ttl: i64 = lab.redis.cli(&["TTL", key]).parse().unwrap();
+        assert!(ttl > 80_000, "{key} {ttl}");
+    }
+}
+
+#[test]
+fn thresholds_decide_online_and_offline_and_records_stay() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    assert_eq!(fail(&lab, "s1"), (true, false));
+    assert_eq!(lab.load("s1"), Some(15.0));
+    assert_eq!(fail(&lab, "s1"), (false, true));
+    assert_eq!(lab.load("s1"), None);
+    lab.index_is_true();
+    assert_eq!(fail(&lab, "s1"), (false, false));
+    assert!(lab.exists("scalelite:meeting:a"));
+    let (online, changed, ..) = applied(lab.poll("s1", &[("a", 1, 0)]));
+    assert!(online && changed);
+    assert_eq!(lab.load("s1"), Some(15.0));
+    // A success in between begins the count anew.
+    fail(&lab, "s1");
+    lab.poll("s1", &[("a", 1, 0)]);
+    assert_eq!(fail(&lab, "s1"), (true, false));
+}
+
+#[test]
+fn a_server_comes_online_only_after_as_many_successes_as_are_asked() {
+    let lab = Lab::with_servers(1);
+    fail(&lab, "s1");
+    fail(&lab, "s1");
+    let poll = |threshold: &str| lab.redis.eval("apply_poll", &["s1", "0", threshold]);
+    assert_eq!(poll("3")[0], "offline");
+    assert_eq!(poll("3")[0], "offline");
+    assert_eq!(lab.load("s1"), None);
+    assert_eq!(poll("3")[0], "online");
+    assert_eq!(lab.load("s1"), Some(0.0));
+}
+
+#[test]
+fn only_enabled_servers_become_candidates() {
+    let lab = Lab::with_servers(2);
+    lab.redis.eval("set_state", &["s1", "disabled"]);
+    lab.poll("s1", &[("x", 5, 0)]);
+    assert_eq!(lab.load("s1"), None);
+    lab.redis.eval("set_state", &["s1", "cordoned"]);
+    lab.poll("s1", &[("x", 50, 0)]);
+    assert_eq!(lab.load("s1"), None);
+    assert_eq!(lab.redis.cli(&["ZSCORE", "scalelite:cordoned_server_load", "s1"]), "50");
+    lab.index_is_true();
+}
+
+#[test]
+fn a_cordoned_server_without_meetings_becomes_disabled() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.redis.eval("set_state", &["s1", "cordoned"]);
+    assert_eq!(applied(lab.poll("s1", &[("a", 1, 0)])).2, ServerState::Cordoned);
+    lab.redis.eval("release", &["a"]);
+    assert_eq!(applied(lab.poll("s1", &[("stray", 1, 0)])).2, ServerState::Cordoned);
+    assert_eq!(applied(lab.poll("s1", &[])).2, ServerState::Disabled);
+    assert!(!lab.exists("scalelite:cordoned_server_load"));
+}
+
+#[test]
+fn a_server_that_left_meanwhile_is_not_made_anew() {
+    let lab = Lab::with_servers(1);
+    lab.redis.eval("remove_server", &["s1"]);
+    assert_eq!(lab.poll("s1", &[]), PollOutcome::Unknown);
+    assert_eq!(lab.run(lab.store.poll_failed("s1", &lab.config.poll)).unwrap(), PollOutcome::Unknown);
+    let left = lab.redis.cli(&["KEYS", "*s1*"]);
+    assert_eq!(left, "");
+}

@@ -1,0 +1,148 @@
+//! add_server.lua, update_server.lua, set_state.lua, remove_server.lua, panic.lua, online.lua
+
+use super::Lab;
+use sl::bbb::Secret;
+use sl::store::{RemoveOutcome, ServerState};
+
+#[test]
+fn a_new_server_is_disabled_and_offline_and_an_id_is_taken_once() {
+    let lab = Lab::new();
+    let add = |url: &str| lab.run(lab.store.add_server("s1", url, &Secret::from("x"), None, Some("gpu")));
+    assert!(add("http://a/bigbluebutton/api").unwrap());
+    assert!(!add("http://b/bigbluebutton/api").unwrap());
+    let server = lab.run(lab.store.server("s1")).unwrap().unwrap();
+    assert_eq!(server.at.url, "http://a/bigbluebutton/api");
+    assert_eq!((server.at.state, server.at.online), (ServerState::Disabled, false));
+    assert_eq!((server.at.tag.as_str(), server.load_multiplier, server.load), ("gpu", 1.0, None));
+    assert_eq!(lab.hget("scalelite:server:s1", "load_multiplier"), "1.0");
+}
+
+#[test]
+fn wrong_fields_change_nothing() {
+    let lab = Lab::with_servers(1);
+    let before = lab.redis.cli(&["HGETALL", "scalelite:server:s1"]);
+    for (args, says) in [
+        (vec!["s1", "load_multiplier", "0"], "above 0"),
+        (vec!["s1", "tag", "x", "load_multiplier", "-1"], "above 0"),
+        (vec!["s1", "load_multiplier", "inf"], "above 0"),
+        (vec!["s1", "tag", "x", "color", "red"], "no such field"),
+        (vec!["s1", "url", ""], "must not be empty"),
+        (vec!["s1", "tag"], "without a value"),
+    ] {
+        let answer = lab.redis.eval("update_server", &args).join(" ");
+        assert!(answer.contains(says), "{args:?}: {answer}");
+    }
+    for (args, says) in [
+        (vec!["", "http://a/api", "x"], "are needed"),
+        (vec!["s2", "http://a/api"], "are needed"),
+        (vec!["s2", "http://a/api", "x", "zero"], "above 0"),
+    ] {
+        let answer = lab.redis.eval("add_server", &args).join(" ");
+        assert!(answer.contains(says), "{args:?}: {answer}");
+    }
+    assert!(lab.redis.eval("set_state", &["s1", "tired"]).join(" ").contains("must be"));
+    assert_eq!(lab.redis.cli(&["HGETALL", "scalelite:server:s1"]), before);
+    assert_eq!(lab.redis.cli(&["SMEMBERS", "scalelite:servers"]), "s1");
+}
+
+#[test]
+fn a_new_multiplier_and_a_new_tag_count_at_once() {
+    let lab = Lab::with_servers(2);
+    lab.assign("a");
+    lab.assign("b");
+    assert_eq!(lab.redis.eval("update_server", &["s1", "load_multiplier", "3", "tag", "gpu"]), ["updated"]);
+    assert_eq!(lab.load("s1"), Some(45.0));
+    lab.index_is_true();
+    assert_eq!(lab.assign_tagged("c", "gpu!"), "s1");
+    assert_eq!(lab.redis.eval("update_server", &["s1", "tag", ""]), ["updated"]);
+    assert_eq!(lab.redis.cli(&["HEXISTS", "scalelite:server:s1", "tag"]), "0");
+    lab.index_is_true();
+    assert_eq!(lab.redis.eval("update_server", &["s9", "tag", "x"]), ["unknown"]);
+}
+
+#[test]
+fn states_move_the_load_and_keep_the_meetings() {
+    let lab = Lab::with_servers(2);
+    lab.assign("a");
+    lab.assign("b");
+    let set = |state| lab.run(lab.store.set_state("s1", state)).unwrap();
+    assert_eq!(set(ServerState::Cordoned), Some(1));
+    assert_eq!(lab.load("s1"), None);
+    assert_eq!(lab.redis.cli(&["ZSCORE", "scalelite:cordoned_server_load", "s1"]), "15");
+    assert_eq!(lab.redis.cli(&["SMEMBERS", "scalelite:server_enabled"]), "s2");
+    assert_eq!(set(ServerState::Disabled), Some(1));
+    assert!(!lab.exists("scalelite:cordoned_server_load"));
+    assert_eq!(lab.assign("c"), "s2");
+    // Back, with the load of what still runs there.
+    assert_eq!(set(ServerState::Enabled), Some(1));
+    assert_eq!(lab.load("s1"), Some(15.0));
+    lab.index_is_true();
+    assert_eq!(lab.run(lab.store.set_state("s9", ServerState::Enabled)).unwrap(), None);
+}
+
+#[test]
+fn an_enabled_server_that_is_offline_is_no_candidate() {
+    let lab = Lab::with_servers(1);
+    lab.redis.eval("set_state", &["s1", "disabled"]);
+    lab.redis.cli(&["HSET", "scalelite:server:s1", "online", "false"]);
+    lab.redis.eval("set_state", &["s1", "enabled"]);
+    assert_eq!(lab.load("s1"), None);
+    assert_eq!(lab.redis.cli(&["SISMEMBER", "scalelite:server_enabled", "s1"]), "1");
+}
+
+#[test]
+fn remove_refuses_while_meetings_run_and_then_takes_all_of_it() {
+    let lab = Lab::with_servers(1);
+    lab.assign_as("a", "", &["77"]);
+    let remove = |force| lab.run(lab.store.remove_server("s1", force)).unwrap();
+    assert_eq!(remove(false), RemoveOutcome::Busy(1));
+    assert!(lab.exists("scalelite:meeting:a"));
+    assert_eq!(remove(true), RemoveOutcome::Removed(1));
+    let mut left: Vec<_> = lab.redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
+    left.retain(|key| !["scalelite:sl:index", "scalelite:sl:tags", "scalelite:sl:turn"].contains(&key.as_str()));
+    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(remove(true), RemoveOutcome::Unknown);
+}
+
+#[test]
+fn panic_releases_everything_there_and_nothing_elsewhere() {
+    let lab = Lab::with_servers(2);
+    for n in 0..6 {
+        lab.assign_as(&format!("m{n}"), "", &[&format!("10{n}")]);
+    }
+    // One that Scalelite recorded, so that no index of ours has it.
+    lab.redis.cli(&["HSET", "scalelite:meeting:old", "server_id", "s1", "moderator_pw", "opw"]);
+    lab.redis.cli(&["SADD", "scalelite:meetings", "old"]);
+    let released = lab.run(lab.store.panic("s1", false)).unwrap().unwrap();
+    assert_eq!(released.len(), 4);
+    assert!(released.iter().any(|(key, password)| key.as_str() == "old" && password == "opw"));
+    assert_eq!(lab.redis.cli(&["SCARD", "scalelite:meetings"]), "3");
+    assert_eq!(lab.redis.cli(&["HLEN", "scalelite:voice_bridges"]), "3");
+    assert_eq!(lab.load("s1"), None);
+    assert_eq!(lab.load("s2"), Some(45.0));
+    assert_eq!(lab.hget("scalelite:server:s1", "state"), "disabled");
+    assert_eq!(lab.run(lab.store.panic("s1", false)).unwrap().unwrap(), []);
+    assert!(lab.run(lab.store.panic("s9", false)).unwrap().is_none());
+    lab.index_is_true();
+}
+
+#[test]
+fn panic_can_keep_the_state() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.run(lab.store.panic("s1", true)).unwrap().unwrap();
+    assert_eq!(lab.hget("scalelite:server:s1", "state"), "enabled");
+    assert_eq!(lab.load("s1"), Some(0.0));
+    assert_eq!(lab.assign("a"), "s1");
+}
+
+#[test]
+fn online_servers_are_listed_in_any_state() {
+    let lab = Lab::with_servers(3);
+    lab.redis.eval("set_state", &["s1", "disabled"]);
+    lab.redis.cli(&["HSET", "scalelite:server:s2", "online", "false"]);
+    let mut ids: Vec<_> =
+        lab.run(lab.store.online_servers()).unwrap().into_iter().map(|s| s.id).collect();
+    ids.sort();
+    assert_eq!(ids, ["s1", "s3"]);
+}
