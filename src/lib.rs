@@ -1,5 +1,35 @@
-#![doc = "wip"]
-#![allow(missing_docs)]
+//! `sl` makes a pool of BigBlueButton (BBB) servers look like a single, very large one.
+//!
+//! # A tour
+//!
+//! A request walks through the rooms in this order:
+//!
+//! ```text
+//! http/listen.rs   our accept loop around the warp service: header timeout, limits, drain
+//! http/routes.rs   which call it is; request id, panic guard
+//! http/guard.rs    content type, checksum, body
+//! calls/           one file for each BBB call, all of one shape
+//! store/           one Lua script in Redis decides: which server, and what is counted
+//! pool/client.rs   the BBB server is asked, with a signature of its own
+//! http/answers.rs  its answer goes back, byte for byte where nothing has to change
+//! ```
+//!
+//! | room | what it is for | may use |
+//! | --- | --- | --- |
+//! | [`bbb`] | the BBB protocol: parameters, checksums, errors, XML, voice bridges | – |
+//! | [`config`] | settings from the environment, one struct for each concern | bbb |
+//! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
+//! | [`pool`] | the BBB servers: client, connector, poll | bbb, config, store |
+//! | [`calls`] | the BBB calls | bbb, config, store, pool |
+//! | [`http`] | the way in | bbb, config, calls |
+//! | [`replica`] | threads, and what runs on each | all above |
+//! | [`cli`] | the `sl` command, one file for each noun | all above |
+//! | `sim` (feature `sim`) | simulated BBB servers; a second opinion that shares no code with the rest | – |
+//!
+//! Nothing here outlives a process: kill any replica, start any other. What they share is in Redis
+//! (`lua/README.md` has every key), and every change to it that depends on what was read is one
+//! script.
+
 pub mod bbb;
 pub mod calls;
 pub mod cli;

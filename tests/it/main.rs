@@ -9,3 +9,4 @@ mod replicas;
 mod scripts;
 mod support;
 mod takeover;
+mod tls;

@@ -12,26 +12,67 @@ fn scalelites() -> Pool {
     let server = |n: usize| (pool.server(n).url(), pool.server(n).secret().to_owned());
     let (url, secret) = server(1);
     set(&[
-        "HSET", "scalelite:server:2d2d674a-c6bb-48f3-8ad4-68f33a80a5b7", "url", &url, "secret", &secret,
-        "tag", "", "online", "true", "load_multiplier", "2.0", "state", "enabled", "meetings", "1", "users",
-        "2", "largest_meeting", "2", "videos", "0", "bbb_version", "3.0.9",
+        "HSET",
+        "scalelite:server:2d2d674a-c6bb-48f3-8ad4-68f33a80a5b7",
+        "url",
+        &url,
+        "secret",
+        &secret,
+        "tag",
+        "",
+        "online",
+        "true",
+        "load_multiplier",
+        "2.0",
+        "state",
+        "enabled",
+        "meetings",
+        "1",
+        "users",
+        "2",
+        "largest_meeting",
+        "2",
+        "videos",
+        "0",
+        "bbb_version",
+        "3.0.9",
     ]);
     let (url, secret) = server(2);
     set(&["HSET", "scalelite:server:old-enabled", "url", &url, "secret", &secret, "online", "true"]);
     let (url, secret) = server(3);
     set(&["HSET", "scalelite:server:old-disabled", "url", &url, "secret", &secret, "online", "true"]);
     set(&[
-        "SADD", "scalelite:servers", "2d2d674a-c6bb-48f3-8ad4-68f33a80a5b7", "old-enabled", "old-disabled",
+        "SADD",
+        "scalelite:servers",
+        "2d2d674a-c6bb-48f3-8ad4-68f33a80a5b7",
+        "old-enabled",
+        "old-disabled",
     ]);
     set(&["SADD", "scalelite:server_enabled", "2d2d674a-c6bb-48f3-8ad4-68f33a80a5b7", "old-enabled"]);
-    set(&["ZADD", "scalelite:server_load", "21.0", "2d2d674a-c6bb-48f3-8ad4-68f33a80a5b7", "3", "old-enabled"]);
+    set(&[
+        "ZADD",
+        "scalelite:server_load",
+        "21.0",
+        "2d2d674a-c6bb-48f3-8ad4-68f33a80a5b7",
+        "3",
+        "old-enabled",
+    ]);
     for (meeting, server, number, n) in [
         ("algebra-101", "2d2d674a-c6bb-48f3-8ad4-68f33a80a5b7", "817727950", 1),
         ("old meeting", "old-disabled", "123456789", 3),
     ] {
         let key = format!("scalelite:meeting:{meeting}");
         set(&[
-            "HSET", &key, "server_id", server, "moderator_pw", "mp", "voice_bridge", number, "tenant_id", "",
+            "HSET",
+            &key,
+            "server_id",
+            server,
+            "moderator_pw",
+            "mp",
+            "voice_bridge",
+            number,
+            "tenant_id",
+            "",
         ]);
         set(&["EXPIRE", &key, "80000"]);
         set(&["SADD", "scalelite:meetings", meeting]);
@@ -114,7 +155,9 @@ fn the_state_can_be_behind_a_unix_socket_and_an_acl_user() {
     pool.set("REDIS_URL", &format!("redis://balancer:hush@127.0.0.1:{}", pool.redis.port));
     pool.enable(1);
     pool.serve(&[]);
-    eventually("the meeting is created", || pool.get("create", "meetingID=m1").xml("returncode") == Some("SUCCESS"));
+    eventually("the meeting is created", || {
+        pool.get("create", "meetingID=m1").xml("returncode") == Some("SUCCESS")
+    });
     let config = pool.sl_ok(&["config"]);
     assert!(config.contains("balancer:***@") && !config.contains("hush"), "{config}");
     pool.set("REDIS_URL", &format!("redis://balancer:wrong@127.0.0.1:{}", pool.redis.port));

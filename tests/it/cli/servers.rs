@@ -50,7 +50,8 @@ fn the_status_table() {
     );
     lines.remove(0);
     let host = |n: usize| format!("127.0.0.1:{}", pool.server(n).port());
-    let row = |n: usize| lines.iter().find(|l| l[0] == host(n)).unwrap_or_else(|| panic!("{table}"))[1..].join(" ");
+    let row =
+        |n: usize| lines.iter().find(|l| l[0] == host(n)).unwrap_or_else(|| panic!("{table}"))[1..].join(" ");
     assert_eq!(row(1), "enabled online 0 0 0 0 0.0 3.0.9 gpu");
     assert!(row(2).starts_with("enabled online 2 28 25 "), "{table}");
     assert!(row(2).ends_with(" 40.0 3.0.9"), "{table}");
@@ -71,7 +72,12 @@ fn json_has_secrets_only_where_they_were_asked_for() {
     assert_eq!(json[0]["load"], 0.0);
     let yaml = pool.sl_ok(&["servers", "yaml", "--show-secrets", "--verbose"]);
     assert!(yaml.starts_with("servers:\n  bbb1:\n    url: http://127.0.0.1"), "{yaml}");
-    for line in [format!("secret: {secret}"), "enabled: true".into(), "load_multiplier: 1.0".into(), "state: enabled".into()] {
+    for line in [
+        format!("secret: {secret}"),
+        "enabled: true".into(),
+        "load_multiplier: 1.0".into(),
+        "state: enabled".into(),
+    ] {
         assert!(yaml.contains(&line), "{yaml}");
     }
 }
@@ -163,7 +169,8 @@ fn a_poll_names_who_does_not_answer_and_delays_nobody() {
     assert_eq!(json["answered"], 1);
     assert_eq!(json["failed"].as_array().unwrap().len(), 2);
     let status: Vec<serde_json::Value> = serde_json::from_str(&pool.sl_ok(&["status", "--json"])).unwrap();
-    let online: Vec<_> = status.iter().map(|s| (s["id"].as_str().unwrap(), s["online"].as_bool().unwrap())).collect();
+    let online: Vec<_> =
+        status.iter().map(|s| (s["id"].as_str().unwrap(), s["online"].as_bool().unwrap())).collect();
     assert!(online.contains(&("bbb1", false)) && online.contains(&("bbb2", false)));
     assert!(online.contains(&("bbb3", true)));
     pool.server(1).clear_faults();

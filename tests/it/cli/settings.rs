@@ -6,7 +6,8 @@ use crate::support::Pool;
 fn every_setting_says_where_it_came_from() {
     let mut pool = Pool::empty(1, &[("POLL_INTERVAL", "17")]);
     let text = pool.sl_ok(&["config"]);
-    let line = |name: &str| text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+    let line =
+        |name: &str| text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
     assert!(line("POLL_INTERVAL").contains("17") && line("POLL_INTERVAL").contains("environment"));
     assert!(line("PORT").contains("3000") && line("PORT").contains("default"));
     assert!(line("LOADBALANCER_SECRET").contains("***"));
@@ -47,12 +48,15 @@ fn a_port_in_use_stops_the_start() {
 
 #[test]
 fn the_logs_can_be_json_and_name_what_is_ignored() {
-    let mut pool = Pool::empty(1, &[("LOG_FORMAT", "json"), ("WEB_CONCURRENCY", "4"), ("RAILS_ENV", "production")]);
+    let mut pool =
+        Pool::empty(1, &[("LOG_FORMAT", "json"), ("WEB_CONCURRENCY", "4"), ("RAILS_ENV", "production")]);
     let n = pool.serve(&[]);
     let log = pool.replicas[n].log();
     let lines: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert!(lines.iter().any(|l| l["message"] == "of no effect here: WEB_CONCURRENCY, RAILS_ENV"), "{log}");
-    assert!(lines.iter().any(|l| l["message"].as_str().unwrap().starts_with("listening at http://127.0.0.1:")));
+    assert!(
+        lines.iter().any(|l| l["message"].as_str().unwrap().starts_with("listening at http://127.0.0.1:"))
+    );
 }
 
 #[test]

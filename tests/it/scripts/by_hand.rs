@@ -76,10 +76,8 @@ fn the_program_and_redis_cli_leave_the_same_state() {
             let url = format!("http://{id}/bigbluebutton/api");
             assert_eq!(eval("add_server", &[id, &url, "secret"]), ["added"]);
             assert_eq!(eval("set_state", &[id, "enabled"]), ["changed", "disabled", "0"]);
-            let polled = eval(
-                "apply_poll",
-                &[id, "0", "1", "15", "900000", "86400", "3.0.9", "0", "0", "0", "0"],
-            );
+            let polled =
+                eval("apply_poll", &[id, "0", "1", "15", "900000", "86400", "3.0.9", "0", "0", "0", "0"]);
             assert_eq!(polled, ["online", "enabled", "0", "1"]);
         }
         assert_eq!(eval("update_server", &["s3", "tag", "gpu", "load_multiplier", "2.0"]), ["updated"]);

@@ -61,12 +61,7 @@ impl Lab {
     }
 
     /// The same to a question that was sent at a certain time.
-    fn poll_begun(
-        &self,
-        id: &str,
-        meetings: &[(&str, u64, u64)],
-        started_ms: u64,
-    ) -> sl::store::PollOutcome {
+    fn poll_begun(&self, id: &str, meetings: &[(&str, u64, u64)], started_ms: u64) -> sl::store::PollOutcome {
         let now = self.run(self.store.now_ms()).unwrap();
         let figures = PollFigures {
             started_ms,

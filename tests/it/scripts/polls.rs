@@ -24,7 +24,10 @@ fn load_counts_people_and_young_meetings_at_least_their_reservation() {
     lab.assign("old");
     lab.assign("full");
     lab.age("old", 16 * 60);
-    lab.poll("s1", &[("young", 3, 0), ("old", 3, 960), ("full", 40, 0), ("stray", 1, 0), ("old stray", 1, 901)]);
+    lab.poll(
+        "s1",
+        &[("young", 3, 0), ("old", 3, 960), ("full", 40, 0), ("stray", 1, 0), ("old stray", 1, 901)],
+    );
     // 15 + 3 + 40 + 15 + 1, twice
     assert_eq!(lab.load("s1"), Some(148.0));
     assert_eq!(lab.hget("scalelite:server:s1", "users"), "48");

@@ -99,7 +99,9 @@ fn remove_refuses_while_meetings_run_and_then_takes_all_of_it() {
     assert!(lab.exists("scalelite:meeting:a"));
     assert_eq!(remove(true), RemoveOutcome::Removed(1));
     let mut left: Vec<_> = lab.redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
-    left.retain(|key| !["scalelite:sl:index", "scalelite:sl:tags", "scalelite:sl:turn"].contains(&key.as_str()));
+    left.retain(|key| {
+        !["scalelite:sl:index", "scalelite:sl:tags", "scalelite:sl:turn"].contains(&key.as_str())
+    });
     assert_eq!(left, Vec::<String>::new());
     assert_eq!(remove(true), RemoveOutcome::Unknown);
 }
@@ -141,8 +143,7 @@ fn online_servers_are_listed_in_any_state() {
     let lab = Lab::with_servers(3);
     lab.redis.eval("set_state", &["s1", "disabled"]);
     lab.redis.cli(&["HSET", "scalelite:server:s2", "online", "false"]);
-    let mut ids: Vec<_> =
-        lab.run(lab.store.online_servers()).unwrap().into_iter().map(|s| s.id).collect();
+    let mut ids: Vec<_> = lab.run(lab.store.online_servers()).unwrap().into_iter().map(|s| s.id).collect();
     ids.sort();
     assert_eq!(ids, ["s1", "s3"]);
 }

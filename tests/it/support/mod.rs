@@ -1,6 +1,7 @@
 //! What the tests stand on: a private Redis, simulated servers, replicas of the binary.
 
 pub mod client;
+pub mod nginx;
 pub mod pool;
 pub mod redis;
 

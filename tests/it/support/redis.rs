@@ -15,8 +15,7 @@ pub struct Redis {
 
 impl Redis {
     pub fn start() -> Redis {
-        let mut redis =
-            Redis { port: free_port(), child: None, directory: TempDir::new().unwrap() };
+        let mut redis = Redis { port: free_port(), child: None, directory: TempDir::new().unwrap() };
         redis.up();
         redis
     }
