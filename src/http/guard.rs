@@ -10,6 +10,9 @@ use futures_util::{Stream, StreamExt};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method};
 
+/// A form that carries the checksum itself is read before anybody has signed: at most so many bytes.
+const UNSIGNED_FORM: usize = 1024 * 1024;
+
 /// Why a request does not reach its call.
 #[derive(Debug)]
 pub enum Refused {
@@ -64,6 +67,10 @@ where
     }
     let mut params = Params::parse(&cut.query)?;
     let mut document = None;
+    let limit = match cut.checksum {
+        Some(_) => config.api.max_body,
+        None => config.api.max_body.min(UNSIGNED_FORM),
+    };
     match kind {
         BodyKind::None => {}
         BodyKind::Document(content_type) => {
@@ -71,10 +78,10 @@ where
             if signed && cut.checksum.is_none() {
                 return Err(ApiError::Checksum.into());
             }
-            document = Some((content_type, read(config, headers, body).await?));
+            document = Some((content_type, read(config, limit, headers, body).await?));
         }
         BodyKind::Form => {
-            let form = read(config, headers, body).await?;
+            let form = read(config, limit, headers, body).await?;
             let form = std::str::from_utf8(&form).map_err(|_| Refused::BadEncoding)?;
             if checksum::cut(form).is_err() {
                 return Err(ApiError::Checksum.into());
@@ -82,7 +89,7 @@ where
             params.merge_encoded(form)?;
         }
         BodyKind::Multipart(boundary) => {
-            let form = read(config, headers, body).await?;
+            let form = read(config, limit, headers, body).await?;
             multipart(&mut params, form, boundary).await?;
         }
     }
@@ -121,12 +128,11 @@ fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
     }
 }
 
-async fn read<S, B, E>(config: &Config, headers: &HeaderMap, body: S) -> Result<Bytes, ApiError>
+async fn read<S, B, E>(config: &Config, limit: usize, headers: &HeaderMap, body: S) -> Result<Bytes, ApiError>
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    let limit = config.api.max_body;
     let announced = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|n| n > limit as u64) {
         return Err(ApiError::TooLarge(limit));

@@ -4,7 +4,9 @@
 use super::keys::Keys;
 use crate::config::RedisConfig;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{AsyncConnectionConfig, FromRedisValue, Pipeline, RedisError, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
+};
 use std::time::{Duration, Instant};
 
 /// Redis did not answer, refused, or holds something of another shape.
@@ -21,10 +23,28 @@ pub enum StoreError {
 /// A result of the store.
 pub type StoreResult<T> = Result<T, StoreError>;
 
+/// One round trip.
+pub(super) enum Question<'a> {
+    Command(&'a Cmd),
+    Pipeline(&'a Pipeline),
+    Script(&'a ScriptInvocation<'a>),
+}
+
+impl Question<'_> {
+    async fn put<T: FromRedisValue>(&self, mut to: ConnectionManager) -> RedisResult<T> {
+        match self {
+            Question::Command(command) => command.query_async(&mut to).await,
+            Question::Pipeline(pipeline) => pipeline.query_async(&mut to).await,
+            Question::Script(script) => script.invoke_async(&mut to).await,
+        }
+    }
+}
+
 /// The state. Cheap to clone; clones share the connection.
 #[derive(Clone)]
 pub struct Store {
     connection: ConnectionManager,
+    patience: Duration,
     pub(super) keys: Keys,
 }
 
@@ -42,6 +62,7 @@ impl Store {
             .set_min_delay(Duration::from_millis(20));
         Ok(Store {
             connection: ConnectionManager::new_lazy_with_config(client, manager)?,
+            patience: config.connect_timeout.min(config.response_timeout) / 2,
             keys: Keys::new(&config.prefix),
         })
     }
@@ -51,26 +72,40 @@ impl Store {
         &self.keys
     }
 
-    /// The connection, for one command or script.
-    pub(super) fn connection(&self) -> ConnectionManager {
-        self.connection.clone()
+    /// Puts a question; once more where the connection turns out to have been
+    /// lost before. Its manager notices a loss only when somebody asks, and tells that one of it.
+    /// What may have run already may be repeated: see `scripts.rs`.
+    pub(super) async fn ask<T: FromRedisValue>(&self, question: Question<'_>) -> StoreResult<T> {
+        let begun = Instant::now();
+        match question.put(self.connection.clone()).await {
+            // A Redis that is slow, or a connection attempt that hangs, is not asked twice.
+            Err(lost) if lost.is_io_error() && begun.elapsed() < self.patience => {
+                Ok(question.put(self.connection.clone()).await?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// Runs a command: one round trip.
+    pub(super) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> StoreResult<T> {
+        self.ask(Question::Command(command)).await
     }
 
     /// Runs a pipeline: one round trip.
     pub(super) async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> StoreResult<T> {
-        Ok(pipeline.query_async(&mut self.connection()).await?)
+        self.ask(Question::Pipeline(pipeline)).await
     }
 
     /// Asks Redis whether it is there; returns how long it took to say so.
     pub async fn ping(&self) -> StoreResult<Duration> {
         let begun = Instant::now();
-        let _: String = redis::cmd("PING").query_async(&mut self.connection()).await?;
+        let _: String = self.command(&redis::cmd("PING")).await?;
         Ok(begun.elapsed())
     }
 
     /// Redis' own clock, ms since 1970: the one clock of all replicas.
     pub async fn now_ms(&self) -> StoreResult<u64> {
-        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.connection()).await?;
+        let (seconds, micros): (u64, u64) = self.command(&redis::cmd("TIME")).await?;
         Ok(seconds * 1000 + micros / 1000)
     }
 }

@@ -22,13 +22,9 @@ impl Store {
         let mut found = Vec::new();
         let mut cursor = 0u64;
         loop {
-            let (next, page): (u64, Vec<String>) = redis::cmd("SSCAN")
-                .arg(self.keys.meetings())
-                .arg(cursor)
-                .arg("COUNT")
-                .arg(1000)
-                .query_async(&mut self.connection())
-                .await?;
+            let mut scan = redis::cmd("SSCAN");
+            scan.arg(self.keys.meetings()).arg(cursor).arg("COUNT").arg(1000);
+            let (next, page): (u64, Vec<String>) = self.command(&scan).await?;
             found.extend(self.records(&page).await?);
             if next == 0 {
                 break;

@@ -4,7 +4,7 @@
 //! A script that timed out may have run. All of them may be repeated; what a repeat does stands in
 //! each file.
 
-use super::connection::{Store, StoreError, StoreResult};
+use super::connection::{Question, Store, StoreError, StoreResult};
 use super::keys::MeetingKey;
 use super::servers::{ServerRef, ServerState};
 use crate::bbb::Secret;
@@ -394,7 +394,7 @@ impl Store {
         for arg in args {
             invocation.arg(arg);
         }
-        Ok(invocation.invoke_async(&mut self.connection()).await?)
+        self.ask(Question::Script(&invocation)).await
     }
 }
 

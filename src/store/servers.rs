@@ -129,14 +129,9 @@ impl Store {
 
     /// Claims the coming round of polls for one replica; false if another has it.
     pub async fn claim_round(&self, who: &str, for_ms: u64) -> StoreResult<bool> {
-        let reply: Option<String> = redis::cmd("SET")
-            .arg(self.keys.poll_round())
-            .arg(who)
-            .arg("NX")
-            .arg("PX")
-            .arg(for_ms.max(1))
-            .query_async(&mut self.connection())
-            .await?;
+        let mut claim = redis::cmd("SET");
+        claim.arg(self.keys.poll_round()).arg(who).arg("NX").arg("PX").arg(for_ms.max(1));
+        let reply: Option<String> = self.command(&claim).await?;
         Ok(reply.is_some())
     }
 
