@@ -2,5 +2,8 @@
 //!
 //! Every test starts its own Redis, servers and replicas on free ports, and stops them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // what a test cannot go on without
+
 mod calls;
+mod clients;
 mod support;
