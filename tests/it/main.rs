@@ -7,6 +7,7 @@ mod calls;
 mod cli;
 mod replicas;
 mod scripts;
+mod clients;
 mod support;
 mod takeover;
 mod tls;

@@ -1,0 +1,46 @@
+# `make demo` and `make test` need nothing but Rust and make: they install the rest themselves, through
+# apt-get, PyPI and npm, when it is missing (scripts/setup, scripts/clients).
+
+CARGO ?= cargo
+# For `make demo`: make demo ARGS="--servers 10 --replicas 2"
+ARGS ?=
+# For `make test`: make test TESTS=clients
+TESTS ?=
+
+.PHONY: help build demo test lint bench clients setup
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## The binary: target/release/sl
+	@scripts/setup demo
+	$(CARGO) build --release --locked
+
+demo: ## A whole local pool with simulated BigBlueButton servers; Ctrl-C ends it (ARGS="--servers 10")
+	@scripts/setup demo
+	@$(CARGO) run --locked -- dev $(ARGS)
+
+test: clients ## Every test (or TESTS=part of a name)
+	@if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then set -x; $(CARGO) nextest run --locked --no-fail-fast $(TESTS); \
+	else set -x; $(CARGO) test --locked --no-fail-fast --tests $(TESTS); fi
+	$(CARGO) test --doc --locked $(TESTS)
+
+lint: ## Format, clippy, and what dependencies bring in: licences, bans, sources, advisories
+	@scripts/setup lint
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
+	$(CARGO) deny --log-level error check --hide-inclusion-graph licenses bans sources
+	@scripts/advisories
+
+bench: ## The proxy's own cost, against nginx
+	@scripts/setup bench
+	$(CARGO) bench --locked --bench pool
+
+clients: ## Set up the third-party clients that the tests drive
+	@scripts/setup test
+	@scripts/clients
+
+setup: clients ## All set-up at once, without building
+	@scripts/setup
