@@ -164,12 +164,7 @@ fn of_a_parameter_given_twice_the_last_wins() {
 fn the_servers_secret_signs_with_the_strongest_algorithm_configured() {
     for (setting, digits) in [("", 64), ("SHA1", 40), ("SHA1:SHA512", 128), ("SHA384,SHA1", 96)] {
         let pool = Pool::with(1, 1, &[("LOADBALANCER_CHECKSUM_ALGORITHM", setting)]);
-        let target = match setting {
-            "SHA384,SHA1" | "SHA1" | "" | "SHA1:SHA512" => pool.target("create", "meetingID=m1"),
-            _ => unreachable!(),
-        };
-        pool.fetch("GET", &target, &[], b"").success();
-        let request = pool.server(1).last_request("create").unwrap();
+        let request = created(&pool, "meetingID=m1");
         let sum = request.query().rsplit_once("checksum=").unwrap().1;
         assert_eq!(sum.len(), digits, "{setting}: {sum}");
         assert_eq!(request.query().matches("checksum=").count(), 1);

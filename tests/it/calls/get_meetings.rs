@@ -32,7 +32,7 @@ fn the_meetings_of_all_servers_are_one_list() {
     for (id, n) in [("m1", 1), ("m2", 1), ("m3", 2)] {
         pool.directly(n, "create", &format!("meetingID={id}&name=M&attendeePW=ap&moderatorPW=mp&voiceBridge=1{n}{}", &id[1..]));
     }
-    pool.server(1).add_people("m1", 1);
+    pool.directly(1, "join", "meetingID=m1&fullName=A+%26+B&userID=u1&role=VIEWER");
     assert_answer!(pool.get("getMeetings", ""));
 }
 

@@ -53,7 +53,7 @@ fn the_wrong_method_is_not_supported() {
     unsupported(&pool, "GET", &pool.target("insertDocument", "meetingID=m1"));
     unsupported(&pool, "POST", &pool.target("sendChatMessage", "meetingID=m1&message=x"));
     unsupported(&pool, "POST", "/health_check");
-    for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+    for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
         unsupported(&pool, method, &pool.target("create", "meetingID=m2"));
     }
     assert_eq!(pool.server(1).counts().create, 1);

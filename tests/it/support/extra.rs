@@ -77,12 +77,23 @@ impl Pool {
         .collect()
     }
 
-    /// Starts a replica at a unix socket and waits until it takes connections.
-    pub fn serve_unix(&mut self, path: &std::path::Path) -> usize {
+    /// Whether no meeting at all has left anything in Redis.
+    #[track_caller]
+    pub fn nothing_is_left(&self) {
+        let keys = self.redis.cli(&["KEYS", "scalelite:*meeting*"]);
+        assert_eq!(keys, "");
+        assert_eq!(self.redis.cli(&["HGETALL", "scalelite:voice_bridges"]), "");
+        let loads = self.redis.loads();
+        assert!(loads.iter().all(|(_, load)| *load == 0.0), "{loads:?}");
+    }
+
+    /// Starts a replica at a unix socket, with more settings, and waits until it takes connections.
+    pub fn serve_unix(&mut self, path: &std::path::Path, variables: &[(&str, &str)]) -> usize {
         let log = path.with_extension("log");
         let child = self
             .command()
             .args(["serve", "--no-poller"])
+            .envs(variables.iter().copied())
             .env("BIND", format!("unix://{}", path.display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -115,11 +126,8 @@ impl Replica {
 
 /// The parameters that a server got, decoded, checksum left out.
 pub fn parameters(request: &RawRequest) -> Vec<(String, String)> {
-    let text = if request.body.is_empty() || request.header("content-type").is_none_or(|t| t.contains("xml")) {
-        request.query()
-    } else {
-        &request.body
-    };
+    let is_form = request.header("content-type").is_some_and(|t| t.contains("x-www-form-urlencoded"));
+    let text = if is_form { &request.body } else { request.query() };
     form_urlencoded::parse(text.as_bytes())
         .filter(|(name, _)| name != "checksum")
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
