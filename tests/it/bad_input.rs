@@ -38,12 +38,15 @@ fn a_form_that_is_not_percent_encoded_utf8_is_a_bad_request() {
 }
 
 #[test]
-fn raw_bytes_that_are_not_utf8_are_a_bad_request() {
+fn raw_bytes_that_no_query_may_hold_are_a_bad_request() {
     let pool = Pool::start(1);
-    let mut request = b"GET /bigbluebutton/api/isMeetingRunning?meetingID=".to_vec();
-    request.extend_from_slice(b"\xff\xfe HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
-    let answer = raw(&pool.address(0), &request);
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    for bad in [&b"\xff\xfe"[..], b"\xc3", b"\x01", b"\x7f", b"\"", b"<", b">"] {
+        let mut request = b"GET /bigbluebutton/api/isMeetingRunning?meetingID=a".to_vec();
+        request.extend_from_slice(bad);
+        request.extend_from_slice(b" HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
+        let answer = raw(&pool.address(0), &request);
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{bad:?}: {answer:?}");
+    }
     pool.get("isMeetingRunning", "meetingID=m1").success();
 }
 
@@ -96,6 +99,20 @@ fn a_body_that_announces_too_much_is_refused_before_it_comes() {
         let refused = answer.contains("<messageKey>requestTooLarge</messageKey>") || answer.starts_with("HTTP/1.1 4");
         assert!(refused, "{length}: {answer}");
     }
+}
+
+#[test]
+fn a_refusal_reaches_a_client_that_has_sent_all_of_a_large_body() {
+    let pool = Pool::with(1, 1, &LIMIT);
+    let body = vec![b'x'; 3_000_000];
+    let large = pool.post("create", "meetingID=m1", "text/xml", &body);
+    assert_eq!(large.failed(), "requestTooLarge");
+    let kind = pool.post("create", "meetingID=m1", "application/json", &body);
+    assert_eq!(kind.failed(), "unsupportedContentType");
+    let unsigned = pool.fetch("POST", "/bigbluebutton/api/create?meetingID=m1", &[("content-type", "text/xml")], &body);
+    assert_eq!(unsigned.failed(), "checksumError");
+    let unknown = pool.fetch("POST", "/bigbluebutton/api/nothing", &[("content-type", "text/xml")], &body);
+    assert_eq!(unknown.failed(), "unsupportedRequest");
 }
 
 #[test]
