@@ -1,7 +1,7 @@
 //! BBB servers that fail in every way: a clear answer in time, and the replica goes on.
 
 use crate::support::client::fetch;
-use crate::support::{Pool, QUICK, Reply};
+use crate::support::{Canned, Pool, QUICK, Reply};
 use sl::sim::FaultKind;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -188,6 +188,19 @@ fn a_server_that_answers_in_drops_is_given_up_at_the_deadline() {
     let begun = Instant::now();
     assert_eq!(pool.get("getMeetingInfo", "meetingID=m1").failed(), "internalError");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_server_that_answers_an_element_of_countless_attributes_does_not_occupy_us() {
+    let attributes: String = (0..150_000).map(|n| format!(" a{n}=''")).collect();
+    let body = format!("<response><returncode>SUCCESS</returncode><x{attributes}/></response>");
+    let canned = Canned::start(body.as_bytes());
+    let pool = meeting(&[]);
+    pool.redis.cli(&["HSET", "scalelite:server:bbb1", "url", &canned.url()]);
+    let target = pool.target("getMeetingInfo", "meetingID=m1");
+    // Either answer will do; raw_get waits for ten seconds.
+    let answer = pool.raw_get(&target);
+    assert!(answer.contains("<returncode>"), "nothing came: {answer:?}");
 }
 
 #[test]

@@ -230,6 +230,21 @@ fn clients_that_say_nothing_do_not_keep_others_out() {
     drop(silent);
 }
 
+#[test]
+fn a_replica_out_of_file_descriptors_serves_again_when_some_are_free() {
+    let mut pool = Pool::start(1);
+    pool.get("create", "meetingID=m1").success();
+    let pid = pool.replicas[0].child.id().to_string();
+    let limit = ["--pid", pid.as_str(), "--nofile=60:60"];
+    assert!(std::process::Command::new("prlimit").args(limit).status().unwrap().success());
+    let many: Vec<_> = (0..150).map(|_| connect(&pool)).collect();
+    crate::support::eventually("it says so", || pool.replicas[0].log().contains("cannot accept"));
+    drop(many);
+    assert!(pool.replicas[0].is_alive());
+    pool.get("isMeetingRunning", "meetingID=m1").success();
+    pool.get("create", "meetingID=m2").success();
+}
+
 fn over_unix(path: &std::path::Path, request: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

@@ -109,4 +109,7 @@ fn a_kill_in_the_middle_of_a_create_leaves_a_record_that_the_next_create_makes_g
     let reply = pool.get_at(n, "create", "meetingID=m1").success();
     assert_eq!(reply.xml("messageKey"), Some(""));
     pool.all_is_kept_of("m1");
+    let noted = pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]);
+    let real = pool.server(1).meeting("m1").unwrap().moderator_pw;
+    assert_eq!(real, noted, "`sl servers panic` ends the meeting with the password noted");
 }
