@@ -3,11 +3,19 @@
 //! Every test starts its own Redis, servers and replicas on free ports, and stops them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod backend_faults;
+mod bad_input;
 mod calls;
+mod checksums;
 mod cli;
+mod clients;
+mod listening;
+mod logs;
+mod odd_ids;
+mod redis_faults;
 mod replicas;
 mod scripts;
-mod clients;
+mod stopping;
 mod support;
 mod takeover;
 mod tls;

@@ -1,12 +1,16 @@
 //! What the tests stand on: a private Redis, simulated servers, replicas of the binary.
 
+pub mod canned;
 pub mod client;
+pub mod extra;
 pub mod nginx;
 pub mod pool;
 pub mod redis;
+pub mod snapshot;
 
-#[allow(unused_imports)]
+pub use canned::Canned;
 pub use client::{Reply, sign};
+pub use extra::{QUICK, parameter, parameters};
 pub use pool::Pool;
 pub use redis::Redis;
 

@@ -1,0 +1,150 @@
+//! create with a body: forms, multipart forms, documents.
+
+use crate::assert_answer;
+use crate::support::client::raw;
+use crate::support::{Pool, parameter, sign};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+const SLIDES: &str = "<?xml version='1.0'?>\r\n<modules>\n\t<module name=\"presentation\">\
+    <document url=\"https://example.org/a%20b.pdf?x=1&amp;y=2\" filename=\"\u{e9}.pdf\"/></module>  </modules>\n";
+
+#[test]
+fn a_form_goes_over_the_query_that_signs_it() {
+    let pool = Pool::start(1);
+    let reply = pool.post("create", "meetingID=m1&name=Query", FORM, b"name=Form+%C3%A9&welcome=Hi");
+    assert_eq!(reply.success().xml("meetingID"), Some("m1"));
+    let request = pool.server(1).last_request("create").unwrap();
+    assert_eq!(parameter(&request, "name").as_deref(), Some("Form é"));
+    assert_eq!(parameter(&request, "welcome").as_deref(), Some("Hi"));
+    assert_eq!(parameter(&request, "meetingID").as_deref(), Some("m1"));
+}
+
+#[test]
+fn a_form_may_carry_the_checksum_over_an_empty_query() {
+    let pool = Pool::start(1);
+    let sum = sign("sha256", "create", "", &pool.secret);
+    let body = format!("meetingID=m1&name=One&checksum={sum}&moderatorPW=mp");
+    let headers = [("content-type", "application/x-www-form-urlencoded; charset=UTF-8")];
+    pool.fetch("POST", "/bigbluebutton/api/create", &headers, body.as_bytes()).success();
+    let request = pool.server(1).last_request("create").unwrap();
+    assert!(!request.target.contains(&sum) && !request.body.contains(&sum), "{request:?}");
+    assert_eq!(pool.server(1).counts().checksum_failures, 0);
+    assert_eq!(parameter(&request, "moderatorPW").as_deref(), Some("mp"));
+}
+
+#[test]
+fn a_checksum_in_the_form_signs_the_query_that_comes_with_it() {
+    let pool = Pool::start(1);
+    let sum = sign("sha1", "create", "meetingID=m1", &pool.secret);
+    let body = format!("name=One&checksum={sum}");
+    let headers = [("content-type", FORM)];
+    pool.fetch("POST", "/bigbluebutton/api/create?meetingID=m1", &headers, body.as_bytes()).success();
+    let other = pool.fetch("POST", "/bigbluebutton/api/create?meetingID=m2", &headers, body.as_bytes());
+    assert_eq!(other.failed(), "checksumError");
+}
+
+fn multipart(fields: &[(&str, &str)]) -> String {
+    let mut body = String::new();
+    for (name, value) in fields {
+        body.push_str(&format!(
+            "--BoUnD\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+        ));
+    }
+    body + "--BoUnD--\r\n"
+}
+
+#[test]
+fn a_multipart_form_is_a_form() {
+    let pool = Pool::start(1);
+    let sum = sign("sha1", "create", "", &pool.secret);
+    let body = multipart(&[("meetingID", "m 1"), ("name", "a & b\r\né"), ("checksum", &sum)]);
+    let headers = [("content-type", "multipart/form-data; charset=utf-8; boundary=BoUnD")];
+    pool.fetch("POST", "/bigbluebutton/api/create", &headers, body.as_bytes()).success();
+    let request = pool.server(1).last_request("create").unwrap();
+    assert_eq!(parameter(&request, "meetingID").as_deref(), Some("m 1"));
+    assert_eq!(parameter(&request, "name").as_deref(), Some("a & b\r\né"));
+    assert_eq!(parameter(&request, "checksum"), None);
+}
+
+#[test]
+fn a_multipart_form_goes_over_the_query_that_signs_it() {
+    let pool = Pool::start(1);
+    let body = multipart(&[("name", "Form"), ("name", "Last")]);
+    let kind = "multipart/form-data; boundary=\"BoUnD\"";
+    pool.post("create", "meetingID=m1&name=Query", kind, body.as_bytes()).success();
+    let request = pool.server(1).last_request("create").unwrap();
+    assert_eq!(parameter(&request, "name").as_deref(), Some("Last"));
+}
+
+#[test]
+fn slides_are_forwarded_untouched_under_their_own_content_type() {
+    for kind in
+        ["application/xml", "text/xml", "text/xml; charset=utf-8", "Application/XML;charset=\"UTF-8\""]
+    {
+        let pool = Pool::start(1);
+        pool.post("create", "meetingID=m1&name=One", kind, SLIDES.as_bytes()).success();
+        let request = pool.server(1).last_request("create").unwrap();
+        assert_eq!(request.method, "POST");
+        assert_eq!(request.body, SLIDES);
+        assert_eq!(request.header("content-type"), Some(kind));
+        assert_eq!(parameter(&request, "name").as_deref(), Some("One"));
+        assert_eq!(pool.server(1).meeting("m1").unwrap().documents, 1);
+    }
+}
+
+#[test]
+fn slides_in_pieces_of_unknown_length_arrive_whole() {
+    let pool = Pool::start(1);
+    let target = pool.target("create", "meetingID=m1");
+    let (one, two) = SLIDES.split_at(40);
+    let request = format!(
+        "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\
+         Connection: close\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
+        one.len(),
+        two.len()
+    );
+    let answer = raw(&pool.address(0), request.as_bytes());
+    assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{answer}");
+    assert_eq!(pool.server(1).last_request("create").unwrap().body, SLIDES);
+}
+
+#[test]
+fn a_document_does_not_carry_the_checksum() {
+    let pool = Pool::start(1);
+    let sum = sign("sha1", "create", "", &pool.secret);
+    let body = format!("<checksum>{sum}</checksum>");
+    let headers = [("content-type", "text/xml")];
+    let reply = pool.fetch("POST", "/bigbluebutton/api/create", &headers, body.as_bytes());
+    assert_eq!(reply.failed(), "checksumError");
+}
+
+#[test]
+fn a_body_of_any_other_kind_is_refused() {
+    let pool = Pool::start(1);
+    assert_answer!(pool.post("create", "meetingID=m1", "application/json", b"{}"));
+    for kind in ["text/plain", "application/xmlx", "text", "", "application/octet-stream", "xml", "text/html"]
+    {
+        let reply = pool.post("create", "meetingID=m1", kind, b"<modules/>");
+        assert_eq!(reply.failed(), "unsupportedContentType", "{kind}");
+    }
+    let target = pool.target("create", "meetingID=m1");
+    let head =
+        format!("POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Length: 3\r\nConnection: close\r\n\r\na=1");
+    let without = raw(&pool.address(0), head.as_bytes());
+    assert!(without.contains("<messageKey>unsupportedContentType</messageKey>"), "{without}");
+    assert_eq!(pool.server(1).counts().create, 0);
+}
+
+#[test]
+fn a_post_without_a_body_needs_no_content_type() {
+    let pool = Pool::start(1);
+    let target = pool.target("create", "meetingID=m1");
+    for kind in ["", "Content-Type: application/json\r\n", "Content-Type: text/xml\r\n"] {
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: sl\r\n{kind}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let answer = raw(&pool.address(0), head.as_bytes());
+        assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{kind}{answer}");
+    }
+}

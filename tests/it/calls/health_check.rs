@@ -1,0 +1,27 @@
+//! /health_check and the root.
+
+use crate::assert_answer;
+use crate::support::{Pool, QUICK, eventually};
+
+#[test]
+fn a_healthy_replica_says_success() {
+    let pool = Pool::with(0, 1, &[]);
+    let reply = pool.fetch("GET", "/health_check", &[], b"");
+    for target in ["/", "/health_check/", "/health_check?x=%zz"] {
+        assert_eq!(pool.fetch("GET", target, &[], b"").body, "success", "{target}");
+    }
+    assert_eq!(pool.fetch("HEAD", "/health_check", &[], b"").status, 200);
+    assert_answer!(reply);
+}
+
+#[test]
+fn without_redis_it_says_why_it_is_not_healthy_and_recovers() {
+    let mut pool = Pool::with(0, 1, &QUICK);
+    pool.redis.down();
+    let reply = pool.fetch("GET", "/health_check", &[], b"");
+    assert_eq!(reply.status, 503);
+    assert!(reply.body.contains("Redis"), "{}", reply.body);
+    assert_eq!(pool.fetch("GET", "/", &[], b"").status, 503);
+    pool.redis.up();
+    eventually("it is healthy again", || pool.fetch("GET", "/health_check", &[], b"").status == 200);
+}

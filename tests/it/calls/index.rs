@@ -1,0 +1,25 @@
+//! The call without a name.
+
+use crate::assert_answer;
+use crate::support::Pool;
+
+#[test]
+fn the_index_tells_the_version_unsigned() {
+    let pool = Pool::with(0, 1, &[]);
+    let reply = pool.fetch("GET", "/bigbluebutton/api", &[], b"");
+    for (method, target) in [
+        ("GET", "/bigbluebutton/api/"),
+        ("POST", "/bigbluebutton/api"),
+        ("POST", "/bigbluebutton/api/"),
+        ("GET", "/bigbluebutton/api?checksum=x&a=1"),
+    ] {
+        assert_eq!(pool.fetch(method, target, &[], b"").body, reply.body, "{method} {target}");
+    }
+    assert_answer!(reply);
+}
+
+#[test]
+fn the_index_tells_the_build_where_one_is_set() {
+    let pool = Pool::with(0, 1, &[("BUILD_NUMBER", "1.2 <beta> & more")]);
+    assert_answer!(pool.fetch("GET", "/bigbluebutton/api/", &[], b""));
+}

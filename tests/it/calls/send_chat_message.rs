@@ -1,0 +1,38 @@
+//! sendChatMessage.
+
+use crate::assert_answer;
+use crate::support::Pool;
+
+fn meeting() -> Pool {
+    let pool = Pool::start(1);
+    pool.get("create", "meetingID=m1").success();
+    pool
+}
+
+#[test]
+fn a_message_reaches_the_meeting() {
+    let pool = meeting();
+    assert_answer!(pool.get("sendChatMessage", "meetingID=m1&message=Hi%20%26+%F0%9F%98%80&userName=Bot"));
+    assert_eq!(pool.server(1).meeting("m1").unwrap().chat, ["Hi & 😀"]);
+}
+
+#[test]
+fn a_message_of_500_characters_of_any_script_reaches_the_meeting() {
+    let pool = meeting();
+    let query = format!("meetingID=m1&message={}", "%E3%81%82".repeat(500));
+    pool.get("sendChatMessage", &query).success();
+    assert_eq!(pool.server(1).meeting("m1").unwrap().chat, ["あ".repeat(500)]);
+}
+
+#[test]
+fn what_the_server_says_of_a_bad_message_is_passed_on() {
+    let pool = meeting();
+    assert_answer!(pool.get("sendChatMessage", "meetingID=m1"));
+}
+
+#[test]
+fn an_unknown_meeting_takes_no_message() {
+    let pool = meeting();
+    assert_answer!(pool.get("sendChatMessage", "meetingID=m2&message=x"));
+    assert_eq!(pool.get("sendChatMessage", "message=x").failed(), "missingParamMeetingID");
+}

@@ -1,0 +1,317 @@
+//! Connections, as they come from clients and from nginx: headers, hosts, slow ones, unix sockets.
+
+use crate::assert_answer;
+use crate::support::client::{fetch, raw};
+use crate::support::{Pool, within};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+fn connect(pool: &Pool) -> TcpStream {
+    let stream = TcpStream::connect(pool.address(0)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+}
+
+/// Reads until so many answers have come.
+fn read_answers(stream: &mut TcpStream, count: usize) -> String {
+    let mut text = Vec::new();
+    let mut piece = [0; 4096];
+    while String::from_utf8_lossy(&text).matches("</response>").count() < count {
+        match stream.read(&mut piece) {
+            Ok(n) if n > 0 => text.extend_from_slice(&piece[..n]),
+            end => panic!("{end:?} after {:?}", String::from_utf8_lossy(&text)),
+        }
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_request_id_that_is_sane_comes_back() {
+    let pool = Pool::with(0, 1, &[]);
+    for target in [
+        "/bigbluebutton/api",
+        "/nothing",
+        "/health_check",
+        "/bigbluebutton/api/end?%zz",
+        "/bigbluebutton/api/end",
+    ] {
+        let reply = pool.fetch("GET", target, &[("x-request-id", "a-B_1.2")], b"");
+        assert_eq!(reply.header("x-request-id"), Some("a-B_1.2"), "{target}");
+    }
+}
+
+#[test]
+fn a_request_id_that_is_not_sane_is_replaced_by_a_new_one() {
+    let pool = Pool::with(0, 1, &[]);
+    let mut seen = Vec::new();
+    for given in ["", "a b", "<x>", "a\"b", "ü", &"x".repeat(129)] {
+        let reply = pool.fetch("GET", "/bigbluebutton/api", &[("x-request-id", given)], b"");
+        let made = reply.header("x-request-id").unwrap().to_owned();
+        assert!(made.len() == 36 && !seen.contains(&made), "{given}: {made}");
+        seen.push(made);
+    }
+    assert_eq!(fetch("GET", &pool.url_at(0, "end", ""), &[], b"").header("x-request-id").unwrap().len(), 36);
+}
+
+#[test]
+fn every_answer_carries_the_headers_that_scalelites_do() {
+    let pool = Pool::start(1);
+    pool.get("create", "meetingID=m1").success();
+    for reply in [
+        pool.get("create", "meetingID=m1"),
+        pool.get("getMeetings", ""),
+        pool.get("join", "meetingID=m1&fullName=A&role=VIEWER"),
+        pool.get("end", "meetingID=%zz"),
+        pool.fetch("GET", "/health_check", &[], b""),
+        pool.fetch("GET", "/nothing", &[], b""),
+    ] {
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{reply:?}");
+        assert_eq!(reply.header("referrer-policy"), Some("strict-origin-when-cross-origin"));
+    }
+}
+
+#[test]
+fn only_the_host_that_is_set_and_its_subdomains_are_served() {
+    let pool = Pool::with(0, 1, &[("URL_HOST", "sl.example.org")]);
+    let ask = |target: &str, host: &str| pool.fetch("GET", target, &[("host", host)], b"");
+    for host in [
+        "sl.example.org",
+        "SL.Example.org",
+        "sl.example.org:8443",
+        "tenant.sl.example.org",
+        "sl.example.org.",
+    ] {
+        assert_eq!(ask("/bigbluebutton/api", host).status, 200, "{host}");
+    }
+    for host in [
+        "example.org",
+        "evilsl.example.org",
+        "sl.example.org.evil",
+        "127.0.0.1",
+        "sl.example.org@evil",
+        "x:y:z",
+    ] {
+        for target in ["/bigbluebutton/api", "/nothing", "/bigbluebutton/api/create?checksum=x"] {
+            let reply = ask(target, host);
+            assert_eq!((reply.status, reply.body.as_str()), (403, ""), "{host} {target}");
+        }
+        assert_eq!(ask("/health_check", host).body, "success", "{host}");
+    }
+    let without = raw(&pool.address(0), b"GET /bigbluebutton/api HTTP/1.0\r\n\r\n");
+    assert!(without.starts_with("HTTP/1.0 403") || without.starts_with("HTTP/1.1 403"), "{without}");
+}
+
+#[test]
+fn a_connection_serves_one_request_after_another() {
+    let pool = Pool::start(1);
+    let mut stream = connect(&pool);
+    for n in 0..5 {
+        let target = pool.target("create", &format!("meetingID=m{n}"));
+        stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: sl\r\n\r\n").as_bytes()).unwrap();
+        let answer = read_answers(&mut stream, 1);
+        assert!(answer.contains(&format!("<meetingID>m{n}</meetingID>")), "{answer}");
+    }
+}
+
+#[test]
+fn requests_sent_ahead_are_answered_in_order() {
+    let pool = Pool::start(1);
+    let mut stream = connect(&pool);
+    let requests: String = (0..5)
+        .map(|n| {
+            format!("GET {} HTTP/1.1\r\nHost: sl\r\n\r\n", pool.target("create", &format!("meetingID=m{n}")))
+        })
+        .collect();
+    stream.write_all(requests.as_bytes()).unwrap();
+    let answers = read_answers(&mut stream, 5);
+    let at: Vec<_> = (0..5).map(|n| answers.find(&format!("<meetingID>m{n}<")).unwrap()).collect();
+    assert!(at.is_sorted(), "{answers}");
+}
+
+#[test]
+fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
+    let pool = Pool::with(0, 1, &[]);
+    let mut stream = connect(&pool);
+    stream.write_all(b"GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n\r\nGET /bigbluebutton/a").unwrap();
+    read_answers(&mut stream, 1);
+    stream.write_all(b"pi HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
+    read_answers(&mut stream, 1);
+}
+
+#[test]
+fn old_and_odd_forms_of_requests_are_understood() {
+    let pool = Pool::start(1);
+    let target = pool.target("isMeetingRunning", "meetingID=m1");
+    for head in [
+        format!("GET {target} HTTP/1.0\r\n\r\n"),
+        format!("GET http://sl{target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n"),
+        format!("GET {target} HTTP/1.1\r\nhOsT: sl\r\nCONNECTION: Close\r\n\r\n"),
+        format!("\r\nGET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n"),
+        format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"),
+    ] {
+        let answer = raw(&pool.address(0), head.as_bytes());
+        assert!(answer.contains("<running>false</running>"), "{head}: {answer}");
+    }
+}
+
+#[test]
+fn a_client_that_asks_first_may_send_its_body() {
+    let pool = Pool::start(1);
+    let mut stream = connect(&pool);
+    let target = pool.target("create", "meetingID=m1");
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: text/xml\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut first = [0; 25];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"<modules/>").unwrap();
+    assert!(read_answers(&mut stream, 1).contains("SUCCESS"));
+}
+
+#[test]
+fn a_client_that_never_finishes_its_head_is_cut_off() {
+    let pool = Pool::with(0, 1, &[("HEADER_TIMEOUT", "0.3")]);
+    for head in ["", "GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n", "G"] {
+        let mut stream = connect(&pool);
+        stream.write_all(head.as_bytes()).unwrap();
+        let begun = Instant::now();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{head:?}: {:?}", begun.elapsed());
+    }
+    assert_eq!(pool.fetch("GET", "/health_check", &[], b"").status, 200);
+}
+
+#[test]
+fn a_client_that_sends_its_head_in_drops_is_cut_off() {
+    let pool = Pool::with(0, 1, &[("HEADER_TIMEOUT", "0.5")]);
+    let mut stream = connect(&pool);
+    stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    within(Duration::from_secs(8), "the connection is closed", || {
+        let _ = stream.write_all(b"X: y\r\n");
+        !matches!(stream.read(&mut [0; 100]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
+    });
+}
+
+#[test]
+fn a_connection_that_stays_idle_is_closed() {
+    let pool = Pool::with(0, 1, &[("HEADER_TIMEOUT", "0.3")]);
+    let mut stream = connect(&pool);
+    stream.write_all(b"GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
+    read_answers(&mut stream, 1);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn a_body_that_does_not_come_in_time_is_refused() {
+    let pool = Pool::with(1, 1, &[("BODY_TIMEOUT", "0.3")]);
+    let target = pool.target("create", "meetingID=m1");
+    for kind in ["text/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=B"] {
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: {kind}\r\nContent-Length: 100\r\n\r\nname="
+        );
+        let answer = raw(&pool.address(0), head.as_bytes());
+        assert!(answer.contains("<messageKey>badRequestBody</messageKey>"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+    assert_eq!(pool.server(1).counts().create, 0);
+}
+
+#[test]
+fn a_body_in_drops_is_refused_at_the_deadline() {
+    let pool = Pool::with(1, 1, &[("BODY_TIMEOUT", "0.5")]);
+    let mut stream = connect(&pool);
+    let target = pool.target("create", "meetingID=m1");
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: text/xml\r\nContent-Length: 100000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut answer = Vec::new();
+    within(Duration::from_secs(8), "an answer comes", || {
+        let _ = stream.write_all(b"x");
+        let mut piece = [0; 1000];
+        match stream.read(&mut piece) {
+            Ok(n) if n > 0 => answer.extend_from_slice(&piece[..n]),
+            _ => {}
+        }
+        String::from_utf8_lossy(&answer).contains("badRequestBody")
+    });
+}
+
+#[test]
+fn clients_that_say_nothing_do_not_keep_others_out() {
+    let pool = Pool::start(1);
+    let silent: Vec<_> = (0..300).map(|_| connect(&pool)).collect();
+    for n in 0..5 {
+        pool.get("create", &format!("meetingID=m{n}")).success();
+    }
+    drop(silent);
+}
+
+#[test]
+fn a_replica_out_of_file_descriptors_serves_again_when_some_are_free() {
+    let mut pool = Pool::start(1);
+    pool.get("create", "meetingID=m1").success();
+    let pid = pool.replicas[0].child.id().to_string();
+    let limit = ["--pid", pid.as_str(), "--nofile=60:60"];
+    assert!(std::process::Command::new("prlimit").args(limit).status().unwrap().success());
+    let many: Vec<_> = (0..150).map(|_| connect(&pool)).collect();
+    crate::support::eventually("it says so", || pool.replicas[0].log().contains("cannot accept"));
+    drop(many);
+    assert!(pool.replicas[0].is_alive());
+    pool.get("isMeetingRunning", "meetingID=m1").success();
+    pool.get("create", "meetingID=m2").success();
+}
+
+fn over_unix(path: &std::path::Path, request: &str) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_unix_socket_serves_as_a_port_does() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("sl.sock");
+    let mut pool = Pool::with(1, 0, &[]);
+    let n = pool.serve_unix(&path, &[]);
+    let target = pool.target("create", "meetingID=m1");
+    let answer = over_unix(&path, &format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n"));
+    assert!(answer.contains("<meetingID>m1</meetingID>"), "{answer}");
+    pool.replicas[n].terminate();
+    assert_eq!(pool.replicas[n].ended_within(Duration::from_secs(10)).code(), Some(0));
+}
+
+#[test]
+fn a_unix_socket_that_a_killed_replica_left_behind_is_taken_over() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("sl.sock");
+    let mut pool = Pool::with(1, 0, &[]);
+    let n = pool.serve_unix(&path, &[]);
+    pool.replicas[n].child.kill().unwrap();
+    pool.replicas[n].child.wait().unwrap();
+    assert!(path.exists());
+    pool.serve_unix(&path, &[]);
+    let answer = over_unix(&path, "GET /health_check HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
+    assert!(answer.ends_with("success"), "{answer}");
+}
+
+#[test]
+fn a_client_that_speaks_no_http_leaves_a_line_to_none() {
+    let pool = Pool::with(0, 1, &[]);
+    raw(&pool.address(0), b"\x16\x03\x01\x00\x00\r\n\r\n");
+    assert_answer!(pool.fetch("GET", "/bigbluebutton/api", &[], b""));
+    assert_eq!(pool.replicas[0].log().lines().count(), 1, "{}", pool.replicas[0].log());
+}

@@ -1,0 +1,140 @@
+//! More of a pool: unsigned requests, what is left in Redis, processes that are told to stop.
+
+use super::client::{self, Reply, sign};
+use super::pool::Replica;
+use super::{Pool, within};
+use sl::sim::RawRequest;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+/// Short deadlines towards servers and Redis, for tests in which these do not answer.
+pub const QUICK: [(&str, &str); 4] = [
+    ("CONNECT_TIMEOUT", "0.5"),
+    ("RESPONSE_TIMEOUT", "0.5"),
+    ("REDIS_CONNECT_TIMEOUT", "0.5"),
+    ("REDIS_RESPONSE_TIMEOUT", "0.5"),
+];
+
+impl Pool {
+    /// Any request at the first replica, signed or not; `target` is path and query.
+    pub fn fetch(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        client::fetch(method, &format!("http://{}{target}", self.address(0)), headers, body)
+    }
+
+    /// Path and query of a call, signed.
+    pub fn target(&self, call: &str, query: &str) -> String {
+        let sum = sign("sha1", call, query, &self.secret);
+        let and = if query.is_empty() { "" } else { "&" };
+        format!("/bigbluebutton/api/{call}?{query}{and}checksum={sum}")
+    }
+
+    /// A GET as bytes on a socket, after which the connection closes.
+    pub fn raw_get(&self, target: &str) -> String {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
+        client::raw(&self.address(0), request.as_bytes())
+    }
+
+    /// What server `n` answers when it is asked itself.
+    pub fn directly(&self, n: usize, call: &str, query: &str) -> Reply {
+        client::fetch("GET", &self.server(n).signed(call, query), &[], b"")
+    }
+
+    /// Whether a meeting has left nothing at all in Redis, and no load on any server.
+    #[track_caller]
+    pub fn nothing_is_left_of(&self, meeting: &str) {
+        let left: Vec<_> = self.traces_of(meeting);
+        assert!(left.is_empty(), "left of {meeting}: {left:?}");
+        let loads = self.redis.loads();
+        assert!(loads.iter().all(|(_, load)| *load == 0.0), "{loads:?}");
+    }
+
+    /// Whether a meeting is recorded, with its voice bridge and what it reserves.
+    #[track_caller]
+    pub fn all_is_kept_of(&self, meeting: &str) {
+        let kept = self.traces_of(meeting);
+        assert_eq!(kept, ["meeting", "sl:meeting", "meetings", "voice_bridges", "sl:server_meetings"]);
+        let loads = self.redis.loads();
+        assert_eq!(loads.iter().map(|(_, load)| load).sum::<f64>(), 15.0, "{loads:?}");
+    }
+
+    /// Where Redis still speaks of a meeting.
+    fn traces_of(&self, meeting: &str) -> Vec<&'static str> {
+        let is = |args: &[&str]| self.redis.cli(args) == "1";
+        let lists = |args: &[&str]| self.redis.cli(args).lines().any(|line| line == meeting);
+        let on_a_server = || {
+            let keys = self.redis.cli(&["KEYS", "scalelite:sl:server_meetings:*"]);
+            keys.lines().any(|key| lists(&["ZRANGE", key, "0", "-1"]))
+        };
+        [
+            ("meeting", is(&["EXISTS", &format!("scalelite:meeting:{meeting}")])),
+            ("sl:meeting", is(&["EXISTS", &format!("scalelite:sl:meeting:{meeting}")])),
+            ("meetings", is(&["SISMEMBER", "scalelite:meetings", meeting])),
+            ("voice_bridges", lists(&["HVALS", "scalelite:voice_bridges"])),
+            ("sl:server_meetings", on_a_server()),
+        ]
+        .into_iter()
+        .filter_map(|(name, there)| there.then_some(name))
+        .collect()
+    }
+
+    /// Whether no meeting at all has left anything in Redis.
+    #[track_caller]
+    pub fn nothing_is_left(&self) {
+        let keys = self.redis.cli(&["KEYS", "scalelite:*meeting*"]);
+        assert_eq!(keys, "");
+        assert_eq!(self.redis.cli(&["HGETALL", "scalelite:voice_bridges"]), "");
+        let loads = self.redis.loads();
+        assert!(loads.iter().all(|(_, load)| *load == 0.0), "{loads:?}");
+    }
+
+    /// Starts a replica at a unix socket, with more settings, and waits until it takes connections.
+    pub fn serve_unix(&mut self, path: &std::path::Path, variables: &[(&str, &str)]) -> usize {
+        let log = path.with_extension("log");
+        let child = self
+            .command()
+            .args(["serve", "--no-poller"])
+            .envs(variables.iter().copied())
+            .env("BIND", format!("unix://{}", path.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        self.replicas.push(Replica { port: 0, child, log });
+        super::eventually("the replica listens", || std::os::unix::net::UnixStream::connect(path).is_ok());
+        self.replicas.len() - 1
+    }
+}
+
+impl Replica {
+    /// Tells it to stop (SIGTERM).
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        let status = std::process::Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// How it ended, within this time.
+    #[track_caller]
+    pub fn ended_within(&mut self, time: Duration) -> ExitStatus {
+        within(time, "the replica ends", || !self.is_alive());
+        self.child.wait().unwrap()
+    }
+}
+
+/// The parameters that a server got, decoded, checksum left out.
+pub fn parameters(request: &RawRequest) -> Vec<(String, String)> {
+    let is_form = request.header("content-type").is_some_and(|t| t.contains("x-www-form-urlencoded"));
+    let text = if is_form { &request.body } else { request.query() };
+    form_urlencoded::parse(text.as_bytes())
+        .filter(|(name, _)| name != "checksum")
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect()
+}
+
+/// The value of one parameter that a server got.
+pub fn parameter(request: &RawRequest, name: &str) -> Option<String> {
+    let found: Vec<_> = parameters(request).into_iter().filter(|(n, _)| n == name).collect();
+    assert!(found.len() <= 1, "{name} was sent twice: {found:?}");
+    found.into_iter().next().map(|(_, value)| value)
+}
