@@ -3,6 +3,7 @@
 -- KEYS[1]  key prefix
 -- ARGV     1 meeting id
 --          2 '1': refuse joins to disabled servers too (DISABLED_REFUSES_JOINS)
+--          3 people to count: 1 (default), or -1 to take one back whom the server refused
 -- Returns  {outcome, server id, url, secret, tag, state, online, voice bridge, moderator password,
 --          generation}:
 --          found        go there; the person is counted
@@ -13,6 +14,7 @@
 
 local P, call = KEYS[1] or '', redis.call
 local id, refuse_disabled = ARGV[1] or '', ARGV[2] == '1'
+local people = tonumber(ARGV[3] or '') or 1
 
 -- lib: server
 -- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
@@ -80,12 +82,16 @@ if not s.online or (refuse_disabled and s.state == 'disabled') then
   outcome = 'unavailable'
 else
   -- Only people beyond the reservation weigh: the reserved ones were counted by the create.
-  local users = call('HINCRBY', own, 'users', 1)
+  local before = tonumber(notes[1]) or 0
+  local users = math.max(before + people, 0)
+  call('HSET', own, 'users', users)
   if not notes[1] then
     local ttl = call('TTL', key)
     if ttl > 0 then call('EXPIRE', own, ttl) end
   end
-  if users > (tonumber(notes[2]) or 0) then add_load(record[1], s.tag, s.multiplier) end
+  local reserved = tonumber(notes[2]) or 0
+  local more = math.max(users, reserved) - math.max(before, reserved)
+  if more ~= 0 then add_load(record[1], s.tag, more * s.multiplier) end
 end
 return { outcome, record[1], s.url, s.secret, s.tag, s.state, tostring(s.online),
   record[2] or '', record[3] or '', notes[3] or '0' }

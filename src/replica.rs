@@ -104,13 +104,13 @@ async fn worker(
     };
     let tasks = TaskTracker::new();
     let service = routes::service(app, tasks.clone());
-    let cut_off = listen::serve(listener, service, &config.listen, stopped).await?;
+    let (deadline, cut_off) = listen::serve(listener, service, &config.listen, stopped).await?;
     if cut_off > 0 {
         warn!(connections = cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
     }
     // What clients who hung up had begun.
     tasks.close();
-    let _ = tokio::time::timeout(config.listen.shutdown_grace, tasks.wait()).await;
+    let _ = tokio::time::timeout_at(deadline, tasks.wait()).await;
     info!("stopped");
     Ok(())
 }

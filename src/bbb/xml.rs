@@ -183,6 +183,11 @@ enum Node<'a, 'p> {
     Close { path: &'p [&'a str], text: &'p str, inner: usize },
 }
 
+/// The parser's reason. It may quote the document: what would break a line of the log is escaped.
+fn not_xml(error: impl std::fmt::Display) -> NotBbb {
+    NotBbb::Xml(error.to_string().escape_debug().take(200).collect())
+}
+
 fn text_of(body: &[u8]) -> Result<&str, NotBbb> {
     let text = std::str::from_utf8(body).map_err(|_| NotBbb::Xml("not UTF-8".into()))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
@@ -199,7 +204,7 @@ fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), No
     let mut roots = 0;
     loop {
         let before = reader.buffer_position() as usize;
-        let event = reader.read_event().map_err(|e| NotBbb::Xml(e.to_string()))?;
+        let event = reader.read_event().map_err(not_xml)?;
         let after = reader.buffer_position() as usize;
         let (open, close) = match &event {
             Event::Start(start) => (Some(start), false),
@@ -250,7 +255,7 @@ fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), No
 /// Checks that attributes are well-formed, and returns the length of the element's name.
 fn check_names(start: &BytesStart<'_>) -> Result<usize, NotBbb> {
     for attribute in start.attributes() {
-        attribute.map_err(|e| NotBbb::Xml(e.to_string()))?;
+        attribute.map_err(not_xml)?;
     }
     let name = start.name().0;
     let begins_well = name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == ':');

@@ -1,7 +1,7 @@
 //! create: puts a meeting on the least loaded server, or finds the server it is on.
 
 use super::{Answer, ApiRequest, App, Call, CallResult, refused};
-use crate::bbb::{ApiError, Params, voice_bridge};
+use crate::bbb::{ApiError, Params, voice_bridge, xml};
 use crate::pool::{BackendError, Payload};
 use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement};
 use rand::Rng;
@@ -46,7 +46,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         AssignOutcome::NoVoiceBridge => return Err(ApiError::NoVoiceBridge),
     };
     if is_new {
-        debug!(meeting = %meeting, server = at.server.id, "a new meeting");
+        debug!(meeting = meeting.as_str(), server = at.server.id, "a new meeting");
         if params.present("moderatorPW").is_none() {
             params.set("moderatorPW", password);
         }
@@ -56,6 +56,9 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         Ok(reply) => {
             if is_new && !reply.envelope.success {
                 withdraw(app, &meeting, &at, None).await;
+            }
+            if !is_new && reply.envelope.success && reply.envelope.message_key != "duplicateWarning" {
+                correct_password(app, &meeting, &at, &reply.body).await;
             }
             Ok(Answer::Xml(reply.body))
         }
@@ -112,7 +115,16 @@ async fn withdraw(app: &App, meeting: &MeetingKey, at: &Placement, failure: Opti
     }
     let recorded = Some((at.server.id.as_str(), at.generation.as_str()));
     if let Err(error) = app.store.release(meeting, recorded).await {
-        warn!(meeting = %meeting, %error, "a meeting that was not created could not be released");
+        warn!(meeting = meeting.as_str(), %error, "a meeting that was not created could not be released");
+    }
+}
+
+/// The record was there before, but only now the meeting is: a create that was begun before did not
+/// come through, and noted a password that its server never heard of.
+async fn correct_password(app: &App, meeting: &MeetingKey, at: &Placement, body: &[u8]) {
+    let Some(password) = xml::field(body, "moderatorPW").filter(|p| *p != at.moderator_pw) else { return };
+    if let Err(error) = app.store.set_password(meeting, &at.server.id, &password).await {
+        warn!(meeting = meeting.as_str(), %error, "a meeting's moderator password could not be noted");
     }
 }
 

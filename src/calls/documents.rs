@@ -2,9 +2,13 @@
 
 use super::{ApiRequest, App, Call, CallResult};
 use crate::bbb::ApiError;
+use bytes::Bytes;
+use http::HeaderValue;
 
 /// Takes meetingID, and slides as XML, which are forwarded untouched.
-pub(super) async fn insert_document(app: &App, request: ApiRequest) -> CallResult {
+pub(super) async fn insert_document(app: &App, mut request: ApiRequest) -> CallResult {
+    // Without a document the server has the word; but it takes this call as POST only.
+    request.document.get_or_insert((HeaderValue::from_static("application/xml"), Bytes::new()));
     let at = app.find(&request.meeting()?).await?.ok_or(ApiError::MeetingNotFound)?;
     app.forward(Call::InsertDocument, &at, &request).await
 }

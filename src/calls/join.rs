@@ -1,6 +1,6 @@
 //! join: sends a browser to the server of its meeting.
 
-use super::{Answer, ApiRequest, App, Call, CallResult};
+use super::{Answer, ApiRequest, App, Call, CallResult, refused};
 use crate::bbb::ApiError;
 use crate::store::JoinOutcome;
 
@@ -18,7 +18,14 @@ pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
     api.join.strip(&mut request.params);
     let inline = request.params.get("redirect").is_some_and(|r| r.eq_ignore_ascii_case("false"));
     if inline {
-        return app.forward(Call::Join, &at, &request).await;
+        let reply = app.backend.call(&at.server, "join", &request.params, request.payload()).await;
+        if !reply.as_ref().is_ok_and(|reply| reply.envelope.success) {
+            app.store.unjoin(&meeting).await?;
+        }
+        return match reply {
+            Ok(reply) => Ok(Answer::Xml(reply.body)),
+            Err(failure) => Err(refused(Call::Join, &at, &failure)),
+        };
     }
     Ok(Answer::Redirect(app.backend.signed_url(&at.server, "join", &request.params)))
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::either::Either;
 use tracing::warn;
 use warp::Filter;
@@ -99,13 +100,13 @@ fn unix(path: &Path, workers: usize) -> io::Result<Listeners> {
 }
 
 /// Serves until told to stop; then takes no more connections, and waits for those it has until
-/// `grace` is over. Returns how many were cut off.
+/// `grace` is over. Returns when that is, and how many connections were cut off.
 pub async fn serve<F>(
     listener: Listener,
     service: F,
     config: &ListenConfig,
     mut stop: watch::Receiver<bool>,
-) -> io::Result<usize>
+) -> io::Result<(Instant, usize)>
 where
     F: Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     F::Future: Send,
@@ -141,10 +142,11 @@ where
         connection(stream);
     }
     drop(acceptor);
+    let deadline = Instant::now() + config.shutdown_grace;
     let open = graceful.count();
-    match tokio::time::timeout(config.shutdown_grace, graceful.shutdown()).await {
-        Ok(()) => Ok(0),
-        Err(_) => Ok(open),
+    match tokio::time::timeout_at(deadline, graceful.shutdown()).await {
+        Ok(()) => Ok((deadline, 0)),
+        Err(_) => Ok((deadline, open)),
     }
 }
 

@@ -17,7 +17,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A query longer than this goes as a form instead: servers cap request lines near 8 KB.
+/// The query of a create that is longer than this goes as a form instead: servers cap request lines
+/// near 8 KB, and welcome texts are long. Other calls are short, and BBB takes some as GET only.
 const LONGEST_QUERY: usize = 2048;
 
 /// Idle connections are closed before the servers' nginx would do it (65 or 75 s), so that a
@@ -136,7 +137,7 @@ impl Backend {
         params: &Params,
         payload: Payload,
     ) -> Result<Request<Full<Bytes>>, BackendError> {
-        let form = matches!(payload, Payload::None).then(|| params.encode());
+        let form = (call == "create" && matches!(payload, Payload::None)).then(|| params.encode());
         let (method, url, content_type, body) = match (payload, form) {
             (Payload::None, Some(form)) if form.len() > LONGEST_QUERY => {
                 let url = self.signed_url(server, call, &Params::default());

@@ -39,6 +39,7 @@ scripts!(
     reindex,
     release,
     remove_server,
+    set_password,
     set_state,
     sweep,
     update_server,
@@ -215,8 +216,28 @@ impl Store {
 
     /// Where a meeting runs, for one person more: see `lua/join.lua`.
     pub async fn join(&self, meeting: &MeetingKey, refuse_disabled: bool) -> StoreResult<JoinOutcome> {
+        self.join_people(meeting, refuse_disabled, "1").await
+    }
+
+    /// Takes a person back whom the server refused after all.
+    pub async fn unjoin(&self, meeting: &MeetingKey) -> StoreResult<()> {
+        self.join_people(meeting, false, "-1").await.map(|_| ())
+    }
+
+    /// Notes the moderator password that a meeting really has: see `lua/set_password.lua`.
+    pub async fn set_password(&self, meeting: &MeetingKey, server: &str, password: &str) -> StoreResult<()> {
+        let _: String = self.run(&SCRIPTS.set_password, &[meeting.as_str(), server, password]).await?;
+        Ok(())
+    }
+
+    async fn join_people(
+        &self,
+        meeting: &MeetingKey,
+        refuse_disabled: bool,
+        people: &str,
+    ) -> StoreResult<JoinOutcome> {
         let script = &SCRIPTS.join;
-        let args = [meeting.as_str(), if refuse_disabled { "1" } else { "" }];
+        let args = [meeting.as_str(), if refuse_disabled { "1" } else { "" }, people];
         let mut reply = self.run::<Vec<String>>(script, &args).await?.into_iter();
         match reply.next().as_deref() {
             Some("found") => Ok(JoinOutcome::Found(placement(script, reply)?)),

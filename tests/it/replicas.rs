@@ -127,6 +127,23 @@ fn one_id_two_hundred_times_at_once_is_one_meeting_on_one_server() {
 }
 
 #[test]
+fn a_redis_that_was_away_and_is_back_costs_no_request() {
+    // Four threads, of which each has lost its connection and is not told.
+    let mut pool = Pool::with(1, 1, &[("WORKER_THREADS", "4")]);
+    for _ in 0..16 {
+        assert_eq!(pool.get("getMeetingInfo", "meetingID=none").failed(), "notFound");
+    }
+    pool.redis.down();
+    for _ in 0..16 {
+        assert_eq!(pool.get("getMeetingInfo", "meetingID=none").failed(), "internalError");
+    }
+    pool.redis.up();
+    for _ in 0..32 {
+        assert_eq!(pool.get("getMeetingInfo", "meetingID=none").failed(), "notFound");
+    }
+}
+
+#[test]
 fn the_hot_calls_make_one_round_trip_each() {
     let pool = Pool::start(3);
     // The scripts are loaded and the connections stand.

@@ -1,6 +1,6 @@
 //! Settings: `sl config`, and starts that are refused.
 
-use crate::support::Pool;
+use crate::support::{Pool, eventually};
 
 #[test]
 fn every_setting_says_where_it_came_from() {
@@ -51,7 +51,9 @@ fn the_logs_can_be_json_and_name_what_is_ignored() {
     let mut pool =
         Pool::empty(1, &[("LOG_FORMAT", "json"), ("WEB_CONCURRENCY", "4"), ("RAILS_ENV", "production")]);
     let n = pool.serve(&[]);
-    let log = pool.replicas[n].log();
+    let log = || pool.replicas[n].log();
+    eventually("it says where it listens", || log().contains("listening at") && log().ends_with('\n'));
+    let log = log();
     let lines: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert!(lines.iter().any(|l| l["message"] == "of no effect here: WEB_CONCURRENCY, RAILS_ENV"), "{log}");
     assert!(

@@ -59,6 +59,8 @@ fn the_program_and_redis_cli_leave_the_same_state() {
     for _ in 0..17 {
         program.run(program.store.join(&key("m2"), false)).unwrap();
     }
+    program.run(program.store.unjoin(&key("m2"))).unwrap();
+    program.run(program.store.set_password(&key("m2"), "s3", "real")).unwrap();
     program.run(program.store.find(&key("m1"))).unwrap();
     program.run(program.store.release(&key("m1"), None)).unwrap();
     program.run(program.store.poll_failed("s1", &program.config.poll)).unwrap();
@@ -89,6 +91,8 @@ fn the_program_and_redis_cli_leave_the_same_state() {
         for _ in 0..17 {
             assert_eq!(eval("join", &["m2"])[..2], ["found", "s3"]);
         }
+        assert_eq!(eval("join", &["m2", "", "-1"])[0], "found");
+        assert_eq!(eval("set_password", &["m2", "s3", "real"]), ["noted"]);
         assert_eq!(eval("find", &["m1"])[0], "found");
         assert_eq!(eval("find", &["m9"]), ["unknown"]);
         assert_eq!(eval("release", &["m1"]), ["released"]);

@@ -39,6 +39,35 @@ fn joins_weigh_only_beyond_the_reservation() {
 }
 
 #[test]
+fn a_person_can_be_taken_back() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    let key = MeetingKey::of("a");
+    for _ in 0..16 {
+        join(&lab, "a");
+    }
+    assert_eq!(lab.load("s1"), Some(16.0));
+    for left in [15.0, 15.0, 15.0] {
+        lab.run(lab.store.unjoin(&key)).unwrap();
+        assert_eq!(lab.load("s1"), Some(left));
+    }
+    assert_eq!(lab.hget("scalelite:sl:meeting:a", "users"), "13");
+    lab.index_is_true();
+}
+
+#[test]
+fn a_password_is_noted_only_where_the_meeting_is() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.run(lab.store.set_password(&MeetingKey::of("a"), "s2", "other")).unwrap();
+    assert_eq!(lab.hget("scalelite:meeting:a", "moderator_pw"), "mp");
+    lab.run(lab.store.set_password(&MeetingKey::of("a"), "s1", "real")).unwrap();
+    assert_eq!(lab.hget("scalelite:meeting:a", "moderator_pw"), "real");
+    lab.run(lab.store.set_password(&MeetingKey::of("b"), "s1", "real")).unwrap();
+    assert!(!lab.exists("scalelite:meeting:b"));
+}
+
+#[test]
 fn nobody_joins_on_a_server_that_is_offline_and_nobody_is_counted() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
