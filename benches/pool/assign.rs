@@ -29,8 +29,8 @@ pub fn run(settings: &Settings, directory: &Path) -> Result<Vec<Row>> {
     let mut samples: [Vec<Sample>; 2] = Default::default();
     for round in 1..=settings.rounds {
         eprintln!("round {round} of {}: redis-benchmark, assign.lua", settings.rounds);
-        samples[0].push(measure(&few)?);
-        samples[1].push(measure(&many)?);
+        samples[0].push(measure(&few, round)?);
+        samples[1].push(measure(&many, round)?);
     }
     let [few, many] = samples;
     let ratio = super::median(few.iter().zip(&many).map(|(few, many)| many.micros / few.micros));
@@ -85,15 +85,15 @@ fn fill(redis: &Redis, servers: usize) -> Result<()> {
     Ok(())
 }
 
-fn measure(redis: &Redis) -> Result<Sample> {
+fn measure(redis: &Redis, round: u64) -> Result<Sample> {
     let mut connection = redis.connect()?;
     let script = include_str!("../../lua/assign.lua");
     let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(script).query(&mut connection)?;
     // The first call makes the index of the pool; it is not what is measured.
-    benchmark(redis, &sha, 1000)?;
+    benchmark(redis, &sha, 1000, &format!("{round}0"))?;
     redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut connection)?;
     let meetings = meetings(&mut connection)?;
-    let csv = benchmark(redis, &sha, 40_000)?;
+    let csv = benchmark(redis, &sha, 40_000, &format!("{round}1"))?;
     let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut connection)?;
     let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:")).context("no evalsha")?;
     let stat = |name: &str| {
@@ -118,8 +118,10 @@ fn meetings(connection: &mut Connection) -> Result<f64> {
     Ok(redis::cmd("SCARD").arg(format!("{PREFIX}meetings")).query(connection)?)
 }
 
-/// Eight clients create meetings; each `__rand_int__` becomes another number.
-fn benchmark(redis: &Redis, sha: &str, calls: usize) -> Result<String> {
+/// Eight clients create meetings; each `__rand_int__` becomes another number. Two runs may draw the same
+/// numbers, so each has digits of its own before them.
+fn benchmark(redis: &Redis, sha: &str, calls: usize, own: &str) -> Result<String> {
+    let number = format!("{own}__rand_int__");
     let output = Command::new("redis-benchmark")
         .args([
             "-p",
@@ -132,8 +134,20 @@ fn benchmark(redis: &Redis, sha: &str, calls: usize) -> Result<String> {
             "2000000000",
             "--csv",
         ])
-        .args(["EVALSHA", sha, "1", PREFIX, "bench-__rand_int__", "", "15", "86400", "password", "", ""])
-        .args(["__rand_int__", "__rand_int__"])
+        .args([
+            "EVALSHA",
+            sha,
+            "1",
+            PREFIX,
+            &format!("bench-{number}"),
+            "",
+            "15",
+            "86400",
+            "password",
+            "",
+            "",
+        ])
+        .args([&number, &number])
         .output()
         .map_err(|error| not_there("redis-benchmark", "redis-tools", error))?;
     let errors = String::from_utf8_lossy(&output.stderr);
