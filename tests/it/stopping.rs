@@ -3,7 +3,7 @@
 use crate::support::client::fetch;
 use crate::support::{Pool, QUICK, eventually};
 use sl::sim::{Fault, FaultKind};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -35,12 +35,35 @@ fn a_create_that_is_under_way_is_answered_before_the_process_ends() {
 }
 
 #[test]
+fn a_request_whose_body_is_still_coming_is_answered_before_the_process_ends() {
+    let mut pool = Pool::start(1);
+    let mut stream = TcpStream::connect(pool.address(0)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let target = pool.target("create", "meetingID=m1");
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: text/xml\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.read_exact(&mut [0; 25]).unwrap(); // it asks for the body: the request has begun
+    stream.write_all(b"<modu").unwrap();
+    pool.replicas[0].terminate();
+    let address = pool.address(0);
+    eventually("new connections are refused", || TcpStream::connect(&address).is_err());
+    stream.write_all(b"les/>").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{answer}");
+    assert_eq!(pool.replicas[0].ended_within(Duration::from_secs(10)).code(), Some(0));
+    assert_eq!(pool.holder("m1"), Some(1));
+}
+
+#[test]
 fn connections_that_are_idle_do_not_delay_the_end() {
     let mut pool = Pool::start(1);
     let never_used = TcpStream::connect(pool.address(0)).unwrap();
     let mut used = TcpStream::connect(pool.address(0)).unwrap();
     used.write_all(b"GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
-    std::io::Read::read(&mut used, &mut [0; 1000]).unwrap();
+    assert!(used.read(&mut [0; 1000]).unwrap() > 0);
     pool.replicas[0].terminate();
     let status = pool.replicas[0].ended_within(Duration::from_secs(8));
     assert_eq!(status.code(), Some(0));

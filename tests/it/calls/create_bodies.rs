@@ -79,17 +79,17 @@ fn a_multipart_form_goes_over_the_query_that_signs_it() {
 
 #[test]
 fn slides_are_forwarded_untouched_under_their_own_content_type() {
-    for kind in
-        ["application/xml", "text/xml", "text/xml; charset=utf-8", "Application/XML;charset=\"UTF-8\""]
-    {
-        let pool = Pool::start(1);
-        pool.post("create", "meetingID=m1&name=One", kind, SLIDES.as_bytes()).success();
+    let pool = Pool::start(1);
+    let kinds =
+        ["application/xml", "text/xml", "text/xml; charset=utf-8", "Application/XML;charset=\"UTF-8\""];
+    for (n, kind) in kinds.into_iter().enumerate() {
+        pool.post("create", &format!("meetingID=m{n}&name=One"), kind, SLIDES.as_bytes()).success();
         let request = pool.server(1).last_request("create").unwrap();
         assert_eq!(request.method, "POST");
         assert_eq!(request.body, SLIDES);
         assert_eq!(request.header("content-type"), Some(kind));
         assert_eq!(parameter(&request, "name").as_deref(), Some("One"));
-        assert_eq!(pool.server(1).meeting("m1").unwrap().documents, 1);
+        assert_eq!(pool.server(1).meeting(&format!("m{n}")).unwrap().documents, 1);
     }
 }
 

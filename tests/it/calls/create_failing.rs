@@ -103,9 +103,9 @@ fn a_full_server_says_so_itself_and_keeps_no_meeting() {
 
 #[test]
 fn a_live_meeting_keeps_its_record_when_a_second_create_fails() {
+    let pool = Pool::with(1, 1, &QUICK);
+    pool.get("create", "meetingID=m1").success();
     for kind in [FaultKind::Refuse, FaultKind::Reset, FaultKind::Full, FaultKind::Forget] {
-        let pool = Pool::with(1, 1, &QUICK);
-        pool.get("create", "meetingID=m1").success();
         pool.server(1).set_fault(kind);
         pool.get("create", "meetingID=m1").failed();
         pool.all_is_kept_of("m1");

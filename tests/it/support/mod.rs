@@ -35,8 +35,22 @@ pub fn within(time: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A port that is free now.
+/// A port that is free, and that no other test gets as long as this process lives: tests run at once,
+/// and whoever let go of a port before somebody else binds it would talk to a stranger. Below the
+/// range that the kernel gives to outgoing connections and to port 0.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    let first = std::process::id() as u16;
+    for n in 0..20_000u16 {
+        let port = 12_000 + first.wrapping_mul(37).wrapping_add(n) % 20_000;
+        // A name without a file that ends with its process: whoever holds it holds the port.
+        let name = SocketAddr::from_abstract_name(format!("sl-tests-port-{port}")).unwrap();
+        let Ok(claim) = UnixListener::bind_addr(&name) else { continue };
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            std::mem::forget(claim);
+            return port;
+        }
+    }
+    panic!("no port is free");
 }
