@@ -59,28 +59,33 @@ impl Listeners {
 }
 
 fn tcp(address: &str, workers: usize) -> io::Result<Listeners> {
-    let mut resolved: SocketAddr = address
+    let resolved: SocketAddr = address
         .to_socket_addrs()?
         .next()
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such host"))?;
-    if resolved.port() != 0 {
-        // Sharing a port with another program by mistake must fail, and with SO_REUSEPORT it would not.
-        std::net::TcpListener::bind(resolved)?;
-    }
-    let mut sockets = Vec::with_capacity(workers);
-    for _ in 0..workers {
+    let socket = |reuse_port: bool| -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(resolved), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-        socket.bind(&resolved.into())?;
+        socket.set_reuse_port(reuse_port)?;
+        Ok(socket)
+    };
+    if resolved.port() != 0 {
+        // Sharing a port with another program by mistake must fail, and with SO_REUSEPORT it would
+        // not. Bound only: a client whom this socket let in would be thrown out again.
+        socket(false)?.bind(&resolved.into())?;
+    }
+    let mut sockets = Vec::with_capacity(workers);
+    let mut bound = resolved;
+    for _ in 0..workers {
+        let socket = socket(true)?;
+        socket.bind(&bound.into())?;
+        // All at the port that the first one got, where it was to take any.
+        bound = socket.local_addr()?.as_socket().unwrap_or(bound);
         socket.listen(4096)?;
         socket.set_nonblocking(true)?;
-        if let Some(bound) = socket.local_addr()?.as_socket() {
-            resolved = bound;
-        }
         sockets.push(Listener::Tcp(socket.into()));
     }
-    Ok(Listeners { sockets, address: format!("http://{resolved}") })
+    Ok(Listeners { sockets, address: format!("http://{bound}") })
 }
 
 fn unix(path: &Path, workers: usize) -> io::Result<Listeners> {
