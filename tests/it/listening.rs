@@ -30,7 +30,7 @@ fn read_answers(stream: &mut TcpStream, count: usize) -> String {
 #[test]
 fn whoever_is_let_in_while_it_starts_is_answered() {
     let mut pool = Pool::with(0, 0, &[]);
-    for _ in 0..20 {
+    for _ in 0..12 {
         let port = crate::support::free_port();
         let early: Vec<_> = (0..3)
             .map(|_| {
