@@ -58,6 +58,7 @@ fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
     std::thread::spawn(move || {
         runtime.block_on(interrupt.recv());
         warn!("interrupted again: not waiting");
+        #[expect(clippy::disallowed_methods, reason = "the second Ctrl-C: leave at once")]
         std::process::exit(1);
     });
     replica.stop();

@@ -3,19 +3,20 @@
 //!
 //! - [`keys`]: the only place where a key is spelled
 //! - [`connection`]: one multiplexed connection per thread, fast failure, reconnects by itself
-//! - [`scripts`]: each lua file as one typed function, each outcome an enum
+//! - [`scripts`]: each lua file as one typed function; [`outcomes`]: each outcome as an enum
 //! - [`servers`], [`meetings`]: records, listings
 
 pub mod connection;
 pub mod keys;
 pub mod meetings;
+pub mod outcomes;
 pub mod scripts;
 pub mod servers;
 
 pub use connection::{Store, StoreError};
 pub use keys::MeetingKey;
 pub use meetings::Meeting;
-pub use scripts::{
+pub use outcomes::{
     AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, PollFigures, PollOutcome, ReleaseOutcome,
     RemoveOutcome,
 };
