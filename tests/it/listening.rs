@@ -28,6 +28,35 @@ fn read_answers(stream: &mut TcpStream, count: usize) -> String {
 }
 
 #[test]
+fn whoever_is_let_in_while_it_starts_is_answered() {
+    let mut pool = Pool::with(0, 0, &[]);
+    for _ in 0..12 {
+        let port = crate::support::free_port();
+        let early: Vec<_> = (0..3)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    let deadline = Instant::now() + Duration::from_secs(10);
+                    let mut stream = loop {
+                        match TcpStream::connect(("127.0.0.1", port)) {
+                            Ok(stream) => break stream,
+                            Err(e) => assert!(Instant::now() < deadline, "{e}"),
+                        }
+                    };
+                    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                    stream.write_all(b"GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
+                    read_answers(&mut stream, 1);
+                })
+            })
+            .collect();
+        pool.spawn(&format!("tcp://127.0.0.1:{port}"), port, &[]);
+        for client in early {
+            client.join().unwrap();
+        }
+        pool.replicas.clear();
+    }
+}
+
+#[test]
 fn a_request_id_that_is_sane_comes_back() {
     let pool = Pool::with(0, 1, &[]);
     for target in [

@@ -7,13 +7,8 @@ use sl::sim::RawRequest;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-/// Short deadlines towards servers and Redis, for tests in which these do not answer.
-pub const QUICK: [(&str, &str); 4] = [
-    ("CONNECT_TIMEOUT", "0.5"),
-    ("RESPONSE_TIMEOUT", "0.5"),
-    ("REDIS_CONNECT_TIMEOUT", "0.5"),
-    ("REDIS_RESPONSE_TIMEOUT", "0.5"),
-];
+/// Short deadlines towards servers, for tests in which these do not answer.
+pub const QUICK: [(&str, &str); 2] = [("CONNECT_TIMEOUT", "0.5"), ("RESPONSE_TIMEOUT", "0.5")];
 
 impl Pool {
     /// Any request at the first replica, signed or not; `target` is path and query.
@@ -87,22 +82,28 @@ impl Pool {
         assert!(loads.iter().all(|(_, load)| *load == 0.0), "{loads:?}");
     }
 
-    /// Starts a replica at a unix socket, with more settings, and waits until it takes connections.
-    pub fn serve_unix(&mut self, path: &std::path::Path, variables: &[(&str, &str)]) -> usize {
-        let log = path.with_extension("log");
+    /// Starts a replica there, with more settings, and does not wait.
+    pub fn spawn(&mut self, bind: &str, port: u16, variables: &[(&str, &str)]) -> usize {
+        let log = self.log_file(self.replicas.len());
         let child = self
             .command()
             .args(["serve", "--no-poller"])
             .envs(variables.iter().copied())
-            .env("BIND", format!("unix://{}", path.display()))
+            .env("BIND", bind)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        self.replicas.push(Replica { port: 0, child, log });
-        super::eventually("the replica listens", || std::os::unix::net::UnixStream::connect(path).is_ok());
+        self.replicas.push(Replica { port, child, log });
         self.replicas.len() - 1
+    }
+
+    /// Starts a replica at a unix socket, with more settings, and waits until it takes connections.
+    pub fn serve_unix(&mut self, path: &std::path::Path, variables: &[(&str, &str)]) -> usize {
+        let n = self.spawn(&format!("unix://{}", path.display()), 0, variables);
+        super::eventually("the replica listens", || std::os::unix::net::UnixStream::connect(path).is_ok());
+        n
     }
 }
 

@@ -114,7 +114,7 @@ impl Pool {
     pub fn serve(&mut self, args: &[&str]) -> usize {
         let n = self.replicas.len();
         let port = free_port();
-        let log = self.directory.path().join(format!("replica-{n}.log"));
+        let log = self.log_file(n);
         let child = self
             .command()
             .arg("serve")
@@ -131,6 +131,10 @@ impl Pool {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         n
+    }
+
+    pub(super) fn log_file(&self, n: usize) -> std::path::PathBuf {
+        self.directory.path().join(format!("replica-{n}.log"))
     }
 
     /// The binary, with this pool's settings and no others.
