@@ -15,6 +15,7 @@ mod odd_ids;
 mod redis_faults;
 mod replicas;
 mod scripts;
+mod slow_clients;
 mod stopping;
 mod support;
 mod takeover;

@@ -96,3 +96,23 @@ pub fn raw(address: &str, bytes: &[u8]) -> String {
     }
     String::from_utf8_lossy(&answer).into_owned()
 }
+
+/// A connection that fails rather than hangs.
+pub fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+}
+
+/// Reads until so many XML answers have come.
+pub fn read_answers(stream: &mut TcpStream, count: usize) -> String {
+    let mut text = Vec::new();
+    let mut piece = [0; 4096];
+    while String::from_utf8_lossy(&text).matches("</response>").count() < count {
+        match stream.read(&mut piece) {
+            Ok(n) if n > 0 => text.extend_from_slice(&piece[..n]),
+            end => panic!("{end:?} after {:?}", String::from_utf8_lossy(&text)),
+        }
+    }
+    String::from_utf8(text).unwrap()
+}
