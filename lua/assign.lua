@@ -11,8 +11,8 @@
 --          6 tenant id to note ('' without tenancy)
 --          7 '1': any server will do when the pool has no untagged server at all
 --          8… voice bridges to try, in order; without any, none is allocated
--- Returns  {outcome, server id, url, secret, tag, state, online, voice bridge, moderator
---          password, generation}, all strings:
+-- Returns  {outcome, server id, url, secret, tag, voice bridge, moderator password, generation},
+--          all strings:
 --          assigned         picked now, recorded, load counted
 --          existing         recorded before, on a server that is still in the pool
 --          none             no candidate                        (outcome alone)
@@ -27,7 +27,7 @@ local P, call = KEYS[1] or '', redis.call
 local id = ARGV[1]
 if not id or id == '' then return redis.error_reply('ERR assign: ARGV[1], the meeting id, is missing') end
 local tag_argument = ARGV[2] or ''
-local reserve = tonumber(ARGV[3] or '') or 15
+local reserve = tonumber(ARGV[3] or '') and ARGV[3] or '15'
 local ttl = tonumber(ARGV[4] or '') or 86400
 local password, tenant, any_if_no_untagged = ARGV[5] or '', ARGV[6] or '', ARGV[7] == '1'
 
@@ -137,11 +137,6 @@ local function voice_bridge()
   return nil
 end
 
-local function answer(outcome, server_id, s, bridge, moderator_pw)
-  local generation = call('HINCRBY', own, 'creates', 1)
-  return { outcome, server_id, s.url, s.secret, s.tag, s.state, tostring(s.online), bridge,
-    moderator_pw, tostring(generation) }
-end
 
 if record[1] then
   local s = read_server(record[1])
@@ -155,7 +150,9 @@ if record[1] then
       call('HSET', own, 'created', string.format('%.0f', clock()))
       call('EXPIRE', own, ttl)
     end
-    return answer('existing', record[1], s, bridge, record[3] or '')
+    local generation = call('HINCRBY', own, 'creates', 1)
+    return { 'existing', record[1], s.url, s.secret, s.tag, bridge, record[3] or '',
+      tostring(generation) }
   end
 end
 
@@ -182,8 +179,8 @@ local function least(sets)
     for _, set in ipairs(sets) do
       local first = call('ZRANGE', set, 0, 0, 'WITHSCORES')
       local score = tonumber(first[2])
-      if score and (not min or score < min) then min, ties = score, { { set, first[2] } }
-      elseif score and score == min then ties[#ties + 1] = { set, first[2] } end
+      if score and (not min or score < min) then min, ties = score, { { set, first[2], 0, first[1] } }
+      elseif score and score == min then ties[#ties + 1] = { set, first[2], 0, first[1] } end
     end
     if not min then return nil end
     local total = 0
@@ -196,7 +193,7 @@ local function least(sets)
     local picked, set
     for _, t in ipairs(ties) do
       if rank < t[3] then
-        picked, set = call('ZRANGE', t[1], rank, rank)[1], t[1]
+        picked, set = rank == 0 and t[4] or call('ZRANGE', t[1], rank, rank)[1], t[1]
         break
       end
       rank = rank - t[3]
@@ -260,10 +257,11 @@ local created = string.format('%.0f', now)
 call('HSET', key, 'server_id', server_id, 'moderator_pw', password, 'voice_bridge', bridge,
   'tenant_id', tenant)
 call('EXPIRE', key, ttl)
-call('DEL', own)
-call('HSET', own, 'created', created, 'reserved', reserve, 'users', 0)
+if record[1] then call('DEL', own) end
+call('HSET', own, 'created', created, 'reserved', reserve, 'users', '0',
+  'creates', '1')
 call('EXPIRE', own, ttl)
 call('SADD', P .. 'meetings', id)
 call('ZADD', P .. 'sl:server_meetings:' .. server_id, created, id)
 add_load(server_id, s.tag, reserve * s.multiplier)
-return answer('assigned', server_id, s, bridge, password)
+return { 'assigned', server_id, s.url, s.secret, s.tag, bridge, password, '1' }

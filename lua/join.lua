@@ -4,8 +4,7 @@
 -- ARGV     1 meeting id
 --          2 '1': refuse joins to disabled servers too (DISABLED_REFUSES_JOINS)
 --          3 people to count: 1 (default), or -1 to take one back whom the server refused
--- Returns  {outcome, server id, url, secret, tag, state, online, voice bridge, moderator password,
---          generation}:
+-- Returns  {outcome, server id, url, secret}:
 --          found        go there; the person is counted
 --          unavailable  the server is offline, or disabled and refused; nobody counted
 --          unknown      no such meeting, or its server has left the pool (outcome alone)
@@ -73,25 +72,24 @@ end
 -- lib end
 
 local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
-local record = call('HMGET', key, 'server_id', 'voice_bridge', 'moderator_pw')
-local s = record[1] and read_server(record[1])
-if not s then return { 'unknown' } end
-local notes = call('HMGET', own, 'users', 'reserved', 'creates')
-local outcome = 'found'
-if not s.online or (refuse_disabled and s.state == 'disabled') then
-  outcome = 'unavailable'
-else
-  -- Only people beyond the reservation weigh: the reserved ones were counted by the create.
-  local before = tonumber(notes[1]) or 0
-  local users = math.max(before + people, 0)
-  call('HSET', own, 'users', users)
-  if not notes[1] then
-    local ttl = call('TTL', key)
-    if ttl > 0 then call('EXPIRE', own, ttl) end
-  end
-  local reserved = tonumber(notes[2]) or 0
-  local more = math.max(users, reserved) - math.max(before, reserved)
-  if more ~= 0 then add_load(record[1], s.tag, more * s.multiplier) end
+local server_id = call('HGET', key, 'server_id')
+local server = server_id and call('HMGET', P .. 'server:' .. server_id, 'url', 'secret', 'online')
+if not server or not server[1] then return { 'unknown' } end
+if server[3] ~= 'true' or (refuse_disabled and read_server(server_id).state == 'disabled') then
+  return { 'unavailable', server_id, server[1], server[2] or '' }
 end
-return { outcome, record[1], s.url, s.secret, s.tag, s.state, tostring(s.online),
-  record[2] or '', record[3] or '', notes[3] or '0' }
+local notes = call('HMGET', own, 'users', 'reserved')
+local before, reserved = tonumber(notes[1]) or 0, tonumber(notes[2]) or 0
+local users = math.max(before + people, 0)
+call('HSET', own, 'users', users)
+if not notes[1] then
+  local ttl = call('TTL', key)
+  if ttl > 0 then call('EXPIRE', own, ttl) end
+end
+-- Only people beyond the reservation weigh: the reserved ones were counted by the create.
+local more = math.max(users, reserved) - math.max(before, reserved)
+if more ~= 0 then
+  local s = read_server(server_id)
+  add_load(server_id, s.tag, more * s.multiplier)
+end
+return { 'found', server_id, server[1], server[2] or '' }

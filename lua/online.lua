@@ -2,7 +2,7 @@
 -- Writes nothing.
 --
 -- KEYS[1]  key prefix
--- Returns  {server id, url, secret, state, server id, …}
+-- Returns  {server id, url, secret, server id, …}
 -- Cost     O(servers)
 
 local P, call = KEYS[1] or '', redis.call
@@ -28,7 +28,7 @@ local answer = {}
 for _, id in ipairs(call('SMEMBERS', P .. 'servers')) do
   local s = read_server(id)
   if s and s.online then
-    for _, v in ipairs({ id, s.url, s.secret, s.state }) do answer[#answer + 1] = v end
+    for _, v in ipairs({ id, s.url, s.secret }) do answer[#answer + 1] = v end
   end
 end
 return answer

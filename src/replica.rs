@@ -11,6 +11,7 @@ use anyhow::Context;
 use rustls::ClientConfig;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -102,6 +103,14 @@ async fn worker(
         backend: Backend::new(&config.backend, tls, config.api.sign_with),
         config: config.clone(),
     };
+    // A timer that is due soon keeps the runtime from waking itself through a system call each time
+    // a request sets one that is due earlier than all others.
+    tokio::spawn(async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            ticks.tick().await;
+        }
+    });
     let tasks = TaskTracker::new();
     let service = routes::service(app, tasks.clone());
     let (deadline, cut_off) = listen::serve(listener, service, &config.listen, stopped).await?;

@@ -214,7 +214,7 @@ fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), No
                 if path.is_empty() && !t.trim().is_empty() {
                     return Err(bad("text outside the root element"));
                 }
-                content.push_str(&t.xml10_content());
+                content.push_str(t);
                 continue;
             }
             Event::CData(t) if !path.is_empty() => {
@@ -254,12 +254,14 @@ fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), No
 
 /// Checks that attributes are well-formed, and returns the length of the element's name.
 fn check_names(start: &BytesStart<'_>) -> Result<usize, NotBbb> {
-    for attribute in start.attributes() {
-        attribute.map_err(not_xml)?;
-    }
     let name = start.name().0;
+    if start.len() > name.len() {
+        for attribute in start.attributes() {
+            attribute.map_err(not_xml)?;
+        }
+    }
     let begins_well = name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == ':');
-    if !begins_well || name.contains(['<', '&', '"', '\'']) {
+    if !begins_well || name.bytes().any(|b| matches!(b, b'<' | b'&' | b'"' | b'\'')) {
         return Err(NotBbb::Xml("a name that is none".into()));
     }
     Ok(name.len())

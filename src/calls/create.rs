@@ -11,6 +11,10 @@ use tracing::{debug, warn};
 /// How many voice bridges are tried for a new meeting (Scalelite's number).
 const VOICE_BRIDGE_TRIES: usize = 10;
 
+/// How many of them are offered at first: with nine digits one is nearly always enough, and each is
+/// read by Redis.
+const VOICE_BRIDGES_AT_FIRST: usize = 2;
+
 /// Takes meetingID and whatever the servers take, slides as XML. Assigns in one step in Redis, sets
 /// the parameters that are ours, forwards, and answers with the server's XML. When nothing came to
 /// be, nothing stays behind.
@@ -25,19 +29,21 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         None => random_password(),
     };
     let bridges = voice_bridges(app, params, &meeting);
-    let outcome = app
-        .store
-        .assign(&Assignment {
-            meeting: &meeting,
-            tag: tag.trim(),
-            reserve: app.config.load.min_users,
-            moderator_pw: &password,
-            tenant: "",
-            any_if_no_untagged: api.untagged_fallback,
-            ttl_seconds: app.config.load.meeting_ttl.as_secs(),
-            voice_bridges: &bridges,
-        })
-        .await?;
+    let mut wanted = Assignment {
+        meeting: &meeting,
+        tag: tag.trim(),
+        reserve: app.config.load.min_users,
+        moderator_pw: &password,
+        tenant: "",
+        any_if_no_untagged: api.untagged_fallback,
+        ttl_seconds: app.config.load.meeting_ttl.as_secs(),
+        voice_bridges: &bridges[..VOICE_BRIDGES_AT_FIRST],
+    };
+    let mut outcome = app.store.assign(&wanted).await?;
+    if matches!(outcome, AssignOutcome::NoVoiceBridge) {
+        wanted.voice_bridges = &bridges;
+        outcome = app.store.assign(&wanted).await?;
+    }
     let (at, is_new) = match outcome {
         AssignOutcome::Assigned(at) => (at, true),
         AssignOutcome::Existing(at) => (at, false),
@@ -63,7 +69,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
             Ok(Answer::Xml(reply.body))
         }
         Err(failure) => {
-            let error = refused(Call::Create, &at, &failure);
+            let error = refused(Call::Create, &at.server, &failure);
             if is_new {
                 withdraw(app, &meeting, &at, Some(&failure)).await;
             }
@@ -91,8 +97,8 @@ fn ours(app: &App, params: &mut Params, at: &Placement) {
     if !at.voice_bridge.is_empty() {
         params.set("voiceBridge", at.voice_bridge.as_str());
     }
-    if !at.server.tag.is_empty() {
-        params.set("meta_server-tag", at.server.tag.as_str());
+    if !at.tag.is_empty() {
+        params.set("meta_server-tag", at.tag.as_str());
     }
     if let Some(longest) = api.max_meeting_duration {
         let wanted = params.get("duration").and_then(|minutes| minutes.trim().parse::<u32>().ok());

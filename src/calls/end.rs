@@ -7,14 +7,14 @@ use crate::bbb::ApiError;
 /// bridge and load go. When the server does not answer, the record stays.
 pub(super) async fn end(app: &App, request: ApiRequest) -> CallResult {
     let meeting = request.meeting()?;
-    let at = app.find(&meeting).await?.ok_or(ApiError::MeetingNotFound)?;
+    let (at, generation) = app.find(&meeting).await?.ok_or(ApiError::MeetingNotFound)?;
     let reply = app
         .backend
-        .call(&at.server, "end", &request.params, request.payload())
+        .call(&at, "end", &request.params, request.payload())
         .await
         .map_err(|failure| refused(Call::End, &at, &failure))?;
     if reply.envelope.success || reply.envelope.message_key == "notFound" {
-        app.store.release(&meeting, Some((&at.server.id, &at.generation))).await?;
+        app.store.release(&meeting, Some((&at.id, &generation))).await?;
     }
     Ok(Answer::Xml(reply.body))
 }

@@ -14,7 +14,7 @@ mod join;
 use crate::bbb::{ApiError, Params};
 use crate::config::Config;
 use crate::pool::{Backend, BackendError, Payload};
-use crate::store::{FindOutcome, MeetingKey, Placement, Store, StoreError};
+use crate::store::{FindOutcome, MeetingKey, ServerRef, Store, StoreError};
 use bytes::Bytes;
 use http::HeaderValue;
 use std::sync::Arc;
@@ -183,17 +183,17 @@ impl ApiRequest {
 }
 
 impl App {
-    /// The meeting and its server.
-    async fn find(&self, meeting: &MeetingKey) -> Result<Option<Placement>, ApiError> {
+    /// The meeting's server, and the generation of its record.
+    async fn find(&self, meeting: &MeetingKey) -> Result<Option<(ServerRef, String)>, ApiError> {
         match self.store.find(meeting).await? {
-            FindOutcome::Found(placement) => Ok(Some(placement)),
+            FindOutcome::Found(server, generation) => Ok(Some((server, generation))),
             FindOutcome::Unknown => Ok(None),
         }
     }
 
     /// Passes a request on to the meeting's server, and its answer back as it came.
-    async fn forward(&self, call: Call, at: &Placement, request: &ApiRequest) -> CallResult {
-        match self.backend.call(&at.server, call.name(), &request.params, request.payload()).await {
+    async fn forward(&self, call: Call, at: &ServerRef, request: &ApiRequest) -> CallResult {
+        match self.backend.call(at, call.name(), &request.params, request.payload()).await {
             Ok(reply) => Ok(Answer::Xml(reply.body)),
             Err(failure) => Err(refused(call, at, &failure)),
         }
@@ -201,8 +201,8 @@ impl App {
 }
 
 /// The server gave no answer: says so in the log, and to the client.
-fn refused(call: Call, at: &Placement, failure: &BackendError) -> ApiError {
-    warn!(call = call.name(), server = at.server.id, %failure, "a server did not answer a request");
+fn refused(call: Call, at: &ServerRef, failure: &BackendError) -> ApiError {
+    warn!(call = call.name(), server = at.id, %failure, "a server did not answer a request");
     match call {
         Call::Create => ApiError::CreateFailed,
         Call::InsertDocument => ApiError::InsertFailed,

@@ -233,8 +233,8 @@ async fn announce(
         vec![
             s.hostname(),
             s.at.id.clone(),
-            s.at.state.as_str().to_owned(),
-            if s.at.online { "online" } else { "offline" }.to_owned(),
+            s.state.as_str().to_owned(),
+            if s.online { "online" } else { "offline" }.to_owned(),
             s.meetings.to_string(),
             s.users.to_string(),
             s.load.map_or("unavailable".to_owned(), |load| format!("{load:?}")),

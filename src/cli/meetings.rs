@@ -146,7 +146,7 @@ async fn locate(session: &Session, id: &str, out: Out) -> anyhow::Result<()> {
     let (_, server) = find(session, id).await?;
     if out.json {
         return out.value(&json!({
-            "id": id, "server_id": server.at.id, "hostname": server.hostname(), "online": server.at.online,
+            "id": id, "server_id": server.at.id, "hostname": server.hostname(), "online": server.online,
         }));
     }
     out.text(format!("{}\t{}\n", server.at.id, server.hostname()))

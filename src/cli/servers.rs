@@ -168,13 +168,13 @@ async fn list(session: &Session, out: Out) -> anyhow::Result<()> {
         let mut lines = vec![
             format!("url: {}", server.at.url),
             format!("secret: {}", server.at.secret.expose()),
-            server.at.state.as_str().to_owned(),
+            server.state.as_str().to_owned(),
             format!("load: {load}"),
             format!("load multiplier: {:?}", server.load_multiplier),
             format!("bbb version: {}", server.bbb_version.as_deref().unwrap_or("")),
-            format!("tag: {}", server.at.tag),
+            format!("tag: {}", server.tag),
         ];
-        lines.push(if server.at.online { "online" } else { "offline" }.to_owned());
+        lines.push(if server.online { "online" } else { "offline" }.to_owned());
         text += &format!("id: {}\n", server.at.id);
         for line in lines {
             text += &format!("\t{line}\n");
@@ -188,11 +188,11 @@ fn row(server: &Server, out: Out) -> Row {
         id: server.at.id.clone(),
         url: server.at.url.clone(),
         secret: out.secret(server.at.secret.expose()),
-        state: server.at.state,
-        online: server.at.online,
+        state: server.state,
+        online: server.online,
         load: server.load,
         load_multiplier: server.load_multiplier,
-        tag: server.at.tag.clone(),
+        tag: server.tag.clone(),
         bbb_version: server.bbb_version.clone(),
         meetings: server.meetings,
         users: server.users,
@@ -315,7 +315,7 @@ async fn panic(
             .count()
             .await;
     }
-    let state = if keep_state { server.at.state } else { ServerState::Disabled };
+    let state = if keep_state { server.state } else { ServerState::Disabled };
     let report = json!({ "state": state, "meetings_released": meetings.len(), "meetings_ended": ended });
     done(id, "panicked", report, out)
 }
@@ -343,11 +343,11 @@ async fn yaml(session: &Session, verbose: bool, out: Out) -> anyhow::Result<()> 
             let entry = Entry {
                 url: s.at.url,
                 secret: out.secret(s.at.secret.expose()),
-                enabled: s.at.state == ServerState::Enabled,
+                enabled: s.state == ServerState::Enabled,
                 load_multiplier: s.load_multiplier,
-                tag: s.at.tag,
-                state: verbose.then_some(s.at.state),
-                online: verbose.then_some(s.at.online),
+                tag: s.tag,
+                state: verbose.then_some(s.state),
+                online: verbose.then_some(s.online),
                 load: s.load.filter(|_| verbose),
             };
             (s.at.id, entry)

@@ -30,15 +30,15 @@ pub async fn status(session: &Session, _args: StatusArgs, out: Out) -> anyhow::R
                 json!({
                     "id": s.at.id,
                     "hostname": s.hostname(),
-                    "state": s.at.state,
-                    "online": s.at.online,
+                    "state": s.state,
+                    "online": s.online,
                     "meetings": s.meetings,
                     "users": s.users,
                     "largest_meeting": s.largest_meeting,
                     "videos": s.videos,
                     "load": s.load,
                     "bbb_version": s.bbb_version,
-                    "tag": s.at.tag,
+                    "tag": s.tag,
                 })
             })
             .collect();
@@ -50,15 +50,15 @@ pub async fn status(session: &Session, _args: StatusArgs, out: Out) -> anyhow::R
     let rows = servers.iter().map(|s| {
         vec![
             s.hostname(),
-            s.at.state.as_str().to_owned(),
-            if s.at.online { "online" } else { "offline" }.to_owned(),
+            s.state.as_str().to_owned(),
+            if s.online { "online" } else { "offline" }.to_owned(),
             s.meetings.to_string(),
             s.users.to_string(),
             s.largest_meeting.to_string(),
             s.videos.to_string(),
             s.load.map_or("unavailable".to_owned(), |load| format!("{load:?}")),
             s.bbb_version.clone().unwrap_or_default(),
-            s.at.tag.clone(),
+            s.tag.clone(),
         ]
     });
     out.text(table(&HEADINGS, rows))

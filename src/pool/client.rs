@@ -208,17 +208,9 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ServerState;
 
     fn server(url: &str) -> ServerRef {
-        ServerRef {
-            id: "s".into(),
-            url: url.into(),
-            secret: "639259d4-9dd8-4b25-bf01-95f9567eaf4b".into(),
-            tag: String::new(),
-            state: ServerState::Enabled,
-            online: true,
-        }
+        ServerRef { id: "s".into(), url: url.into(), secret: "639259d4-9dd8-4b25-bf01-95f9567eaf4b".into() }
     }
 
     fn backend(sign_with: Algorithm) -> Backend {

@@ -24,11 +24,13 @@ pub struct Assignment<'a> {
     pub voice_bridges: &'a [String],
 }
 
-/// A meeting and its server.
+/// A meeting and its server, as a create needs it.
 #[derive(Debug, Clone)]
 pub struct Placement {
     /// Where it runs.
     pub server: ServerRef,
+    /// That server's tag; empty without one.
+    pub tag: String,
     /// Its dial-in number.
     pub voice_bridge: String,
     /// The moderator password noted when it was created.
@@ -55,8 +57,8 @@ pub enum AssignOutcome {
 /// Outcomes of `find.lua`.
 #[derive(Debug, Clone)]
 pub enum FindOutcome {
-    /// It runs there.
-    Found(Placement),
+    /// It runs there; and its generation, as in [`Placement`].
+    Found(ServerRef, String),
     /// Not recorded, or its server has left the pool.
     Unknown,
 }
@@ -65,7 +67,7 @@ pub enum FindOutcome {
 #[derive(Debug, Clone)]
 pub enum JoinOutcome {
     /// Go there; counted.
-    Found(Placement),
+    Found(ServerRef),
     /// Its server is offline, or disabled and refused.
     Unavailable,
     /// Not recorded, or its server has left the pool.

@@ -84,7 +84,10 @@ impl Store {
         let script = &SCRIPTS.find;
         let mut reply = self.run::<Vec<String>>(script, &[meeting.as_str()]).await?.into_iter();
         match reply.next().as_deref() {
-            Some("found") => Ok(FindOutcome::Found(placement(script, reply)?)),
+            Some("found") => {
+                let server = server(script, &mut reply)?;
+                Ok(FindOutcome::Found(server, reply.next().ok_or(script.unexpected())?))
+            }
             Some("unknown") => Ok(FindOutcome::Unknown),
             _ => Err(script.unexpected()),
         }
@@ -116,7 +119,7 @@ impl Store {
         let args = [meeting.as_str(), if refuse_disabled { "1" } else { "" }, people];
         let mut reply = self.run::<Vec<String>>(script, &args).await?.into_iter();
         match reply.next().as_deref() {
-            Some("found") => Ok(JoinOutcome::Found(placement(script, reply)?)),
+            Some("found") => Ok(JoinOutcome::Found(server(script, &mut reply)?)),
             Some("unavailable") => Ok(JoinOutcome::Unavailable),
             Some("unknown") => Ok(JoinOutcome::Unknown),
             _ => Err(script.unexpected()),
@@ -145,19 +148,16 @@ impl Store {
     pub async fn online_servers(&self) -> StoreResult<Vec<ServerRef>> {
         let script = &SCRIPTS.online;
         let reply: Vec<String> = self.run(script, &[""; 0]).await?;
-        reply
-            .chunks_exact(4)
-            .map(|server| {
-                Ok(ServerRef {
-                    id: server[0].clone(),
-                    url: server[1].clone(),
-                    secret: Secret::from(server[2].as_str()),
-                    tag: String::new(),
-                    state: ServerState::parse(&server[3]).ok_or(script.unexpected())?,
-                    online: true,
-                })
-            })
-            .collect()
+        let (servers, rest) = reply.as_chunks::<3>();
+        if !rest.is_empty() {
+            return Err(script.unexpected());
+        }
+        let server = |[id, url, secret]: &[String; 3]| ServerRef {
+            id: id.clone(),
+            url: url.clone(),
+            secret: Secret::from(secret.as_str()),
+        };
+        Ok(servers.iter().map(server).collect())
     }
 
     /// A new server, disabled; false if the id is taken.
@@ -306,23 +306,17 @@ pub(super) fn multiplier_text(multiplier: f64) -> String {
     format!("{multiplier:?}")
 }
 
-/// The tail that assign, find and join share: server id, url, secret, tag, state, online, voice
-/// bridge, moderator password, generation.
-fn placement(lua: &Lua, mut rest: impl Iterator<Item = String>) -> StoreResult<Placement> {
+/// What assign, find and join share: server id, url, secret.
+fn server(lua: &Lua, rest: &mut impl Iterator<Item = String>) -> StoreResult<ServerRef> {
     let mut next = || rest.next().ok_or(lua.unexpected());
-    Ok(Placement {
-        server: ServerRef {
-            id: next()?,
-            url: next()?,
-            secret: Secret::from(next()?),
-            tag: next()?,
-            state: ServerState::parse(&next()?).ok_or(lua.unexpected())?,
-            online: next()? == "true",
-        },
-        voice_bridge: next()?,
-        moderator_pw: next()?,
-        generation: next()?,
-    })
+    Ok(ServerRef { id: next()?, url: next()?, secret: Secret::from(next()?) })
+}
+
+/// The whole of assign's: and tag, voice bridge, moderator password, generation.
+fn placement(lua: &Lua, mut rest: impl Iterator<Item = String>) -> StoreResult<Placement> {
+    let server = server(lua, &mut rest)?;
+    let mut next = || rest.next().ok_or(lua.unexpected());
+    Ok(Placement { server, tag: next()?, voice_bridge: next()?, moderator_pw: next()?, generation: next()? })
 }
 
 fn poll_outcome(lua: &Lua, reply: Vec<String>) -> StoreResult<PollOutcome> {

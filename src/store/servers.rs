@@ -48,12 +48,6 @@ pub struct ServerRef {
     pub url: String,
     /// What we sign with towards it.
     pub secret: Secret,
-    /// Its tag; empty without one.
-    pub tag: String,
-    /// Enabled, cordoned or disabled.
-    pub state: ServerState,
-    /// It answered the last polls.
-    pub online: bool,
 }
 
 /// A server with its figures.
@@ -61,6 +55,12 @@ pub struct ServerRef {
 pub struct Server {
     /// What requests need.
     pub at: ServerRef,
+    /// Its tag; empty without one.
+    pub tag: String,
+    /// Enabled, cordoned or disabled.
+    pub state: ServerState,
+    /// It answered the last polls.
+    pub online: bool,
     /// Its people weigh so much; above 0.
     pub load_multiplier: f64,
     /// Its load, where it is a candidate or cordoned, and online.
@@ -169,10 +169,10 @@ fn server(id: &str, mut record: Record, enabled: bool, load: Option<f64>) -> Opt
             id: id.to_owned(),
             url: record.remove("url")?,
             secret: Secret::from(record.remove("secret").unwrap_or_default()),
-            tag: record.remove("tag").unwrap_or_default(),
-            state,
-            online: record.get("online").is_some_and(|o| o == "true"),
         },
+        tag: record.remove("tag").unwrap_or_default(),
+        state,
+        online: record.get("online").is_some_and(|o| o == "true"),
         load_multiplier,
         load,
         meetings,

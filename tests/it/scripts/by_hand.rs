@@ -84,7 +84,7 @@ fn the_program_and_redis_cli_leave_the_same_state() {
         }
         assert_eq!(eval("update_server", &["s3", "tag", "gpu", "load_multiplier", "2.0"]), ["updated"]);
         let assigned = eval("assign", &["m1", "", "15", "86400", "mp", "", "", "11"]);
-        assert_eq!((assigned[0].as_str(), assigned[7].as_str()), ("assigned", "11"));
+        assert_eq!((assigned[0].as_str(), assigned[5].as_str()), ("assigned", "11"));
         assert_eq!(eval("assign", &["m2", "gpu!", "15", "86400", "mp", "", "", "12"])[1], "s3");
         assert_eq!(eval("assign", &["m2", "", "15", "86400", "mp", "", "", "12"])[0], "existing");
         eval("assign", &["m3", "", "15", "86400", "mp", "", "", "13"]);
@@ -102,7 +102,7 @@ fn the_program_and_redis_cli_leave_the_same_state() {
         assert_eq!(eval("remove_server", &["s1", "1"])[0], "removed");
         assert_eq!(eval("sweep", &[])[0], "0");
         assert_eq!(eval("reindex", &[]), ["2"]);
-        assert_eq!(eval("online", &[]).len(), 8);
+        assert_eq!(eval("online", &[]).len(), 6);
         assert_eq!(state(&redis, prefix), state(&program.redis, "scalelite:"), "prefix `{prefix}`");
     }
 }

@@ -12,8 +12,8 @@ fn a_new_server_is_disabled_and_offline_and_an_id_is_taken_once() {
     assert!(!add("http://b/bigbluebutton/api").unwrap());
     let server = lab.run(lab.store.server("s1")).unwrap().unwrap();
     assert_eq!(server.at.url, "http://a/bigbluebutton/api");
-    assert_eq!((server.at.state, server.at.online), (ServerState::Disabled, false));
-    assert_eq!((server.at.tag.as_str(), server.load_multiplier, server.load), ("gpu", 1.0, None));
+    assert_eq!((server.state, server.online), (ServerState::Disabled, false));
+    assert_eq!((server.tag.as_str(), server.load_multiplier, server.load), ("gpu", 1.0, None));
     assert_eq!(lab.hget("scalelite:server:s1", "load_multiplier"), "1.0");
 }
 
