@@ -49,7 +49,8 @@ end
 -- lib end
 -- lib: load
 -- A server's load stands in server_load (candidates: enabled and online) or in
--- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag.
+-- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag
+-- (where there are tags at all: see reindex).
 local function set_load(id, s, load)
   local candidate = s.online and s.state == 'enabled'
   local cordoned = s.online and s.state == 'cordoned'
@@ -82,7 +83,7 @@ local function add_load(id, tag, delta)
     new = '0'
     call('ZADD', set, new, id)
   end
-  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, new, id) end
+  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, 'XX', new, id) end
   return new
 end
 -- lib end
@@ -94,18 +95,23 @@ local function clock()
 end
 -- lib end
 -- lib: index
--- Makes sl:tag_load:* anew from what servers, server:{id} and server_load say. O(servers).
+-- Makes sl:tag_load:* anew from what servers, server:{id} and server_load say. O(servers). In a
+-- pool without any tag, server_load itself is all there is to know, and there is no index.
 local function reindex(now)
   for _, tag in ipairs(call('SMEMBERS', P .. 'sl:tags')) do
     call('DEL', P .. 'sl:tag_load:' .. tag)
   end
-  call('DEL', P .. 'sl:tags')
-  local servers, untagged = call('SMEMBERS', P .. 'servers'), 0
+  call('DEL', P .. 'sl:tags', P .. 'sl:tag_load:')
+  local servers, tags, untagged, tagged = call('SMEMBERS', P .. 'servers'), {}, 0, 0
   for _, id in ipairs(servers) do
     local v = call('HMGET', P .. 'server:' .. id, 'url', 'tag')
     if v[1] then
-      local tag = v[2] or ''
-      if tag == '' then untagged = untagged + 1 end
+      tags[id] = v[2] or ''
+      if tags[id] == '' then untagged = untagged + 1 else tagged = tagged + 1 end
+    end
+  end
+  if tagged > 0 then
+    for id, tag in pairs(tags) do
       local load = call('ZSCORE', P .. 'server_load', id)
       if load then
         call('ZADD', P .. 'sl:tag_load:' .. tag, load, id)
@@ -114,7 +120,7 @@ local function reindex(now)
     end
   end
   call('HSET', P .. 'sl:index', 'built', string.format('%.0f', now), 'servers', #servers,
-    'candidates', call('ZCARD', P .. 'server_load'), 'untagged', untagged)
+    'candidates', call('ZCARD', P .. 'server_load'), 'untagged', untagged, 'tagged', tagged)
   return #servers
 end
 -- lib end
@@ -158,13 +164,13 @@ end
 
 -- The index is remade when it is old, or when somebody changed the number of candidates.
 local now = clock()
-local index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged')
+local index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
 local age = now - (tonumber(index[1]) or 0)
 local rebuilt = false
 local function heal()
   reindex(now)
   rebuilt = true
-  index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged')
+  index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
 end
 if age < 0 or age > 5000 + (tonumber(index[2]) or 0)
   or call('ZCARD', P .. 'server_load') ~= tonumber(index[3]) then
@@ -198,14 +204,15 @@ local function least(sets)
       end
       rank = rank - t[3]
     end
-    local s, load = read_server(picked), call('ZSCORE', P .. 'server_load', picked)
-    if s and load and tonumber(load) == min
-      and (set == P .. 'server_load' or set == P .. 'sl:tag_load:' .. s.tag) then
-      return picked, s
-    end
+    local s = read_server(picked)
     if set == P .. 'server_load' then
+      if s then return picked, s end
       call('ZREM', set, picked)  -- a candidate without a record: nobody can be sent there
     else
+      local load = call('ZSCORE', P .. 'server_load', picked)
+      if s and load and tonumber(load) == min and set == P .. 'sl:tag_load:' .. s.tag then
+        return picked, s
+      end
       call('ZREM', set, picked)
       if s and load then
         call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, picked)
@@ -229,7 +236,17 @@ local function pick()
     local server_id, s = least(tagged)
     if server_id or required then return server_id, s end
   end
-  local server_id, s = least(untagged)
+  local server_id, s
+  if index[5] == '0' then
+    server_id, s = least({ P .. 'server_load' })
+    -- Somebody has given it a tag by hand.
+    if s and s.tag ~= '' then
+      heal()
+      server_id, s = least(untagged)
+    end
+  else
+    server_id, s = least(untagged)
+  end
   if not server_id and any_if_no_untagged and (tonumber(index[4]) or 0) == 0 then
     server_id, s = least({ P .. 'server_load' })
   end

@@ -16,18 +16,23 @@ local function clock()
 end
 -- lib end
 -- lib: index
--- Makes sl:tag_load:* anew from what servers, server:{id} and server_load say. O(servers).
+-- Makes sl:tag_load:* anew from what servers, server:{id} and server_load say. O(servers). In a
+-- pool without any tag, server_load itself is all there is to know, and there is no index.
 local function reindex(now)
   for _, tag in ipairs(call('SMEMBERS', P .. 'sl:tags')) do
     call('DEL', P .. 'sl:tag_load:' .. tag)
   end
-  call('DEL', P .. 'sl:tags')
-  local servers, untagged = call('SMEMBERS', P .. 'servers'), 0
+  call('DEL', P .. 'sl:tags', P .. 'sl:tag_load:')
+  local servers, tags, untagged, tagged = call('SMEMBERS', P .. 'servers'), {}, 0, 0
   for _, id in ipairs(servers) do
     local v = call('HMGET', P .. 'server:' .. id, 'url', 'tag')
     if v[1] then
-      local tag = v[2] or ''
-      if tag == '' then untagged = untagged + 1 end
+      tags[id] = v[2] or ''
+      if tags[id] == '' then untagged = untagged + 1 else tagged = tagged + 1 end
+    end
+  end
+  if tagged > 0 then
+    for id, tag in pairs(tags) do
       local load = call('ZSCORE', P .. 'server_load', id)
       if load then
         call('ZADD', P .. 'sl:tag_load:' .. tag, load, id)
@@ -36,7 +41,7 @@ local function reindex(now)
     end
   end
   call('HSET', P .. 'sl:index', 'built', string.format('%.0f', now), 'servers', #servers,
-    'candidates', call('ZCARD', P .. 'server_load'), 'untagged', untagged)
+    'candidates', call('ZCARD', P .. 'server_load'), 'untagged', untagged, 'tagged', tagged)
   return #servers
 end
 -- lib end

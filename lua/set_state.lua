@@ -30,7 +30,8 @@ end
 -- lib end
 -- lib: load
 -- A server's load stands in server_load (candidates: enabled and online) or in
--- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag.
+-- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag
+-- (where there are tags at all: see reindex).
 local function set_load(id, s, load)
   local candidate = s.online and s.state == 'enabled'
   local cordoned = s.online and s.state == 'cordoned'
@@ -63,7 +64,7 @@ local function add_load(id, tag, delta)
     new = '0'
     call('ZADD', set, new, id)
   end
-  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, new, id) end
+  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, 'XX', new, id) end
   return new
 end
 -- lib end

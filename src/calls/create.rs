@@ -28,7 +28,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         Some(password) => password.to_owned(),
         None => random_password(),
     };
-    let bridges = voice_bridges(app, params, &meeting);
+    let bridges = voice_bridges(app, params, &meeting, VOICE_BRIDGES_AT_FIRST);
     let mut wanted = Assignment {
         meeting: &meeting,
         tag: tag.trim(),
@@ -37,10 +37,11 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         tenant: "",
         any_if_no_untagged: api.untagged_fallback,
         ttl_seconds: app.config.load.meeting_ttl.as_secs(),
-        voice_bridges: &bridges[..VOICE_BRIDGES_AT_FIRST],
+        voice_bridges: &bridges,
     };
     let mut outcome = app.store.assign(&wanted).await?;
     if matches!(outcome, AssignOutcome::NoVoiceBridge) {
+        let bridges = voice_bridges(app, params, &meeting, VOICE_BRIDGE_TRIES);
         wanted.voice_bridges = &bridges;
         outcome = app.store.assign(&wanted).await?;
     }
@@ -79,7 +80,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
 }
 
 /// The numbers to try: the client's own where it is wanted, then those of the meeting's id.
-fn voice_bridges(app: &App, params: &Params, meeting: &MeetingKey) -> Vec<String> {
+fn voice_bridges(app: &App, params: &Params, meeting: &MeetingKey, tries: usize) -> Vec<String> {
     let api = &app.config.api;
     let external = params
         .present("voiceBridge")
@@ -87,7 +88,7 @@ fn voice_bridges(app: &App, params: &Params, meeting: &MeetingKey) -> Vec<String
         .map(str::to_owned);
     external
         .into_iter()
-        .chain(voice_bridge::numbers(meeting.as_str(), api.voice_bridge_len).take(VOICE_BRIDGE_TRIES))
+        .chain(voice_bridge::numbers(meeting.as_str(), api.voice_bridge_len).take(tries))
         .collect()
 }
 
