@@ -63,7 +63,8 @@ local function set_load(id, s, load)
   end
 end
 
--- Adds to wherever the load stands; never below zero, and no residue of floating point.
+-- Adds to wherever the load stands; never below zero, and no residue of floating point. A tag of
+-- false says that there is no index to keep.
 local function add_load(id, tag, delta)
   local set = P .. 'server_load'
   local new = call('ZADD', set, 'XX', 'INCR', delta, id)
@@ -77,7 +78,7 @@ local function add_load(id, tag, delta)
     new = '0'
     call('ZADD', set, new, id)
   end
-  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, 'XX', new, id) end
+  if candidate and tag then call('ZADD', P .. 'sl:tag_load:' .. tag, 'XX', new, id) end
   return new
 end
 -- lib end

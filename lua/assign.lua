@@ -69,7 +69,8 @@ local function set_load(id, s, load)
   end
 end
 
--- Adds to wherever the load stands; never below zero, and no residue of floating point.
+-- Adds to wherever the load stands; never below zero, and no residue of floating point. A tag of
+-- false says that there is no index to keep.
 local function add_load(id, tag, delta)
   local set = P .. 'server_load'
   local new = call('ZADD', set, 'XX', 'INCR', delta, id)
@@ -83,7 +84,7 @@ local function add_load(id, tag, delta)
     new = '0'
     call('ZADD', set, new, id)
   end
-  if candidate then call('ZADD', P .. 'sl:tag_load:' .. tag, 'XX', new, id) end
+  if candidate and tag then call('ZADD', P .. 'sl:tag_load:' .. tag, 'XX', new, id) end
   return new
 end
 -- lib end
@@ -162,7 +163,8 @@ if record[1] then
   end
 end
 
--- The index is remade when it is old, or when somebody changed the number of candidates.
+-- The index is remade when it is old, or when somebody changed the number of candidates. In a pool
+-- without tags nothing is read from it, and so it need not be looked at as closely.
 local now = clock()
 local index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
 local age = now - (tonumber(index[1]) or 0)
@@ -173,7 +175,7 @@ local function heal()
   index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
 end
 if age < 0 or age > 5000 + (tonumber(index[2]) or 0)
-  or call('ZCARD', P .. 'server_load') ~= tonumber(index[3]) then
+  or (index[5] ~= '0' and call('ZCARD', P .. 'server_load') ~= tonumber(index[3])) then
   heal()
 end
 
@@ -280,5 +282,5 @@ call('HSET', own, 'created', created, 'reserved', reserve, 'users', '0',
 call('EXPIRE', own, ttl)
 call('SADD', P .. 'meetings', id)
 call('ZADD', P .. 'sl:server_meetings:' .. server_id, created, id)
-add_load(server_id, s.tag, reserve * s.multiplier)
+add_load(server_id, index[5] ~= '0' and s.tag, reserve * s.multiplier)
 return { 'assigned', server_id, s.url, s.secret, s.tag, bridge, password, '1' }
