@@ -153,11 +153,11 @@ if record[1] then
       bridge = voice_bridge() or ''
       call('HSET', key, 'voice_bridge', bridge)
     end
-    if call('EXISTS', own) == 0 then
-      call('HSET', own, 'created', string.format('%.0f', clock()))
+    local generation = call('HINCRBY', own, 'creates', 1)
+    if generation == 1 then  -- recorded by another program, or our notes were lost
+      call('HSETNX', own, 'created', string.format('%.0f', clock()))
       call('EXPIRE', own, ttl)
     end
-    local generation = call('HINCRBY', own, 'creates', 1)
     return { 'existing', record[1], s.url, s.secret, s.tag, bridge, record[3] or '',
       tostring(generation) }
   end

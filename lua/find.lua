@@ -1,7 +1,7 @@
 -- find: where a meeting runs. Writes nothing.
 --
 -- KEYS[1]  key prefix
--- ARGV     1 meeting id
+-- ARGV     1 meeting id   2 '1': tell the generation too (for who will release it)
 -- Returns  {found, server id, url, secret, generation} or {unknown}; a record whose server has left
 --          the pool is unknown too
 -- Cost     O(1)
@@ -12,5 +12,5 @@ local id = ARGV[1] or ''
 local server_id = call('HGET', P .. 'meeting:' .. id, 'server_id')
 local server = server_id and call('HMGET', P .. 'server:' .. server_id, 'url', 'secret')
 if not server or not server[1] then return { 'unknown' } end
-local generation = call('HGET', P .. 'sl:meeting:' .. id, 'creates')
+local generation = ARGV[2] == '1' and call('HGET', P .. 'sl:meeting:' .. id, 'creates')
 return { 'found', server_id, server[1], server[2] or '', generation or '0' }

@@ -15,22 +15,6 @@ local P, call = KEYS[1] or '', redis.call
 local id, refuse_disabled = ARGV[1] or '', ARGV[2] == '1'
 local people = tonumber(ARGV[3] or '') or 1
 
--- lib: server
--- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
-local function read_server(id)
-  local v = call('HMGET', P .. 'server:' .. id,
-    'url', 'secret', 'tag', 'state', 'online', 'load_multiplier')
-  if not v[1] then return nil end
-  local state = v[4]
-  if not state or state == '' then
-    state = call('SISMEMBER', P .. 'server_enabled', id) == 1 and 'enabled' or 'disabled'
-  end
-  local multiplier = tonumber(v[6])
-  if not multiplier or multiplier <= 0 then multiplier = 1 end
-  return { url = v[1], secret = v[2] or '', tag = v[3] or '', state = state,
-    online = v[5] == 'true', multiplier = multiplier }
-end
--- lib end
 -- lib: load
 -- A server's load stands in server_load (candidates: enabled and online) or in
 -- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag
@@ -75,9 +59,17 @@ end
 
 local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
 local server_id = call('HGET', key, 'server_id')
-local server = server_id and call('HMGET', P .. 'server:' .. server_id, 'url', 'secret', 'online')
+local server = server_id and call('HMGET', P .. 'server:' .. server_id, 'url', 'secret', 'online',
+  'tag', 'load_multiplier', 'state')
 if not server or not server[1] then return { 'unknown' } end
-if server[3] ~= 'true' or (refuse_disabled and read_server(server_id).state == 'disabled') then
+local refused = false
+if refuse_disabled then
+  -- Records of old Scalelites lack state: then server_enabled decides.
+  local state = server[6] or ''
+  refused = state == 'disabled'
+    or (state == '' and call('SISMEMBER', P .. 'server_enabled', server_id) == 0)
+end
+if server[3] ~= 'true' or refused then
   return { 'unavailable', server_id, server[1], server[2] or '' }
 end
 local notes = call('HMGET', own, 'users', 'reserved')
@@ -91,7 +83,8 @@ end
 -- Only people beyond the reservation weigh: the reserved ones were counted by the create.
 local more = math.max(users, reserved) - math.max(before, reserved)
 if more ~= 0 then
-  local s = read_server(server_id)
-  add_load(server_id, s.tag, more * s.multiplier)
+  local multiplier = tonumber(server[5] or '')
+  if not multiplier or multiplier <= 0 then multiplier = 1 end
+  add_load(server_id, server[4] or '', more * multiplier)
 end
 return { 'found', server_id, server[1], server[2] or '' }

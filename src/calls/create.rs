@@ -11,10 +11,6 @@ use tracing::{debug, warn};
 /// How many voice bridges are tried for a new meeting (Scalelite's number).
 const VOICE_BRIDGE_TRIES: usize = 10;
 
-/// How many of them are offered at first: with nine digits one is nearly always enough, and each is
-/// read by Redis.
-const VOICE_BRIDGES_AT_FIRST: usize = 2;
-
 /// Takes meetingID and whatever the servers take, slides as XML. Assigns in one step in Redis, sets
 /// the parameters that are ours, forwards, and answers with the server's XML. When nothing came to
 /// be, nothing stays behind.
@@ -28,7 +24,9 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         Some(password) => password.to_owned(),
         None => random_password(),
     };
-    let bridges = voice_bridges(app, params, &meeting, VOICE_BRIDGES_AT_FIRST);
+    // With nine digits one is nearly always enough, and Redis reads each that is offered.
+    let numbers = voice_bridge::first_two(meeting.as_str(), api.voice_bridge_len);
+    let bridges = voice_bridges(app, params, numbers);
     let mut wanted = Assignment {
         meeting: &meeting,
         tag: tag.trim(),
@@ -41,7 +39,8 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     };
     let mut outcome = app.store.assign(&wanted).await?;
     if matches!(outcome, AssignOutcome::NoVoiceBridge) {
-        let bridges = voice_bridges(app, params, &meeting, VOICE_BRIDGE_TRIES);
+        let numbers = voice_bridge::numbers(meeting.as_str(), api.voice_bridge_len);
+        let bridges = voice_bridges(app, params, numbers.take(VOICE_BRIDGE_TRIES));
         wanted.voice_bridges = &bridges;
         outcome = app.store.assign(&wanted).await?;
     }
@@ -80,16 +79,12 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
 }
 
 /// The numbers to try: the client's own where it is wanted, then those of the meeting's id.
-fn voice_bridges(app: &App, params: &Params, meeting: &MeetingKey, tries: usize) -> Vec<String> {
-    let api = &app.config.api;
+fn voice_bridges(app: &App, params: &Params, numbers: impl IntoIterator<Item = String>) -> Vec<String> {
     let external = params
         .present("voiceBridge")
-        .filter(|number| api.external_voice_bridge && number.bytes().all(|b| b.is_ascii_digit()))
+        .filter(|number| app.config.api.external_voice_bridge && number.bytes().all(|b| b.is_ascii_digit()))
         .map(str::to_owned);
-    external
-        .into_iter()
-        .chain(voice_bridge::numbers(meeting.as_str(), api.voice_bridge_len).take(tries))
-        .collect()
+    external.into_iter().chain(numbers).collect()
 }
 
 /// Sets what is the balancer's to say.

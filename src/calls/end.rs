@@ -2,12 +2,15 @@
 
 use super::{Answer, ApiRequest, App, Call, CallResult, refused};
 use crate::bbb::ApiError;
+use crate::store::FindOutcome;
 
 /// Takes meetingID. The server is asked first; on SUCCESS or notFound the meeting's record, voice
 /// bridge and load go. When the server does not answer, the record stays.
 pub(super) async fn end(app: &App, request: ApiRequest) -> CallResult {
     let meeting = request.meeting()?;
-    let (at, generation) = app.find(&meeting).await?.ok_or(ApiError::MeetingNotFound)?;
+    let FindOutcome::Found(at, generation) = app.store.find(&meeting, true).await? else {
+        return Err(ApiError::MeetingNotFound);
+    };
     let reply = app
         .backend
         .call(&at, "end", &request.params, request.payload())

@@ -6,7 +6,7 @@ use crate::bbb::ApiError;
 /// Takes meetingID; an unknown meeting does not run.
 pub(super) async fn is_meeting_running(app: &App, request: ApiRequest) -> CallResult {
     match app.find(&request.meeting()?).await? {
-        Some((at, _)) => app.forward(Call::IsMeetingRunning, &at, &request).await,
+        Some(at) => app.forward(Call::IsMeetingRunning, &at, &request).await,
         None => Ok(Answer::from(
             "<response><returncode>SUCCESS</returncode><running>false</running></response>".to_owned(),
         )),
@@ -15,6 +15,6 @@ pub(super) async fn is_meeting_running(app: &App, request: ApiRequest) -> CallRe
 
 /// Takes meetingID.
 pub(super) async fn get_meeting_info(app: &App, request: ApiRequest) -> CallResult {
-    let (at, _) = app.find(&request.meeting()?).await?.ok_or(ApiError::MeetingNotFound)?;
+    let at = app.find(&request.meeting()?).await?.ok_or(ApiError::MeetingNotFound)?;
     app.forward(Call::GetMeetingInfo, &at, &request).await
 }

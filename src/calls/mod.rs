@@ -141,6 +141,11 @@ impl Call {
         self != Call::InsertDocument
     }
 
+    /// Whether it leaves something half done when it is dropped in the middle.
+    pub fn must_finish(self) -> bool {
+        matches!(self, Call::Create | Call::Join | Call::End)
+    }
+
     /// Whether it needs a checksum.
     pub fn is_signed(self, config: &Config) -> bool {
         match self {
@@ -183,10 +188,10 @@ impl ApiRequest {
 }
 
 impl App {
-    /// The meeting's server, and the generation of its record.
-    async fn find(&self, meeting: &MeetingKey) -> Result<Option<(ServerRef, String)>, ApiError> {
-        match self.store.find(meeting).await? {
-            FindOutcome::Found(server, generation) => Ok(Some((server, generation))),
+    /// The meeting's server.
+    async fn find(&self, meeting: &MeetingKey) -> Result<Option<ServerRef>, ApiError> {
+        match self.store.find(meeting, false).await? {
+            FindOutcome::Found(server, _) => Ok(Some(server)),
             FindOutcome::Unknown => Ok(None),
         }
     }

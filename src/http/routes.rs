@@ -5,10 +5,11 @@ use super::{answers, guard};
 use crate::bbb::ApiError;
 use crate::calls::{App, Call};
 use bytes::Buf;
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream};
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, debug_span, error};
 use warp::Filter;
@@ -82,17 +83,22 @@ where
         }
         Err(guard::Refused::BadEncoding) => return answers::empty(StatusCode::BAD_REQUEST),
     };
-    // A task of its own: when the client hangs up, what was begun is finished all the same; and a
-    // panic ends this request only.
     let span = debug_span!("request", call = call.name(), id = id.to_str().unwrap_or("-"));
-    let running = tasks.spawn(async move { call.run(&app, request).await }.instrument(span));
-    match running.await {
-        Ok(result) => answers::call(result),
-        Err(panicked) => {
-            error!(call = call.name(), %panicked, "a request failed");
+    let running = async move { call.run(&app, request).await }.instrument(span);
+    // A panic ends this request only. What must not stay half done is a task of its own: when the
+    // client hangs up, it is finished all the same.
+    let result = if call.must_finish() {
+        tasks.spawn(running).await.ok()
+    } else {
+        AssertUnwindSafe(running).catch_unwind().await.ok()
+    };
+    result.map_or_else(
+        || {
+            error!(call = call.name(), "a request panicked");
             answers::error(&ApiError::AccessFailed)
-        }
-    }
+        },
+        answers::call,
+    )
 }
 
 fn route(method: &Method, path: &str) -> Option<Call> {

@@ -79,10 +79,13 @@ impl Store {
         }
     }
 
-    /// Where a meeting runs: see `lua/find.lua`.
-    pub async fn find(&self, meeting: &MeetingKey) -> StoreResult<FindOutcome> {
+    /// Where a meeting runs: see `lua/find.lua`. Its generation is told only to who will release it.
+    pub async fn find(&self, meeting: &MeetingKey, to_release: bool) -> StoreResult<FindOutcome> {
         let script = &SCRIPTS.find;
-        let mut reply = self.run::<Vec<String>>(script, &[meeting.as_str()]).await?.into_iter();
+        let mut reply = self
+            .run::<Vec<String>>(script, &[meeting.as_str(), if to_release { "1" } else { "" }])
+            .await?
+            .into_iter();
         match reply.next().as_deref() {
             Some("found") => {
                 let server = server(script, &mut reply)?;

@@ -61,7 +61,7 @@ fn the_program_and_redis_cli_leave_the_same_state() {
     }
     program.run(program.store.unjoin(&key("m2"))).unwrap();
     program.run(program.store.set_password(&key("m2"), "s3", "real")).unwrap();
-    program.run(program.store.find(&key("m1"))).unwrap();
+    program.run(program.store.find(&key("m1"), true)).unwrap();
     program.run(program.store.release(&key("m1"), None)).unwrap();
     program.run(program.store.poll_failed("s1", &program.config.poll)).unwrap();
     program.run(program.store.panic("s2", false)).unwrap();

@@ -8,13 +8,14 @@ fn find_finds_and_writes_nothing() {
     let lab = Lab::with_servers(1);
     assigned(lab.assign_as("a", "", &["77"]));
     lab.redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]); // every write fails now
-    let FindOutcome::Found(at, generation) = lab.run(lab.store.find(&MeetingKey::of("a"))).unwrap() else {
+    let FindOutcome::Found(at, generation) = lab.run(lab.store.find(&MeetingKey::of("a"), true)).unwrap()
+    else {
         panic!("not found")
     };
     assert_eq!((at.id.as_str(), generation.as_str()), ("s1", "1"));
     assert_eq!(at.url, "http://s1/bigbluebutton/api");
     assert_eq!(at.secret.expose(), "secret");
-    let unknown = lab.run(lab.store.find(&MeetingKey::of("b"))).unwrap();
+    let unknown = lab.run(lab.store.find(&MeetingKey::of("b"), false)).unwrap();
     assert!(matches!(unknown, FindOutcome::Unknown));
 }
 
