@@ -44,7 +44,7 @@ pub fn first_two(meeting_id: &str, length: usize) -> [String; 2] {
         return draw();
     }
     LATELY.with_borrow_mut(|lately| {
-        if lately.len() >= 2048 {
+        if lately.len() >= 512 {
             lately.clear();
         }
         lately.entry((meeting_id.to_owned(), length)).or_insert_with(draw).clone()
