@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 /// The project's directory.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Waits until something is so; fails the test after ten seconds, saying what never was.
+/// Waits until something is so; fails the test after thirty seconds, saying what never was.
 #[track_caller]
 pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
-    within(Duration::from_secs(10), what, is_so);
+    within(Duration::from_secs(30), what, is_so);
 }
 
 /// The same, within a time of its own.
