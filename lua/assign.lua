@@ -144,7 +144,6 @@ local function voice_bridge()
   return nil
 end
 
-
 if record[1] then
   local s = read_server(record[1])
   if s then

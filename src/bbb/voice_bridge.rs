@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// The numbers to try for a meeting, best first. `length` digits each (VOICE_BRIDGE_LEN, 1 to 18).
-/// `99999`, BBB's echo test, never comes.
+/// `99999` never comes: see [`is_number`].
 pub fn numbers(meeting_id: &str, length: usize) -> impl Iterator<Item = String> {
     let digest = Sha256::digest(meeting_id.as_bytes());
     // B, then A; each as its low and its high half: all little-endian in the digest.
@@ -26,7 +26,12 @@ pub fn numbers(meeting_id: &str, length: usize) -> impl Iterator<Item = String> 
         }
         number
     })
-    .filter(|number| number != "99999")
+    .filter(|number| is_number(number))
+}
+
+/// Whether this can be a voice bridge: digits, and not `99999`, BBB's echo test.
+pub fn is_number(text: &str) -> bool {
+    !text.is_empty() && text != "99999" && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The first two of [`numbers`], remembered for ids that came lately: many clients create a meeting

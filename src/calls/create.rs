@@ -82,7 +82,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
 fn voice_bridges(app: &App, params: &Params, numbers: impl IntoIterator<Item = String>) -> Vec<String> {
     let external = params
         .present("voiceBridge")
-        .filter(|number| app.config.api.external_voice_bridge && number.bytes().all(|b| b.is_ascii_digit()))
+        .filter(|number| app.config.api.external_voice_bridge && voice_bridge::is_number(number))
         .map(str::to_owned);
     external.into_iter().chain(numbers).collect()
 }

@@ -52,7 +52,7 @@ enum Command {
         command: Option<servers::ServersCommand>,
     },
     /// The servers, their states and figures as a table
-    Status(status::StatusArgs),
+    Status,
     /// The meetings that are recorded
     #[command(args_conflicts_with_subcommands = true)]
     Meetings {
@@ -92,7 +92,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Servers { command } => {
             with(|context| async move { servers::run(&context, command, out).await })
         }
-        Command::Status(args) => with(|context| async move { status::status(&context, args, out).await }),
+        Command::Status => with(|context| async move { status::status(&context, out).await }),
         Command::Meetings { command } => {
             with(|context| async move { meetings::run(&context, command, out).await })
         }

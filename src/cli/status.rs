@@ -2,7 +2,6 @@
 
 use super::Session;
 use super::out::{Out, table};
-use clap::Args;
 use serde_json::json;
 
 const HEADINGS: [&str; 10] = [
@@ -18,10 +17,7 @@ const HEADINGS: [&str; 10] = [
     "TAG",
 ];
 
-#[derive(Args)]
-pub struct StatusArgs {}
-
-pub async fn status(session: &Session, _args: StatusArgs, out: Out) -> anyhow::Result<()> {
+pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
     let servers = session.store.servers().await?;
     if out.json {
         let rows: Vec<_> = servers

@@ -58,8 +58,7 @@ impl Store {
         let manager = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(config.connect_timeout))
             .set_response_timeout(Some(config.response_timeout))
-            .set_number_of_retries(0)
-            .set_min_delay(Duration::from_millis(20));
+            .set_number_of_retries(0);
         Ok(Store {
             connection: ConnectionManager::new_lazy_with_config(client, manager)?,
             patience: config.connect_timeout.min(config.response_timeout) / 2,

@@ -1,17 +1,18 @@
 //! The only place in Rust where a Redis key is spelled. `lua/README.md` has the whole table.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Spells keys under a prefix: REDIS_NAMESPACE and a colon, or nothing.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    prefix: String,
+    prefix: Arc<str>,
 }
 
 impl Keys {
     /// `prefix` as in [`crate::config::RedisConfig::prefix`].
     pub fn new(prefix: &str) -> Keys {
-        Keys { prefix: prefix.to_owned() }
+        Keys { prefix: prefix.into() }
     }
 
     /// `KEYS[1]` of every script.

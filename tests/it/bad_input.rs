@@ -265,3 +265,12 @@ fn a_request_smuggled_behind_two_lengths_is_not_answered() {
     raw(&pool.address(0), request.as_bytes());
     assert_eq!(pool.holder("smuggled"), None);
 }
+
+#[test]
+fn a_call_that_needs_no_checksum_reads_no_large_form_for_one() {
+    let pool = Pool::start(1);
+    let request = b"POST /bigbluebutton/api?checksum=x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+        Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 2000000\r\n\r\n";
+    let answer = crate::support::client::raw(&pool.address(0), request);
+    assert!(answer.contains("requestTooLarge"), "{answer}");
+}

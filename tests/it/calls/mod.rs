@@ -14,3 +14,4 @@ mod is_meeting_running;
 mod join;
 mod send_chat_message;
 mod unsupported;
+mod voice_bridges;
