@@ -1,6 +1,8 @@
 -- find: where a meeting runs. Writes nothing.
 --
 -- KEYS[1]  key prefix
+-- KEYS[2]  only for a client that wants to be told when the answer changes (CLIENT TRACKING): the
+--          key of the meeting's record. Redis before 7.2 watches nothing else that a script reads
 -- ARGV     1 meeting id   2 '1': tell the generation too (for who will release it)
 -- Returns  {found, server id, url, secret, generation} or {unknown}; a record whose server has left
 --          the pool is unknown too

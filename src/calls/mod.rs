@@ -14,7 +14,7 @@ mod join;
 use crate::bbb::{ApiError, Params};
 use crate::config::Config;
 use crate::pool::{Backend, BackendError, Payload};
-use crate::store::{FindOutcome, MeetingKey, ServerRef, Store, StoreError};
+use crate::store::{MeetingKey, ServerRef, Store, StoreError};
 use bytes::Bytes;
 use http::HeaderValue;
 use std::sync::Arc;
@@ -189,11 +189,8 @@ impl ApiRequest {
 
 impl App {
     /// The meeting's server.
-    async fn find(&self, meeting: &MeetingKey) -> Result<Option<ServerRef>, ApiError> {
-        match self.store.find(meeting, false).await? {
-            FindOutcome::Found(server, _) => Ok(Some(server)),
-            FindOutcome::Unknown => Ok(None),
-        }
+    async fn find(&self, meeting: &MeetingKey) -> Result<Option<Arc<ServerRef>>, ApiError> {
+        Ok(self.store.locate(meeting).await?)
     }
 
     /// Passes a request on to the meeting's server, and its answer back as it came.

@@ -9,7 +9,8 @@ use super::meeting::{Breakout, Meeting};
 /// Everything one server remembers. Lives behind its mutex.
 #[derive(Default)]
 pub(super) struct Book {
-    meetings: HashMap<String, Meeting>,
+    /// Boxed: a map of thousands that grows does not stand still to move them.
+    meetings: HashMap<String, Box<Meeting>>,
     /// Voice bridges that clients asked for: BBB takes each only once.
     bridges: HashSet<String>,
     created: u64,
@@ -24,7 +25,7 @@ impl Book {
             self.end(id);
             return None;
         }
-        self.meetings.get_mut(id)
+        self.meetings.get_mut(id).map(|meeting| &mut **meeting)
     }
 
     /// Whether another meeting already has this voice bridge.
@@ -39,7 +40,7 @@ impl Book {
         if asked_bridge {
             self.bridges.insert(meeting.voice_bridge.clone());
         }
-        self.meetings.insert(meeting.id.clone(), meeting);
+        self.meetings.insert(meeting.id.clone(), Box::new(meeting));
     }
 
     /// Ends a meeting and its breakout rooms; false when there is none.
@@ -57,7 +58,7 @@ impl Book {
     pub(super) fn remove(&mut self, id: &str) -> Option<Meeting> {
         let meeting = self.meetings.remove(id)?;
         self.bridges.remove(&meeting.voice_bridge);
-        Some(meeting)
+        Some(*meeting)
     }
 
     /// Forgets all meetings, not the hooks.
@@ -73,7 +74,7 @@ impl Book {
         for id in over {
             self.end(&id);
         }
-        let mut all: Vec<&Meeting> = self.meetings.values().collect();
+        let mut all: Vec<&Meeting> = self.meetings.values().map(|meeting| &**meeting).collect();
         all.sort_unstable_by_key(|m| m.sequence);
         all
     }

@@ -2,11 +2,14 @@
 //! down makes requests fail fast, and the first request after its return finds it again.
 
 use super::keys::Keys;
+use super::lookups::Lookups;
 use crate::config::RedisConfig;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, SendError};
 use redis::{
-    AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
+    AsyncConnectionConfig, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo,
+    RedisError, RedisResult, ScriptInvocation,
 };
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Redis did not answer, refused, or holds something of another shape.
@@ -46,6 +49,7 @@ pub struct Store {
     connection: ConnectionManager,
     patience: Duration,
     pub(super) keys: Keys,
+    pub(super) lookups: Arc<Lookups>,
 }
 
 impl Store {
@@ -54,15 +58,32 @@ impl Store {
     /// # Errors
     /// Only for a URL that [`RedisConfig`] would have refused; a Redis that is down is no error.
     pub fn new(config: &RedisConfig) -> StoreResult<Store> {
-        let client = redis::Client::open(config.url.as_str())?;
-        let manager = ConnectionManagerConfig::new()
+        let mut info = config.url.as_str().into_connection_info()?;
+        // A URL that names a protocol means it: `?protocol=resp2` for what stands before Redis and
+        // does not know the newer one.
+        if !config.url.contains("protocol=") {
+            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+            info = info.set_redis_settings(settings);
+        }
+        let resp3 = info.redis_settings().protocol() == ProtocolVersion::RESP3;
+        let keys = Keys::new(&config.prefix);
+        let lookups = Arc::new(Lookups::new(keys.clone(), resp3));
+        let mut manager = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(config.connect_timeout))
             .set_response_timeout(Some(config.response_timeout))
             .set_number_of_retries(0);
+        if resp3 {
+            let lookups = lookups.clone();
+            manager = manager.set_push_sender(move |push: PushInfo| {
+                lookups.told(&push);
+                Ok::<_, SendError>(())
+            });
+        }
         Ok(Store {
-            connection: ConnectionManager::new_lazy_with_config(client, manager)?,
+            connection: ConnectionManager::new_lazy_with_config(redis::Client::open(info)?, manager)?,
             patience: config.connect_timeout.min(config.response_timeout) / 2,
-            keys: Keys::new(&config.prefix),
+            keys,
+            lookups,
         })
     }
 

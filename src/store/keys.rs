@@ -55,6 +55,16 @@ impl Keys {
         self.key2("meeting:", &meeting.0)
     }
 
+    /// The meeting whose hash this is, if it is one.
+    pub(super) fn meeting_of(&self, key: &str) -> Option<MeetingKey> {
+        key.strip_prefix(&*self.prefix)?.strip_prefix("meeting:").map(MeetingKey::of)
+    }
+
+    /// The server whose hash this is, if it is one.
+    pub(super) fn server_of<'a>(&self, key: &'a str) -> Option<&'a str> {
+        key.strip_prefix(&*self.prefix)?.strip_prefix("server:")
+    }
+
     /// String with a TTL, ours: who does this round of polls.
     pub fn poll_round(&self) -> String {
         self.key("sl:poll_round")

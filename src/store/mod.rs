@@ -4,10 +4,12 @@
 //! - [`keys`]: the only place where a key is spelled
 //! - [`connection`]: one multiplexed connection per thread, fast failure, reconnects by itself
 //! - [`scripts`]: each lua file as one typed function; [`outcomes`]: each outcome as an enum
+//! - `lookups`: where meetings run, remembered until Redis says that it has changed
 //! - [`servers`], [`meetings`]: records, listings
 
 pub mod connection;
 pub mod keys;
+mod lookups;
 pub mod meetings;
 pub mod outcomes;
 pub mod scripts;

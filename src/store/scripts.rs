@@ -6,6 +6,7 @@
 
 use super::connection::{Question, Store, StoreError, StoreResult};
 use super::keys::MeetingKey;
+use super::lookups::tracking;
 use super::outcomes::{
     AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, PollFigures, PollOutcome, ReleaseOutcome,
     RemoveOutcome,
@@ -82,18 +83,19 @@ impl Store {
     /// Where a meeting runs: see `lua/find.lua`. Its generation is told only to who will release it.
     pub async fn find(&self, meeting: &MeetingKey, to_release: bool) -> StoreResult<FindOutcome> {
         let script = &SCRIPTS.find;
-        let mut reply = self
-            .run::<Vec<String>>(script, &[meeting.as_str(), if to_release { "1" } else { "" }])
-            .await?
-            .into_iter();
-        match reply.next().as_deref() {
-            Some("found") => {
-                let server = server(script, &mut reply)?;
-                Ok(FindOutcome::Found(server, reply.next().ok_or(script.unexpected())?))
-            }
-            Some("unknown") => Ok(FindOutcome::Unknown),
-            _ => Err(script.unexpected()),
-        }
+        let args = [meeting.as_str(), if to_release { "1" } else { "" }];
+        found(script, self.run(script, &args).await?)
+    }
+
+    /// [`Store::find`] with Redis asked to tell when what the script has read is written: one round
+    /// trip. Fails with NOSCRIPT where the script was never loaded.
+    pub(super) async fn find_tracked(&self, meeting: &MeetingKey) -> StoreResult<FindOutcome> {
+        let script = &SCRIPTS.find;
+        let mut pipeline = tracking();
+        pipeline.cmd("EVALSHA").arg(script.script.get_hash()).arg(2);
+        pipeline.arg(self.keys.prefix()).arg(self.keys.meeting(meeting)).arg(meeting.as_str());
+        let (reply,): (Vec<String>,) = self.pipeline(&pipeline).await?;
+        found(script, reply)
     }
 
     /// Where a meeting runs, for one person more: see `lua/join.lua`.
@@ -307,6 +309,18 @@ impl Lua {
 /// A load multiplier as Scalelite writes it: `1.0`, not `1`.
 pub(super) fn multiplier_text(multiplier: f64) -> String {
     format!("{multiplier:?}")
+}
+
+fn found(lua: &Lua, reply: Vec<String>) -> StoreResult<FindOutcome> {
+    let mut reply = reply.into_iter();
+    match reply.next().as_deref() {
+        Some("found") => {
+            let server = server(lua, &mut reply)?;
+            Ok(FindOutcome::Found(server, reply.next().ok_or(lua.unexpected())?))
+        }
+        Some("unknown") => Ok(FindOutcome::Unknown),
+        _ => Err(lua.unexpected()),
+    }
 }
 
 /// What assign, find and join share: server id, url, secret.

@@ -1,6 +1,7 @@
 //! Server records, as Scalelite has them.
 
 use super::connection::{Store, StoreResult};
+use super::lookups::tracking;
 use crate::bbb::Secret;
 use redis::RedisError;
 use serde::Serialize;
@@ -125,6 +126,15 @@ impl Store {
         }
         servers.sort_by_cached_key(|s| (s.hostname(), s.at.id.clone()));
         Ok(servers)
+    }
+
+    /// A server as far as a request needs it, with Redis asked to tell when it changes.
+    pub(super) async fn server_tracked(&self, id: &str) -> StoreResult<Option<ServerRef>> {
+        let mut pipeline = tracking();
+        pipeline.cmd("HMGET").arg(self.keys.server(id)).arg("url").arg("secret");
+        let ((url, secret),): ((Option<String>, Option<String>),) = self.pipeline(&pipeline).await?;
+        let secret = Secret::from(secret.unwrap_or_default());
+        Ok(url.map(|url| ServerRef { id: id.to_owned(), url, secret }))
     }
 
     /// Claims the coming round of polls for one replica; false if another has it.

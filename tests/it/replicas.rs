@@ -1,6 +1,6 @@
 //! Several replicas on one Redis decide as one.
 
-use crate::support::Pool;
+use crate::support::{Pool, eventually};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
 use std::thread::{Builder, JoinHandle};
@@ -145,27 +145,83 @@ fn a_redis_that_was_away_and_is_back_costs_no_request() {
 
 #[test]
 fn the_hot_calls_make_one_round_trip_each() {
-    let pool = Pool::start(3);
+    let pool = Pool::with(3, 1, &[("WORKER_THREADS", "1")]);
     // The scripts are loaded and the connections stand.
     for call in ["create", "isMeetingRunning", "getMeetingInfo", "join", "end"] {
         pool.get(call, "meetingID=warm&name=M&fullName=F&moderatorPW=p&password=p");
     }
     pool.get("getMeetings", "").success();
+    // Commands; and how many of them are scripts. What goes in one pipeline is one round trip.
     let cost = |call: &str, query: &str| {
         pool.redis.cli(&["CONFIG", "RESETSTAT"]);
         let watched = pool.redis.monitor(|| {
             let reply = pool.get(call, query);
             assert!(reply.status == 302 || reply.xml("returncode") == Some("SUCCESS"), "{call}: {reply:?}");
         });
-        assert!(watched.iter().all(|command| command == "evalsha"), "{call}: {watched:?}");
-        (pool.redis.calls("evalsha"), watched.len())
+        (pool.redis.calls("evalsha"), watched)
     };
+    let one = || (1, vec!["evalsha".to_owned()]);
     let query = "meetingID=hot&name=M&fullName=F&moderatorPW=p&password=p";
-    assert_eq!(cost("create", query), (1, 1));
-    assert_eq!(cost("create", query), (1, 1), "of a meeting that exists");
-    assert_eq!(cost("isMeetingRunning", query), (1, 1));
-    assert_eq!(cost("getMeetingInfo", query), (1, 1));
-    assert_eq!(cost("join", query), (1, 1));
-    assert_eq!(cost("getMeetings", ""), (1, 1));
-    assert_eq!(cost("end", query), (2, 2), "one before and one after the server was asked");
+    assert_eq!(cost("create", query), one());
+    assert_eq!(cost("create", query), one(), "of a meeting that exists");
+    let (scripts, watched) = cost("isMeetingRunning", query);
+    assert_eq!(scripts, 1);
+    assert_eq!(watched[..3], ["client", "client", "evalsha"], "Redis is asked to tell of changes");
+    eventually("a lookup is remembered", || cost("isMeetingRunning", query) == (0, vec![]));
+    assert_eq!(cost("getMeetingInfo", query), (0, vec![]));
+    assert_eq!(cost("join", query), one());
+    assert_eq!(cost("getMeetings", ""), one());
+    assert_eq!(
+        cost("end", query),
+        (2, vec!["evalsha".to_owned(); 2]),
+        "one before, one after the server was asked"
+    );
+}
+
+#[test]
+fn what_one_replica_changes_the_others_do_not_remember_otherwise() {
+    let mut pool = Pool::with(2, 2, &[("WORKER_THREADS", "1")]);
+    // The meeting's internal id, or why there is none.
+    let seen = |pool: &Pool, replica: usize| {
+        let reply = fetch("GET", &pool.url_at(replica, "getMeetingInfo", "meetingID=mm"), &[], b"");
+        reply.xml("internalMeetingID").or(reply.xml("messageKey")).unwrap().to_owned()
+    };
+    let create = |pool: &Pool| {
+        let url = pool.url_at(0, "create", "meetingID=mm&name=M&moderatorPW=p");
+        fetch("GET", &url, &[], b"").success().xml("internalMeetingID").unwrap().to_owned()
+    };
+    let first = create(&pool);
+    for _ in 0..5 {
+        assert_eq!([seen(&pool, 0), seen(&pool, 1)], [first.as_str(); 2]);
+    }
+
+    // Ended through the one, created again, elsewhere.
+    fetch("GET", &pool.url_at(0, "end", "meetingID=mm&password=p"), &[], b"").success();
+    eventually("the end is known", || seen(&pool, 1) == "notFound");
+    let second = create(&pool);
+    assert_ne!(second, first);
+    eventually("the new one is known", || seen(&pool, 1) == second);
+
+    // Moved by hand, and back.
+    let key = |name: &str| format!("scalelite:{name}");
+    let at = pool.redis.cli(&["HGET", &key("meeting:mm"), "server_id"]);
+    let (at, other) = if at.trim() == "bbb1" { (1, 2) } else { (2, 1) };
+    let move_to = |n: usize| pool.redis.cli(&["HSET", &key("meeting:mm"), "server_id", &format!("bbb{n}")]);
+    move_to(other);
+    eventually("the other server is asked", || seen(&pool, 1) == "notFound");
+    move_to(at);
+    eventually("and the first again", || seen(&pool, 1) == second);
+
+    // Its server gets another address.
+    let url = pool.server(other).url();
+    pool.redis.cli(&["HSET", &key(&format!("server:bbb{at}")), "url", &url]);
+    eventually("the new address is asked", || seen(&pool, 1) != second);
+
+    // A Redis that went, and came back without anything.
+    pool.redis.cli(&["HSET", &key(&format!("server:bbb{at}")), "url", &pool.server(at).url()]);
+    eventually("the old address is asked", || seen(&pool, 1) == second);
+    pool.redis.down();
+    eventually("nothing is remembered", || seen(&pool, 1) == "internalError");
+    pool.redis.up();
+    eventually("nothing is known", || seen(&pool, 1) == "notFound");
 }
