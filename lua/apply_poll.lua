@@ -143,7 +143,10 @@ for i = 1, #known, 2 do
     local record = call('HMGET', P .. 'meeting:' .. m, 'server_id', 'voice_bridge')
     if record[1] ~= id then
       call('ZREM', running, m)
-      if not record[1] then call('SREM', P .. 'meetings', m) end
+      if not record[1] then
+        call('SREM', P .. 'meetings', m)
+        call('DEL', P .. 'sl:meeting:' .. m)
+      end
     elseif created >= started then
       total = total + meeting_units(m)
     else

@@ -275,10 +275,9 @@ local created = string.format('%.0f', now)
 call('HSET', key, 'server_id', server_id, 'moderator_pw', password, 'voice_bridge', bridge,
   'tenant_id', tenant)
 call('EXPIRE', key, ttl)
-if record[1] then call('DEL', own) end
-call('HSET', own, 'created', created, 'reserved', reserve, 'users', '0',
-  'creates', '1')
-call('EXPIRE', own, ttl)
+-- These notes go with the record; the first poll gives them their own time to live.
+call('HSET', own, 'created', created, 'reserved', reserve, 'users', '0', 'creates', '1',
+  'missed', '0')
 call('SADD', P .. 'meetings', id)
 call('ZADD', P .. 'sl:server_meetings:' .. server_id, created, id)
 add_load(server_id, index[5] ~= '0' and s.tag, reserve * s.multiplier)

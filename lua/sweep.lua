@@ -1,5 +1,5 @@
--- sweep: a step through `meetings`. Forgets names whose record has expired, and notes where the
--- others run, for those recorded by another program (Scalelite).
+-- sweep: a step through `meetings`. Forgets names whose record has expired, our notes of them too,
+-- and notes where the others run, for those recorded by another program (Scalelite).
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 cursor ('0' at first)   2 how many at about (default 500)
@@ -22,6 +22,7 @@ for _, m in ipairs(page[2]) do
   local server_id = call('HGET', P .. 'meeting:' .. m, 'server_id')
   if not server_id then
     call('SREM', P .. 'meetings', m)
+    call('DEL', P .. 'sl:meeting:' .. m)
     forgotten = forgotten + 1
   elseif call('EXISTS', P .. 'server:' .. server_id) == 1 then
     noted = noted + call('ZADD', P .. 'sl:server_meetings:' .. server_id, 'NX', now, m)
