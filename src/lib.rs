@@ -20,7 +20,8 @@
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
 //! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
 //! | [`pool`] | the BBB servers: client, connector, poll | bbb, config, store |
-//! | [`calls`] | the BBB calls | bbb, config, store, pool |
+//! | [`recordings`] | recordings: index in Postgres, storage, import | bbb, config |
+//! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings |
 //! | [`http`] | the way in | bbb, config, calls |
 //! | [`replica`] | threads, and what runs on each | all above |
 //! | [`cli`] | the `sl` command, one file for each noun | all above |
@@ -36,6 +37,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod pool;
+pub mod recordings;
 pub mod replica;
 #[cfg(feature = "sim")]
 pub mod sim;
