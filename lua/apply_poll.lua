@@ -1,29 +1,34 @@
 -- apply_poll: what one server answered to a poll. Sets its load and figures, brings it online,
--- renews its meetings, releases those it no longer has.
+-- renews its meetings, releases those it no longer has, and tells which nobody has recorded.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 server id
---          2 when the question was sent: ms by Redis' clock (TIME); meetings assigned since then
---            count as they stand, listed or not
+--          2 when the question was sent: ms by Redis' clock (TIME; 0: now); meetings assigned since
+--            then count as they stand, listed or not
 --          3 successes in a row that bring a server online (SERVER_HEALTHY_THRESHOLD)
 --          4 people a young meeting counts for at least (LOAD_MIN_USER_COUNT)
 --          5 ms for which a meeting is young (LOAD_JOIN_BUFFER_TIME)
 --          6 seconds until the records expire unless renewed (DEFAULT_MEETING_TTL)
 --          7 BBB version ('' = not known)   8 meetings   9 users   10 largest meeting   11 videos
---          12… for each meeting that is no breakout room: meeting id, people, ms since 1970 when
+--          12 the poller's fence ('' = none)
+--          13 '1': what a meeting has reserved says nothing, ARGV 4 does (LOAD_ACCOUNTING=increment)
+--          14… for each meeting that is no breakout room: meeting id, people, ms since 1970 when
 --            its server created it
--- Returns  {online | offline, state, load, came online now: 1 or 0, released meeting id, …}
---          or {unknown}
+-- Returns  {online | offline, state, load, came online now: 1 or 0, number released, released
+--          meeting id, …, unrecorded meeting id, …}; {unknown}; {fenced} or {stale}: too late,
+--          nothing written
 -- Repeat   sets the same figures; a meeting not listed is missed once more.
 -- Rule     a meeting its server does not list in two polls in a row, and that is older than a
 --          minute, has ended. A cordoned server without meetings becomes disabled. The state is
---          the one in Redis now, not the one when the poll began.
+--          the one in Redis now, not the one when the poll began. What was released from this
+--          server is not told as unrecorded for as long as the server lists it.
 -- Cost     O(meetings of that server)
 
 local P, call = KEYS[1] or '', redis.call
 local id, started = ARGV[1] or '', tonumber(ARGV[2] or '') or 0
 local threshold, reserve = tonumber(ARGV[3] or '') or 1, tonumber(ARGV[4] or '') or 15
 local young, ttl = tonumber(ARGV[5] or '') or 900000, tonumber(ARGV[6] or '') or 86400
+local fence, increment = ARGV[12] or '', ARGV[13] == '1'
 
 -- lib: server
 -- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
@@ -83,11 +88,12 @@ local function add_load(id, tag, delta)
 end
 -- lib end
 -- lib: meeting
--- What a meeting counts towards the load of its server: its people, at least what it reserved.
+-- What a meeting counts towards the load of its server: its people, at least what it reserved, and
+-- what LOAD_ACCOUNTING=increment has counted beyond.
 local function meeting_units(m)
-  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved')
+  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved', 'extra')
   local users, reserved = tonumber(v[1]) or 0, tonumber(v[2]) or 0
-  return users > reserved and users or reserved
+  return (users > reserved and users or reserved) + (tonumber(v[3]) or 0)
 end
 
 -- Drops a meeting's records and gives its voice bridge back. The load is the caller's business.
@@ -107,30 +113,47 @@ local function clock()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 -- lib end
+-- lib: overtaken
+-- Whether a poll's answer comes too late to be written: its poller has lost the lease meanwhile
+-- (`fenced`), or the server was asked again later and that answer stands (`stale`). A poll without a
+-- fence is an operator's, or one that a failed request has caused.
+local function overtaken(id, fence, started)
+  if fence ~= '' and call('GET', P .. 'sl:poll_fence') ~= fence then return 'fenced' end
+  local asked = tonumber(call('HGET', P .. 'sl:server:' .. id, 'asked') or '') or 0
+  if started < asked then return 'stale' end
+  return nil
+end
+-- lib end
 
 local s = read_server(id)
 if not s then return { 'unknown' } end
-local now, key, running = clock(), P .. 'server:' .. id, P .. 'sl:server_meetings:' .. id
-local total, listed = 0, {}
+local now, key, own = clock(), P .. 'server:' .. id, P .. 'sl:server:' .. id
+local running = P .. 'sl:server_meetings:' .. id
+if started == 0 then started = now end
+local late = overtaken(id, fence, started)
+if late then return { late } end
 
-for i = 12, #ARGV, 3 do
+local total, listed, unrecorded = 0, {}, {}
+for i = 14, #ARGV, 3 do
   local m, users = ARGV[i], tonumber(ARGV[i + 1] or '') or 0
-  local own = P .. 'sl:meeting:' .. m
+  local notes_key, record = P .. 'sl:meeting:' .. m, P .. 'meeting:' .. m
   listed[m] = true
-  local units = users
-  if call('HGET', P .. 'meeting:' .. m, 'server_id') == id then
-    local notes = call('HMGET', own, 'created', 'reserved')
+  local units, on = users, call('HGET', record, 'server_id')
+  if on == id then
+    local notes = call('HMGET', notes_key, 'created', 'reserved')
     local created = tonumber(notes[1]) or tonumber(ARGV[i + 2] or '') or now
     local reserved = 0
-    if now - created < young then reserved = tonumber(notes[2]) or reserve end
+    if now - created < young then reserved = not increment and tonumber(notes[2]) or reserve end
     if reserved > units then units = reserved end
-    call('HSET', own, 'created', string.format('%.0f', created), 'users', users,
-      'reserved', reserved, 'missed', 0)
-    call('EXPIRE', own, ttl)
-    call('EXPIRE', P .. 'meeting:' .. m, ttl)
+    call('HSET', notes_key, 'created', string.format('%.0f', created), 'users', users,
+      'reserved', reserved, 'missed', 0, 'seen', 1)
+    if increment then call('HDEL', notes_key, 'extra') end
+    call('EXPIRE', notes_key, ttl)
+    call('EXPIRE', record, ttl)
     call('ZADD', running, 'NX', string.format('%.0f', created), m)
-  elseif now - (tonumber(ARGV[i + 2] or '') or now) < young and reserve > units then
-    units = reserve
+  else
+    if now - (tonumber(ARGV[i + 2] or '') or now) < young and reserve > units then units = reserve end
+    if not on then unrecorded[#unrecorded + 1] = m end
   end
   total = total + units
 end
@@ -154,17 +177,32 @@ for i = 1, #known, 2 do
       if now - created > 60000 and missed >= 2 then
         drop_meeting(m, id, record[2])
         released[#released + 1] = m
-      elseif now - created <= 60000 then
+      else
+        -- Whatever is recorded weighs: its end takes the same off again.
         total = total + meeting_units(m)
       end
     end
   end
 end
 
+-- Released, and by now not listed any more: if it comes back, it is another.
+local gone = call('ZRANGE', P .. 'sl:released:' .. id, 0, -1, 'WITHSCORES')
+local was_released = {}
+for i = 1, #gone, 2 do
+  was_released[gone[i]] = true
+  if not listed[gone[i]] and tonumber(gone[i + 1]) < started then
+    call('ZREM', P .. 'sl:released:' .. id, gone[i])
+  end
+end
+
 local online_before = s.online
-local streak = call('HINCRBY', P .. 'sl:server:' .. id, 'healthy', 1)
-call('HSET', P .. 'sl:server:' .. id, 'unhealthy', 0, 'polled', string.format('%.0f', now))
+local streak = call('HINCRBY', own, 'healthy', 1)
+-- It is not polled for a failed request again within a second.
+call('HSET', own, 'unhealthy', 0, 'polled', string.format('%.0f', now),
+  'asked', string.format('%.0f', started), 'probe_from', string.format('%.0f', now + 1000))
+call('HDEL', own, 'probe_until')
 if streak >= threshold then s.online = true end
+if s.online then call('HDEL', own, 'offline_since', 'lost') end
 if s.state == 'cordoned' and call('ZCARD', running) == 0 and (tonumber(ARGV[8] or '') or 0) == 0 then
   s.state = 'disabled'
   call('HSET', key, 'state', 'disabled')
@@ -176,6 +214,9 @@ if ARGV[7] and ARGV[7] ~= '' then call('HSET', key, 'bbb_version', ARGV[7]) end
 set_load(id, s, load)
 
 local answer = { s.online and 'online' or 'offline', s.state, tostring(load),
-  (s.online and not online_before) and '1' or '0' }
+  (s.online and not online_before) and '1' or '0', tostring(#released) }
 for _, m in ipairs(released) do answer[#answer + 1] = m end
+for _, m in ipairs(unrecorded) do
+  if not was_released[m] then answer[#answer + 1] = m end
+end
 return answer

@@ -11,10 +11,13 @@
 --          6 tenant id to note ('' without tenancy)
 --          7 '1': any server will do when the pool has no untagged server at all
 --          8… voice bridges to try, in order; without any, none is allocated
--- Returns  {outcome, server id, url, secret, tag, voice bridge, moderator password, generation},
---          all strings:
+-- Returns  {outcome, server id, url, secret, tag, voice bridge, moderator password, generation,
+--          standing}, all strings:
 --          assigned         picked now, recorded, load counted
---          existing         recorded before, on a server that is still in the pool
+--          existing         recorded before, on a server that is still in the pool and not given
+--                           up (offline past OFFLINE_GRACE); its standing is enabled, cordoned,
+--                           disabled or offline: on a cordoned or disabled one, ask whether the
+--                           meeting runs there, and reassign.lua if not
 --          none             no candidate                        (outcome alone)
 --          tag_unavailable  no candidate with a required tag    (outcome, tag list)
 --          no_voice_bridge  every voice bridge offered is taken (outcome alone; nothing written)
@@ -126,6 +129,161 @@ local function reindex(now)
 end
 -- lib end
 
+-- lib: pick
+-- The least loaded candidate for a tag argument, never one of `excluded` (id → true). Servers held
+-- back after a failed create (sl:held) are taken only where there is no other. Returns the server's
+-- id and record, or nil; whether there is an index by tag; and the tags, where they are required.
+local function pick(tag_argument, any_if_no_untagged, now, excluded)
+  -- The index is remade when it is old, or when somebody changed the number of candidates. In a
+  -- pool without tags nothing is read from it, and so it need not be looked at as closely.
+  local index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
+  local age = now - (tonumber(index[1]) or 0)
+  local rebuilt = false
+  local function heal()
+    reindex(now)
+    rebuilt = true
+    index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
+  end
+  if age < 0 or age > 5000 + (tonumber(index[2]) or 0)
+    or (index[5] ~= '0' and call('ZCARD', P .. 'server_load') ~= tonumber(index[3])) then
+    heal()
+  end
+
+  -- The first over these sorted sets, and the set that it is in; ties are taken in turn.
+  local function first(sets)
+    local min, ties = nil, {}
+    for _, set in ipairs(sets) do
+      local head = call('ZRANGE', set, 0, 0, 'WITHSCORES')
+      local score = tonumber(head[2])
+      if score and (not min or score < min) then min, ties = score, { { set, head[2], 0, head[1] } }
+      elseif score and score == min then ties[#ties + 1] = { set, head[2], 0, head[1] } end
+    end
+    if not min then return nil end
+    local total = 0
+    for _, t in ipairs(ties) do
+      t[3] = call('ZCOUNT', t[1], t[2], t[2])
+      total = total + t[3]
+    end
+    local rank = 0
+    if total > 1 then rank = call('INCR', P .. 'sl:turn') % total end
+    for _, t in ipairs(ties) do
+      if rank < t[3] then
+        return rank == 0 and t[4] or call('ZRANGE', t[1], rank, rank)[1], t[1], min
+      end
+      rank = rank - t[3]
+    end
+  end
+
+  -- The same without some of them: looks a little further into each set.
+  local function first_without(sets, out, count)
+    local min, ties = nil, {}
+    for _, set in ipairs(sets) do
+      local head = call('ZRANGE', set, 0, count + 15, 'WITHSCORES')
+      for i = 1, #head, 2 do
+        local score = tonumber(head[i + 1])
+        if not out[head[i]] then
+          if not min or score < min then min, ties = score, { { head[i], set } }
+          elseif score == min then ties[#ties + 1] = { head[i], set } end
+        end
+      end
+    end
+    if not min then return nil end
+    local rank = 0
+    if #ties > 1 then rank = call('INCR', P .. 'sl:turn') % #ties end
+    return ties[rank + 1][1], ties[rank + 1][2], min
+  end
+
+  -- What the index says is checked against the hashes, put right if it was wrong, and then the pick
+  -- is made again.
+  local function least(sets, out, count)
+    for _ = 1, 64 do
+      local picked, set, min
+      if count == 0 then picked, set, min = first(sets)
+      else picked, set, min = first_without(sets, out, count) end
+      if not picked then return nil end
+      local s = read_server(picked)
+      if set == P .. 'server_load' then
+        if s then return picked, s end
+        call('ZREM', set, picked)  -- a candidate without a record: nobody can be sent there
+      else
+        local load = call('ZSCORE', P .. 'server_load', picked)
+        if s and load and tonumber(load) == min and set == P .. 'sl:tag_load:' .. s.tag then
+          return picked, s
+        end
+        call('ZREM', set, picked)
+        if s and load then
+          call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, picked)
+          call('SADD', P .. 'sl:tags', s.tag)
+        end
+      end
+    end
+    return nil
+  end
+
+  local required = tag_argument:sub(-1) == '!'
+  local list = required and tag_argument:sub(1, -2) or tag_argument
+  local tagged, untagged = {}, { P .. 'sl:tag_load:' }
+  for tag in list:gmatch('[^;]+') do
+    if tag == 'none' then tag = '' end
+    tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
+  end
+
+  local function choose(out, count)
+    if #tagged > 0 then
+      local server_id, s = least(tagged, out, count)
+      if server_id or required then return server_id, s end
+    end
+    local server_id, s
+    if index[5] == '0' then
+      server_id, s = least({ P .. 'server_load' }, out, count)
+      -- Somebody has given it a tag by hand.
+      if s and s.tag ~= '' then
+        heal()
+        server_id, s = least(untagged, out, count)
+      end
+    else
+      server_id, s = least(untagged, out, count)
+    end
+    if not server_id and any_if_no_untagged and (tonumber(index[4]) or 0) == 0 then
+      server_id, s = least({ P .. 'server_load' }, out, count)
+    end
+    return server_id, s
+  end
+
+  local count = 0
+  for _ in pairs(excluded) do count = count + 1 end
+  local held = call('ZRANGEBYSCORE', P .. 'sl:held', string.format('%.0f', now), '+inf')
+  local server_id, s
+  if #held > 0 then
+    local out = {}
+    for id in pairs(excluded) do out[id] = true end
+    for _, id in ipairs(held) do out[id] = true end
+    server_id, s = choose(out, count + #held)
+  end
+  if not server_id then server_id, s = choose(excluded, count) end
+  if not server_id and not rebuilt and age > 1000 then
+    heal()
+    server_id, s = choose(excluded, count)
+  end
+  return server_id, s, index[5] ~= '0', #tagged > 0 and required and list or nil
+end
+-- lib end
+-- lib: record
+-- Writes the record of a meeting on a server, and counts what it reserves. `indexed` as pick says.
+local function record_meeting(m, server_id, s, r, indexed)
+  local key, created = P .. 'meeting:' .. m, string.format('%.0f', r.now)
+  call('HSET', key, 'server_id', server_id, 'moderator_pw', r.password, 'voice_bridge', r.bridge,
+    'tenant_id', r.tenant)
+  call('EXPIRE', key, r.ttl)
+  -- These notes go with the record; the first poll gives them their own time to live.
+  call('HSET', P .. 'sl:meeting:' .. m, 'created', created, 'reserved', r.reserve, 'users', '0',
+    'creates', r.generation, 'missed', '0')
+  call('SADD', P .. 'meetings', m)
+  call('ZADD', P .. 'sl:server_meetings:' .. server_id, created, m)
+  add_load(server_id, indexed and s.tag, r.reserve * s.multiplier)
+end
+-- lib end
+
 local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
 local record = call('HMGET', key, 'server_id', 'voice_bridge', 'moderator_pw')
 
@@ -144,141 +302,42 @@ local function voice_bridge()
   return nil
 end
 
-if record[1] then
-  local s = read_server(record[1])
-  if s then
-    local bridge = record[2]
-    if not bridge or bridge == '' then
-      bridge = voice_bridge() or ''
-      call('HSET', key, 'voice_bridge', bridge)
-    end
-    local generation = call('HINCRBY', own, 'creates', 1)
-    if generation == 1 then  -- recorded by another program, or our notes were lost
-      call('HSETNX', own, 'created', string.format('%.0f', clock()))
-      call('EXPIRE', own, ttl)
-    end
-    return { 'existing', record[1], s.url, s.secret, s.tag, bridge, record[3] or '',
-      tostring(generation) }
+local s = record[1] and read_server(record[1])
+-- Given up by the polls: whatever is still recorded there is to run elsewhere.
+if s and not s.online and call('HGET', P .. 'sl:server:' .. record[1], 'lost') == '1' then s = nil end
+if s then
+  local bridge = record[2]
+  if not bridge or bridge == '' then
+    bridge = voice_bridge() or ''
+    call('HSET', key, 'voice_bridge', bridge)
   end
+  local generation = call('HINCRBY', own, 'creates', 1)
+  if generation == 1 then  -- recorded by another program, or our notes were lost
+    call('HSETNX', own, 'created', string.format('%.0f', clock()))
+    call('EXPIRE', own, ttl)
+  end
+  return { 'existing', record[1], s.url, s.secret, s.tag, bridge, record[3] or '',
+    tostring(generation), s.online and s.state or 'offline' }
 end
 
--- The index is remade when it is old, or when somebody changed the number of candidates. In a pool
--- without tags nothing is read from it, and so it need not be looked at as closely.
 local now = clock()
-local index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
-local age = now - (tonumber(index[1]) or 0)
-local rebuilt = false
-local function heal()
-  reindex(now)
-  rebuilt = true
-  index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
-end
-if age < 0 or age > 5000 + (tonumber(index[2]) or 0)
-  or (index[5] ~= '0' and call('ZCARD', P .. 'server_load') ~= tonumber(index[3])) then
-  heal()
-end
-
--- The least loaded id over these sorted sets; ties are taken in turn. What the index says of it is
--- checked against the hashes, put right if it was wrong, and then the pick is made again.
-local function least(sets)
-  for _ = 1, 64 do
-    local min, ties = nil, {}
-    for _, set in ipairs(sets) do
-      local first = call('ZRANGE', set, 0, 0, 'WITHSCORES')
-      local score = tonumber(first[2])
-      if score and (not min or score < min) then min, ties = score, { { set, first[2], 0, first[1] } }
-      elseif score and score == min then ties[#ties + 1] = { set, first[2], 0, first[1] } end
-    end
-    if not min then return nil end
-    local total = 0
-    for _, t in ipairs(ties) do
-      t[3] = call('ZCOUNT', t[1], t[2], t[2])
-      total = total + t[3]
-    end
-    local rank = 0
-    if total > 1 then rank = call('INCR', P .. 'sl:turn') % total end
-    local picked, set
-    for _, t in ipairs(ties) do
-      if rank < t[3] then
-        picked, set = rank == 0 and t[4] or call('ZRANGE', t[1], rank, rank)[1], t[1]
-        break
-      end
-      rank = rank - t[3]
-    end
-    local s = read_server(picked)
-    if set == P .. 'server_load' then
-      if s then return picked, s end
-      call('ZREM', set, picked)  -- a candidate without a record: nobody can be sent there
-    else
-      local load = call('ZSCORE', P .. 'server_load', picked)
-      if s and load and tonumber(load) == min and set == P .. 'sl:tag_load:' .. s.tag then
-        return picked, s
-      end
-      call('ZREM', set, picked)
-      if s and load then
-        call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, picked)
-        call('SADD', P .. 'sl:tags', s.tag)
-      end
-    end
-  end
-  return nil
-end
-
-local required = tag_argument:sub(-1) == '!'
-local list = required and tag_argument:sub(1, -2) or tag_argument
-local tagged, untagged = {}, { P .. 'sl:tag_load:' }
-for tag in list:gmatch('[^;]+') do
-  if tag == 'none' then tag = '' end
-  tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
-end
-
-local function pick()
-  if #tagged > 0 then
-    local server_id, s = least(tagged)
-    if server_id or required then return server_id, s end
-  end
-  local server_id, s
-  if index[5] == '0' then
-    server_id, s = least({ P .. 'server_load' })
-    -- Somebody has given it a tag by hand.
-    if s and s.tag ~= '' then
-      heal()
-      server_id, s = least(untagged)
-    end
-  else
-    server_id, s = least(untagged)
-  end
-  if not server_id and any_if_no_untagged and (tonumber(index[4]) or 0) == 0 then
-    server_id, s = least({ P .. 'server_load' })
-  end
-  return server_id, s
-end
-
-local server_id, s = pick()
-if not server_id and not rebuilt and age > 1000 then
-  heal()
-  server_id, s = pick()
-end
+local server_id, picked, indexed, tags = pick(tag_argument, any_if_no_untagged, now, {})
 if not server_id then
-  if #tagged > 0 and required then return { 'tag_unavailable', list } end
+  if tags then return { 'tag_unavailable', tags } end
   return { 'none' }
 end
 
--- A record whose server left the pool keeps its number and password.
-local bridge = record[2]
+-- A record whose server left the pool keeps its number and password, and goes on counting.
+local bridge, generation = record[2], 1
 if not bridge or bridge == '' then bridge = voice_bridge() end
 if not bridge then return { 'no_voice_bridge' } end
 if record[3] and record[3] ~= '' then password = record[3] end
-if record[1] then call('ZREM', P .. 'sl:server_meetings:' .. record[1], id) end
-
-local created = string.format('%.0f', now)
-call('HSET', key, 'server_id', server_id, 'moderator_pw', password, 'voice_bridge', bridge,
-  'tenant_id', tenant)
-call('EXPIRE', key, ttl)
--- These notes go with the record; the first poll gives them their own time to live.
-call('HSET', own, 'created', created, 'reserved', reserve, 'users', '0', 'creates', '1',
-  'missed', '0')
-call('SADD', P .. 'meetings', id)
-call('ZADD', P .. 'sl:server_meetings:' .. server_id, created, id)
-add_load(server_id, index[5] ~= '0' and s.tag, reserve * s.multiplier)
-return { 'assigned', server_id, s.url, s.secret, s.tag, bridge, password, '1' }
+if record[1] then
+  call('ZREM', P .. 'sl:server_meetings:' .. record[1], id)
+  generation = (tonumber(call('HGET', own, 'creates') or '') or 0) + 1
+  call('DEL', own)
+end
+record_meeting(id, server_id, picked, { now = now, password = password, bridge = bridge,
+  tenant = tenant, ttl = ttl, reserve = reserve, generation = generation }, indexed)
+return { 'assigned', server_id, picked.url, picked.secret, picked.tag, bridge, password,
+  tostring(generation), 'enabled' }

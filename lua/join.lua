@@ -4,6 +4,7 @@
 -- ARGV     1 meeting id
 --          2 '1': refuse joins to disabled servers too (DISABLED_REFUSES_JOINS)
 --          3 people to count: 1 (default), or -1 to take one back whom the server refused
+--          4 '1': everybody weighs, reserved for or not (LOAD_ACCOUNTING=increment)
 -- Returns  {outcome, server id, url, secret}:
 --          found        go there; the person is counted
 --          unavailable  the server is offline, or disabled and refused; nobody counted
@@ -13,7 +14,7 @@
 
 local P, call = KEYS[1] or '', redis.call
 local id, refuse_disabled = ARGV[1] or '', ARGV[2] == '1'
-local people = tonumber(ARGV[3] or '') or 1
+local people, increment = tonumber(ARGV[3] or '') or 1, ARGV[4] == '1'
 
 -- lib: load
 -- A server's load stands in server_load (candidates: enabled and online) or in
@@ -82,6 +83,10 @@ if not notes[1] then
 end
 -- Only people beyond the reservation weigh: the reserved ones were counted by the create.
 local more = math.max(users, reserved) - math.max(before, reserved)
+if increment and more ~= people then
+  call('HINCRBY', own, 'extra', people - more)
+  more = people
+end
 if more ~= 0 then
   local multiplier = tonumber(server[5] or '')
   if not multiplier or multiplier <= 0 then multiplier = 1 end

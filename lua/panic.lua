@@ -68,11 +68,12 @@ local function add_load(id, tag, delta)
 end
 -- lib end
 -- lib: meeting
--- What a meeting counts towards the load of its server: its people, at least what it reserved.
+-- What a meeting counts towards the load of its server: its people, at least what it reserved, and
+-- what LOAD_ACCOUNTING=increment has counted beyond.
 local function meeting_units(m)
-  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved')
+  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved', 'extra')
   local users, reserved = tonumber(v[1]) or 0, tonumber(v[2]) or 0
-  return users > reserved and users or reserved
+  return (users > reserved and users or reserved) + (tonumber(v[3]) or 0)
 end
 
 -- Drops a meeting's records and gives its voice bridge back. The load is the caller's business.
@@ -83,6 +84,21 @@ local function drop_meeting(m, server_id, bridge)
   call('DEL', P .. 'meeting:' .. m, P .. 'sl:meeting:' .. m)
   call('SREM', P .. 'meetings', m)
   if server_id then call('ZREM', P .. 'sl:server_meetings:' .. server_id, m) end
+end
+-- lib end
+-- lib: clock
+-- Milliseconds since 1970 by Redis' own clock: one clock for all replicas.
+local function clock()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+-- lib end
+-- lib: released
+-- Notes that a meeting was released from a server, which may list it for a while yet: a poll must
+-- not take it for one that was lost. apply_poll forgets it once the server does not list it.
+local function note_released(m, server_id, now)
+  call('ZADD', P .. 'sl:released:' .. server_id, string.format('%.0f', now), m)
+  call('EXPIRE', P .. 'sl:released:' .. server_id, 86400)
 end
 -- lib end
 -- lib: meetings_of
@@ -104,6 +120,7 @@ if not s then return { 'unknown' } end
 local answer = { 'panicked', s.url, s.secret }
 for _, m in ipairs(meetings_of(id)) do
   drop_meeting(m.id, id, m.bridge)
+  note_released(m.id, id, clock())
   answer[#answer + 1] = m.id
   answer[#answer + 1] = m.moderator_pw
 end

@@ -3,11 +3,15 @@
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 server id   2 failures in a row (SERVER_UNHEALTHY_THRESHOLD, default 2)
--- Returns  {online | offline, state, failures in a row, went offline now: 1 or 0} or {unknown}
+--          3 when the question was sent: ms by Redis' clock (absent or 0: now)
+--          4 the poller's fence ('' or absent: none)
+-- Returns  {online | offline, state, failures in a row, went offline now: 1 or 0}; {unknown}, or
+--          {fenced} or {stale}: too late, nothing written
 -- Repeat   counts one failure more.
 
 local P, call = KEYS[1] or '', redis.call
 local id, threshold = ARGV[1] or '', tonumber(ARGV[2] or '') or 2
+local started, fence = tonumber(ARGV[3] or '') or 0, ARGV[4] or ''
 
 -- lib: server
 -- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
@@ -23,6 +27,24 @@ local function read_server(id)
   if not multiplier or multiplier <= 0 then multiplier = 1 end
   return { url = v[1], secret = v[2] or '', tag = v[3] or '', state = state,
     online = v[5] == 'true', multiplier = multiplier }
+end
+-- lib end
+-- lib: clock
+-- Milliseconds since 1970 by Redis' own clock: one clock for all replicas.
+local function clock()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+-- lib end
+-- lib: overtaken
+-- Whether a poll's answer comes too late to be written: its poller has lost the lease meanwhile
+-- (`fenced`), or the server was asked again later and that answer stands (`stale`). A poll without a
+-- fence is an operator's, or one that a failed request has caused.
+local function overtaken(id, fence, started)
+  if fence ~= '' and call('GET', P .. 'sl:poll_fence') ~= fence then return 'fenced' end
+  local asked = tonumber(call('HGET', P .. 'sl:server:' .. id, 'asked') or '') or 0
+  if started < asked then return 'stale' end
+  return nil
 end
 -- lib end
 -- lib: load
@@ -69,13 +91,23 @@ end
 
 local s = read_server(id)
 if not s then return { 'unknown' } end
-local streak = call('HINCRBY', P .. 'sl:server:' .. id, 'unhealthy', 1)
-call('HSET', P .. 'sl:server:' .. id, 'healthy', 0)
+local now, own = clock(), P .. 'sl:server:' .. id
+if started == 0 then started = now end
+local late = overtaken(id, fence, started)
+if late then return { late } end
+local streak = call('HINCRBY', own, 'unhealthy', 1)
+-- It is not polled for a failed request again within a second.
+call('HSET', own, 'healthy', 0, 'asked', string.format('%.0f', started),
+  'probe_from', string.format('%.0f', now + 1000))
+call('HDEL', own, 'probe_until')
 local online_before = s.online
 if streak >= threshold and s.online then
   s.online = false
   call('HSET', P .. 'server:' .. id, 'online', 'false')
 end
-if not s.online then set_load(id, s, 0) end
+if not s.online then
+  set_load(id, s, 0)
+  call('HSETNX', own, 'offline_since', string.format('%.0f', now))
+end
 return { s.online and 'online' or 'offline', s.state, tostring(streak),
   (online_before and not s.online) and '1' or '0' }

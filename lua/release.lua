@@ -70,12 +70,28 @@ local function add_load(id, tag, delta)
   return new
 end
 -- lib end
+-- lib: clock
+-- Milliseconds since 1970 by Redis' own clock: one clock for all replicas.
+local function clock()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+-- lib end
+-- lib: released
+-- Notes that a meeting was released from a server, which may list it for a while yet: a poll must
+-- not take it for one that was lost. apply_poll forgets it once the server does not list it.
+local function note_released(m, server_id, now)
+  call('ZADD', P .. 'sl:released:' .. server_id, string.format('%.0f', now), m)
+  call('EXPIRE', P .. 'sl:released:' .. server_id, 86400)
+end
+-- lib end
 -- lib: meeting
--- What a meeting counts towards the load of its server: its people, at least what it reserved.
+-- What a meeting counts towards the load of its server: its people, at least what it reserved, and
+-- what LOAD_ACCOUNTING=increment has counted beyond.
 local function meeting_units(m)
-  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved')
+  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved', 'extra')
   local users, reserved = tonumber(v[1]) or 0, tonumber(v[2]) or 0
-  return users > reserved and users or reserved
+  return (users > reserved and users or reserved) + (tonumber(v[3]) or 0)
 end
 
 -- Drops a meeting's records and gives its voice bridge back. The load is the caller's business.
@@ -100,6 +116,9 @@ if only_generation ~= '' and only_generation ~= '0'
   return 'kept'
 end
 local s = read_server(record[1])
-if s then add_load(record[1], s.tag, -meeting_units(id) * s.multiplier) end
+if s then
+  add_load(record[1], s.tag, -meeting_units(id) * s.multiplier)
+  note_released(id, record[1], clock())
+end
 drop_meeting(id, record[1], record[2])
 return 'released'

@@ -11,11 +11,12 @@ local P, call = KEYS[1] or '', redis.call
 local id, force = ARGV[1] or '', ARGV[2] == '1'
 
 -- lib: meeting
--- What a meeting counts towards the load of its server: its people, at least what it reserved.
+-- What a meeting counts towards the load of its server: its people, at least what it reserved, and
+-- what LOAD_ACCOUNTING=increment has counted beyond.
 local function meeting_units(m)
-  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved')
+  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved', 'extra')
   local users, reserved = tonumber(v[1]) or 0, tonumber(v[2]) or 0
-  return users > reserved and users or reserved
+  return (users > reserved and users or reserved) + (tonumber(v[3]) or 0)
 end
 
 -- Drops a meeting's records and gives its voice bridge back. The load is the caller's business.
@@ -47,7 +48,9 @@ if not tag[2] and call('SISMEMBER', P .. 'servers', id) == 0 then return { 'unkn
 local meetings = meetings_of(id)
 if #meetings > 0 and not force then return { 'busy', tostring(#meetings) } end
 for _, m in ipairs(meetings) do drop_meeting(m.id, id, m.bridge) end
-call('DEL', P .. 'server:' .. id, P .. 'sl:server:' .. id, P .. 'sl:server_meetings:' .. id)
+call('DEL', P .. 'server:' .. id, P .. 'sl:server:' .. id, P .. 'sl:server_meetings:' .. id,
+  P .. 'sl:released:' .. id)
+call('ZREM', P .. 'sl:held', id)
 call('SREM', P .. 'servers', id)
 call('SREM', P .. 'server_enabled', id)
 call('ZREM', P .. 'server_load', id)

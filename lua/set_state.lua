@@ -70,11 +70,12 @@ local function add_load(id, tag, delta)
 end
 -- lib end
 -- lib: meeting
--- What a meeting counts towards the load of its server: its people, at least what it reserved.
+-- What a meeting counts towards the load of its server: its people, at least what it reserved, and
+-- what LOAD_ACCOUNTING=increment has counted beyond.
 local function meeting_units(m)
-  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved')
+  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved', 'extra')
   local users, reserved = tonumber(v[1]) or 0, tonumber(v[2]) or 0
-  return users > reserved and users or reserved
+  return (users > reserved and users or reserved) + (tonumber(v[3]) or 0)
 end
 
 -- Drops a meeting's records and gives its voice bridge back. The load is the caller's business.
@@ -101,6 +102,7 @@ s.state = state
 call('HSET', P .. 'server:' .. id, 'state', state)
 if state == 'enabled' then
   call('SADD', P .. 'server_enabled', id)
+  call('ZREM', P .. 'sl:held', id)
 else
   call('SREM', P .. 'server_enabled', id)
 end

@@ -5,6 +5,7 @@
 use crate::calls::App;
 use crate::config::Config;
 use crate::http::{listen, routes};
+use crate::pool::poll::suspicion::Suspicions;
 use crate::pool::{Backend, connector, poll};
 use crate::store::Store;
 use anyhow::Context;
@@ -55,7 +56,7 @@ impl Replica {
                 runtime.block_on(async {
                     let backend = Backend::new(&config.backend, &tls, config.api.sign_with);
                     let store = Store::new(&config.redis)?;
-                    poll::run(store, backend, config, stopped).await;
+                    poll::lease::run(store, backend, config, stopped).await;
                     Ok(())
                 })
             })?;
@@ -102,6 +103,7 @@ async fn worker(
         store: Store::new(&config.redis)?,
         backend: Backend::new(&config.backend, tls, config.api.sign_with),
         config: config.clone(),
+        suspicions: Suspicions::default(),
     };
     // A timer that is due soon keeps the runtime from waking itself through a system call each time
     // a request sets one that is due earlier than all others.

@@ -1,8 +1,9 @@
--- What a meeting counts towards the load of its server: its people, at least what it reserved.
+-- What a meeting counts towards the load of its server: its people, at least what it reserved, and
+-- what LOAD_ACCOUNTING=increment has counted beyond.
 local function meeting_units(m)
-  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved')
+  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved', 'extra')
   local users, reserved = tonumber(v[1]) or 0, tonumber(v[2]) or 0
-  return users > reserved and users or reserved
+  return (users > reserved and users or reserved) + (tonumber(v[3]) or 0)
 end
 
 -- Drops a meeting's records and gives its voice bridge back. The load is the caller's business.

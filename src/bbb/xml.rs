@@ -46,6 +46,14 @@ pub struct MeetingFigures {
     pub videos: u32,
     /// A breakout room: BBB made it itself, it never came through create.
     pub breakout: bool,
+    /// hasBeenForciblyEnded: over, and listed for a little while yet.
+    pub ended: bool,
+    /// voiceBridge, as it stands there.
+    pub voice_bridge: String,
+    /// moderatorPW; empty if absent.
+    pub moderator_pw: String,
+    /// metadata/tenant-id; empty if absent.
+    pub tenant: String,
 }
 
 /// Reads an answer to its end and returns its envelope.
@@ -93,7 +101,15 @@ pub fn meetings(body: &[u8]) -> Result<Vec<MeetingFigures>, NotBbb> {
                 "moderatorCount" => meeting.moderators = text.parse().unwrap_or(0),
                 "videoCount" => meeting.videos = text.parse().unwrap_or(0),
                 "isBreakout" => meeting.breakout = text == "true",
+                "hasBeenForciblyEnded" => meeting.ended = text == "true",
+                "voiceBridge" => meeting.voice_bridge = text.to_owned(),
+                "moderatorPW" => meeting.moderator_pw = text.to_owned(),
                 _ => {}
+            }
+        }
+        Node::Close { path: ["response", "meetings", "meeting", "metadata", "tenant-id"], text, .. } => {
+            if let Some(meeting) = found.last_mut() {
+                meeting.tenant = text.trim().to_owned();
             }
         }
         _ => {}
@@ -313,8 +329,11 @@ mod tests {
         let body = "<response><returncode>SUCCESS</returncode><meetings>\
             <meeting><meetingID>a&amp;b</meetingID><createTime>17</createTime><participantCount>3</participantCount>\
             <moderatorCount>1</moderatorCount><videoCount>2</videoCount><isBreakout>false</isBreakout>\
-            <attendees><attendee><meetingID>not this</meetingID></attendee></attendees></meeting>\
-            <meeting><meetingID><![CDATA[<c>]]></meetingID><isBreakout>true</isBreakout></meeting>\
+            <attendees><attendee><meetingID>not this</meetingID></attendee></attendees>\
+            <voiceBridge>71234</voiceBridge><moderatorPW>m&lt;p</moderatorPW>\
+            <metadata><tenant-id>t1</tenant-id></metadata></meeting>\
+            <meeting><meetingID><![CDATA[<c>]]></meetingID><isBreakout>true</isBreakout>\
+            <hasBeenForciblyEnded>true</hasBeenForciblyEnded></meeting>\
             </meetings></response>";
         let found = meetings(body.as_bytes()).unwrap();
         assert_eq!(found.len(), 2);
@@ -326,10 +345,14 @@ mod tests {
                 participants: 3,
                 moderators: 1,
                 videos: 2,
-                breakout: false
+                breakout: false,
+                ended: false,
+                voice_bridge: "71234".into(),
+                moderator_pw: "m<p".into(),
+                tenant: "t1".into(),
             }
         );
-        assert_eq!((found[1].id.as_str(), found[1].breakout), ("<c>", true));
+        assert_eq!((found[1].id.as_str(), found[1].breakout, found[1].ended), ("<c>", true, true));
     }
 
     #[test]

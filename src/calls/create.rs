@@ -1,19 +1,30 @@
 //! create: puts a meeting on the least loaded server, or finds the server it is on.
 
-use super::{Answer, ApiRequest, App, Call, CallResult, refused};
+use super::{Answer, ApiRequest, App, Call, CallResult};
 use crate::bbb::{ApiError, Params, voice_bridge, xml};
-use crate::pool::{BackendError, Payload};
-use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement};
+use crate::pool::{BackendError, Payload, Reply};
+use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
 use rand::Rng;
 use rand::distr::Alphanumeric;
-use tracing::{debug, warn};
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
 
 /// How many voice bridges are tried for a new meeting (Scalelite's number).
 const VOICE_BRIDGE_TRIES: usize = 10;
 
+/// Servers that refuse at once are not counted as tries; but so many are enough.
+const MOST_REFUSALS: usize = 10;
+
+/// A refusal that comes later than this is a try like any other.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How long a server is asked whether it has a meeting after all.
+const ASKING: Duration = Duration::from_secs(5);
+
 /// Takes meetingID and whatever the servers take, slides as XML. Assigns in one step in Redis, sets
-/// the parameters that are ours, forwards, and answers with the server's XML. When nothing came to
-/// be, nothing stays behind.
+/// the parameters that are ours, forwards, and answers with the server's XML. When the server fails,
+/// the next least loaded one is tried; when nothing came to be, nothing stays behind.
 pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     let api = &app.config.api;
     api.create.apply(&mut request.params);
@@ -30,7 +41,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     let mut wanted = Assignment {
         meeting: &meeting,
         tag: tag.trim(),
-        reserve: app.config.load.min_users,
+        reserve: app.config.load.reserve(params.get("meta_expected-users")),
         moderator_pw: &password,
         tenant: "",
         any_if_no_untagged: api.untagged_fallback,
@@ -38,44 +49,138 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         voice_bridges: &bridges,
     };
     let mut outcome = app.store.assign(&wanted).await?;
+    let more_bridges: Vec<String>;
     if matches!(outcome, AssignOutcome::NoVoiceBridge) {
         let numbers = voice_bridge::numbers(meeting.as_str(), api.voice_bridge_len);
-        let bridges = voice_bridges(app, params, numbers.take(VOICE_BRIDGE_TRIES));
-        wanted.voice_bridges = &bridges;
+        more_bridges = voice_bridges(app, params, numbers.take(VOICE_BRIDGE_TRIES));
+        wanted.voice_bridges = &more_bridges;
         outcome = app.store.assign(&wanted).await?;
     }
-    let (at, is_new) = match outcome {
+    let (mut at, mut is_new) = match outcome {
         AssignOutcome::Assigned(at) => (at, true),
         AssignOutcome::Existing(at) => (at, false),
         AssignOutcome::NoServer => return Err(ApiError::NoServers),
         AssignOutcome::TagUnavailable(tag) => return Err(ApiError::TagUnavailable(tag)),
         AssignOutcome::NoVoiceBridge => return Err(ApiError::NoVoiceBridge),
     };
+    let mut failover = Failover::new(app);
+    if at.standing == Standing::Closed {
+        // One that does not say counts as running it.
+        if has_meeting(app, &meeting, &at).await != Has::No {
+            failover.stop();
+        } else {
+            match app.store.reassign(&wanted, &at.server.id, Why::Stale, &[]).await? {
+                ReassignOutcome::Moved(moved) => (at, is_new) = (moved, true),
+                ReassignOutcome::Existing(moved) => at = moved,
+                ReassignOutcome::NoServer => return Err(ApiError::NoServers),
+                ReassignOutcome::TagUnavailable(tag) => return Err(ApiError::TagUnavailable(tag)),
+                // It ended this very moment, or came to be: its server has the word.
+                ReassignOutcome::Kept | ReassignOutcome::Unknown => {}
+            }
+        }
+    }
     if is_new {
         debug!(meeting = meeting.as_str(), server = at.server.id, "a new meeting");
         if params.present("moderatorPW").is_none() {
-            params.set("moderatorPW", password);
+            params.set("moderatorPW", at.moderator_pw.as_str());
         }
     }
-    ours(app, params, &at);
-    match app.backend.call(&at.server, "create", &request.params, request.payload()).await {
-        Ok(reply) => {
-            if is_new && !reply.envelope.success {
-                withdraw(app, &meeting, &at, None).await;
+    loop {
+        ours(app, &mut request.params, &at);
+        let begun = Instant::now();
+        let failure = match app.backend.call(&at.server, "create", &request.params, request.payload()).await {
+            Ok(reply) => return Ok(answered(app, &meeting, &at, is_new, reply).await),
+            Err(failure) => failure,
+        };
+        let error = app.failed(Call::Create, &at.server, &failure);
+        // What was sent may have been carried out; its answer is what was lost.
+        let has = match failure.never_sent() {
+            true => Has::No,
+            false => has_meeting(app, &meeting, &at).await,
+        };
+        if has == Has::Yes {
+            if failover.asks_again(&at) {
+                continue;
             }
-            if !is_new && reply.envelope.success && reply.envelope.message_key != "duplicateWarning" {
-                correct_password(app, &meeting, &at, &reply.body).await;
-            }
-            Ok(Answer::Xml(reply.body))
+            return Err(error);
         }
-        Err(failure) => {
-            let error = refused(Call::Create, &at.server, &failure);
-            if is_new {
-                withdraw(app, &meeting, &at, Some(&failure)).await;
+        if failover.goes_on(&at, &failure, begun.elapsed()) {
+            match app.store.reassign(&wanted, &at.server.id, Why::Failed, &failover.tried).await? {
+                ReassignOutcome::Moved(moved) => {
+                    info!(meeting = meeting.as_str(), from = at.server.id, to = moved.server.id, "moved");
+                    (at, is_new) = (moved, true);
+                    continue;
+                }
+                // Another create of this meeting has moved it.
+                ReassignOutcome::Existing(moved) => {
+                    (at, is_new) = (moved, false);
+                    continue;
+                }
+                ReassignOutcome::NoServer
+                | ReassignOutcome::TagUnavailable(_)
+                | ReassignOutcome::Kept
+                | ReassignOutcome::Unknown => {}
             }
-            Err(error)
         }
+        if is_new {
+            withdraw(app, &meeting, &at).await;
+        }
+        return Err(error);
     }
+}
+
+/// Which servers a create has tried, and how many more it may.
+struct Failover {
+    tried: Vec<String>,
+    /// CREATE_FAILOVER_TRIES, less those made.
+    tries: usize,
+    refusals: usize,
+    asked_again: Option<String>,
+}
+
+impl Failover {
+    fn new(app: &App) -> Failover {
+        let tries = app.config.poll.failover_tries;
+        let refusals = if tries == 0 { 0 } else { MOST_REFUSALS };
+        Failover { tried: Vec::new(), tries, refusals, asked_again: None }
+    }
+
+    /// No other server is to be tried.
+    fn stop(&mut self) {
+        (self.tries, self.refusals) = (0, 0);
+    }
+
+    /// A server that has the meeting, but whose answer was lost, is asked once more: it answers that
+    /// it has it.
+    fn asks_again(&mut self, at: &Placement) -> bool {
+        let again = self.asked_again.as_deref() != Some(&at.server.id);
+        self.asked_again = Some(at.server.id.clone());
+        again
+    }
+
+    /// Whether another server is to be tried. A server that refuses at once costs the client nothing,
+    /// and is not counted.
+    fn goes_on(&mut self, at: &Placement, failure: &BackendError, took: Duration) -> bool {
+        if matches!(failure, BackendError::Url) {
+            return false;
+        }
+        self.tried.push(at.server.id.clone());
+        let left = if failure.never_sent() && took < AT_ONCE { &mut self.refusals } else { &mut self.tries };
+        let goes_on = *left > 0;
+        *left = left.saturating_sub(1);
+        goes_on
+    }
+}
+
+/// The server's answer, which is the client's; and what it says of the record.
+async fn answered(app: &App, meeting: &MeetingKey, at: &Placement, is_new: bool, reply: Reply) -> Answer {
+    if is_new && !reply.envelope.success && has_meeting(app, meeting, at).await != Has::Yes {
+        withdraw(app, meeting, at).await;
+    }
+    if !is_new && reply.envelope.success && reply.envelope.message_key != "duplicateWarning" {
+        correct_password(app, meeting, at, &reply.body).await;
+    }
+    Answer::Xml(reply.body)
 }
 
 /// The numbers to try: the client's own where it is wanted, then those of the meeting's id.
@@ -93,6 +198,8 @@ fn ours(app: &App, params: &mut Params, at: &Placement) {
     if !at.voice_bridge.is_empty() {
         params.set("voiceBridge", at.voice_bridge.as_str());
     }
+    // A server that was tried before may have had another.
+    params.remove("meta_server-tag");
     if !at.tag.is_empty() {
         params.set("meta_server-tag", at.tag.as_str());
     }
@@ -105,16 +212,28 @@ fn ours(app: &App, params: &mut Params, at: &Placement) {
     api.create.strip(params);
 }
 
-/// A new meeting was not created. Unless the server has it after all, its record goes.
-async fn withdraw(app: &App, meeting: &MeetingKey, at: &Placement, failure: Option<&BackendError>) {
-    if !failure.is_some_and(BackendError::never_sent) {
-        let mut ask = Params::default();
-        ask.set("meetingID", meeting.as_str());
-        match app.backend.call(&at.server, "getMeetingInfo", &ask, Payload::None).await {
-            Ok(reply) if reply.envelope.success => return,
-            _ => {}
-        }
+/// What a server says when it is asked whether it has a meeting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Has {
+    Yes,
+    No,
+    /// It does not say.
+    Unknown,
+}
+
+async fn has_meeting(app: &App, meeting: &MeetingKey, at: &Placement) -> Has {
+    let mut ask = Params::default();
+    ask.set("meetingID", meeting.as_str());
+    let asking = app.backend.call(&at.server, "getMeetingInfo", &ask, Payload::None);
+    match timeout(ASKING, asking).await {
+        Ok(Ok(reply)) if reply.envelope.success => Has::Yes,
+        Ok(Ok(reply)) if reply.envelope.message_key == "notFound" => Has::No,
+        _ => Has::Unknown,
     }
+}
+
+/// A new meeting was not created: its record goes, unless another create counts on it.
+async fn withdraw(app: &App, meeting: &MeetingKey, at: &Placement) {
     let recorded = Some((at.server.id.as_str(), at.generation.as_str()));
     if let Err(error) = app.store.release(meeting, recorded).await {
         warn!(meeting = meeting.as_str(), %error, "a meeting that was not created could not be released");

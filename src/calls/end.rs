@@ -1,6 +1,6 @@
 //! end: ends a meeting, and forgets it once its server has agreed.
 
-use super::{Answer, ApiRequest, App, Call, CallResult, refused};
+use super::{Answer, ApiRequest, App, Call, CallResult};
 use crate::bbb::ApiError;
 use crate::store::FindOutcome;
 
@@ -15,7 +15,7 @@ pub(super) async fn end(app: &App, request: ApiRequest) -> CallResult {
         .backend
         .call(&at, "end", &request.params, request.payload())
         .await
-        .map_err(|failure| refused(Call::End, &at, &failure))?;
+        .map_err(|failure| app.failed(Call::End, &at, &failure))?;
     if reply.envelope.success || reply.envelope.message_key == "notFound" {
         app.store.release(&meeting, Some((&at.id, &generation))).await?;
     }

@@ -23,11 +23,11 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
     }
     let servers = app.store.online_servers().await?;
     let (send, mut pieces) = mpsc::channel::<Bytes>(4);
-    let backend = app.backend.clone();
+    let app = app.clone();
     tokio::spawn(async move {
         let mut answers = futures_util::stream::iter(servers)
             .map(|server| {
-                let backend = backend.clone();
+                let backend = app.backend.clone();
                 async move {
                     let reply = backend
                         .call(&server, "getMeetings", &Default::default(), crate::pool::Payload::None)
@@ -46,6 +46,7 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
                 }
                 Err(failure) => {
                     warn!(server = server.id, %failure, "a server is left out of getMeetings");
+                    app.suspicions.report(&app.store, &app.backend, &app.config, &server, &failure);
                     continue;
                 }
             };

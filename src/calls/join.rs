@@ -1,6 +1,6 @@
 //! join: sends a browser to the server of its meeting.
 
-use super::{Answer, ApiRequest, App, Call, CallResult, refused};
+use super::{Answer, ApiRequest, App, Call, CallResult};
 use crate::bbb::ApiError;
 use crate::store::JoinOutcome;
 
@@ -10,7 +10,8 @@ pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
     let api = &app.config.api;
     api.join.apply(&mut request.params);
     let meeting = request.meeting()?;
-    let at = match app.store.join(&meeting, api.disabled_refuses_joins).await? {
+    let accounting = app.config.load.accounting;
+    let at = match app.store.join(&meeting, api.disabled_refuses_joins, accounting).await? {
         JoinOutcome::Found(at) => at,
         JoinOutcome::Unavailable => return Err(ApiError::ServerUnavailable),
         JoinOutcome::Unknown => return Err(ApiError::MeetingNotFound),
@@ -20,11 +21,11 @@ pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
     if inline {
         let reply = app.backend.call(&at, "join", &request.params, request.payload()).await;
         if !reply.as_ref().is_ok_and(|reply| reply.envelope.success) {
-            app.store.unjoin(&meeting).await?;
+            app.store.unjoin(&meeting, accounting).await?;
         }
         return match reply {
             Ok(reply) => Ok(Answer::Xml(reply.body)),
-            Err(failure) => Err(refused(Call::Join, &at, &failure)),
+            Err(failure) => Err(app.failed(Call::Join, &at, &failure)),
         };
     }
     Ok(Answer::Redirect(app.backend.signed_url(&at, "join", &request.params)))

@@ -13,6 +13,7 @@ mod join;
 
 use crate::bbb::{ApiError, Params};
 use crate::config::Config;
+use crate::pool::poll::suspicion::Suspicions;
 use crate::pool::{Backend, BackendError, Payload};
 use crate::store::{MeetingKey, ServerRef, Store, StoreError};
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub struct App {
     pub store: Store,
     /// The way to the BBB servers.
     pub backend: Backend,
+    /// Servers on which requests of this thread have failed lately.
+    pub suspicions: Suspicions,
 }
 
 /// A request whose checksum has been verified.
@@ -197,18 +200,19 @@ impl App {
     async fn forward(&self, call: Call, at: &ServerRef, request: &ApiRequest) -> CallResult {
         match self.backend.call(at, call.name(), &request.params, request.payload()).await {
             Ok(reply) => Ok(Answer::Xml(reply.body)),
-            Err(failure) => Err(refused(call, at, &failure)),
+            Err(failure) => Err(self.failed(call, at, &failure)),
         }
     }
-}
 
-/// The server gave no answer: says so in the log, and to the client.
-fn refused(call: Call, at: &ServerRef, failure: &BackendError) -> ApiError {
-    warn!(call = call.name(), server = at.id, %failure, "a server did not answer a request");
-    match call {
-        Call::Create => ApiError::CreateFailed,
-        Call::InsertDocument => ApiError::InsertFailed,
-        _ => ApiError::AccessFailed,
+    /// The server gave no answer: says so in the log, and to the client, and has the server polled.
+    fn failed(&self, call: Call, at: &ServerRef, failure: &BackendError) -> ApiError {
+        warn!(call = call.name(), server = at.id, %failure, "a server did not answer a request");
+        self.suspicions.report(&self.store, &self.backend, &self.config, at, failure);
+        match call {
+            Call::Create => ApiError::CreateFailed,
+            Call::InsertDocument => ApiError::InsertFailed,
+            _ => ApiError::AccessFailed,
+        }
     }
 }
 

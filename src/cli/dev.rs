@@ -3,7 +3,8 @@
 use super::out::{Out, table};
 use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
-use crate::pool::{Backend, connector, poll};
+use crate::pool::poll::{UNFENCED, round::round};
+use crate::pool::{Backend, connector};
 use crate::sim::{Sim, SimConfig};
 use crate::store::{ServerState, Store};
 use anyhow::{Context, bail};
@@ -113,7 +114,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
         store.set_state(&id, ServerState::Enabled).await?;
     }
     let backend = Backend::new(&config.backend, &connector::tls(&config.backend)?, config.api.sign_with);
-    poll::round(&store, &backend, &config, |_, _| {}).await?;
+    round(&store, &backend, &config, UNFENCED, |_, _| {}).await?;
 
     let program = std::env::current_exe()?;
     let mut replicas = Vec::new();

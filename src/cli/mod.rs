@@ -6,9 +6,11 @@
 mod config;
 #[cfg(feature = "sim")]
 mod dev;
+mod drain;
 mod meetings;
 mod out;
 mod poll;
+mod rebuild;
 mod serve;
 mod servers;
 #[cfg(feature = "sim")]
@@ -45,6 +47,8 @@ enum Command {
     Poller,
     /// Poll all servers once, now
     Poll,
+    /// Make the record of meetings true again, from what the servers run
+    Rebuild,
     /// The servers of the pool
     #[command(args_conflicts_with_subcommands = true)]
     Servers {
@@ -89,6 +93,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Serve(args) => serve::serve(args, read_config()?),
         Command::Poller => serve::poller(read_config()?),
         Command::Poll => with(|context| async move { poll::poll(&context, out).await }),
+        Command::Rebuild => with(|context| async move { rebuild::rebuild(&context, out).await }),
         Command::Servers { command } => {
             with(|context| async move { servers::run(&context, command, out).await })
         }

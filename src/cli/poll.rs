@@ -1,20 +1,24 @@
 //! `sl poll`: one round now, with progress.
 
 use super::{Session, out::Out};
-use crate::pool::poll;
+use crate::pool::poll::UNFENCED;
+use crate::pool::poll::round::{Round, round};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::time::Duration;
 
-/// Polls all servers; a server that does not answer is named, and is no failure of the command.
-pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
+/// Id, host, and why it did not answer.
+type Failure = (String, String, String);
+
+/// One round, with a progress bar; how many servers there are, what it found, who did not answer.
+pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(usize, Round, Vec<Failure>)> {
     let servers = session.store.servers().await?.len();
     // Drawn on standard error, and only on a terminal.
     let bar = ProgressBar::new(servers as u64);
     bar.set_style(ProgressStyle::with_template("polling {pos}/{len} {wide_bar} {elapsed}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
     let mut failures = Vec::new();
-    let round = poll::round(&session.store, &session.backend, &session.config, |server, result| {
+    let round = round(&session.store, &session.backend, &session.config, UNFENCED, |server, result| {
         bar.inc(1);
         if let Err(failure) = result {
             failures.push((server.at.id.clone(), server.hostname(), failure.to_string()));
@@ -23,6 +27,12 @@ pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
     .await?;
     bar.finish_and_clear();
     failures.sort();
+    Ok((servers, round, failures))
+}
+
+/// Polls all servers; a server that does not answer is named, and is no failure of the command.
+pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
+    let (servers, round, failures) = round_with_progress(session).await?;
     if out.json {
         let failed: Vec<_> =
             failures.iter().map(|(id, host, why)| json!({ "id": id, "host": host, "error": why })).collect();
@@ -31,6 +41,9 @@ pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
             "answered": round.answered,
             "failed": failed,
             "meetings_released": round.released,
+            "meetings_adopted": round.adopted,
+            "meetings_abandoned": round.abandoned,
+            "braked": round.braked,
             "seconds": round.took.as_secs_f64(),
         }));
     }
@@ -40,5 +53,9 @@ pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
     }
     text +=
         &format!("{} of {servers} servers answered, in {:.1} s\n", round.answered, round.took.as_secs_f64());
+    if round.braked {
+        text +=
+            "More than half of the pool does not answer: is it the network here? No meeting is given up.\n";
+    }
     out.text(text)
 }

@@ -1,6 +1,7 @@
 //! `sl servers …`
 
 use super::Session;
+use super::drain::{self, DrainArgs};
 use super::out::Out;
 use crate::bbb::{Params, Secret};
 use crate::pool::{Payload, poll};
@@ -58,6 +59,8 @@ pub enum ServersCommand {
         #[arg(long)]
         skip_end_calls: bool,
     },
+    /// Cordon a server and watch until its last meeting has ended
+    Drain(DrainArgs),
     /// Print the pool as YAML
     Yaml {
         /// State and figures too
@@ -152,6 +155,7 @@ pub async fn run(session: &Session, command: Option<ServersCommand>, out: Out) -
         ServersCommand::Panic { id, keep_state, skip_end_calls } => {
             panic(session, &id, keep_state, skip_end_calls, out).await
         }
+        ServersCommand::Drain(args) => drain::run(session, args, out).await,
         ServersCommand::Yaml { verbose } => yaml(session, verbose, out).await,
     }
 }
@@ -257,7 +261,7 @@ async fn set_state(session: &Session, ids: &[String], state: ServerState, out: O
         match state {
             // Without waiting for the next round.
             ServerState::Enabled => {
-                let polled = poll::now(&session.store, &session.backend, &session.config, &server).await;
+                let polled = poll::now(&session.store, &session.backend, &session.config, &server.at).await;
                 let online = matches!(polled, Ok(PollOutcome::Applied { online: true, .. }));
                 line += if online { ": enabled, online" } else { ": enabled, but offline" };
                 if let Err(failure) = polled {
@@ -294,7 +298,7 @@ async fn remove(session: &Session, ids: &[String], force: bool, out: Out) -> any
     Ok(())
 }
 
-async fn panic(
+pub(super) async fn panic(
     session: &Session,
     id: &str,
     keep_state: bool,
@@ -357,7 +361,7 @@ async fn yaml(session: &Session, verbose: bool, out: Out) -> anyhow::Result<()> 
     if out.json { out.value(&pool) } else { out.text(yaml_serde::to_string(&pool)?) }
 }
 
-fn done(id: &str, what: &str, mut report: serde_json::Value, out: Out) -> anyhow::Result<()> {
+pub(super) fn done(id: &str, what: &str, mut report: serde_json::Value, out: Out) -> anyhow::Result<()> {
     if out.json {
         report["id"] = id.into();
         report["done"] = what.into();

@@ -1,6 +1,7 @@
 //! `sl status`: the pool as a table.
 
 use super::Session;
+use super::drain::ago;
 use super::out::{Out, table};
 use serde_json::json;
 
@@ -19,6 +20,9 @@ const HEADINGS: [&str; 10] = [
 
 pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
     let servers = session.store.servers().await?;
+    let brake = session.store.brake_held().await?;
+    let (poller, round_ms) = session.store.poller().await?;
+    let now = session.store.now_ms().await?;
     if out.json {
         let rows: Vec<_> = servers
             .iter()
@@ -38,7 +42,14 @@ pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        return out.value(&rows);
+        let brake = brake.map(
+            |brake| json!({ "since_ms": brake.since_ms, "failed": brake.failed, "expected": brake.expected }),
+        );
+        return out.value(&json!({
+            "servers": rows,
+            "brake": brake,
+            "poller": { "holder": poller, "round_began_ms": round_ms },
+        }));
     }
     if servers.is_empty() {
         return out.text("No servers yet. Add one: sl servers add URL SECRET\n");
@@ -57,5 +68,22 @@ pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
             s.tag.clone(),
         ]
     });
-    out.text(table(&HEADINGS, rows))
+    let mut text = table(&HEADINGS, rows);
+    if let Some(brake) = brake {
+        text += &format!(
+            "\nWARNING: {} of {} servers have not answered for {}: is it the network on this side?\n\
+             Until more than half answer again, no meeting is given up.\n",
+            brake.failed,
+            brake.expected,
+            ago(now.saturating_sub(brake.since_ms)),
+        );
+    }
+    // Between two holders of the lease nobody has it for a moment; and `sl poll` needs none.
+    let late = session.config.poll.interval * 3;
+    let since_round = round_ms.map(|ms| now.saturating_sub(ms));
+    if poller.is_none() && since_round.is_none_or(|ms| u128::from(ms) > late.as_millis()) {
+        let since = since_round.map_or("ever".to_owned(), |ms| format!("for {}", ago(ms)));
+        text += &format!("\nWARNING: nobody polls, {since}: is any `sl serve` or `sl poller` running?\n");
+    }
+    out.text(text)
 }

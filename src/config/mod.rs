@@ -14,7 +14,7 @@ pub use self::api::ApiConfig;
 pub use self::backend::BackendConfig;
 pub use self::env::{BadSettings, Env, Setting, Source, without_password};
 pub use self::listen::{Bind, ListenConfig};
-pub use self::load::LoadConfig;
+pub use self::load::{Accounting, LoadConfig};
 pub use self::parameters::CallParameters;
 pub use self::poll::PollConfig;
 pub use self::redis::RedisConfig;

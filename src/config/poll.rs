@@ -16,18 +16,40 @@ pub struct PollConfig {
     pub healthy_threshold: u32,
     /// SERVER_UNHEALTHY_THRESHOLD: failures in a row that take it offline.
     pub unhealthy_threshold: u32,
+    /// OFFLINE_GRACE: so long the meetings of an offline server stay recorded.
+    pub offline_grace: Duration,
+    /// POLL_LEASE: how long a poller that says nothing more keeps the others from polling.
+    pub lease: Duration,
+    /// CREATE_FAILOVER_TRIES: servers more that a create tries when one fails.
+    pub failover_tries: usize,
 }
 
 impl PollConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> PollConfig {
         let interval = seconds(env, "INTERVAL", 60.0, "the same as POLL_INTERVAL, which goes first");
         let threshold = "must be a number, 1 or more";
+        let interval =
+            seconds(env, "POLL_INTERVAL", interval.as_secs_f64(), "from one poll to the next, seconds");
         PollConfig {
-            interval: seconds(
+            interval,
+            offline_grace: seconds(
                 env,
-                "POLL_INTERVAL",
-                interval.as_secs_f64(),
-                "from one poll to the next, seconds",
+                "OFFLINE_GRACE",
+                interval.as_secs_f64() * 2.0,
+                "how long the meetings of an offline server stay recorded, seconds",
+            ),
+            lease: seconds(
+                env,
+                "POLL_LEASE",
+                10.0,
+                "after a poller has died, another polls within twice this, seconds",
+            ),
+            failover_tries: env.number(
+                "CREATE_FAILOVER_TRIES",
+                2usize,
+                |n| *n <= 100,
+                "must be a number from 0 to 100",
+                "servers more that a create tries when one fails",
             ),
             concurrency: env.number(
                 "POLLER_THREADS",

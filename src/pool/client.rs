@@ -190,6 +190,11 @@ impl BackendError {
     pub fn never_sent(&self) -> bool {
         matches!(self, BackendError::Connect(_) | BackendError::Url)
     }
+
+    /// True if it speaks against the server's health, rather than against this one request.
+    pub fn is_the_servers(&self) -> bool {
+        !matches!(self, BackendError::Url | BackendError::TooLarge(_))
+    }
 }
 
 /// A server's URL without a slash at its end.

@@ -2,7 +2,7 @@
 //!
 //! - [`client`]: one pooled client; signs the very bytes it sends, trusts nothing it gets
 //! - [`connector`]: TCP and TLS under one deadline
-//! - [`poll`]: what every server is asked once a minute
+//! - [`poll`]: what every server is asked once a minute, who asks, and what comes of it
 
 pub mod client;
 pub mod connector;

@@ -65,9 +65,29 @@ impl Keys {
         key.strip_prefix(&*self.prefix)?.strip_prefix("server:")
     }
 
-    /// String with a TTL, ours: who does this round of polls.
+    /// Hash, ours: what polls note of a server.
+    pub fn server_notes(&self, id: &str) -> String {
+        self.key2("sl:server:", id)
+    }
+
+    /// Sorted set, ours: what is recorded on a server.
+    pub fn server_meetings(&self, id: &str) -> String {
+        self.key2("sl:server_meetings:", id)
+    }
+
+    /// String with a TTL, ours: who polls.
+    pub fn poll_lease(&self) -> String {
+        self.key("sl:poll_lease")
+    }
+
+    /// String, ours: when the last round of polls began, ms.
     pub fn poll_round(&self) -> String {
         self.key("sl:poll_round")
+    }
+
+    /// Hash, ours: that more than half of the pool does not answer.
+    pub fn brake(&self) -> String {
+        self.key("sl:brake")
     }
 
     fn key(&self, name: &str) -> String {

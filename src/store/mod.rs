@@ -5,9 +5,11 @@
 //! - [`connection`]: one multiplexed connection per thread, fast failure, reconnects by itself
 //! - [`scripts`]: each lua file as one typed function; [`outcomes`]: each outcome as an enum
 //! - `lookups`: where meetings run, remembered until Redis says that it has changed
+//! - [`health`]: the poll's part of the scripts: lease, figures, brake, suspicion
 //! - [`servers`], [`meetings`]: records, listings
 
 pub mod connection;
+pub mod health;
 pub mod keys;
 mod lookups;
 pub mod meetings;
@@ -16,10 +18,11 @@ pub mod scripts;
 pub mod servers;
 
 pub use connection::{Store, StoreError};
+pub use health::{Brake, Standings};
 pub use keys::MeetingKey;
 pub use meetings::Meeting;
 pub use outcomes::{
-    AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, PollFigures, PollOutcome, ReleaseOutcome,
-    RemoveOutcome,
+    AbandonOutcome, AssignOutcome, Assignment, BrakeOutcome, FindOutcome, JoinOutcome, LeaseOutcome, Listed,
+    Placement, PollFigures, PollOutcome, ReassignOutcome, ReleaseOutcome, RemoveOutcome, Standing, Why,
 };
 pub use servers::{Server, ServerRef, ServerState};

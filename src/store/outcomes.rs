@@ -2,6 +2,7 @@
 
 use super::keys::MeetingKey;
 use super::servers::{ServerRef, ServerState};
+use std::time::Duration;
 
 /// What a new meeting asks for.
 #[derive(Debug, Clone)]
@@ -37,6 +38,45 @@ pub struct Placement {
     pub moderator_pw: String,
     /// How many creates its record has seen; [`crate::store::Store::release`] asks for it.
     pub generation: String,
+    /// How its server stands.
+    pub standing: Standing,
+}
+
+/// How the server of a recorded meeting stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Online and enabled.
+    Enabled,
+    /// Online, and takes no new meetings: cordoned or disabled.
+    Closed,
+    /// Offline, and not given up yet.
+    Offline,
+}
+
+/// Why a meeting is to leave its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A create failed there.
+    Failed,
+    /// The server takes no new meetings, and does not run this one any more.
+    Stale,
+}
+
+/// Outcomes of `reassign.lua`.
+#[derive(Debug, Clone)]
+pub enum ReassignOutcome {
+    /// Recorded there now.
+    Moved(Placement),
+    /// Somebody else has moved it meanwhile.
+    Existing(Placement),
+    /// No other candidate; it stays.
+    NoServer,
+    /// No other candidate with a required tag, the tags; it stays.
+    TagUnavailable(String),
+    /// People may be in it; nothing changed.
+    Kept,
+    /// There is no such record.
+    Unknown,
 }
 
 /// Outcomes of `assign.lua`.
@@ -96,6 +136,21 @@ pub enum RemoveOutcome {
     Unknown,
 }
 
+/// A meeting as a server lists it.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// People.
+    pub users: u64,
+    /// Its server's createTime, ms since 1970.
+    pub created_ms: u64,
+    /// Its dial-in number; empty if it is none.
+    pub voice_bridge: String,
+    /// Its moderator password.
+    pub moderator_pw: String,
+    /// The tenant in its metadata; empty without one.
+    pub tenant: String,
+}
+
 /// What a server answered to a poll.
 #[derive(Debug, Clone, Default)]
 pub struct PollFigures {
@@ -111,11 +166,53 @@ pub struct PollFigures {
     pub largest: u64,
     /// Cameras.
     pub videos: u64,
-    /// Per meeting that is no breakout room: key, people, its server's createTime in ms.
-    pub listed: Vec<(MeetingKey, u64, u64)>,
+    /// The meetings that are no breakout rooms.
+    pub listed: Vec<(MeetingKey, Listed)>,
 }
 
-/// Outcomes of `apply_poll.lua` and `poll_failed.lua`.
+/// Outcomes of `lease.lua`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseOutcome {
+    /// Held from now on, or still.
+    Held {
+        /// What the writes of this holder's polls carry.
+        fence: String,
+        /// Time since the last round of polls began, whoever made it; None if there was none.
+        since_round: Option<Duration>,
+    },
+    /// Somebody else holds it.
+    Other,
+    /// Given up.
+    Free,
+}
+
+/// Outcomes of `brake.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrakeOutcome {
+    /// Holds since now.
+    On,
+    /// Holds still.
+    Holding,
+    /// Released now.
+    Off,
+    /// There is none.
+    None,
+    /// The lease is lost.
+    Fenced,
+}
+
+/// Outcomes of `abandon.lua`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AbandonOutcome {
+    /// Given up; the meetings that were released.
+    Abandoned(Vec<String>),
+    /// Nothing to do: online, within its grace, braked, or gone.
+    Kept,
+    /// The lease is lost.
+    Fenced,
+}
+
+/// Outcomes of `adopt.lua`, `apply_poll.lua` and `poll_failed.lua`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PollOutcome {
     /// Written.
@@ -128,7 +225,14 @@ pub enum PollOutcome {
         state: ServerState,
         /// Meetings released since their server no longer has them.
         released: Vec<String>,
+        /// Meetings that it lists and nobody has recorded; after [`crate::pool::poll::one`] these are
+        /// the ones that were adopted.
+        unrecorded: Vec<String>,
     },
     /// No such server any more.
     Unknown,
+    /// The poller has lost its lease: nothing was written.
+    Fenced,
+    /// The server was asked again later, and that answer stands: nothing was written.
+    Stale,
 }

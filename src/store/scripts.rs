@@ -8,20 +8,20 @@ use super::connection::{Question, Store, StoreError, StoreResult};
 use super::keys::MeetingKey;
 use super::lookups::tracking;
 use super::outcomes::{
-    AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, PollFigures, PollOutcome, ReleaseOutcome,
-    RemoveOutcome,
+    AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, ReassignOutcome, ReleaseOutcome,
+    RemoveOutcome, Standing, Why,
 };
 use super::servers::{ServerRef, ServerState};
 use crate::bbb::Secret;
-use crate::config::{LoadConfig, PollConfig};
+use crate::config::Accounting;
 use redis::{FromRedisValue, Script, ToRedisArgs};
 use std::sync::LazyLock;
 
 macro_rules! scripts {
     ($($name:ident),+ $(,)?) => {
-        struct Scripts { $($name: Lua),+ }
+        pub(super) struct Scripts { $(pub(super) $name: Lua),+ }
 
-        static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts { $($name: Lua {
+        pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts { $($name: Lua {
             name: stringify!($name),
             script: Script::new(include_str!(concat!("../../lua/", stringify!($name), ".lua"))),
         }),+ });
@@ -33,24 +33,30 @@ macro_rules! scripts {
 }
 
 scripts!(
+    abandon,
     add_server,
+    adopt,
     apply_poll,
     assign,
+    brake,
     find,
     join,
+    lease,
     online,
     panic,
     poll_failed,
+    reassign,
     reindex,
     release,
     remove_server,
     set_password,
     set_state,
+    suspect,
     sweep,
     update_server,
 );
 
-struct Lua {
+pub(super) struct Lua {
     name: &'static str,
     script: Script,
 }
@@ -80,6 +86,37 @@ impl Store {
         }
     }
 
+    /// Puts a meeting on another server than `from`, and not on one of `tried`: see
+    /// `lua/reassign.lua`. Of `wanted` only the meeting, tag, reserve and expiry count: number,
+    /// password and tenant go along.
+    pub async fn reassign(
+        &self,
+        wanted: &Assignment<'_>,
+        from: &str,
+        why: Why,
+        tried: &[String],
+    ) -> StoreResult<ReassignOutcome> {
+        let (reserve, ttl) = (wanted.reserve.to_string(), wanted.ttl_seconds.to_string());
+        let any = if wanted.any_if_no_untagged { "1" } else { "" };
+        let why = match why {
+            Why::Failed => "failed",
+            Why::Stale => "stale",
+        };
+        let mut args = vec![wanted.meeting.as_str(), from, wanted.tag, &reserve, &ttl, any, why];
+        args.extend(tried.iter().map(String::as_str));
+        let script = &SCRIPTS.reassign;
+        let mut reply = self.run::<Vec<String>>(script, &args).await?.into_iter();
+        match reply.next().as_deref() {
+            Some("moved") => Ok(ReassignOutcome::Moved(placement(script, reply)?)),
+            Some("existing") => Ok(ReassignOutcome::Existing(placement(script, reply)?)),
+            Some("none") => Ok(ReassignOutcome::NoServer),
+            Some("tag_unavailable") => Ok(ReassignOutcome::TagUnavailable(reply.next().unwrap_or_default())),
+            Some("kept") => Ok(ReassignOutcome::Kept),
+            Some("unknown") => Ok(ReassignOutcome::Unknown),
+            _ => Err(script.unexpected()),
+        }
+    }
+
     /// Where a meeting runs: see `lua/find.lua`. Its generation is told only to who will release it.
     pub async fn find(&self, meeting: &MeetingKey, to_release: bool) -> StoreResult<FindOutcome> {
         let script = &SCRIPTS.find;
@@ -99,13 +136,18 @@ impl Store {
     }
 
     /// Where a meeting runs, for one person more: see `lua/join.lua`.
-    pub async fn join(&self, meeting: &MeetingKey, refuse_disabled: bool) -> StoreResult<JoinOutcome> {
-        self.join_people(meeting, refuse_disabled, "1").await
+    pub async fn join(
+        &self,
+        meeting: &MeetingKey,
+        refuse_disabled: bool,
+        accounting: Accounting,
+    ) -> StoreResult<JoinOutcome> {
+        self.join_people(meeting, refuse_disabled, "1", accounting).await
     }
 
     /// Takes a person back whom the server refused after all.
-    pub async fn unjoin(&self, meeting: &MeetingKey) -> StoreResult<()> {
-        self.join_people(meeting, false, "-1").await.map(|_| ())
+    pub async fn unjoin(&self, meeting: &MeetingKey, accounting: Accounting) -> StoreResult<()> {
+        self.join_people(meeting, false, "-1", accounting).await.map(|_| ())
     }
 
     /// Notes the moderator password that a meeting really has: see `lua/set_password.lua`.
@@ -119,9 +161,10 @@ impl Store {
         meeting: &MeetingKey,
         refuse_disabled: bool,
         people: &str,
+        accounting: Accounting,
     ) -> StoreResult<JoinOutcome> {
         let script = &SCRIPTS.join;
-        let args = [meeting.as_str(), if refuse_disabled { "1" } else { "" }, people];
+        let args = [meeting.as_str(), if refuse_disabled { "1" } else { "" }, people, increment(accounting)];
         let mut reply = self.run::<Vec<String>>(script, &args).await?.into_iter();
         match reply.next().as_deref() {
             Some("found") => Ok(JoinOutcome::Found(server(script, &mut reply)?)),
@@ -231,53 +274,20 @@ impl Store {
         }
     }
 
-    /// What a server answered to a poll: see `lua/apply_poll.lua`.
-    pub async fn apply_poll(
-        &self,
-        id: &str,
-        figures: &PollFigures,
-        poll: &PollConfig,
-        load: &LoadConfig,
-    ) -> StoreResult<PollOutcome> {
-        let mut args = vec![
-            id.to_owned(),
-            figures.started_ms.to_string(),
-            poll.healthy_threshold.to_string(),
-            load.min_users.to_string(),
-            load.join_buffer.as_millis().to_string(),
-            load.meeting_ttl.as_secs().to_string(),
-            figures.version.clone(),
-            figures.meetings.to_string(),
-            figures.users.to_string(),
-            figures.largest.to_string(),
-            figures.videos.to_string(),
-        ];
-        for (meeting, users, created) in &figures.listed {
-            args.extend([meeting.as_str().to_owned(), users.to_string(), created.to_string()]);
-        }
-        let script = &SCRIPTS.apply_poll;
-        let reply: Vec<String> = self.run(script, &args).await?;
-        poll_outcome(script, reply)
-    }
-
-    /// A server did not answer a poll: see `lua/poll_failed.lua`.
-    pub async fn poll_failed(&self, id: &str, poll: &PollConfig) -> StoreResult<PollOutcome> {
-        let script = &SCRIPTS.poll_failed;
-        let threshold = poll.unhealthy_threshold.to_string();
-        let reply: Vec<String> = self.run(script, &[id, &threshold]).await?;
-        poll_outcome(script, reply)
-    }
-
     /// Walks all meeting records once, a page per script: see `lua/sweep.lua`. Returns how many
-    /// names without a record were forgotten.
-    pub async fn sweep(&self) -> StoreResult<u64> {
+    /// names without a record were forgotten, and how many records of servers that have left the
+    /// pool were dropped, where that is wanted.
+    pub async fn sweep(&self, drop_orphans: bool) -> StoreResult<(u64, u64)> {
         let script = &SCRIPTS.sweep;
-        let (mut cursor, mut forgotten) = ("0".to_owned(), 0);
+        let (mut cursor, mut forgotten, mut dropped) = ("0".to_owned(), 0, 0);
+        let drop_orphans = if drop_orphans { "1" } else { "" };
         loop {
-            let (next, gone, _noted): (String, u64, u64) = self.run(script, &[&cursor, "500"]).await?;
+            let (next, gone, _noted, orphans): (String, u64, u64, u64) =
+                self.run(script, &[&cursor, "500", drop_orphans]).await?;
             forgotten += gone;
+            dropped += orphans;
             if next == "0" {
-                return Ok(forgotten);
+                return Ok((forgotten, dropped));
             }
             cursor = next;
         }
@@ -288,7 +298,11 @@ impl Store {
         self.run(&SCRIPTS.reindex, &[""; 0]).await
     }
 
-    async fn run<T: FromRedisValue>(&self, lua: &Lua, args: &[impl ToRedisArgs]) -> StoreResult<T> {
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        lua: &Lua,
+        args: &[impl ToRedisArgs],
+    ) -> StoreResult<T> {
         let mut invocation = lua.script.prepare_invoke();
         if !self.keys.prefix().is_empty() {
             invocation.key(self.keys.prefix());
@@ -301,8 +315,16 @@ impl Store {
 }
 
 impl Lua {
-    fn unexpected(&self) -> StoreError {
+    pub(super) fn unexpected(&self) -> StoreError {
         StoreError::Unexpected(self.name)
+    }
+}
+
+/// As scripts are told.
+pub(super) fn increment(accounting: Accounting) -> &'static str {
+    match accounting {
+        Accounting::Reserve => "",
+        Accounting::Increment => "1",
     }
 }
 
@@ -329,22 +351,21 @@ fn server(lua: &Lua, rest: &mut impl Iterator<Item = String>) -> StoreResult<Ser
     Ok(ServerRef { id: next()?, url: next()?, secret: Secret::from(next()?) })
 }
 
-/// The whole of assign's: and tag, voice bridge, moderator password, generation.
+/// The whole of assign's: and tag, voice bridge, moderator password, generation, standing.
 fn placement(lua: &Lua, mut rest: impl Iterator<Item = String>) -> StoreResult<Placement> {
     let server = server(lua, &mut rest)?;
     let mut next = || rest.next().ok_or(lua.unexpected());
-    Ok(Placement { server, tag: next()?, voice_bridge: next()?, moderator_pw: next()?, generation: next()? })
-}
-
-fn poll_outcome(lua: &Lua, reply: Vec<String>) -> StoreResult<PollOutcome> {
-    match reply.as_slice() {
-        [unknown] if unknown == "unknown" => Ok(PollOutcome::Unknown),
-        [online, state, _, changed, released @ ..] => Ok(PollOutcome::Applied {
-            online: online == "online",
-            changed: changed == "1",
-            state: ServerState::parse(state).ok_or(lua.unexpected())?,
-            released: released.to_vec(),
-        }),
-        _ => Err(lua.unexpected()),
-    }
+    Ok(Placement {
+        server,
+        tag: next()?,
+        voice_bridge: next()?,
+        moderator_pw: next()?,
+        generation: next()?,
+        standing: match next()?.as_str() {
+            "enabled" => Standing::Enabled,
+            "cordoned" | "disabled" => Standing::Closed,
+            "offline" => Standing::Offline,
+            _ => return Err(lua.unexpected()),
+        },
+    })
 }

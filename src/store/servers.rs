@@ -51,6 +51,20 @@ pub struct ServerRef {
     pub secret: Secret,
 }
 
+impl ServerRef {
+    /// The host of its URL, with the port where it is not the usual one.
+    pub fn hostname(&self) -> String {
+        match url::Url::parse(&self.url) {
+            Ok(url) => match (url.host_str(), url.port()) {
+                (Some(host), Some(port)) => format!("{host}:{port}"),
+                (Some(host), None) => host.to_owned(),
+                _ => self.url.clone(),
+            },
+            Err(_) => self.url.clone(),
+        }
+    }
+}
+
 /// A server with its figures.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -79,16 +93,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// The host of its URL, with the port where it is not the usual one.
+    /// See [`ServerRef::hostname`].
     pub fn hostname(&self) -> String {
-        match url::Url::parse(&self.at.url) {
-            Ok(url) => match (url.host_str(), url.port()) {
-                (Some(host), Some(port)) => format!("{host}:{port}"),
-                (Some(host), None) => host.to_owned(),
-                _ => self.at.url.clone(),
-            },
-            Err(_) => self.at.url.clone(),
-        }
+        self.at.hostname()
     }
 }
 
@@ -135,14 +142,6 @@ impl Store {
         let ((url, secret),): ((Option<String>, Option<String>),) = self.pipeline(&pipeline).await?;
         let secret = Secret::from(secret.unwrap_or_default());
         Ok(url.map(|url| ServerRef { id: id.to_owned(), url, secret }))
-    }
-
-    /// Claims the coming round of polls for one replica; false if another has it.
-    pub async fn claim_round(&self, who: &str, for_ms: u64) -> StoreResult<bool> {
-        let mut claim = redis::cmd("SET");
-        claim.arg(self.keys.poll_round()).arg(who).arg("NX").arg("PX").arg(for_ms.max(1));
-        let reply: Option<String> = self.command(&claim).await?;
-        Ok(reply.is_some())
     }
 
     /// One server.

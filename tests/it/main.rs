@@ -3,12 +3,16 @@
 //! Every test starts its own Redis, servers and replicas on free ports, and stops them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod accounting;
 mod backend_faults;
 mod bad_input;
 mod calls;
 mod checksums;
 mod cli;
 mod clients;
+mod failover;
+mod health;
+mod leases;
 mod listening;
 mod logs;
 mod odd_ids;

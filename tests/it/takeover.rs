@@ -111,8 +111,10 @@ fn its_loads_decide_and_old_records_mean_what_they_meant() {
     assert_eq!(pool.holder("new"), Some(2), "load 3 against 21");
     assert_eq!(pool.redis.loads()[0], ("old-enabled".to_owned(), 18.0));
     let status = pool.sl_ok(&["status", "--json"]);
-    let status: Vec<serde_json::Value> = serde_json::from_str(&status).unwrap();
-    let state = |id: &str| status.iter().find(|s| s["id"] == id).unwrap()["state"].clone();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let state = |id: &str| {
+        status["servers"].as_array().unwrap().iter().find(|s| s["id"] == id).unwrap()["state"].clone()
+    };
     assert_eq!(state("old-enabled"), "enabled");
     assert_eq!(state("old-disabled"), "disabled");
     assert_eq!(pool.get("getMeetings", "").success().body.matches("<meeting>").count(), 3);

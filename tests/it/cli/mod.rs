@@ -1,6 +1,7 @@
 //! The `sl` command against a running pool.
 
 mod dev;
+mod drain;
 mod meetings;
 mod servers;
 mod settings;

@@ -3,8 +3,10 @@
 use super::Lab;
 use crate::support::Redis;
 use sl::bbb::Secret;
-use sl::store::{MeetingKey, ServerState};
+use sl::config::Accounting;
+use sl::store::{Assignment, Listed, MeetingKey, ServerState, Why};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Everything under a prefix, without the times.
 fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
@@ -17,7 +19,10 @@ fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
                 let lines: Vec<_> = text.split('\n').collect();
                 let mut fields: Vec<_> = lines
                     .chunks(2)
-                    .filter(|pair| !["created", "built", "polled"].contains(&pair[0]))
+                    .filter(|pair| {
+                        !["created", "built", "polled", "asked", "probe_from", "probe_until", "since"]
+                            .contains(&pair[0])
+                    })
                     .map(|pair| pair.join("="))
                     .collect();
                 fields.sort();
@@ -29,12 +34,18 @@ fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
                 members.sort_unstable();
                 members.join(" ")
             }
-            "zset" if name.contains("server_meetings") => redis.cli(&["ZRANGE", key, "0", "-1"]),
+            "zset" if name.contains("server_meetings") || name.contains("released") => {
+                redis.cli(&["ZRANGE", key, "0", "-1"])
+            }
             "zset" => redis.cli(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
             "string" => redis.cli(&["GET", key]),
             other => panic!("{key} is a {other}"),
         };
-        all.insert(name.to_owned(), text.replace('\n', " "));
+        let text = match name {
+            "sl:poll_fence" | "sl:poll_round" => "a time".to_owned(),
+            _ => text.replace('\n', " "),
+        };
+        all.insert(name.to_owned(), text);
     }
     all
 }
@@ -57,16 +68,37 @@ fn the_program_and_redis_cli_leave_the_same_state() {
     program.assign_as("m3", "", &["13"]);
     let key = MeetingKey::of;
     for _ in 0..17 {
-        program.run(program.store.join(&key("m2"), false)).unwrap();
+        program.run(program.store.join(&key("m2"), false, Accounting::Reserve)).unwrap();
     }
-    program.run(program.store.unjoin(&key("m2"))).unwrap();
+    program.run(program.store.unjoin(&key("m2"), Accounting::Reserve)).unwrap();
     program.run(program.store.set_password(&key("m2"), "s3", "real")).unwrap();
     program.run(program.store.find(&key("m1"), true)).unwrap();
     program.run(program.store.release(&key("m1"), None)).unwrap();
-    program.run(program.store.poll_failed("s1", &program.config.poll)).unwrap();
+    program.run(program.store.poll_failed("s1", 0, "", &program.config.poll)).unwrap();
+    program.run(program.store.suspect("s3", &program.config.poll)).unwrap();
+    program.run(program.store.brake(3, 3, "")).unwrap();
+    program.run(program.store.abandon("s1", Duration::ZERO, "")).unwrap();
+    let adopted = Listed { users: 4, created_ms: 0, voice_bridge: "14".into(), ..Listed::default() };
+    let load = &program.config.load;
+    program.run(program.store.adopt("s3", 0, "", load, [(&key("m4"), &adopted)].into_iter())).unwrap();
+    program.assign_as("m5", "", &["15"]);
+    let m5 = program.hget("scalelite:meeting:m5", "server_id");
+    let meeting = key("m5");
+    let wanted = Assignment {
+        meeting: &meeting,
+        tag: "",
+        reserve: 15,
+        moderator_pw: "",
+        tenant: "",
+        any_if_no_untagged: false,
+        ttl_seconds: 86_400,
+        voice_bridges: &[],
+    };
+    program.run(program.store.reassign(&wanted, &m5, Why::Stale, &[])).unwrap();
+    program.run(program.store.lease("me", Duration::from_secs(60), true)).unwrap();
     program.run(program.store.panic("s2", false)).unwrap();
     program.run(program.store.remove_server("s1", true)).unwrap();
-    program.run(program.store.sweep()).unwrap();
+    program.run(program.store.sweep(false)).unwrap();
     program.run(program.store.reindex()).unwrap();
     program.run(program.store.online_servers()).unwrap();
 
@@ -80,7 +112,7 @@ fn the_program_and_redis_cli_leave_the_same_state() {
             assert_eq!(eval("set_state", &[id, "enabled"]), ["changed", "disabled", "0"]);
             let polled =
                 eval("apply_poll", &[id, "0", "1", "15", "900000", "86400", "3.0.9", "0", "0", "0", "0"]);
-            assert_eq!(polled, ["online", "enabled", "0", "1"]);
+            assert_eq!(polled, ["online", "enabled", "0", "1", "0"]);
         }
         assert_eq!(eval("update_server", &["s3", "tag", "gpu", "load_multiplier", "2.0"]), ["updated"]);
         let assigned = eval("assign", &["m1", "", "15", "86400", "mp", "", "", "11"]);
@@ -97,6 +129,14 @@ fn the_program_and_redis_cli_leave_the_same_state() {
         assert_eq!(eval("find", &["m9"]), ["unknown"]);
         assert_eq!(eval("release", &["m1"]), ["released"]);
         assert_eq!(eval("poll_failed", &["s1", "2"]), ["online", "enabled", "1", "0"]);
+        assert_eq!(eval("suspect", &["s3", "2"])[..2], ["probe", "1"]);
+        assert_eq!(eval("brake", &["3", "3"]), ["on"]);
+        assert_eq!(eval("abandon", &["s1", "0"]), ["online"]);
+        let adopt = ["s3", "0", "", "15", "900000", "86400", "m4", "0", "4", "14", "", ""];
+        assert_eq!(eval("adopt", &adopt), ["adopted", "m4"]);
+        assert_eq!(eval("assign", &["m5", "", "15", "86400", "mp", "", "", "15"])[1], m5);
+        assert_eq!(eval("reassign", &["m5", &m5, "", "15", "86400", "", "stale"])[0], "moved");
+        assert_eq!(eval("lease", &["me", "60000", "1"])[0], "held");
         let panicked = eval("panic", &["s2"]);
         assert_eq!(panicked[0], "panicked");
         assert_eq!(eval("remove_server", &["s1", "1"])[0], "removed");

@@ -1,6 +1,7 @@
 //! find.lua, join.lua, release.lua, sweep.lua
 
 use super::{Lab, assigned};
+use sl::config::Accounting;
 use sl::store::{FindOutcome, JoinOutcome, MeetingKey, ReleaseOutcome};
 
 #[test]
@@ -20,7 +21,7 @@ fn find_finds_and_writes_nothing() {
 }
 
 fn join(lab: &Lab, meeting: &str) -> JoinOutcome {
-    lab.run(lab.store.join(&MeetingKey::of(meeting), false)).unwrap()
+    lab.run(lab.store.join(&MeetingKey::of(meeting), false, Accounting::Reserve)).unwrap()
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn a_person_can_be_taken_back() {
     }
     assert_eq!(lab.load("s1"), Some(16.0));
     for left in [15.0, 15.0, 15.0] {
-        lab.run(lab.store.unjoin(&key)).unwrap();
+        lab.run(lab.store.unjoin(&key, Accounting::Reserve)).unwrap();
         assert_eq!(lab.load("s1"), Some(left));
     }
     assert_eq!(lab.hget("scalelite:sl:meeting:a", "users"), "13");
@@ -83,10 +84,10 @@ fn a_disabled_server_is_joined_unless_refused() {
     lab.assign("a");
     lab.redis.eval("set_state", &["s1", "disabled"]);
     assert!(matches!(join(&lab, "a"), JoinOutcome::Found(_)));
-    let refused = lab.run(lab.store.join(&MeetingKey::of("a"), true)).unwrap();
+    let refused = lab.run(lab.store.join(&MeetingKey::of("a"), true, Accounting::Reserve)).unwrap();
     assert!(matches!(refused, JoinOutcome::Unavailable));
     lab.redis.eval("set_state", &["s1", "cordoned"]);
-    let cordoned = lab.run(lab.store.join(&MeetingKey::of("a"), true)).unwrap();
+    let cordoned = lab.run(lab.store.join(&MeetingKey::of("a"), true, Accounting::Reserve)).unwrap();
     assert!(matches!(cordoned, JoinOutcome::Found(_)));
 }
 
@@ -117,7 +118,12 @@ fn release_gives_everything_back_and_once() {
     assert_eq!(lab.load("s1"), Some(0.0));
     let mut after: Vec<_> = lab.redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
     after.retain(|key| !before.contains(key) && !key.contains("sl:index"));
-    assert_eq!(after, Vec::<String>::new());
+    // That it was released is remembered until its server has stopped listing it.
+    assert_eq!(after, ["scalelite:sl:released:s1"]);
+    lab.poll("s1", &[("a", 1, 0)]);
+    assert!(lab.exists("scalelite:sl:released:s1"));
+    lab.poll("s1", &[]);
+    assert!(!lab.exists("scalelite:sl:released:s1"));
     lab.index_is_true();
 }
 
@@ -167,10 +173,10 @@ fn sweep_forgets_expired_records_and_notes_foreign_ones() {
     lab.redis.cli(&["DEL", "scalelite:meeting:m7"]);
     lab.redis.cli(&["HSET", "scalelite:meeting:foreign", "server_id", "s1"]);
     lab.redis.cli(&["SADD", "scalelite:meetings", "foreign", "nothing"]);
-    assert_eq!(lab.run(lab.store.sweep()).unwrap(), 2);
+    assert_eq!(lab.run(lab.store.sweep(false)).unwrap(), (2, 0));
     assert_eq!(lab.redis.cli(&["EXISTS", "scalelite:sl:meeting:m7", "scalelite:sl:meeting:m8"]), "1");
     assert_eq!(lab.redis.cli(&["SCARD", "scalelite:meetings"]), "1200");
     let noted = lab.redis.cli(&["ZSCORE", "scalelite:sl:server_meetings:s1", "foreign"]);
     assert!(noted.parse::<u64>().unwrap() > 1_700_000_000_000, "{noted}");
-    assert_eq!(lab.run(lab.store.sweep()).unwrap(), 0);
+    assert_eq!(lab.run(lab.store.sweep(false)).unwrap(), (0, 0));
 }

@@ -1,15 +1,19 @@
 //! Each Lua script against a real Redis: its cases, a repeat, a race, and by hand with redis-cli.
 
+mod adopt;
 mod assign;
 mod by_hand;
+mod lease;
 mod library;
 mod meetings;
 mod polls;
+mod reassign;
 mod servers;
+mod suspicion;
 
 use crate::support::Redis;
 use sl::config::Config;
-use sl::store::{AssignOutcome, Assignment, MeetingKey, Placement, PollFigures, Store};
+use sl::store::{AssignOutcome, Assignment, Listed, MeetingKey, Placement, PollFigures, Store};
 use std::future::Future;
 use tokio::runtime::Runtime;
 
@@ -72,9 +76,9 @@ impl Lab {
             users: meetings.iter().map(|m| m.1).sum(),
             largest: meetings.iter().map(|m| m.1).max().unwrap_or(0),
             videos: 0,
-            listed: meetings.iter().map(|m| (MeetingKey::of(m.0), m.1, now - m.2 * 1000)).collect(),
+            listed: meetings.iter().map(|m| (MeetingKey::of(m.0), listed(m.1, now - m.2 * 1000))).collect(),
         };
-        self.run(self.store.apply_poll(id, &figures, &self.config.poll, &self.config.load)).unwrap()
+        self.run(self.store.apply_poll(id, &figures, "", &self.config.poll, &self.config.load)).unwrap()
     }
 
     fn assign_as(&self, meeting: &str, tag: &str, bridges: &[&str]) -> AssignOutcome {
@@ -158,6 +162,10 @@ impl Lab {
         truth.sort();
         assert_eq!(indexed, truth);
     }
+}
+
+fn listed(users: u64, created_ms: u64) -> Listed {
+    Listed { users, created_ms, ..Listed::default() }
 }
 
 #[track_caller]

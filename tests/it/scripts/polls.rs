@@ -5,13 +5,13 @@ use sl::store::{PollOutcome, ServerState};
 
 fn applied(outcome: PollOutcome) -> (bool, bool, ServerState, Vec<String>) {
     match outcome {
-        PollOutcome::Applied { online, changed, state, released } => (online, changed, state, released),
-        PollOutcome::Unknown => panic!("no such server"),
+        PollOutcome::Applied { online, changed, state, released, .. } => (online, changed, state, released),
+        other => panic!("{other:?}"),
     }
 }
 
 fn fail(lab: &Lab, id: &str) -> (bool, bool) {
-    let outcome = lab.run(lab.store.poll_failed(id, &lab.config.poll)).unwrap();
+    let outcome = lab.run(lab.store.poll_failed(id, 0, "", &lab.config.poll)).unwrap();
     let (online, changed, ..) = applied(outcome);
     (online, changed)
 }
@@ -158,7 +158,7 @@ fn a_server_that_left_meanwhile_is_not_made_anew() {
     let lab = Lab::with_servers(1);
     lab.redis.eval("remove_server", &["s1"]);
     assert_eq!(lab.poll("s1", &[]), PollOutcome::Unknown);
-    assert_eq!(lab.run(lab.store.poll_failed("s1", &lab.config.poll)).unwrap(), PollOutcome::Unknown);
+    assert_eq!(lab.run(lab.store.poll_failed("s1", 0, "", &lab.config.poll)).unwrap(), PollOutcome::Unknown);
     let left = lab.redis.cli(&["KEYS", "*s1*"]);
     assert_eq!(left, "");
 }

@@ -1,0 +1,91 @@
+//! adopt.lua, and what apply_poll.lua says is not recorded.
+
+use super::Lab;
+use sl::store::{Listed, MeetingKey, PollFigures, PollOutcome};
+
+/// The whole of a poll: what is unrecorded is adopted. Each meeting: id, people, voice bridge.
+fn poll(lab: &Lab, id: &str, meetings: &[(&str, u64, &str)]) -> Vec<String> {
+    let now = lab.run(lab.store.now_ms()).unwrap();
+    let listed = meetings
+        .iter()
+        .map(|(meeting, users, bridge)| {
+            let listed = Listed {
+                users: *users,
+                created_ms: now - 5000,
+                voice_bridge: (*bridge).to_owned(),
+                moderator_pw: format!("pw of {meeting}"),
+                tenant: String::new(),
+            };
+            (MeetingKey::of(meeting), listed)
+        })
+        .collect();
+    let figures = PollFigures { started_ms: now, meetings: meetings.len(), listed, ..Default::default() };
+    let (config, load) = (&lab.config.poll, &lab.config.load);
+    let unrecorded = match lab.run(lab.store.apply_poll(id, &figures, "", config, load)).unwrap() {
+        PollOutcome::Applied { unrecorded, .. } => unrecorded,
+        other => panic!("{other:?}"),
+    };
+    let wanted = figures.listed.iter().filter(|(m, _)| unrecorded.iter().any(|u| u == m.as_str()));
+    lab.run(lab.store.adopt(id, now, "", load, wanted.map(|(m, l)| (m, l)))).unwrap()
+}
+
+#[test]
+fn meetings_without_a_record_are_taken_up_as_they_run() {
+    let lab = Lab::with_servers(2);
+    lab.assign_as("known", "", &["70"]);
+    let at = lab.hget("scalelite:meeting:known", "server_id");
+    let adopted = poll(&lab, &at, &[("known", 2, "70"), ("lost", 3, "71"), ("full", 40, "72")]);
+    assert_eq!(adopted, ["lost", "full"]);
+    assert_eq!(lab.load(&at), Some(15.0 + 15.0 + 40.0));
+    assert_eq!(lab.hget("scalelite:meeting:lost", "server_id"), at);
+    assert_eq!(lab.hget("scalelite:meeting:lost", "moderator_pw"), "pw of lost");
+    assert_eq!(lab.hget("scalelite:voice_bridges", "71"), "lost");
+    let ttl: i64 = lab.redis.cli(&["TTL", "scalelite:meeting:lost"]).parse().unwrap();
+    assert!(ttl > 80_000);
+    assert!(poll(&lab, &at, &[("known", 2, "70"), ("lost", 3, "71"), ("full", 40, "72")]).is_empty());
+    // It counts and ends like any other.
+    assert_eq!(lab.redis.eval("join", &["full"])[0], "found");
+    assert_eq!(lab.load(&at), Some(71.0));
+    for meeting in ["lost", "full", "known"] {
+        lab.redis.eval("release", &[meeting]);
+    }
+    assert_eq!(lab.load(&at), Some(0.0));
+    assert!(!lab.exists("scalelite:voice_bridges"));
+}
+
+#[test]
+fn a_number_that_another_meeting_has_stays_that_ones() {
+    let lab = Lab::with_servers(1);
+    lab.assign_as("first", "", &["70"]);
+    assert_eq!(poll(&lab, "s1", &[("first", 1, "70"), ("second", 1, "70"), ("third", 1, "")]).len(), 2);
+    assert_eq!(lab.hget("scalelite:voice_bridges", "70"), "first");
+    assert_eq!(lab.hget("scalelite:meeting:second", "voice_bridge"), "70");
+    lab.redis.eval("release", &["second"]);
+    assert_eq!(lab.hget("scalelite:voice_bridges", "70"), "first");
+}
+
+#[test]
+fn what_runs_elsewhere_by_its_record_stays_there() {
+    let lab = Lab::with_servers(2);
+    let at = lab.assign("a");
+    let other = if at == "s1" { "s2" } else { "s1" };
+    assert!(poll(&lab, other, &[("a", 4, "70")]).is_empty());
+    assert_eq!(lab.hget("scalelite:meeting:a", "server_id"), at);
+    assert_eq!(lab.load(other), Some(15.0), "its people weigh where they are");
+}
+
+#[test]
+fn what_was_released_is_not_taken_up_while_its_server_still_lists_it() {
+    let lab = Lab::with_servers(1);
+    lab.assign("ended");
+    lab.assign("panicked");
+    lab.redis.eval("release", &["ended"]);
+    lab.redis.eval("panic", &["s1"]);
+    lab.redis.eval("set_state", &["s1", "enabled"]);
+    for _ in 0..2 {
+        assert!(poll(&lab, "s1", &[("ended", 0, "70"), ("panicked", 9, "71")]).is_empty());
+    }
+    assert!(poll(&lab, "s1", &[("panicked", 9, "71")]).is_empty());
+    // It was gone, and is there again: somebody has made it anew.
+    assert_eq!(poll(&lab, "s1", &[("panicked", 9, "71"), ("ended", 1, "70")]), ["ended"]);
+}

@@ -1,0 +1,151 @@
+//! reassign.lua
+
+use super::{Lab, assigned, existing};
+use sl::store::{Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
+
+fn reassign(lab: &Lab, meeting: &str, tag: &str, from: &str, why: Why, tried: &[&str]) -> ReassignOutcome {
+    let meeting = MeetingKey::of(meeting);
+    let wanted = Assignment {
+        meeting: &meeting,
+        tag,
+        reserve: 15,
+        moderator_pw: "",
+        tenant: "",
+        any_if_no_untagged: false,
+        ttl_seconds: 86_400,
+        voice_bridges: &[],
+    };
+    let tried: Vec<String> = tried.iter().map(|id| (*id).to_owned()).collect();
+    lab.run(lab.store.reassign(&wanted, from, why, &tried)).unwrap()
+}
+
+#[track_caller]
+fn moved(outcome: ReassignOutcome) -> Placement {
+    match outcome {
+        ReassignOutcome::Moved(placement) => placement,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn record_bridge_and_load_go_to_the_next_candidate() {
+    let lab = Lab::with_servers(0);
+    lab.server("s1", 2.0, "");
+    lab.server("s2", 1.0, "");
+    lab.server("s3", 1.0, "");
+    lab.poll("s2", &[("x", 20, 0)]);
+    lab.poll("s3", &[("y", 30, 0)]);
+    let first = assigned(lab.assign_as("a", "", &["71"]));
+    assert_eq!((first.server.id.as_str(), lab.load("s1")), ("s1", Some(30.0)));
+    let second = moved(reassign(&lab, "a", "", "s1", Why::Failed, &["s1"]));
+    assert_eq!(second.server.id, "s2");
+    assert_eq!((second.voice_bridge.as_str(), second.moderator_pw.as_str()), ("71", "mp"));
+    assert_eq!(lab.load("s1"), Some(0.0), "its load is taken off");
+    assert_eq!(lab.load("s2"), Some(35.0));
+    assert_eq!(lab.hget("scalelite:meeting:a", "server_id"), "s2");
+    assert_eq!(lab.hget("scalelite:voice_bridges", "71"), "a");
+    assert!(!lab.exists("scalelite:sl:server_meetings:s1"));
+    lab.index_is_true();
+
+    // A repeat, and another create of this meeting that failed there too.
+    match reassign(&lab, "a", "", "s1", Why::Failed, &["s1"]) {
+        ReassignOutcome::Existing(at) => assert_eq!(at.server.id, "s2"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(moved(reassign(&lab, "a", "", "s2", Why::Failed, &["s1", "s2"])).server.id, "s3");
+    assert!(matches!(
+        reassign(&lab, "a", "", "s3", Why::Failed, &["s1", "s2", "s3"]),
+        ReassignOutcome::NoServer
+    ));
+    assert_eq!(lab.hget("scalelite:meeting:a", "server_id"), "s3", "it stays where it is");
+    assert_eq!([lab.load("s1"), lab.load("s2"), lab.load("s3")], [Some(0.0), Some(20.0), Some(45.0)]);
+    assert!(matches!(reassign(&lab, "b", "", "s3", Why::Failed, &[]), ReassignOutcome::Unknown));
+}
+
+#[test]
+fn tags_count_as_for_a_first_assignment() {
+    let lab = Lab::with_servers(1);
+    lab.server("g1", 1.0, "gpu");
+    lab.server("g2", 1.0, "gpu");
+    for (meeting, tag) in [("a", "gpu!"), ("b", "gpu")] {
+        let at = lab.assign_tagged(meeting, tag);
+        let next = moved(reassign(&lab, meeting, tag, &at, Why::Failed, &[&at]));
+        assert_eq!(next.tag, "gpu");
+        assert_ne!(next.server.id, at);
+        match reassign(&lab, meeting, tag, &next.server.id, Why::Failed, &["g1", "g2"]) {
+            ReassignOutcome::TagUnavailable(list) => assert_eq!((tag, list.as_str()), ("gpu!", "gpu")),
+            ReassignOutcome::Moved(at) => assert_eq!((tag, at.server.id.as_str()), ("gpu", "s1")),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn nobody_is_moved_away_from_people() {
+    let lab = Lab::with_servers(2);
+    let at = lab.assign("joined");
+    lab.redis.eval("join", &["joined"]);
+    assert!(matches!(reassign(&lab, "joined", "", &at, Why::Failed, &[]), ReassignOutcome::Kept));
+    let at = lab.assign("polled");
+    lab.poll(&at, &[("polled", 0, 1)]);
+    assert!(matches!(reassign(&lab, "polled", "", &at, Why::Failed, &[]), ReassignOutcome::Kept));
+    let at = lab.assign("old");
+    lab.age("old", 121);
+    assert!(matches!(reassign(&lab, "old", "", &at, Why::Failed, &[]), ReassignOutcome::Kept));
+    // Whoever knows that the server has no such meeting moves it all the same.
+    for meeting in ["joined", "polled", "old"] {
+        let at = lab.hget(&format!("scalelite:meeting:{meeting}"), "server_id");
+        lab.redis.eval("set_state", &[&at, "cordoned"]);
+        let placement = existing(lab.assign_as(meeting, "", &[]));
+        assert_eq!(placement.standing, Standing::Closed);
+        assert_ne!(moved(reassign(&lab, meeting, "", &at, Why::Stale, &[])).server.id, at);
+        lab.redis.eval("set_state", &[&at, "enabled"]);
+    }
+}
+
+#[test]
+fn a_server_on_which_a_create_failed_gets_no_more_while_there_are_others() {
+    let lab = Lab::with_servers(3);
+    lab.poll("s2", &[("x", 500, 0)]);
+    lab.poll("s3", &[("y", 500, 0)]);
+    assert_eq!(lab.assign("a"), "s1");
+    assert_ne!(moved(reassign(&lab, "a", "", "s1", Why::Failed, &["s1"])).server.id, "s1");
+    for n in 0..6 {
+        assert_ne!(lab.assign(&format!("m{n}")), "s1", "though it is the least loaded by far");
+    }
+    for id in ["s2", "s3"] {
+        lab.redis.eval("set_state", &[id, "disabled"]);
+    }
+    assert_eq!(lab.assign("last resort"), "s1", "there is no other");
+    for id in ["s2", "s3"] {
+        lab.redis.eval("set_state", &[id, "enabled"]);
+    }
+    lab.redis.cli(&["ZADD", "scalelite:sl:held", "1", "s1"]);
+    assert_eq!(lab.assign("later"), "s1", "its time is over");
+}
+
+#[test]
+fn of_two_creates_whose_server_failed_one_moves_the_meeting_and_the_other_follows() {
+    let lab = Lab::with_servers(3);
+    let at = lab.assign("a");
+    existing(lab.assign_as("a", "", &[]));
+    let meeting = MeetingKey::of("a");
+    let wanted = Assignment {
+        meeting: &meeting,
+        tag: "",
+        reserve: 15,
+        moderator_pw: "",
+        tenant: "",
+        any_if_no_untagged: false,
+        ttl_seconds: 86_400,
+        voice_bridges: &[],
+    };
+    let go = || lab.store.reassign(&wanted, &at, Why::Failed, &[]);
+    let (one, two) = lab.run(async { tokio::join!(go(), go()) });
+    match (one.unwrap(), two.unwrap()) {
+        (ReassignOutcome::Moved(a), ReassignOutcome::Existing(b))
+        | (ReassignOutcome::Existing(b), ReassignOutcome::Moved(a)) => assert_eq!(a.server.id, b.server.id),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lab.redis.loads().iter().map(|(_, load)| load).sum::<f64>(), 15.0);
+}

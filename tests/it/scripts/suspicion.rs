@@ -1,0 +1,111 @@
+//! suspect.lua, brake.lua and abandon.lua
+
+use super::Lab;
+use sl::store::{AbandonOutcome, BrakeOutcome, MeetingKey, PollOutcome};
+use std::time::Duration;
+
+fn suspect(lab: &Lab, id: &str) -> bool {
+    lab.run(lab.store.suspect(id, &lab.config.poll)).unwrap().is_some()
+}
+
+fn poll_fails(lab: &Lab, id: &str) -> bool {
+    match lab.run(lab.store.poll_failed(id, 0, "", &lab.config.poll)).unwrap() {
+        PollOutcome::Applied { online, .. } => online,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn failed_requests_count_but_only_a_poll_takes_a_server_offline() {
+    let lab = Lab::with_servers(1);
+    assert!(suspect(&lab, "s1"), "the first to see it polls it");
+    for _ in 0..20 {
+        assert!(!suspect(&lab, "s1"), "the others do not");
+    }
+    assert_eq!(lab.load("s1"), Some(0.0), "still a candidate");
+    assert!(!poll_fails(&lab, "s1"), "one failed request and one failed poll are two failures");
+    assert_eq!(lab.load("s1"), None);
+    assert_eq!(lab.redis.eval("suspect", &["s9"]), ["unknown"]);
+}
+
+#[test]
+fn a_poll_that_succeeds_clears_a_server_of_suspicion() {
+    let lab = Lab::with_servers(1);
+    suspect(&lab, "s1");
+    lab.poll("s1", &[]);
+    assert!(poll_fails(&lab, "s1"), "the first failure in a row");
+    let wait = lab.run(lab.store.suspect("s1", &lab.config.poll)).unwrap().unwrap();
+    assert!((1..=1000).contains(&wait.as_millis()), "polled within the last second: {wait:?}");
+}
+
+#[test]
+fn with_a_threshold_of_one_a_request_alone_counts_nothing() {
+    let lab = Lab::with_servers(1);
+    assert_eq!(lab.redis.eval("suspect", &["s1", "1"])[..2], ["probe", "0"]);
+    assert_eq!(lab.redis.eval("poll_failed", &["s1", "1"])[0], "offline");
+}
+
+#[test]
+fn the_brake_holds_when_more_than_half_do_not_answer() {
+    let lab = Lab::new();
+    let brake = |failed, expected| lab.run(lab.store.brake(failed, expected, "")).unwrap();
+    assert_eq!(brake(0, 0), BrakeOutcome::None);
+    assert_eq!(brake(2, 4), BrakeOutcome::None, "half is not more than half");
+    assert_eq!(brake(3, 4), BrakeOutcome::On);
+    assert_eq!(brake(4, 4), BrakeOutcome::Holding);
+    let held = lab.run(lab.store.brake_held()).unwrap().unwrap();
+    assert_eq!((held.failed, held.expected), (4, 4));
+    assert_eq!(brake(1, 4), BrakeOutcome::Off);
+    assert_eq!(lab.run(lab.store.brake_held()).unwrap(), None);
+}
+
+fn abandon(lab: &Lab, grace: Duration) -> AbandonOutcome {
+    lab.run(lab.store.abandon("s1", grace, "")).unwrap()
+}
+
+#[test]
+fn an_offline_server_is_given_up_after_its_grace_and_not_under_the_brake() {
+    let lab = Lab::with_servers(2);
+    lab.redis.eval("set_state", &["s2", "disabled"]);
+    lab.assign_as("a", "", &["71"]);
+    assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Kept, "it is online");
+    poll_fails(&lab, "s1");
+    assert!(!poll_fails(&lab, "s1"));
+    assert_eq!(abandon(&lab, Duration::from_secs(60)), AbandonOutcome::Kept, "within its grace");
+    lab.run(lab.store.brake(2, 2, "")).unwrap();
+    assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Kept, "the brake holds");
+    assert!(lab.exists("scalelite:meeting:a"));
+    lab.run(lab.store.brake(0, 2, "")).unwrap();
+    assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Abandoned(vec!["a".into()]));
+    for key in ["meeting:a", "sl:meeting:a", "meetings", "voice_bridges", "sl:server_meetings:s1"] {
+        assert!(!lab.exists(&format!("scalelite:{key}")), "{key}");
+    }
+    assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Abandoned(vec![]), "and again");
+
+    // It comes back with its meeting: taken up, under the same number.
+    lab.poll("s1", &[("a", 3, 100)]);
+    assert_eq!(lab.hget("scalelite:sl:server:s1", "lost"), "");
+    assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Kept);
+}
+
+#[test]
+fn what_is_still_recorded_on_a_server_given_up_is_assigned_anew() {
+    let lab = Lab::with_servers(2);
+    let at = lab.assign("a");
+    for _ in 0..2 {
+        lab.run(lab.store.poll_failed(&at, 0, "", &lab.config.poll)).unwrap();
+    }
+    let placement = super::existing(lab.assign_as("a", "", &[]));
+    assert_eq!(
+        (placement.server.id.as_str(), placement.standing),
+        (at.as_str(), sl::store::Standing::Offline)
+    );
+    // Given up, but this record came later, by another program.
+    lab.redis.cli(&["HSET", &format!("scalelite:sl:server:{at}"), "lost", "1"]);
+    let placement = super::assigned(lab.assign_as("a", "", &[]));
+    assert_ne!(placement.server.id, at);
+    assert_eq!(placement.generation, "3", "the count goes on: what was begun before does not release it");
+    let meeting = MeetingKey::of("a");
+    let released = lab.run(lab.store.release(&meeting, Some((&placement.server.id, "1")))).unwrap();
+    assert_eq!(released, sl::store::ReleaseOutcome::Kept);
+}
