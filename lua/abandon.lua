@@ -1,4 +1,5 @@
--- abandon: gives a server up that has been offline for OFFLINE_GRACE. Its meetings are released, so
+-- abandon: gives a server up that has been offline for OFFLINE_GRACE, counted from when the brake was
+-- released if that was later. Its meetings are released, so
 -- that whoever comes next gets a new meeting elsewhere. Should it come back with them, the poll
 -- takes those up again that run nowhere else.
 --
@@ -61,8 +62,11 @@ if fence ~= '' and call('GET', P .. 'sl:poll_fence') ~= fence then return { 'fen
 if s.online then return { 'online' } end
 if call('EXISTS', P .. 'sl:brake') == 1 then return { 'braked' } end
 local since = tonumber(call('HGET', P .. 'sl:server:' .. id, 'offline_since') or '')
-if not since or clock() - since < grace then return { 'waiting' } end
+if not since then return { 'waiting' } end
+since = math.max(since, tonumber(call('GET', P .. 'sl:brake_off') or '') or 0)
+if clock() - since < grace then return { 'waiting' } end
 call('HSET', P .. 'sl:server:' .. id, 'lost', '1')
+call('SREM', P .. 'sl:suspects', id)
 local answer = { 'abandoned' }
 for _, m in ipairs(call('ZRANGE', P .. 'sl:server_meetings:' .. id, 0, -1)) do
   local record = call('HMGET', P .. 'meeting:' .. m, 'server_id', 'voice_bridge')

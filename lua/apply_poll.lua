@@ -115,12 +115,15 @@ end
 -- lib end
 -- lib: overtaken
 -- Whether a poll's answer comes too late to be written: its poller has lost the lease meanwhile
--- (`fenced`), or the server was asked again later and that answer stands (`stale`). A poll without a
--- fence is an operator's, or one that a failed request has caused.
-local function overtaken(id, fence, started)
+-- (`fenced`), or the server was asked again later and that answer stands (`stale`), or this very one
+-- was written before. `started` 0 is now. A poll without a fence is an operator's, or one that a
+-- failed request has caused.
+local function overtaken(id, fence, started, now)
   if fence ~= '' and call('GET', P .. 'sl:poll_fence') ~= fence then return 'fenced' end
+  if started == 0 then return nil end
   local asked = tonumber(call('HGET', P .. 'sl:server:' .. id, 'asked') or '') or 0
-  if started < asked then return 'stale' end
+  -- In the future it stands only where a clock went back.
+  if started <= asked and asked <= now then return 'stale' end
   return nil
 end
 -- lib end
@@ -129,10 +132,12 @@ local s = read_server(id)
 if not s then return { 'unknown' } end
 local now, key, own = clock(), P .. 'server:' .. id, P .. 'sl:server:' .. id
 local running = P .. 'sl:server_meetings:' .. id
-if started == 0 then started = now end
-local late = overtaken(id, fence, started)
+local late = overtaken(id, fence, started, now)
 if late then return { late } end
+if started == 0 then started = now end
 
+local gone, was_released = call('ZRANGE', P .. 'sl:released:' .. id, 0, -1, 'WITHSCORES'), {}
+for i = 1, #gone, 2 do was_released[gone[i]] = true end
 local total, listed, unrecorded = 0, {}, {}
 for i = 14, #ARGV, 3 do
   local m, users = ARGV[i], tonumber(ARGV[i + 1] or '') or 0
@@ -140,6 +145,7 @@ for i = 14, #ARGV, 3 do
   listed[m] = true
   local units, on = users, call('HGET', record, 'server_id')
   if on == id then
+    if was_released[m] then call('ZREM', P .. 'sl:released:' .. id, m) end  -- created again since
     local notes = call('HMGET', notes_key, 'created', 'reserved')
     local created = tonumber(notes[1]) or tonumber(ARGV[i + 2] or '') or now
     local reserved = 0
@@ -151,6 +157,8 @@ for i = 14, #ARGV, 3 do
     call('EXPIRE', notes_key, ttl)
     call('EXPIRE', record, ttl)
     call('ZADD', running, 'NX', string.format('%.0f', created), m)
+  elseif not on and was_released[m] then
+    units = 0  -- on its way out
   else
     if now - (tonumber(ARGV[i + 2] or '') or now) < young and reserve > units then units = reserve end
     if not on then unrecorded[#unrecorded + 1] = m end
@@ -165,16 +173,13 @@ for i = 1, #known, 2 do
   if not listed[m] then
     local record = call('HMGET', P .. 'meeting:' .. m, 'server_id', 'voice_bridge')
     if record[1] ~= id then
-      call('ZREM', running, m)
-      if not record[1] then
-        call('SREM', P .. 'meetings', m)
-        call('DEL', P .. 'sl:meeting:' .. m)
-      end
-    elseif created >= started then
-      total = total + meeting_units(m)
+      call('ZREM', running, m)  -- expired, which sweep.lua sees to; or elsewhere
     else
-      local missed = call('HINCRBY', P .. 'sl:meeting:' .. m, 'missed', 1)
-      if now - created > 60000 and missed >= 2 then
+      local began = math.max(created,
+        tonumber(call('HGET', P .. 'sl:meeting:' .. m, 'again') or '') or 0)
+      local missed = 0
+      if began < started then missed = call('HINCRBY', P .. 'sl:meeting:' .. m, 'missed', 1) end
+      if now - began > 60000 and missed >= 2 then
         drop_meeting(m, id, record[2])
         released[#released + 1] = m
       else
@@ -186,10 +191,7 @@ for i = 1, #known, 2 do
 end
 
 -- Released, and by now not listed any more: if it comes back, it is another.
-local gone = call('ZRANGE', P .. 'sl:released:' .. id, 0, -1, 'WITHSCORES')
-local was_released = {}
 for i = 1, #gone, 2 do
-  was_released[gone[i]] = true
   if not listed[gone[i]] and tonumber(gone[i + 1]) < started then
     call('ZREM', P .. 'sl:released:' .. id, gone[i])
   end
@@ -201,6 +203,7 @@ local streak = call('HINCRBY', own, 'healthy', 1)
 call('HSET', own, 'unhealthy', 0, 'polled', string.format('%.0f', now),
   'asked', string.format('%.0f', started), 'probe_from', string.format('%.0f', now + 1000))
 call('HDEL', own, 'probe_until')
+call('SREM', P .. 'sl:suspects', id)
 if streak >= threshold then s.online = true end
 if s.online then call('HDEL', own, 'offline_since', 'lost') end
 if s.state == 'cordoned' and call('ZCARD', running) == 0 and (tonumber(ARGV[8] or '') or 0) == 0 then
@@ -216,7 +219,5 @@ set_load(id, s, load)
 local answer = { s.online and 'online' or 'offline', s.state, tostring(load),
   (s.online and not online_before) and '1' or '0', tostring(#released) }
 for _, m in ipairs(released) do answer[#answer + 1] = m end
-for _, m in ipairs(unrecorded) do
-  if not was_released[m] then answer[#answer + 1] = m end
-end
+for _, m in ipairs(unrecorded) do answer[#answer + 1] = m end
 return answer

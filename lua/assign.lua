@@ -224,8 +224,9 @@ local function pick(tag_argument, any_if_no_untagged, now, excluded)
   local list = required and tag_argument:sub(1, -2) or tag_argument
   local tagged, untagged = {}, { P .. 'sl:tag_load:' }
   for tag in list:gmatch('[^;]+') do
-    if tag == 'none' then tag = '' end
-    tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
+    if tag ~= 'none' then tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
+    elseif index[5] == '0' then tagged[#tagged + 1] = P .. 'server_load'
+    else tagged[#tagged + 1] = P .. 'sl:tag_load:' end
   end
 
   local function choose(out, count)
@@ -311,11 +312,14 @@ if s then
     bridge = voice_bridge() or ''
     call('HSET', key, 'voice_bridge', bridge)
   end
-  local generation = call('HINCRBY', own, 'creates', 1)
+  local generation, now = call('HINCRBY', own, 'creates', 1), string.format('%.0f', clock())
   if generation == 1 then  -- recorded by another program, or our notes were lost
-    call('HSETNX', own, 'created', string.format('%.0f', clock()))
+    generation = call('HINCRBY', own, 'creates', 1)  -- the create that made it counts too
+    call('HSETNX', own, 'created', now)
     call('EXPIRE', own, ttl)
   end
+  -- Its server may be making it anew: a poll that is under way does not know of that.
+  call('HSET', own, 'again', now, 'missed', 0)
   return { 'existing', record[1], s.url, s.secret, s.tag, bridge, record[3] or '',
     tostring(generation), s.online and s.state or 'offline' }
 end

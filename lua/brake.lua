@@ -27,4 +27,7 @@ if failed * 2 > expected then
   call('HSET', key, 'failed', failed, 'expected', expected)
   return new == 1 and 'on' or 'holding'
 end
-return call('DEL', key) == 1 and 'off' or 'none'
+if call('DEL', key) == 0 then return 'none' end
+-- Who is still offline has its grace from now on.
+call('SET', P .. 'sl:brake_off', string.format('%.0f', clock()))
+return 'off'

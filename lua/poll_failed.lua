@@ -8,6 +8,8 @@
 -- Returns  {online | offline, state, failures in a row, went offline now: 1 or 0}; {unknown}, or
 --          {fenced} or {stale}: too late, nothing written
 -- Repeat   counts one failure more.
+-- Rule     while somebody holds the lease on polling, only that poller takes a server offline: a
+--          failure that another saw may be of the other's own network
 
 local P, call = KEYS[1] or '', redis.call
 local id, threshold = ARGV[1] or '', tonumber(ARGV[2] or '') or 2
@@ -38,12 +40,15 @@ end
 -- lib end
 -- lib: overtaken
 -- Whether a poll's answer comes too late to be written: its poller has lost the lease meanwhile
--- (`fenced`), or the server was asked again later and that answer stands (`stale`). A poll without a
--- fence is an operator's, or one that a failed request has caused.
-local function overtaken(id, fence, started)
+-- (`fenced`), or the server was asked again later and that answer stands (`stale`), or this very one
+-- was written before. `started` 0 is now. A poll without a fence is an operator's, or one that a
+-- failed request has caused.
+local function overtaken(id, fence, started, now)
   if fence ~= '' and call('GET', P .. 'sl:poll_fence') ~= fence then return 'fenced' end
+  if started == 0 then return nil end
   local asked = tonumber(call('HGET', P .. 'sl:server:' .. id, 'asked') or '') or 0
-  if started < asked then return 'stale' end
+  -- In the future it stands only where a clock went back.
+  if started <= asked and asked <= now then return 'stale' end
   return nil
 end
 -- lib end
@@ -92,10 +97,14 @@ end
 local s = read_server(id)
 if not s then return { 'unknown' } end
 local now, own = clock(), P .. 'sl:server:' .. id
-if started == 0 then started = now end
-local late = overtaken(id, fence, started)
+local late = overtaken(id, fence, started, now)
 if late then return { late } end
-local streak = call('HINCRBY', own, 'unhealthy', 1)
+if started == 0 then started = now end
+local streak = tonumber(call('HGET', own, 'unhealthy') or '') or 0
+if fence ~= '' or streak < threshold - 1 or call('EXISTS', P .. 'sl:poll_lease') == 0 then
+  streak = call('HINCRBY', own, 'unhealthy', 1)
+end
+call('SADD', P .. 'sl:suspects', id)
 -- It is not polled for a failed request again within a second.
 call('HSET', own, 'healthy', 0, 'asked', string.format('%.0f', started),
   'probe_from', string.format('%.0f', now + 1000))

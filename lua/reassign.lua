@@ -5,9 +5,12 @@
 -- ARGV     1 meeting id   2 the server that it is to leave   3 tag argument, as for assign.lua
 --          4 reserve   5 seconds until the record expires
 --          6 '1': any server will do when the pool has no untagged server at all
---          7 failed | stale: why. After `failed` it moves only if nobody can be in it: recorded for
---            less than two minutes, nobody joined, no poll has seen it; and the server is held back
---            from new meetings for a while, where there are others
+--          7 why: `failed`, a create did. It moves only if nobody can be in it: recorded for less
+--            than two minutes, nobody joined, no poll has seen it; and the server is held back from
+--            new meetings for a while, where there are others.
+--            `stale`, the server does not have it. It moves unless its first create may still be
+--            under way: recorded for less than 15 seconds, nobody joined, no poll has seen it.
+--            `gone`: it moves
 --          8… servers not to pick
 -- Returns  {outcome, server id, url, secret, tag, voice bridge, moderator password, generation,
 --          standing}:
@@ -15,7 +18,7 @@
 --          existing         somebody else has moved it meanwhile
 --          none             no other candidate: nothing moved         (outcome alone)
 --          tag_unavailable  no other with a required tag: the same    (outcome, tag list)
---          kept             people may be in it: nothing changed      (outcome alone)
+--          kept             it must not move: nothing changed         (outcome alone)
 --          unknown          no such record                            (outcome alone)
 -- Repeat   answers existing with the same server.
 -- Cost     as assign.lua
@@ -26,8 +29,8 @@ local tag_argument = ARGV[3] or ''
 local reserve = tonumber(ARGV[4] or '') and ARGV[4] or '15'
 local ttl = tonumber(ARGV[5] or '') or 86400
 local any_if_no_untagged, why = ARGV[6] == '1', ARGV[7] or ''
-if why ~= 'failed' and why ~= 'stale' then
-  return redis.error_reply('ERR reassign: ARGV[7] must be failed or stale')
+if why ~= 'failed' and why ~= 'stale' and why ~= 'gone' then
+  return redis.error_reply('ERR reassign: ARGV[7] must be failed, stale or gone')
 end
 
 -- lib: server
@@ -122,6 +125,14 @@ local function reindex(now)
   call('HSET', P .. 'sl:index', 'built', string.format('%.0f', now), 'servers', #servers,
     'candidates', call('ZCARD', P .. 'server_load'), 'untagged', untagged, 'tagged', tagged)
   return #servers
+end
+-- lib end
+-- lib: released
+-- Notes that a meeting was released from a server, which may list it for a while yet: a poll must
+-- not take it for one that was lost. apply_poll forgets it once the server does not list it.
+local function note_released(m, server_id, now)
+  call('ZADD', P .. 'sl:released:' .. server_id, string.format('%.0f', now), m)
+  call('EXPIRE', P .. 'sl:released:' .. server_id, 86400)
 end
 -- lib end
 -- lib: meeting
@@ -238,8 +249,9 @@ local function pick(tag_argument, any_if_no_untagged, now, excluded)
   local list = required and tag_argument:sub(1, -2) or tag_argument
   local tagged, untagged = {}, { P .. 'sl:tag_load:' }
   for tag in list:gmatch('[^;]+') do
-    if tag == 'none' then tag = '' end
-    tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
+    if tag ~= 'none' then tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
+    elseif index[5] == '0' then tagged[#tagged + 1] = P .. 'server_load'
+    else tagged[#tagged + 1] = P .. 'sl:tag_load:' end
   end
 
   local function choose(out, count)
@@ -317,13 +329,15 @@ if not record[1] then return { 'unknown' } end
 if record[1] ~= from then
   local s = read_server(record[1])
   if not s then return { 'unknown' } end
+  if why == 'failed' then call('HINCRBY', own, 'failed', 1) end
   return { 'existing', record[1], s.url, s.secret, s.tag, record[2] or '', record[3] or '',
     tostring(call('HINCRBY', own, 'creates', 1)), s.online and s.state or 'offline' }
 end
-local notes = call('HMGET', own, 'created', 'users', 'seen', 'creates')
-if why == 'failed' and (now - (tonumber(notes[1]) or 0) > 120000 or notes[2] ~= '0' or notes[3]) then
-  return { 'kept' }
-end
+local notes = call('HMGET', own, 'created', 'users', 'seen', 'creates', 'failed')
+local age = now - (tonumber(notes[1]) or 0)
+local untouched = notes[2] == '0' and not notes[3]
+if why == 'failed' and (age > 120000 or not untouched) then return { 'kept' } end
+if why == 'stale' and age < 15000 and untouched then return { 'kept' } end
 
 local excluded = { [from] = true }
 for i = 8, #ARGV do excluded[ARGV[i]] = true end
@@ -336,8 +350,10 @@ local s = read_server(from)
 if s then add_load(from, s.tag, -meeting_units(id) * s.multiplier) end
 call('ZREM', P .. 'sl:server_meetings:' .. from, id)
 call('DEL', own)
+note_released(id, from, now)  -- should it have been made there all the same
 local bridge, password, generation = record[2] or '', record[3] or '', (tonumber(notes[4]) or 0) + 1
 record_meeting(id, server_id, picked, { now = now, password = password, bridge = bridge,
   tenant = record[4] or '', ttl = ttl, reserve = reserve, generation = generation }, indexed)
+if why == 'failed' then call('HSET', own, 'failed', (tonumber(notes[5]) or 0) + 1) end
 return { 'moved', server_id, picked.url, picked.secret, picked.tag, bridge, password,
   tostring(generation), 'enabled' }

@@ -6,6 +6,8 @@
 --          2 only if it is recorded on this server ('' or absent: any)
 --          3 only if its generation is still this one ('' or absent: any), so that a create which
 --            came in between keeps its meeting
+--          4 '1': a create of it has failed. Only if every create of this record has, and nobody has
+--            joined, and no poll has seen it
 -- Returns  released, unknown (no such record), kept (on another server, or created again)
 -- Repeat   the second run answers unknown and changes nothing.
 -- Cost     O(log servers + log meetings of that server)
@@ -114,6 +116,12 @@ if only_server ~= '' and record[1] ~= only_server then return 'kept' end
 if only_generation ~= '' and only_generation ~= '0'
   and call('HGET', P .. 'sl:meeting:' .. id, 'creates') ~= only_generation then
   return 'kept'
+end
+if ARGV[4] == '1' then
+  local own = P .. 'sl:meeting:' .. id
+  local notes = call('HMGET', own, 'creates', 'users', 'seen')
+  local failed = call('HINCRBY', own, 'failed', 1)
+  if failed < (tonumber(notes[1]) or 1) or notes[2] ~= '0' or notes[3] then return 'kept' end
 end
 local s = read_server(record[1])
 if s then

@@ -51,6 +51,7 @@ for _, m in ipairs(meetings) do drop_meeting(m.id, id, m.bridge) end
 call('DEL', P .. 'server:' .. id, P .. 'sl:server:' .. id, P .. 'sl:server_meetings:' .. id,
   P .. 'sl:released:' .. id)
 call('ZREM', P .. 'sl:held', id)
+call('SREM', P .. 'sl:suspects', id)
 call('SREM', P .. 'servers', id)
 call('SREM', P .. 'server_enabled', id)
 call('ZREM', P .. 'server_load', id)

@@ -25,6 +25,7 @@ local own, now = P .. 'sl:server:' .. id, clock()
 local notes = call('HMGET', own, 'unhealthy', 'probe_from', 'probe_until')
 local streak = tonumber(notes[1]) or 0
 if streak < threshold - 1 then streak = call('HINCRBY', own, 'unhealthy', 1) end
+call('SADD', P .. 'sl:suspects', id)
 if now < (tonumber(notes[3]) or 0) then return { 'wait', tostring(streak) } end
 local delay = math.min(math.max((tonumber(notes[2]) or 0) - now, 0), 1000)
 call('HSET', own, 'probe_until', string.format('%.0f', now + delay + ms))

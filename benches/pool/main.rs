@@ -2,6 +2,7 @@
 //! docs/BENCHMARKS.md says what is measured and how to read it.
 //!
 //! - `cases`: the load rows; `latency`: start and getMeetings over slow servers; `assign`: the Lua script
+//! - `polls`: a round over a large pool, failover; `hour`: how evenly people are spread
 //! - `pool`, `processes`: what is measured, every part a process of its own
 //! - `wrk`, `http`: the clients; `cpu`: what processes use; `report`: the table
 //!
@@ -11,8 +12,10 @@
 mod assign;
 mod cases;
 mod cpu;
+mod hour;
 mod http;
 mod latency;
+mod polls;
 mod pool;
 mod processes;
 mod report;
@@ -36,13 +39,30 @@ fn main() -> Result<()> {
         eprintln!("to measure: make bench");
         return Ok(());
     }
+    // SL_BENCH_ONLY: some parts only, separated by commas: load, latency, assign, polls, hour.
     let settings =
         Settings { seconds: number("SL_BENCH_SECONDS", 2)?, rounds: number("SL_BENCH_ROUNDS", 3)? };
     let directory = tempfile::Builder::new().prefix("sl-bench-").tempdir()?;
-    let (mut rows, others) = cases::run(&settings, directory.path())?;
-    rows.push(latency::start(directory.path())?);
-    rows.extend(latency::get_meetings(directory.path())?);
-    rows.extend(assign::run(&settings, directory.path())?);
+    let only = std::env::var("SL_BENCH_ONLY").ok();
+    let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|name| name == part));
+    let (mut rows, mut others) = (Vec::new(), 0.0);
+    if wanted("load") {
+        (rows, others) = cases::run(&settings, directory.path())?;
+    }
+    if wanted("latency") {
+        rows.push(latency::start(directory.path())?);
+        rows.extend(latency::get_meetings(directory.path())?);
+    }
+    if wanted("assign") {
+        rows.extend(assign::run(&settings, directory.path())?);
+    }
+    if wanted("polls") {
+        rows.extend(polls::round(directory.path())?);
+        rows.extend(polls::failover(directory.path())?);
+    }
+    if wanted("hour") {
+        rows.extend(hour::run(directory.path())?);
+    }
 
     println!("\n{}", report::table(&rows));
     let cores = std::thread::available_parallelism()?;

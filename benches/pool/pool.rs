@@ -19,7 +19,7 @@ pub fn signed(call: &str, query: &str, secret: &str) -> String {
 }
 
 /// `sl` with settings of ours and no others.
-fn sl(redis: &Redis) -> Command {
+pub fn sl(redis: &Redis) -> Command {
     let mut command = Command::new(SL);
     command
         .env_clear()
@@ -29,7 +29,7 @@ fn sl(redis: &Redis) -> Command {
     command
 }
 
-/// One `sl serve` without the poller.
+/// One `sl serve`.
 pub struct Replica {
     /// Its process.
     pub process: Process,
@@ -39,12 +39,26 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Spawns it; see [`Replica::answers`].
+    /// Spawns it without the poller; see [`Replica::answers`].
     pub fn spawn(redis: &Redis, directory: &Path) -> Result<Replica> {
+        Replica::spawn_with(redis, directory, &["serve", "--no-poller"], &[])
+    }
+
+    /// Spawns it with the poller, and with settings.
+    pub fn spawn_polling(redis: &Redis, directory: &Path, settings: &[(&str, &str)]) -> Result<Replica> {
+        Replica::spawn_with(redis, directory, &["serve"], settings)
+    }
+
+    fn spawn_with(
+        redis: &Redis,
+        directory: &Path,
+        args: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Result<Replica> {
         let address = format!("127.0.0.1:{}", free_port()?);
         let log = directory.join("replica.log");
         let mut command = sl(redis);
-        command.args(["serve", "--no-poller"]).env("BIND", format!("tcp://{address}"));
+        command.args(args).envs(settings.iter().copied()).env("BIND", format!("tcp://{address}"));
         command.stdout(Stdio::null()).stderr(File::create(&log)?);
         let process = Process::start(&mut command).context("cannot start sl serve")?;
         Ok(Replica { process, address, log })

@@ -92,8 +92,9 @@ local function pick(tag_argument, any_if_no_untagged, now, excluded)
   local list = required and tag_argument:sub(1, -2) or tag_argument
   local tagged, untagged = {}, { P .. 'sl:tag_load:' }
   for tag in list:gmatch('[^;]+') do
-    if tag == 'none' then tag = '' end
-    tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
+    if tag ~= 'none' then tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
+    elseif index[5] == '0' then tagged[#tagged + 1] = P .. 'server_load'
+    else tagged[#tagged + 1] = P .. 'sl:tag_load:' end
   end
 
   local function choose(out, count)

@@ -19,6 +19,9 @@ const MOST_REFUSALS: usize = 10;
 /// A refusal that comes later than this is a try like any other.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
+/// A server that does not have a young meeting is asked again after this.
+const SECOND_QUESTION: Duration = Duration::from_secs(1);
+
 /// How long a server is asked whether it has a meeting after all.
 const ASKING: Duration = Duration::from_secs(5);
 
@@ -48,48 +51,36 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         ttl_seconds: app.config.load.meeting_ttl.as_secs(),
         voice_bridges: &bridges,
     };
-    let mut outcome = app.store.assign(&wanted).await?;
     let more_bridges: Vec<String>;
+    let mut outcome = app.store.assign(&wanted).await?;
     if matches!(outcome, AssignOutcome::NoVoiceBridge) {
         let numbers = voice_bridge::numbers(meeting.as_str(), api.voice_bridge_len);
         more_bridges = voice_bridges(app, params, numbers.take(VOICE_BRIDGE_TRIES));
         wanted.voice_bridges = &more_bridges;
         outcome = app.store.assign(&wanted).await?;
     }
-    let (mut at, mut is_new) = match outcome {
-        AssignOutcome::Assigned(at) => (at, true),
-        AssignOutcome::Existing(at) => (at, false),
-        AssignOutcome::NoServer => return Err(ApiError::NoServers),
-        AssignOutcome::TagUnavailable(tag) => return Err(ApiError::TagUnavailable(tag)),
-        AssignOutcome::NoVoiceBridge => return Err(ApiError::NoVoiceBridge),
-    };
+    let (mut at, mut is_new) = placed(outcome)?;
     let mut failover = Failover::new(app);
     if at.standing == Standing::Closed {
-        // One that does not say counts as running it.
-        if has_meeting(app, &meeting, &at).await != Has::No {
-            failover.stop();
-        } else {
-            match app.store.reassign(&wanted, &at.server.id, Why::Stale, &[]).await? {
-                ReassignOutcome::Moved(moved) => (at, is_new) = (moved, true),
-                ReassignOutcome::Existing(moved) => at = moved,
-                ReassignOutcome::NoServer => return Err(ApiError::NoServers),
-                ReassignOutcome::TagUnavailable(tag) => return Err(ApiError::TagUnavailable(tag)),
-                // It ended this very moment, or came to be: its server has the word.
-                ReassignOutcome::Kept | ReassignOutcome::Unknown => {}
-            }
+        match leave_closed(app, &wanted, &at).await? {
+            // It runs there, or its server does not say.
+            Left::Stays => failover.stop(),
+            Left::Moved(moved, new) => (at, is_new) = (moved, new),
+            // Its record went meanwhile.
+            Left::Gone => (at, is_new) = placed(app.store.assign(&wanted).await?)?,
         }
     }
     if is_new {
         debug!(meeting = meeting.as_str(), server = at.server.id, "a new meeting");
-        if params.present("moderatorPW").is_none() {
-            params.set("moderatorPW", at.moderator_pw.as_str());
-        }
     }
     loop {
+        if is_new && request.params.present("moderatorPW").is_none() {
+            request.params.set("moderatorPW", at.moderator_pw.as_str());
+        }
         ours(app, &mut request.params, &at);
         let begun = Instant::now();
         let failure = match app.backend.call(&at.server, "create", &request.params, request.payload()).await {
-            Ok(reply) => return Ok(answered(app, &meeting, &at, is_new, reply).await),
+            Ok(reply) => return Ok(answered(app, &wanted, &at, is_new, reply).await),
             Err(failure) => failure,
         };
         let error = app.failed(Call::Create, &at.server, &failure);
@@ -122,10 +113,52 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
                 | ReassignOutcome::Unknown => {}
             }
         }
-        if is_new {
-            withdraw(app, &meeting, &at).await;
-        }
+        withdraw(app, &meeting, &at).await;
         return Err(error);
+    }
+}
+
+/// Where it is recorded, and whether since now.
+fn placed(outcome: AssignOutcome) -> Result<(Placement, bool), ApiError> {
+    match outcome {
+        AssignOutcome::Assigned(at) => Ok((at, true)),
+        AssignOutcome::Existing(at) => Ok((at, false)),
+        AssignOutcome::NoServer => Err(ApiError::NoServers),
+        AssignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
+        AssignOutcome::NoVoiceBridge => Err(ApiError::NoVoiceBridge),
+    }
+}
+
+/// What becomes of a meeting that is recorded on a cordoned or disabled server.
+enum Left {
+    Stays,
+    /// It runs elsewhere; whether since now.
+    Moved(Placement, bool),
+    Gone,
+}
+
+/// A meeting stays on a server that takes no new ones for as long as it runs there.
+async fn leave_closed(app: &App, wanted: &Assignment<'_>, at: &Placement) -> Result<Left, ApiError> {
+    let mut why = Why::Stale;
+    loop {
+        // One that does not say counts as running it.
+        if has_meeting(app, wanted.meeting, at).await != Has::No {
+            return Ok(Left::Stays);
+        }
+        return match app.store.reassign(wanted, &at.server.id, why, &[]).await? {
+            ReassignOutcome::Moved(moved) => Ok(Left::Moved(moved, true)),
+            ReassignOutcome::Existing(moved) => Ok(Left::Moved(moved, false)),
+            ReassignOutcome::NoServer => Err(ApiError::NoServers),
+            ReassignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
+            // Its first create may be on its way there.
+            ReassignOutcome::Kept if why == Why::Stale => {
+                why = Why::Gone;
+                tokio::time::sleep(SECOND_QUESTION).await;
+                continue;
+            }
+            ReassignOutcome::Kept => Ok(Left::Stays),
+            ReassignOutcome::Unknown => Ok(Left::Gone),
+        };
     }
 }
 
@@ -173,12 +206,14 @@ impl Failover {
 }
 
 /// The server's answer, which is the client's; and what it says of the record.
-async fn answered(app: &App, meeting: &MeetingKey, at: &Placement, is_new: bool, reply: Reply) -> Answer {
-    if is_new && !reply.envelope.success && has_meeting(app, meeting, at).await != Has::Yes {
-        withdraw(app, meeting, at).await;
-    }
-    if !is_new && reply.envelope.success && reply.envelope.message_key != "duplicateWarning" {
-        correct_password(app, meeting, at, &reply.body).await;
+async fn answered(app: &App, wanted: &Assignment<'_>, at: &Placement, is_new: bool, reply: Reply) -> Answer {
+    let made = reply.envelope.success && reply.envelope.message_key != "duplicateWarning";
+    if !reply.envelope.success {
+        if has_meeting(app, wanted.meeting, at).await != Has::Yes {
+            withdraw(app, wanted.meeting, at).await;
+        }
+    } else if !is_new && made {
+        recreated(app, wanted, at, &reply.body).await;
     }
     Answer::Xml(reply.body)
 }
@@ -232,20 +267,20 @@ async fn has_meeting(app: &App, meeting: &MeetingKey, at: &Placement) -> Has {
     }
 }
 
-/// A new meeting was not created: its record goes, unless another create counts on it.
+/// A create has failed: the record goes, unless another create counts on it or people may be in it.
 async fn withdraw(app: &App, meeting: &MeetingKey, at: &Placement) {
-    let recorded = Some((at.server.id.as_str(), at.generation.as_str()));
-    if let Err(error) = app.store.release(meeting, recorded).await {
+    if let Err(error) = app.store.withdraw(meeting, &at.server.id).await {
         warn!(meeting = meeting.as_str(), %error, "a meeting that was not created could not be released");
     }
 }
 
-/// The record was there before, but only now the meeting is: a create that was begun before did not
-/// come through, and noted a password that its server never heard of.
-async fn correct_password(app: &App, meeting: &MeetingKey, at: &Placement, body: &[u8]) {
-    let Some(password) = xml::field(body, "moderatorPW").filter(|p| *p != at.moderator_pw) else { return };
-    if let Err(error) = app.store.set_password(meeting, &at.server.id, &password).await {
-        warn!(meeting = meeting.as_str(), %error, "a meeting's moderator password could not be noted");
+/// The record was there before, but only now the meeting is: it had ended there, or a create that was
+/// begun before did not come through, and noted a password that its server never heard of.
+async fn recreated(app: &App, wanted: &Assignment<'_>, at: &Placement, body: &[u8]) {
+    let password = xml::field(body, "moderatorPW").unwrap_or_default();
+    let (meeting, reserve) = (wanted.meeting, wanted.reserve);
+    if let Err(error) = app.store.recreated(meeting, &at.server.id, &password, reserve).await {
+        warn!(meeting = meeting.as_str(), %error, "a meeting that was made anew could not be noted");
     }
 }
 

@@ -133,6 +133,8 @@ struct NewMeeting {
     name: Option<String>,
     #[serde(default)]
     people: usize,
+    #[serde(default)]
+    count: usize,
 }
 
 #[derive(Deserialize)]
@@ -198,6 +200,18 @@ fn act(servers: &[SimServer], method: &Method, path: &str, body: &[u8]) -> Outco
         ("GET", ["meetings"]) => Ok(json!(server.meetings())),
         ("POST", ["meetings"]) => {
             let new: NewMeeting = parse(body)?;
+            if new.count.max(new.people) > 100_000 {
+                return Err(bad("that is a crowd"));
+            }
+            for n in 1..=new.count {
+                let id = format!("{}-{n}", new.id);
+                if server.create_meeting(&id, &id) {
+                    server.add_people(&id, new.people);
+                }
+            }
+            if new.count > 0 {
+                return done();
+            }
             if !server.create_meeting(&new.id, new.name.as_deref().unwrap_or(&new.id)) {
                 return Err((StatusCode::CONFLICT, "the meeting exists".into()));
             }

@@ -45,7 +45,7 @@
 //! | `POST /servers/{n}/clock` | `{"advance_ms":60000}`: its clock goes forward |
 //! | `GET`, `DELETE /servers/{n}/requests` | the last 100 requests as they came; none of them |
 //! | `GET /servers/{n}/meetings` | the meetings with their people |
-//! | `POST /servers/{n}/meetings` | `{"id":"m","name":"M","people":5}`: a meeting that no create made |
+//! | `POST /servers/{n}/meetings` | `{"id":"m","name":"M","people":5}`: a meeting that no create made; with `"count":100` as many, `m-1`, `m-2`, … |
 //! | `GET /servers/{n}/meetings/{id}` | one meeting |
 //! | `POST /servers/{n}/meetings/{id}/people` | `{"add":5}` or `{"remove":2}` |
 //! | `POST /servers/{n}/meetings/{id}/breakouts` | `{"add":3,"free_join":false}` |

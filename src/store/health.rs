@@ -178,6 +178,11 @@ impl Store {
         }
     }
 
+    /// Servers whose last poll or request failed, those given up left out.
+    pub async fn suspects(&self) -> StoreResult<Vec<String>> {
+        self.command(redis::cmd("SMEMBERS").arg(self.keys.suspects())).await
+    }
+
     /// What a whole round found: see `lua/brake.lua`.
     pub async fn brake(&self, failed: usize, expected: usize, fence: &str) -> StoreResult<BrakeOutcome> {
         let script = &SCRIPTS.brake;

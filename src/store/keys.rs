@@ -75,6 +75,11 @@ impl Keys {
         self.key2("sl:server_meetings:", id)
     }
 
+    /// Set, ours: servers whose last poll or request failed.
+    pub fn suspects(&self) -> String {
+        self.key("sl:suspects")
+    }
+
     /// String with a TTL, ours: who polls.
     pub fn poll_lease(&self) -> String {
         self.key("sl:poll_lease")

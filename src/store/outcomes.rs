@@ -58,8 +58,11 @@ pub enum Standing {
 pub enum Why {
     /// A create failed there.
     Failed,
-    /// The server takes no new meetings, and does not run this one any more.
+    /// The server takes no new meetings, and does not have this one; its first create may still be
+    /// under way.
     Stale,
+    /// The same, and it was asked again a while later.
+    Gone,
 }
 
 /// Outcomes of `reassign.lua`.
@@ -73,7 +76,7 @@ pub enum ReassignOutcome {
     NoServer,
     /// No other candidate with a required tag, the tags; it stays.
     TagUnavailable(String),
-    /// People may be in it; nothing changed.
+    /// It must not move now; nothing changed.
     Kept,
     /// There is no such record.
     Unknown,

@@ -46,13 +46,14 @@ scripts!(
     panic,
     poll_failed,
     reassign,
+    recreated,
     reindex,
     release,
     remove_server,
-    set_password,
     set_state,
     suspect,
     sweep,
+    sweep_bridges,
     update_server,
 );
 
@@ -101,6 +102,7 @@ impl Store {
         let why = match why {
             Why::Failed => "failed",
             Why::Stale => "stale",
+            Why::Gone => "gone",
         };
         let mut args = vec![wanted.meeting.as_str(), from, wanted.tag, &reserve, &ttl, any, why];
         args.extend(tried.iter().map(String::as_str));
@@ -150,9 +152,16 @@ impl Store {
         self.join_people(meeting, false, "-1", accounting).await.map(|_| ())
     }
 
-    /// Notes the moderator password that a meeting really has: see `lua/set_password.lua`.
-    pub async fn set_password(&self, meeting: &MeetingKey, server: &str, password: &str) -> StoreResult<()> {
-        let _: String = self.run(&SCRIPTS.set_password, &[meeting.as_str(), server, password]).await?;
+    /// A server has made a recorded meeting anew: see `lua/recreated.lua`.
+    pub async fn recreated(
+        &self,
+        meeting: &MeetingKey,
+        server: &str,
+        password: &str,
+        reserve: u32,
+    ) -> StoreResult<()> {
+        let args = [meeting.as_str(), server, password, &reserve.to_string()];
+        let _: String = self.run(&SCRIPTS.recreated, &args).await?;
         Ok(())
     }
 
@@ -181,9 +190,19 @@ impl Store {
         meeting: &MeetingKey,
         only_on: Option<(&str, &str)>,
     ) -> StoreResult<ReleaseOutcome> {
-        let script = &SCRIPTS.release;
         let (server, generation) = only_on.unwrap_or_default();
-        let reply: String = self.run(script, &[meeting.as_str(), server, generation]).await?;
+        self.release_if(&[meeting.as_str(), server, generation]).await
+    }
+
+    /// A create of a meeting has failed on this server: releases it if all of its creates have, and
+    /// nobody can be in it.
+    pub async fn withdraw(&self, meeting: &MeetingKey, server: &str) -> StoreResult<ReleaseOutcome> {
+        self.release_if(&[meeting.as_str(), server, "", "1"]).await
+    }
+
+    async fn release_if(&self, args: &[&str]) -> StoreResult<ReleaseOutcome> {
+        let script = &SCRIPTS.release;
+        let reply: String = self.run(script, args).await?;
         match reply.as_str() {
             "released" => Ok(ReleaseOutcome::Released),
             "unknown" => Ok(ReleaseOutcome::Unknown),
@@ -287,7 +306,22 @@ impl Store {
             forgotten += gone;
             dropped += orphans;
             if next == "0" {
-                return Ok((forgotten, dropped));
+                break;
+            }
+            cursor = next;
+        }
+        if forgotten > 0 || drop_orphans == "1" {
+            self.sweep_bridges().await?;
+        }
+        Ok((forgotten, dropped))
+    }
+
+    async fn sweep_bridges(&self) -> StoreResult<()> {
+        let mut cursor = "0".to_owned();
+        loop {
+            let (next, _back): (String, u64) = self.run(&SCRIPTS.sweep_bridges, &[&cursor, "500"]).await?;
+            if next == "0" {
+                return Ok(());
             }
             cursor = next;
         }

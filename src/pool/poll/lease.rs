@@ -2,7 +2,7 @@
 //! lives, gives it up when it stops, and loses it when it says nothing for as long as the lease
 //! lasts. What it writes carries the lease's fence: see `lua/lease.lua`.
 
-use super::round::{Round, recheck, round};
+use super::round::{Recheck, Round, round};
 use crate::config::Config;
 use crate::pool::Backend;
 use crate::store::{LeaseOutcome, Store, StoreError};
@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, error, info};
 
-/// So often servers that have gone offline lately are asked whether they are back, between rounds.
-const RECHECK: Duration = Duration::from_secs(5);
+/// So often it is looked whether a server is under suspicion, between rounds.
+const RECHECK: Duration = Duration::from_secs(1);
 
 /// A stop does not wait for Redis longer than this to give the lease up; it expires by itself.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -117,10 +117,11 @@ impl Poller {
 
     /// Returns when the lease is lost.
     async fn recheck(&self, fence: &str) {
+        let mut recheck = Recheck::default();
         loop {
             sleep(RECHECK.min(self.config.poll.interval)).await;
             // A Redis that fails is what the rounds say.
-            if let Ok(false) = recheck(&self.store, &self.backend, &self.config, fence).await {
+            if let Ok(false) = recheck.pass(&self.store, &self.backend, &self.config, fence).await {
                 return;
             }
         }

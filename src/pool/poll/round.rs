@@ -8,8 +8,12 @@ use crate::store::{
     AbandonOutcome, BrakeOutcome, PollOutcome, Server, ServerState, Standings, Store, StoreError,
 };
 use futures_util::StreamExt;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info};
+
+/// So often an offline server is asked whether it is back, between rounds.
+const OFFLINE_RECHECK: Duration = Duration::from_secs(5);
 
 /// Servers given up at once.
 const ABANDON_CONCURRENCY: usize = 16;
@@ -82,7 +86,10 @@ pub async fn round(
                 break;
             }
             // Somebody else has asked it since: that counts.
-            Ok(PollOutcome::Stale | PollOutcome::Unknown) => {}
+            Ok(PollOutcome::Stale | PollOutcome::Unknown)
+            | Err(PollError::Backend(_, PollOutcome::Stale | PollOutcome::Unknown)) => {}
+            // Not the server's fault.
+            Err(failure @ PollError::Store(_)) => failure.log(&server.at),
             Err(failure) => {
                 round.failed += 1;
                 failures.push((server, standing, failure));
@@ -97,38 +104,58 @@ pub async fn round(
     Ok(round)
 }
 
-/// Asks the servers that are offline, and not given up, whether they are back. False if the lease is
-/// lost.
-///
-/// # Errors
-/// Redis does not answer.
-pub async fn recheck(
-    store: &Store,
-    backend: &Backend,
-    config: &Config,
-    fence: &str,
-) -> Result<bool, StoreError> {
-    let mut servers = store.servers().await?;
-    servers.retain(|server| !server.online);
-    if servers.is_empty() {
-        return Ok(true);
-    }
-    let ids: Vec<&str> = servers.iter().map(|server| server.at.id.as_str()).collect();
-    let standings = store.standings(&ids).await?;
-    let (begun, began_ms) = (Instant::now(), store.now_ms().await?);
-    let mut polls = futures_util::stream::iter(servers.iter().zip(&standings))
-        .filter(|(server, standing)| std::future::ready(is_expected(server, standing)))
-        .map(|(server, _)| {
-            let started_ms = began_ms + begun.elapsed().as_millis() as u64;
-            one(store, backend, config, &server.at, started_ms, fence)
-        })
-        .buffer_unordered(config.poll.concurrency);
-    while let Some(result) = polls.next().await {
-        if matches!(result, Ok(PollOutcome::Fenced) | Err(PollError::Backend(_, PollOutcome::Fenced))) {
-            return Ok(false);
+/// Asks servers whose last poll or request failed again, between rounds: those that are online to see
+/// whether they are; those that are offline whether they are back.
+#[derive(Default)]
+pub struct Recheck {
+    asked: HashMap<String, Instant>,
+}
+
+impl Recheck {
+    /// One pass. False if the lease is lost.
+    ///
+    /// # Errors
+    /// Redis does not answer.
+    pub async fn pass(
+        &mut self,
+        store: &Store,
+        backend: &Backend,
+        config: &Config,
+        fence: &str,
+    ) -> Result<bool, StoreError> {
+        let ids = store.suspects().await?;
+        self.asked.retain(|id, _| ids.contains(id));
+        if ids.is_empty() {
+            return Ok(true);
         }
+        let mut servers = Vec::new();
+        for id in &ids {
+            let lately = self.asked.get(id).is_some_and(|asked| asked.elapsed() < OFFLINE_RECHECK);
+            if let Some(server) = store.server(id).await?
+                && (server.online || !lately)
+            {
+                self.asked.insert(id.clone(), Instant::now());
+                servers.push(server);
+            }
+        }
+        let (begun, began_ms) = (Instant::now(), store.now_ms().await?);
+        let mut polls = futures_util::stream::iter(&servers)
+            .map(|server| async move {
+                let started_ms = began_ms + begun.elapsed().as_millis() as u64;
+                (server, one(store, backend, config, &server.at, started_ms, fence).await)
+            })
+            .buffer_unordered(config.poll.concurrency);
+        while let Some((server, result)) = polls.next().await {
+            match result {
+                Ok(PollOutcome::Fenced) | Err(PollError::Backend(_, PollOutcome::Fenced)) => {
+                    return Ok(false);
+                }
+                Err(failure) if server.online => failure.log(&server.at),
+                _ => {}
+            }
+        }
+        Ok(true)
     }
-    Ok(true)
 }
 
 /// Whether it says something about us when this server does not answer: not for one that was never

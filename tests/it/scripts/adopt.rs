@@ -19,14 +19,14 @@ fn poll(lab: &Lab, id: &str, meetings: &[(&str, u64, &str)]) -> Vec<String> {
             (MeetingKey::of(meeting), listed)
         })
         .collect();
-    let figures = PollFigures { started_ms: now, meetings: meetings.len(), listed, ..Default::default() };
+    let figures = PollFigures { started_ms: 0, meetings: meetings.len(), listed, ..Default::default() };
     let (config, load) = (&lab.config.poll, &lab.config.load);
     let unrecorded = match lab.run(lab.store.apply_poll(id, &figures, "", config, load)).unwrap() {
         PollOutcome::Applied { unrecorded, .. } => unrecorded,
         other => panic!("{other:?}"),
     };
     let wanted = figures.listed.iter().filter(|(m, _)| unrecorded.iter().any(|u| u == m.as_str()));
-    lab.run(lab.store.adopt(id, now, "", load, wanted.map(|(m, l)| (m, l)))).unwrap()
+    lab.run(lab.store.adopt(id, 0, "", load, wanted.map(|(m, l)| (m, l)))).unwrap()
 }
 
 #[test]
@@ -88,4 +88,16 @@ fn what_was_released_is_not_taken_up_while_its_server_still_lists_it() {
     assert!(poll(&lab, "s1", &[("panicked", 9, "71")]).is_empty());
     // It was gone, and is there again: somebody has made it anew.
     assert_eq!(poll(&lab, "s1", &[("panicked", 9, "71"), ("ended", 1, "70")]), ["ended"]);
+}
+
+#[test]
+fn what_was_released_and_created_again_is_a_meeting_like_any_other() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.redis.eval("release", &["a"]);
+    lab.assign("a");
+    assert!(poll(&lab, "s1", &[("a", 2, "70")]).is_empty(), "it is recorded");
+    // Its record is lost; it runs on.
+    lab.redis.cli(&["DEL", "scalelite:meeting:a", "scalelite:sl:meeting:a"]);
+    assert_eq!(poll(&lab, "s1", &[("a", 2, "70")]), ["a"]);
 }

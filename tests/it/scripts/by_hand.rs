@@ -20,8 +20,17 @@ fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
                 let mut fields: Vec<_> = lines
                     .chunks(2)
                     .filter(|pair| {
-                        !["created", "built", "polled", "asked", "probe_from", "probe_until", "since"]
-                            .contains(&pair[0])
+                        ![
+                            "created",
+                            "built",
+                            "polled",
+                            "asked",
+                            "probe_from",
+                            "probe_until",
+                            "since",
+                            "again",
+                        ]
+                        .contains(&pair[0])
                     })
                     .map(|pair| pair.join("="))
                     .collect();
@@ -71,7 +80,7 @@ fn the_program_and_redis_cli_leave_the_same_state() {
         program.run(program.store.join(&key("m2"), false, Accounting::Reserve)).unwrap();
     }
     program.run(program.store.unjoin(&key("m2"), Accounting::Reserve)).unwrap();
-    program.run(program.store.set_password(&key("m2"), "s3", "real")).unwrap();
+    program.run(program.store.recreated(&key("m2"), "s3", "real", 15)).unwrap();
     program.run(program.store.find(&key("m1"), true)).unwrap();
     program.run(program.store.release(&key("m1"), None)).unwrap();
     program.run(program.store.poll_failed("s1", 0, "", &program.config.poll)).unwrap();
@@ -94,7 +103,7 @@ fn the_program_and_redis_cli_leave_the_same_state() {
         ttl_seconds: 86_400,
         voice_bridges: &[],
     };
-    program.run(program.store.reassign(&wanted, &m5, Why::Stale, &[])).unwrap();
+    program.run(program.store.reassign(&wanted, &m5, Why::Gone, &[])).unwrap();
     program.run(program.store.lease("me", Duration::from_secs(60), true)).unwrap();
     program.run(program.store.panic("s2", false)).unwrap();
     program.run(program.store.remove_server("s1", true)).unwrap();
@@ -124,7 +133,7 @@ fn the_program_and_redis_cli_leave_the_same_state() {
             assert_eq!(eval("join", &["m2"])[..2], ["found", "s3"]);
         }
         assert_eq!(eval("join", &["m2", "", "-1"])[0], "found");
-        assert_eq!(eval("set_password", &["m2", "s3", "real"]), ["noted"]);
+        assert_eq!(eval("recreated", &["m2", "s3", "real", "15"]), ["noted"]);
         assert_eq!(eval("find", &["m1"])[0], "found");
         assert_eq!(eval("find", &["m9"]), ["unknown"]);
         assert_eq!(eval("release", &["m1"]), ["released"]);
@@ -135,7 +144,8 @@ fn the_program_and_redis_cli_leave_the_same_state() {
         let adopt = ["s3", "0", "", "15", "900000", "86400", "m4", "0", "4", "14", "", ""];
         assert_eq!(eval("adopt", &adopt), ["adopted", "m4"]);
         assert_eq!(eval("assign", &["m5", "", "15", "86400", "mp", "", "", "15"])[1], m5);
-        assert_eq!(eval("reassign", &["m5", &m5, "", "15", "86400", "", "stale"])[0], "moved");
+        assert_eq!(eval("reassign", &["m5", &m5, "", "15", "86400", "", "gone"])[0], "moved");
+        assert_eq!(eval("sweep_bridges", &[])[0], "0");
         assert_eq!(eval("lease", &["me", "60000", "1"])[0], "held");
         let panicked = eval("panic", &["s2"]);
         assert_eq!(panicked[0], "panicked");

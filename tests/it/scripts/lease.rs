@@ -62,7 +62,7 @@ fn a_holder_that_was_paused_writes_nothing_over_its_successor() {
     lab.run(lab.store.give_up_lease("a")).unwrap();
     let mine = take(&lab, "b", LONG).unwrap().0;
     let (poll, load) = (&lab.config.poll, &lab.config.load);
-    let figures = PollFigures { started_ms: lab.run(lab.store.now_ms()).unwrap(), ..Default::default() };
+    let figures = PollFigures { started_ms: lab.tick(), ..Default::default() };
     let apply = |fence: &str| lab.run(lab.store.apply_poll("s1", &figures, fence, poll, load)).unwrap();
     let fail = |fence: &str| lab.run(lab.store.poll_failed("s2", figures.started_ms, fence, poll)).unwrap();
     let (before, unhealthy) = (lab.load("s1"), lab.hget("scalelite:sl:server:s2", "unhealthy"));
@@ -83,7 +83,7 @@ fn a_holder_that_was_paused_writes_nothing_over_its_successor() {
 #[test]
 fn an_answer_that_a_later_one_has_overtaken_is_not_written() {
     let lab = Lab::with_servers(1);
-    let now = lab.run(lab.store.now_ms()).unwrap();
+    let now = lab.tick();
     assert!(matches!(lab.poll_begun("s1", &[("a", 30, 0)], now), PollOutcome::Applied { .. }));
     assert_eq!(lab.poll_begun("s1", &[], now - 1), PollOutcome::Stale);
     assert_eq!(lab.load("s1"), Some(30.0));

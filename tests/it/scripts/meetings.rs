@@ -61,11 +61,11 @@ fn a_person_can_be_taken_back() {
 fn a_password_is_noted_only_where_the_meeting_is() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
-    lab.run(lab.store.set_password(&MeetingKey::of("a"), "s2", "other")).unwrap();
+    lab.run(lab.store.recreated(&MeetingKey::of("a"), "s2", "other", 15)).unwrap();
     assert_eq!(lab.hget("scalelite:meeting:a", "moderator_pw"), "mp");
-    lab.run(lab.store.set_password(&MeetingKey::of("a"), "s1", "real")).unwrap();
+    lab.run(lab.store.recreated(&MeetingKey::of("a"), "s1", "real", 15)).unwrap();
     assert_eq!(lab.hget("scalelite:meeting:a", "moderator_pw"), "real");
-    lab.run(lab.store.set_password(&MeetingKey::of("b"), "s1", "real")).unwrap();
+    lab.run(lab.store.recreated(&MeetingKey::of("b"), "s1", "real", 15)).unwrap();
     assert!(!lab.exists("scalelite:meeting:b"));
 }
 

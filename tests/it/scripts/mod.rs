@@ -60,10 +60,20 @@ impl Lab {
         self.poll(id, &[]);
     }
 
+    /// The time by Redis' clock, later than anything so far.
+    fn tick(&self) -> u64 {
+        let before = self.run(self.store.now_ms()).unwrap();
+        let mut now = before;
+        crate::support::eventually("the clock goes on", || {
+            now = self.run(self.store.now_ms()).unwrap();
+            now > before
+        });
+        now
+    }
+
     /// The server answers a poll with these meetings: id, people, seconds since it was created.
     fn poll(&self, id: &str, meetings: &[(&str, u64, u64)]) -> sl::store::PollOutcome {
-        let now = self.run(self.store.now_ms()).unwrap();
-        self.poll_begun(id, meetings, now)
+        self.poll_begun(id, meetings, 0)
     }
 
     /// The same to a question that was sent at a certain time.

@@ -55,7 +55,7 @@ fn the_poll_finds_the_load_that_assignments_made() {
 #[test]
 fn what_was_assigned_while_the_poll_was_under_way_is_not_swallowed() {
     let lab = Lab::with_servers(1);
-    let started = lab.run(lab.store.now_ms()).unwrap();
+    let started = lab.tick();
     lab.assign("meanwhile");
     lab.poll_begun("s1", &[], started);
     assert_eq!(lab.load("s1"), Some(15.0));
@@ -161,4 +161,51 @@ fn a_server_that_left_meanwhile_is_not_made_anew() {
     assert_eq!(lab.run(lab.store.poll_failed("s1", 0, "", &lab.config.poll)).unwrap(), PollOutcome::Unknown);
     let left = lab.redis.cli(&["KEYS", "*s1*"]);
     assert_eq!(left, "");
+}
+
+#[test]
+fn a_create_that_finds_its_record_while_a_poll_is_under_way_keeps_it() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.age("a", 3600);
+    lab.poll("s1", &[]); // it has ended on the server: missed once
+    let started = lab.tick();
+    lab.tick();
+    super::existing(lab.assign_as("a", "", &[]));
+    assert!(applied(lab.poll_begun("s1", &[], started)).3.is_empty());
+    assert!(applied(lab.poll("s1", &[])).3.is_empty(), "missed once since");
+    assert!(lab.exists("scalelite:meeting:a"));
+}
+
+#[test]
+fn a_meeting_that_its_server_made_anew_counts_as_new() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.age("a", 3600);
+    lab.poll("s1", &[("a", 4, 3600)]);
+    assert_eq!(lab.load("s1"), Some(4.0));
+    let meeting = sl::store::MeetingKey::of("a");
+    lab.run(lab.store.recreated(&meeting, "s1", "new", 15)).unwrap();
+    assert_eq!(lab.load("s1"), Some(15.0));
+    assert_eq!(lab.hget("scalelite:meeting:a", "moderator_pw"), "new");
+    lab.poll("s1", &[("a", 1, 0)]);
+    assert_eq!(lab.load("s1"), Some(15.0), "as the poll finds it");
+}
+
+#[test]
+fn numbers_of_meetings_whose_record_has_expired_are_given_back() {
+    let lab = Lab::with_servers(1);
+    lab.assign_as("a", "", &["71"]);
+    lab.assign_as("b", "", &["72"]);
+    lab.redis.cli(&["DEL", "scalelite:meeting:a", "scalelite:sl:meeting:a"]);
+    lab.poll("s1", &[("b", 1, 0)]);
+    lab.run(lab.store.sweep(false)).unwrap();
+    assert_eq!(lab.redis.cli(&["HGETALL", "scalelite:voice_bridges"]), "72\nb");
+}
+
+#[test]
+fn untagged_servers_can_be_required_in_a_pool_without_tags() {
+    let lab = Lab::new();
+    lab.server("s1", 1.0, "");
+    assert_eq!(lab.assign_tagged("a", "none!"), "s1");
 }

@@ -1,7 +1,9 @@
 //! reassign.lua
 
 use super::{Lab, assigned, existing};
-use sl::store::{Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
+use sl::store::{
+    Assignment, MeetingKey, Placement, PollOutcome, ReassignOutcome, ReleaseOutcome, Standing, Why,
+};
 
 fn reassign(lab: &Lab, meeting: &str, tag: &str, from: &str, why: Why, tried: &[&str]) -> ReassignOutcome {
     let meeting = MeetingKey::of(meeting);
@@ -98,7 +100,7 @@ fn nobody_is_moved_away_from_people() {
         lab.redis.eval("set_state", &[&at, "cordoned"]);
         let placement = existing(lab.assign_as(meeting, "", &[]));
         assert_eq!(placement.standing, Standing::Closed);
-        assert_ne!(moved(reassign(&lab, meeting, "", &at, Why::Stale, &[])).server.id, at);
+        assert_ne!(moved(reassign(&lab, meeting, "", &at, Why::Gone, &[])).server.id, at);
         lab.redis.eval("set_state", &[&at, "enabled"]);
     }
 }
@@ -148,4 +150,55 @@ fn of_two_creates_whose_server_failed_one_moves_the_meeting_and_the_other_follow
         other => panic!("{other:?}"),
     }
     assert_eq!(lab.redis.loads().iter().map(|(_, load)| load).sum::<f64>(), 15.0);
+}
+
+#[test]
+fn what_its_first_create_may_still_be_making_is_not_moved_at_once() {
+    let lab = Lab::with_servers(2);
+    let at = lab.assign("young");
+    assert!(matches!(reassign(&lab, "young", "", &at, Why::Stale, &[]), ReassignOutcome::Kept));
+    lab.age("young", 16);
+    moved(reassign(&lab, "young", "", &at, Why::Stale, &[]));
+}
+
+#[test]
+fn a_meeting_goes_when_all_of_its_creates_have_failed_and_not_before() {
+    let lab = Lab::with_servers(3);
+    let meeting = MeetingKey::of("a");
+    let withdraw = |at: &str| lab.run(lab.store.withdraw(&meeting, at)).unwrap();
+    let at = lab.assign("a");
+    existing(lab.assign_as("a", "", &[]));
+    assert_eq!(withdraw(&at), ReleaseOutcome::Kept, "the other may succeed");
+    assert_eq!(withdraw(&at), ReleaseOutcome::Released);
+    // Both fail on one, go to the next, and fail there.
+    let at = lab.assign("a");
+    existing(lab.assign_as("a", "", &[]));
+    let next = moved(reassign(&lab, "a", "", &at, Why::Failed, &[])).server.id;
+    assert!(matches!(reassign(&lab, "a", "", &at, Why::Failed, &[]), ReassignOutcome::Existing(_)));
+    assert_eq!(withdraw(&next), ReleaseOutcome::Kept);
+    assert_eq!(withdraw(&next), ReleaseOutcome::Released);
+    // One succeeded, and another fails; or somebody is in it; or another program made it.
+    let at = lab.assign("a");
+    existing(lab.assign_as("a", "", &[]));
+    assert_eq!(withdraw(&at), ReleaseOutcome::Kept);
+    let at = lab.assign("b");
+    lab.redis.eval("join", &["b"]);
+    assert_eq!(lab.run(lab.store.withdraw(&MeetingKey::of("b"), &at)).unwrap(), ReleaseOutcome::Kept);
+    lab.redis.cli(&["HSET", "scalelite:meeting:theirs", "server_id", "s1"]);
+    existing(lab.assign_as("theirs", "", &[]));
+    let theirs = MeetingKey::of("theirs");
+    assert_eq!(lab.run(lab.store.withdraw(&theirs, "s1")).unwrap(), ReleaseOutcome::Kept);
+}
+
+#[test]
+fn what_the_failed_server_made_late_is_not_taken_for_a_meeting_without_a_record() {
+    let lab = Lab::with_servers(2);
+    let at = lab.assign("a");
+    moved(reassign(&lab, "a", "", &at, Why::Failed, &[]));
+    lab.redis.eval("release", &["a"]);
+    match lab.poll(&at, &[("a", 0, 1)]) {
+        PollOutcome::Applied { unrecorded, .. } => assert!(unrecorded.is_empty(), "{unrecorded:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lab.load(&at), Some(0.0));
 }

@@ -76,6 +76,7 @@ fn an_offline_server_is_given_up_after_its_grace_and_not_under_the_brake() {
     assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Kept, "the brake holds");
     assert!(lab.exists("scalelite:meeting:a"));
     lab.run(lab.store.brake(0, 2, "")).unwrap();
+    assert_eq!(abandon(&lab, Duration::from_secs(60)), AbandonOutcome::Kept, "the grace begins again");
     assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Abandoned(vec!["a".into()]));
     for key in ["meeting:a", "sl:meeting:a", "meetings", "voice_bridges", "sl:server_meetings:s1"] {
         assert!(!lab.exists(&format!("scalelite:{key}")), "{key}");
@@ -108,4 +109,44 @@ fn what_is_still_recorded_on_a_server_given_up_is_assigned_anew() {
     let meeting = MeetingKey::of("a");
     let released = lab.run(lab.store.release(&meeting, Some((&placement.server.id, "1")))).unwrap();
     assert_eq!(released, sl::store::ReleaseOutcome::Kept);
+}
+
+#[test]
+fn the_grace_of_who_is_still_offline_begins_when_the_brake_is_released() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    poll_fails(&lab, "s1");
+    poll_fails(&lab, "s1");
+    lab.run(lab.store.brake(1, 1, "")).unwrap();
+    // The outage is an hour old.
+    let long_ago = lab.run(lab.store.now_ms()).unwrap() - 3_600_000;
+    lab.redis.cli(&["HSET", "scalelite:sl:server:s1", "offline_since", &long_ago.to_string()]);
+    assert_eq!(lab.run(lab.store.brake(0, 1, "")).unwrap(), BrakeOutcome::Off);
+    assert_eq!(abandon(&lab, Duration::from_secs(60)), AbandonOutcome::Kept);
+    assert!(lab.exists("scalelite:meeting:a"));
+}
+
+#[test]
+fn while_a_poller_lives_it_alone_takes_servers_offline() {
+    let lab = Lab::with_servers(1);
+    lab.run(lab.store.lease("poller", Duration::from_secs(60), false)).unwrap();
+    for _ in 0..5 {
+        assert!(poll_fails(&lab, "s1"), "somebody whose own network may be at fault");
+    }
+    assert_eq!(lab.run(lab.store.suspects()).unwrap(), ["s1"], "the poller is to look");
+    let fence = lab.redis.cli(&["GET", "scalelite:sl:poll_fence"]);
+    let outcome = lab.run(lab.store.poll_failed("s1", 0, &fence, &lab.config.poll)).unwrap();
+    assert!(matches!(outcome, PollOutcome::Applied { online: false, changed: true, .. }), "{outcome:?}");
+    lab.poll("s1", &[]);
+    assert!(lab.run(lab.store.suspects()).unwrap().is_empty());
+}
+
+#[test]
+fn a_clock_that_went_back_stops_no_poll() {
+    let lab = Lab::with_servers(1);
+    lab.redis.cli(&["HSET", "scalelite:sl:server:s1", "asked", "99999999999999"]);
+    let now = lab.tick();
+    assert!(matches!(lab.poll_begun("s1", &[("a", 20, 0)], now), PollOutcome::Applied { .. }));
+    assert_eq!(lab.load("s1"), Some(20.0));
+    assert_eq!(lab.poll_begun("s1", &[], now), PollOutcome::Stale, "the same poll a second time");
 }
