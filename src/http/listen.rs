@@ -1,6 +1,7 @@
 //! Sockets, and our own accept loop around the warp service: header timeout, header limits, and a
 //! stop that lets what has begun come to its end.
 
+use super::notice::Notice;
 use crate::config::{Bind, ListenConfig};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -104,12 +105,13 @@ fn unix(path: &Path, workers: usize) -> io::Result<Listeners> {
     Ok(Listeners { sockets, address: format!("unix:{}", path.display()) })
 }
 
-/// Serves until told to stop; then takes no more connections, and waits for those it has until
-/// `grace` is over. Returns when that is, and how many connections were cut off.
+/// Serves until told to stop; then gives notice of it, takes no more connections, and waits for those
+/// it has until SHUTDOWN_GRACE is over. Returns when that is, and how many connections were cut off.
 pub async fn serve<F>(
     listener: Listener,
     service: F,
     config: &ListenConfig,
+    notice: &Notice,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<(Instant, usize)>
 where
@@ -129,7 +131,15 @@ where
         });
     };
     let acceptor = Acceptor::new(listener)?;
-    loop {
+    let over = async {
+        // An error would mean that nobody is left who could tell us to stop.
+        let _ = stop.wait_for(|stop| *stop).await;
+        let now = Instant::now();
+        tokio::time::sleep(notice.give().min(config.shutdown_grace)).await;
+        now + config.shutdown_grace
+    };
+    let mut over = std::pin::pin!(over);
+    let deadline = loop {
         tokio::select! {
             accepted = acceptor.accept() => match accepted {
                 Ok(stream) => connection(stream),
@@ -139,15 +149,19 @@ where
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            _ = stop.wait_for(|stop| *stop) => break,
+            deadline = &mut over => break deadline,
         }
-    }
+    };
     // Whoever is in the queue by now was told that the connection stands.
     while let Ok(Ok(stream)) = tokio::time::timeout(Duration::ZERO, acceptor.accept()).await {
         connection(stream);
     }
     drop(acceptor);
-    let deadline = Instant::now() + config.shutdown_grace;
+    // hyper closes a connection that has brought nothing yet. What has come in is known to the runtime
+    // after the first pause, and has been read after the second.
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let open = graceful.count();
     match tokio::time::timeout_at(deadline, graceful.shutdown()).await {
         Ok(()) => Ok((deadline, 0)),

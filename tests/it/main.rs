@@ -11,6 +11,7 @@ mod cli;
 mod clients;
 mod listening;
 mod logs;
+mod nginx;
 mod odd_ids;
 mod redis_faults;
 mod replicas;
