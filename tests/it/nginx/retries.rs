@@ -3,7 +3,7 @@
 use super::fake::{Do, stopping};
 use super::{Fake, Site};
 use crate::support::client::{Reply, fetch};
-use crate::support::free_port;
+use crate::support::{eventually, free_port};
 
 const READS: [&str; 8] = [
     "isMeetingRunning",
@@ -63,6 +63,26 @@ fn a_replica_that_cannot_be_reached_costs_nobody_anything() {
         let reply = ask(call, method, &[free_port(), free_port(), alive.port]);
         assert_eq!((reply.status, reply.body.as_str()), (200, "alive"), "{method} {call}");
         got(&alive, call, method);
+    }
+}
+
+#[test]
+fn neither_does_a_machine_that_has_vanished() {
+    // The one connection that it has room for is taken; nothing answers to another.
+    let vanished = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    vanished.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    vanished.listen(0).unwrap();
+    let address = vanished.local_addr().unwrap().as_socket().unwrap();
+    let _taken = std::net::TcpStream::connect(address).unwrap();
+    let edit = ("sl/server.conf", "proxy_connect_timeout 2s;", "proxy_connect_timeout 200ms;");
+    for call in ["getMeetingInfo", "create", "join", "end"] {
+        let alive = Fake::start(|_| Do::Say("alive"));
+        let site = Site::edited("plain", &[address.port(), alive.port], &[edit]);
+        let reply = site.get(&format!("/bigbluebutton/api/{call}?meetingID=m"));
+        assert_eq!((reply.status, alive.seen().len()), (200, 1), "{call}");
+        eventually("the log says that the first was waited for", || {
+            site.nginx.file("sl.access.log").contains("said=\"504")
+        });
     }
 }
 
