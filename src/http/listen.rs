@@ -157,11 +157,11 @@ where
         connection(stream);
     }
     drop(acceptor);
-    // hyper closes a connection that has brought nothing yet. What has come in is known to the runtime
-    // after the first pause, and has been read after the second.
-    for _ in 0..2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    // hyper closes a connection that has brought nothing yet. So each gets its turn, the runtime learns
+    // what has come in, and each gets its turn again: tasks run in the order in which they woke up.
+    let _ = tokio::spawn(async {}).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let _ = tokio::spawn(async {}).await;
     let open = graceful.count();
     match tokio::time::timeout_at(deadline, graceful.shutdown()).await {
         Ok(()) => Ok((deadline, 0)),
@@ -193,6 +193,36 @@ impl Acceptor {
                 Ok(Either::Left(stream))
             }
             Acceptor::Unix(listener) => Ok(Either::Right(listener.accept().await?.0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use warp::reply::Reply;
+
+    #[tokio::test]
+    async fn requests_that_are_in_the_queue_when_the_stop_comes_are_answered() {
+        let mut config = crate::config::Config::read(&|_| None).unwrap().listen;
+        config.bind = Bind::Tcp("127.0.0.1:0".to_owned());
+        config.workers = 1;
+        let listeners = Listeners::bind(&config).unwrap();
+        let address = listeners.address().trim_start_matches("http://").to_owned();
+        // So many that the stop is seen before the last of them.
+        let mut clients: Vec<_> = (0..400).map(|_| std::net::TcpStream::connect(&address).unwrap()).collect();
+        for client in &mut clients {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
+        }
+        let (_stop, stopped) = watch::channel(true);
+        let service = warp::any().map(|| "here".into_response());
+        let listener = listeners.into_sockets().remove(0);
+        serve(listener, service, &config, &Notice::default(), stopped).await.unwrap();
+        for mut client in clients {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         }
     }
 }
