@@ -54,7 +54,7 @@ fn replicas_that_are_restarted_in_turn_under_load_cost_nobody_anything() {
 
 #[test]
 fn replicas_that_are_killed_under_load_spoil_nothing() {
-    let (mut pool, site) = behind_nginx(&[], &[("POLL_INTERVAL", "1")]);
+    let (mut pool, site) = behind_nginx(&[], &[("POLL_INTERVAL", "1"), ("POLL_LEASE", "2")]);
     let load = Load::start(&pool, &site, Plan { all: false, may_fail: true });
     let mut at = [0, 1];
     for _ in 0..3 {
