@@ -4,6 +4,7 @@
 
 use crate::calls::App;
 use crate::config::Config;
+use crate::http::notice::Notice;
 use crate::http::{listen, routes};
 use crate::pool::poll::suspicion::Suspicions;
 use crate::pool::{Backend, connector, poll};
@@ -44,10 +45,12 @@ impl Replica {
             let listeners = listen::Listeners::bind(&config.listen)
                 .with_context(|| format!("cannot listen at {:?} (BIND, PORT)", config.listen.bind))?;
             replica.address = Some(listeners.address().to_owned());
+            let notice = Arc::new(Notice::default());
             for (n, listener) in listeners.into_sockets().into_iter().enumerate() {
                 let (config, tls, stopped) = (config.clone(), tls.clone(), stopped.clone());
+                let notice = notice.clone();
                 replica.spawn(&format!("api-{n}"), move |runtime| {
-                    runtime.block_on(worker(config, &tls, listener, stopped))
+                    runtime.block_on(worker(config, &tls, listener, notice, stopped))
                 })?;
             }
         }
@@ -97,6 +100,7 @@ async fn worker(
     config: Arc<Config>,
     tls: &Arc<ClientConfig>,
     listener: listen::Listener,
+    notice: Arc<Notice>,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let app = App {
@@ -114,8 +118,8 @@ async fn worker(
         }
     });
     let tasks = TaskTracker::new();
-    let service = routes::service(app, tasks.clone());
-    let (deadline, cut_off) = listen::serve(listener, service, &config.listen, stopped).await?;
+    let service = routes::service(app, tasks.clone(), notice.clone());
+    let (deadline, cut_off) = listen::serve(listener, service, &config.listen, &notice, stopped).await?;
     if cut_off > 0 {
         warn!(connections = cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
     }

@@ -5,7 +5,7 @@ use crate::calls::{Answer, CallResult};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use std::convert::Infallible;
 use warp::reply::{Reply, Response as WarpResponse};
@@ -53,6 +53,13 @@ pub fn text(status: StatusCode, line: impl Into<Bytes>) -> WarpResponse {
 pub fn empty(status: StatusCode) -> WarpResponse {
     let mut response = Response::new(None::<Bytes>).into_response();
     *response.status_mut() = status;
+    response
+}
+
+/// 503, and the connection closes: another replica is to be asked.
+pub fn stopping() -> WarpResponse {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

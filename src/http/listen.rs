@@ -1,6 +1,7 @@
 //! Sockets, and our own accept loop around the warp service: header timeout, header limits, and a
 //! stop that lets what has begun come to its end.
 
+use super::notice::Notice;
 use crate::config::{Bind, ListenConfig};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -104,12 +105,13 @@ fn unix(path: &Path, workers: usize) -> io::Result<Listeners> {
     Ok(Listeners { sockets, address: format!("unix:{}", path.display()) })
 }
 
-/// Serves until told to stop; then takes no more connections, and waits for those it has until
-/// `grace` is over. Returns when that is, and how many connections were cut off.
+/// Serves until told to stop; then gives notice of it, takes no more connections, and waits for those
+/// it has until SHUTDOWN_GRACE is over. Returns when that is, and how many connections were cut off.
 pub async fn serve<F>(
     listener: Listener,
     service: F,
     config: &ListenConfig,
+    notice: &Notice,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<(Instant, usize)>
 where
@@ -129,7 +131,15 @@ where
         });
     };
     let acceptor = Acceptor::new(listener)?;
-    loop {
+    let over = async {
+        // An error would mean that nobody is left who could tell us to stop.
+        let _ = stop.wait_for(|stop| *stop).await;
+        let now = Instant::now();
+        tokio::time::sleep(notice.give().min(config.shutdown_grace)).await;
+        now + config.shutdown_grace
+    };
+    let mut over = std::pin::pin!(over);
+    let deadline = loop {
         tokio::select! {
             accepted = acceptor.accept() => match accepted {
                 Ok(stream) => connection(stream),
@@ -139,15 +149,19 @@ where
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            _ = stop.wait_for(|stop| *stop) => break,
+            deadline = &mut over => break deadline,
         }
-    }
+    };
     // Whoever is in the queue by now was told that the connection stands.
     while let Ok(Ok(stream)) = tokio::time::timeout(Duration::ZERO, acceptor.accept()).await {
         connection(stream);
     }
     drop(acceptor);
-    let deadline = Instant::now() + config.shutdown_grace;
+    // hyper closes a connection that has brought nothing yet. So each gets its turn, the runtime learns
+    // what has come in, and each gets its turn again: tasks run in the order in which they woke up.
+    let _ = tokio::spawn(async {}).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let _ = tokio::spawn(async {}).await;
     let open = graceful.count();
     match tokio::time::timeout_at(deadline, graceful.shutdown()).await {
         Ok(()) => Ok((deadline, 0)),
@@ -179,6 +193,36 @@ impl Acceptor {
                 Ok(Either::Left(stream))
             }
             Acceptor::Unix(listener) => Ok(Either::Right(listener.accept().await?.0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use warp::reply::Reply;
+
+    #[tokio::test]
+    async fn requests_that_are_in_the_queue_when_the_stop_comes_are_answered() {
+        let mut config = crate::config::Config::read(&|_| None).unwrap().listen;
+        config.bind = Bind::Tcp("127.0.0.1:0".to_owned());
+        config.workers = 1;
+        let listeners = Listeners::bind(&config).unwrap();
+        let address = listeners.address().trim_start_matches("http://").to_owned();
+        // So many that the stop is seen before the last of them.
+        let mut clients: Vec<_> = (0..400).map(|_| std::net::TcpStream::connect(&address).unwrap()).collect();
+        for client in &mut clients {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
+        }
+        let (_stop, stopped) = watch::channel(true);
+        let service = warp::any().map(|| "here".into_response());
+        let listener = listeners.into_sockets().remove(0);
+        serve(listener, service, &config, &Notice::default(), stopped).await.unwrap();
+        for mut client in clients {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         }
     }
 }

@@ -4,8 +4,10 @@
 //! - [`routes`]: what is asked for; panic guard, request ids
 //! - [`guard`]: content type, body, checksum, in this order
 //! - [`answers`]: answers and errors as HTTP
+//! - [`notice`]: what nginx is told before a replica stops
 
 pub mod answers;
 pub mod guard;
 pub mod listen;
+pub mod notice;
 pub mod routes;

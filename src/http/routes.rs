@@ -1,15 +1,17 @@
 //! What is asked for. One warp filter takes every request; nothing is ever rejected, since BBB
 //! clients want an answer in their own form for everything.
 
+use super::notice::Notice;
 use super::{answers, guard};
 use crate::bbb::ApiError;
 use crate::calls::{App, Call};
 use bytes::Buf;
-use futures_util::{FutureExt, Stream};
+use futures_util::{FutureExt, Stream, StreamExt};
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, debug_span, error};
 use warp::Filter;
@@ -22,24 +24,29 @@ const BASE: &str = "/bigbluebutton/api";
 pub fn service(
     app: App,
     tasks: TaskTracker,
+    notice: Arc<Notice>,
 ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::any()
-        .map(move || (app.clone(), tasks.clone()))
+        .map(move || (app.clone(), tasks.clone(), notice.clone()))
         .and(warp::method())
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(
-            |(app, tasks): (App, TaskTracker),
+            |(app, tasks, notice): (App, TaskTracker, Arc<Notice>),
              method,
              path: FullPath,
              query: String,
              headers: HeaderMap,
              body| async move {
                 let id = request_id(&headers);
-                let response = handle(app, tasks, method, path.as_str(), &query, &headers, body, &id).await;
+                let response = if notice.turns_away(&headers) {
+                    turn_away(&app, body).await
+                } else {
+                    handle(app, tasks, method, path.as_str(), &query, &headers, body, &id).await
+                };
                 answers::finish(response, &id)
             },
         )
@@ -128,6 +135,17 @@ fn tidy(path: &str) -> Cow<'_, str> {
         out.push_str(part);
     }
     Cow::Owned(out)
+}
+
+/// 503: not begun. The body is read first, since a connection that closes while a body comes in may
+/// take the answer with it.
+async fn turn_away<S>(app: &App, body: S) -> Response
+where
+    S: Stream,
+{
+    let whole = body.for_each(|_| std::future::ready(()));
+    let _ = tokio::time::timeout(app.config.listen.body_timeout, whole).await;
+    answers::stopping()
 }
 
 /// Whether the Host header names this host or a subdomain of it.

@@ -15,6 +15,7 @@ mod health;
 mod leases;
 mod listening;
 mod logs;
+mod nginx;
 mod odd_ids;
 mod redis_faults;
 mod replicas;

@@ -18,7 +18,11 @@ impl Nginx {
     /// Starts it with this inside `http { … }`; `PORT` stands for a free port, `DIR` for its
     /// directory, where `access.log` has a line `protocol status uri` for each request.
     pub fn start(http: &str) -> Nginx {
-        let directory = TempDir::new().unwrap();
+        Nginx::start_in(TempDir::new().unwrap(), http)
+    }
+
+    /// The same in a directory that has files already, which are included by relative names.
+    pub fn start_in(directory: TempDir, http: &str) -> Nginx {
         let port = free_port();
         let dir = directory.path().display().to_string();
         let http = http.replace("PORT", &port.to_string()).replace("DIR", &dir);
@@ -33,7 +37,8 @@ impl Nginx {
         let path = directory.path().join("nginx.conf");
         fs::write(&path, config).unwrap();
         let child = Command::new("nginx")
-            .args(["-c", path.to_str().unwrap(), "-p", &dir])
+            .args(["-c", path.to_str().unwrap(), "-p", &dir, "-e"])
+            .arg(directory.path().join("error.log"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -45,6 +50,15 @@ impl Nginx {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         nginx
+    }
+
+    /// A file of its directory.
+    pub fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub fn access_log(&self) -> String {

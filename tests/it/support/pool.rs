@@ -112,8 +112,12 @@ impl Pool {
 
     /// Starts a replica and waits until it listens.
     pub fn serve(&mut self, args: &[&str]) -> usize {
+        self.serve_at(free_port(), args)
+    }
+
+    /// The same at a port, where a replica may have been before.
+    pub fn serve_at(&mut self, port: u16, args: &[&str]) -> usize {
         let n = self.replicas.len();
-        let port = free_port();
         let log = self.log_file(n);
         let child = self
             .command()

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Prints the site file for the variables that Scalelite's nginx takes:
+#
+#   NGINX_SSL             true: TLS (tls.conf)
+#   NGINX_BEHIND_PROXY    true: another proxy is in front, see sl/trust-proxy.conf
+#   NGINX_RECORDINGS_ONLY true: playback, and no API
+#   URL_HOST              the name that clients use
+#
+# They may be combined:  NGINX_SSL=true URL_HOST=sl.school.org ./site.sh > /etc/nginx/sites-available/sl
+set -eu
+cd "$(dirname "$0")"
+
+on() { # on NAME: whether it is set to true
+    eval "value=\${$1:-false}"
+    case $value in
+        true) return 0 ;;
+        false) return 1 ;;
+        *) echo "site.sh: $1 must be true or false, not: $value" >&2; exit 1 ;;
+    esac
+}
+
+host=${URL_HOST:-sl.example.org}
+case $host in
+    *[!A-Za-z0-9.-]*) echo "site.sh: URL_HOST must be a host name, not: $host" >&2; exit 1 ;;
+esac
+
+ssl=false proxy=false recordings=false
+if on NGINX_SSL; then ssl=true; fi
+if on NGINX_BEHIND_PROXY; then proxy=true; fi
+if on NGINX_RECORDINGS_ONLY; then recordings=true; fi
+
+if $ssl; then file=tls.conf
+elif $proxy; then file=behind-proxy.conf
+elif $recordings; then file=recordings-only.conf
+else file=plain.conf
+fi
+
+edit="s/sl\.example\.org/$host/g"
+if $proxy; then edit="$edit; s|^\( *\)# \(include sl/trust-proxy.conf;\).*|\1\2|"; fi
+if $recordings; then edit="$edit; s|include sl/api.conf;.*|include sl/no-api.conf;|"; fi
+sed "$edit" "$file"

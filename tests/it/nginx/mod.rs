@@ -1,0 +1,13 @@
+//! The files in nginx/, as they are, with a real nginx.
+
+mod fake;
+mod forms;
+mod headers;
+mod load;
+mod logs;
+mod retries;
+mod site;
+mod stops;
+
+use fake::Fake;
+use site::{Site, scalelite};
