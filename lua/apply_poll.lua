@@ -138,6 +138,8 @@ if started == 0 then started = now end
 
 local gone, was_released = call('ZRANGE', P .. 'sl:released:' .. id, 0, -1, 'WITHSCORES'), {}
 for i = 1, #gone, 2 do was_released[gone[i]] = true end
+local known, is_known = call('ZRANGE', running, 0, -1, 'WITHSCORES'), {}
+for i = 1, #known, 2 do is_known[known[i]] = true end
 local total, listed, unrecorded = 0, {}, {}
 for i = 14, #ARGV, 3 do
   local m, users = ARGV[i], tonumber(ARGV[i + 1] or '') or 0
@@ -146,17 +148,21 @@ for i = 14, #ARGV, 3 do
   local units, on = users, call('HGET', record, 'server_id')
   if on == id then
     if was_released[m] then call('ZREM', P .. 'sl:released:' .. id, m) end  -- created again since
-    local notes = call('HMGET', notes_key, 'created', 'reserved')
+    local notes = call('HMGET', notes_key, 'created', 'reserved', 'users', 'missed', 'seen')
     local created = tonumber(notes[1]) or tonumber(ARGV[i + 2] or '') or now
     local reserved = 0
     if now - created < young then reserved = not increment and tonumber(notes[2]) or reserve end
     if reserved > units then units = reserved end
-    call('HSET', notes_key, 'created', string.format('%.0f', created), 'users', users,
-      'reserved', reserved, 'missed', 0, 'seen', 1)
-    if increment then call('HDEL', notes_key, 'extra') end
-    call('EXPIRE', notes_key, ttl)
     call('EXPIRE', record, ttl)
-    call('ZADD', running, 'NX', string.format('%.0f', created), m)
+    -- Most have changed in nothing since the last poll.
+    if tonumber(notes[2]) ~= reserved or tonumber(notes[3]) ~= users or notes[4] ~= '0'
+      or not notes[5] or not notes[1] then
+      call('HSET', notes_key, 'created', string.format('%.0f', created), 'users', users,
+        'reserved', reserved, 'missed', 0, 'seen', 1)
+      call('EXPIRE', notes_key, ttl)
+    end
+    if increment then call('HDEL', notes_key, 'extra') end
+    if not is_known[m] then call('ZADD', running, string.format('%.0f', created), m) end
   elseif not on and was_released[m] then
     units = 0  -- on its way out
   else
@@ -167,7 +173,6 @@ for i = 14, #ARGV, 3 do
 end
 
 local released = {}
-local known = call('ZRANGE', running, 0, -1, 'WITHSCORES')
 for i = 1, #known, 2 do
   local m, created = known[i], tonumber(known[i + 1])
   if not listed[m] then

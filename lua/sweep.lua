@@ -38,13 +38,18 @@ end
 
 local page = call('SSCAN', P .. 'meetings', ARGV[1] or '0', 'COUNT', ARGV[2] or '500')
 local forgotten, noted, dropped, now = 0, 0, 0, string.format('%.0f', clock())
+local servers = {}
+local function is_server(id)
+  if servers[id] == nil then servers[id] = call('EXISTS', P .. 'server:' .. id) == 1 end
+  return servers[id]
+end
 for _, m in ipairs(page[2]) do
   local server_id = call('HGET', P .. 'meeting:' .. m, 'server_id')
   if not server_id then
     call('SREM', P .. 'meetings', m)
     call('DEL', P .. 'sl:meeting:' .. m)
     forgotten = forgotten + 1
-  elseif call('EXISTS', P .. 'server:' .. server_id) == 1 then
+  elseif is_server(server_id) then
     noted = noted + call('ZADD', P .. 'sl:server_meetings:' .. server_id, 'NX', now, m)
   elseif ARGV[3] == '1' then
     drop_meeting(m, server_id, call('HGET', P .. 'meeting:' .. m, 'voice_bridge'))

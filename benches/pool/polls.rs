@@ -1,10 +1,10 @@
 //! What polls and failover cost: a round over 1,000 servers with 100 meetings each, and a create whose
 //! server refuses.
 
-use super::http;
 use super::pool::{Pool, Replica, SECRET, signed, sl};
 use super::processes::{Redis, SIM_SECRET, Sim, until};
 use super::report::{Limit, Row};
+use super::{cpu, http};
 use anyhow::{Context, Result, ensure};
 use redis::{Connection, Script};
 use serde_json::Value;
@@ -16,6 +16,7 @@ use std::time::Instant;
 const SERVERS: usize = 1000;
 const MEETINGS: usize = 100;
 const HANGING: usize = 50;
+const ROUNDS: usize = 3;
 const PREFIX: &str = "scalelite:";
 
 /// Three rows: the time of a round, its memory, and the others' time while 50 servers hang.
@@ -32,9 +33,14 @@ pub fn round(directory: &Path) -> Result<Vec<Row>> {
     // The first takes 100,000 meetings up; the next ones are rounds like any other.
     poll(&redis, SERVERS)?;
     let mut samples = Vec::new();
-    for _ in 0..3 {
+    let (redis_pid, sim_pid) = ([redis.process.pid()], [sim.process.pid()]);
+    let used = || anyhow::Ok((cpu::of(&redis_pid)?, cpu::of(&sim_pid)?, cpu::of_ended_children()));
+    let before = used()?;
+    for _ in 0..ROUNDS {
         samples.push(poll(&redis, SERVERS)?);
     }
+    let after = used()?;
+    let each = |seconds: f64| seconds * 1e6 / (ROUNDS * SERVERS) as f64;
     let recorded: usize = redis::cmd("SCARD").arg(format!("{PREFIX}meetings")).query(&mut connection)?;
     ensure!(recorded == SERVERS * MEETINGS, "{recorded} meetings are recorded");
     for n in 1..=HANGING {
@@ -48,9 +54,17 @@ pub fn round(directory: &Path) -> Result<Vec<Row>> {
     let memory = samples.iter().map(|(_, mb)| *mb).fold(0.0, f64::max);
     let time =
         |case: String, ms: f64, max: f64| Row { case, p50_ms: Some(ms), max_ms: Some(max), ..Row::default() };
+    let mut round =
+        time(name.clone(), super::median(times.iter().copied()), times.iter().copied().fold(0.0, f64::max));
+    round.cpu_us = [
+        ("front", each(after.2 - before.2)),
+        ("redis", each(after.0 - before.0)),
+        ("sim", each(after.1 - before.1)),
+    ]
+    .into_iter()
+    .collect();
     Ok(vec![
-        time(name.clone(), super::median(times.iter().copied()), times.iter().copied().fold(0.0, f64::max))
-            .judged(Some(Limit::BelowMs(5000.0))),
+        round.judged(Some(Limit::BelowMs(5000.0))),
         Row { case: format!("{name}: memory"), memory_mb: Some(memory), ..Row::default() }
             .judged(Some(Limit::BelowMb(300.0))),
         time(format!("{name}, {HANGING} hang: all others"), others, others)
@@ -72,7 +86,8 @@ fn add_all(sim: &Sim, connection: &mut Connection) -> Result<()> {
 
 /// One `sl poll`: ms that the round took, and the most memory that the process had, MB.
 fn poll(redis: &Redis, expected: usize) -> Result<(f64, f64)> {
-    let mut child = sl(redis).args(["poll", "--json"]).stdout(Stdio::piped()).spawn()?;
+    let mut child =
+        sl(redis).env("LOG_LEVEL", "error").args(["poll", "--json"]).stdout(Stdio::piped()).spawn()?;
     let mut text = String::new();
     child.stdout.take().context("no standard output")?.read_to_string(&mut text)?;
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();

@@ -8,7 +8,7 @@ use serde_json::json;
 /// Drops the records of meetings whose server has left the pool, asks every server, takes up the
 /// meetings that nobody has recorded, counts every load anew, and remakes the indexes.
 pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
-    let (forgotten, dropped) = session.store.sweep(true).await?;
+    let (forgotten, dropped) = session.store.sweep().await?;
     let (servers, round, failures) = round_with_progress(session).await?;
     session.store.reindex().await?;
     let recorded = session.store.meetings().await?.len();

@@ -80,6 +80,11 @@ impl Keys {
         self.key("sl:suspects")
     }
 
+    /// String, ours: where the next sweep goes on.
+    pub fn sweep_cursor(&self) -> String {
+        self.key("sl:sweep_cursor")
+    }
+
     /// String with a TTL, ours: who polls.
     pub fn poll_lease(&self) -> String {
         self.key("sl:poll_lease")

@@ -57,6 +57,9 @@ scripts!(
     update_server,
 );
 
+/// Pages of 500 records that a round of polls sweeps: the whole of a large pool takes some rounds.
+const SWEPT_PAGES: usize = 10;
+
 pub(super) struct Lua {
     name: &'static str,
     script: Script,
@@ -293,16 +296,14 @@ impl Store {
         }
     }
 
-    /// Walks all meeting records once, a page per script: see `lua/sweep.lua`. Returns how many
-    /// names without a record were forgotten, and how many records of servers that have left the
-    /// pool were dropped, where that is wanted.
-    pub async fn sweep(&self, drop_orphans: bool) -> StoreResult<(u64, u64)> {
-        let script = &SCRIPTS.sweep;
-        let (mut cursor, mut forgotten, mut dropped) = ("0".to_owned(), 0, 0);
-        let drop_orphans = if drop_orphans { "1" } else { "" };
+    /// Walks all meeting records once, a page per script: see `lua/sweep.lua`. Records of servers
+    /// that have left the pool are dropped. Returns how many names without a record were forgotten,
+    /// and how many records were dropped.
+    pub async fn sweep(&self) -> StoreResult<(u64, u64)> {
+        let (mut forgotten, mut dropped) = (0, 0);
+        let mut cursor = "0".to_owned();
         loop {
-            let (next, gone, _noted, orphans): (String, u64, u64, u64) =
-                self.run(script, &[&cursor, "500", drop_orphans]).await?;
+            let (next, gone, orphans) = self.sweep_page(&cursor, true).await?;
             forgotten += gone;
             dropped += orphans;
             if next == "0" {
@@ -310,10 +311,31 @@ impl Store {
             }
             cursor = next;
         }
-        if forgotten > 0 || drop_orphans == "1" {
-            self.sweep_bridges().await?;
-        }
+        self.sweep_bridges().await?;
         Ok((forgotten, dropped))
+    }
+
+    /// The same for some thousand records, from where the last call has stopped; drops no record.
+    pub async fn sweep_on(&self) -> StoreResult<()> {
+        let key = self.keys.sweep_cursor();
+        let cursor: Option<String> = self.command(redis::cmd("GET").arg(&key)).await?;
+        let (mut cursor, mut forgotten) = (cursor.unwrap_or_else(|| "0".to_owned()), 0);
+        for _ in 0..SWEPT_PAGES {
+            let (next, gone, _) = self.sweep_page(&cursor, false).await?;
+            forgotten += gone;
+            cursor = next;
+            if cursor == "0" {
+                break;
+            }
+        }
+        let _: () = self.command(redis::cmd("SET").arg(&key).arg(&cursor)).await?;
+        if forgotten > 0 { self.sweep_bridges().await } else { Ok(()) }
+    }
+
+    async fn sweep_page(&self, cursor: &str, drop_orphans: bool) -> StoreResult<(String, u64, u64)> {
+        let args = [cursor, "500", if drop_orphans { "1" } else { "" }];
+        let (next, gone, _noted, orphans): (String, u64, u64, u64) = self.run(&SCRIPTS.sweep, &args).await?;
+        Ok((next, gone, orphans))
     }
 
     async fn sweep_bridges(&self) -> StoreResult<()> {

@@ -55,7 +55,7 @@ pub async fn round(
     if fence == UNFENCED {
         store.note_round(began_ms).await?;
     }
-    store.sweep(false).await?;
+    store.sweep_on().await?;
     store.reindex().await?;
     let mut servers = store.servers().await?;
     servers.sort_by_key(|server| !server.online);

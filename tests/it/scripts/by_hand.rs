@@ -107,7 +107,7 @@ fn the_program_and_redis_cli_leave_the_same_state() {
     program.run(program.store.lease("me", Duration::from_secs(60), true)).unwrap();
     program.run(program.store.panic("s2", false)).unwrap();
     program.run(program.store.remove_server("s1", true)).unwrap();
-    program.run(program.store.sweep(false)).unwrap();
+    program.run(program.store.sweep()).unwrap();
     program.run(program.store.reindex()).unwrap();
     program.run(program.store.online_servers()).unwrap();
 

@@ -173,10 +173,10 @@ fn sweep_forgets_expired_records_and_notes_foreign_ones() {
     lab.redis.cli(&["DEL", "scalelite:meeting:m7"]);
     lab.redis.cli(&["HSET", "scalelite:meeting:foreign", "server_id", "s1"]);
     lab.redis.cli(&["SADD", "scalelite:meetings", "foreign", "nothing"]);
-    assert_eq!(lab.run(lab.store.sweep(false)).unwrap(), (2, 0));
+    assert_eq!(lab.run(lab.store.sweep()).unwrap(), (2, 0));
     assert_eq!(lab.redis.cli(&["EXISTS", "scalelite:sl:meeting:m7", "scalelite:sl:meeting:m8"]), "1");
     assert_eq!(lab.redis.cli(&["SCARD", "scalelite:meetings"]), "1200");
     let noted = lab.redis.cli(&["ZSCORE", "scalelite:sl:server_meetings:s1", "foreign"]);
     assert!(noted.parse::<u64>().unwrap() > 1_700_000_000_000, "{noted}");
-    assert_eq!(lab.run(lab.store.sweep(false)).unwrap(), (0, 0));
+    assert_eq!(lab.run(lab.store.sweep()).unwrap(), (0, 0));
 }
