@@ -1,6 +1,9 @@
 //! Recordings: files in a storage, and Postgres as nothing but their index.
 //!
 //! - [`types`]: what a recording is, and the names that may become paths
+//! - [`storage`]: the files, on two shelves
+pub mod storage;
 pub mod types;
 
+pub use storage::{Shelf, Shifted, Storage, StorageError};
 pub use types::{FormatMetadata, FormatName, RecordId, Thumbnail};
