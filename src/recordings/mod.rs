@@ -1,7 +1,9 @@
 //! Recordings: files in a storage, and Postgres as nothing but their index.
 //!
 //! - [`types`]: what a recording is, and the names that may become paths
+//! - [`metadata`]: what BBB says of a format, in its metadata.xml
 //! - [`storage`]: the files, on two shelves
+pub mod metadata;
 pub mod storage;
 pub mod types;
 
