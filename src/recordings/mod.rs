@@ -3,9 +3,11 @@
 //! - [`types`]: what a recording is, and the names that may become paths
 //! - [`metadata`]: what BBB says of a format, in its metadata.xml
 //! - [`storage`]: the files, on two shelves
+//! - [`unpack`]: archives, which may be hostile
 pub mod metadata;
 pub mod storage;
 pub mod types;
+pub mod unpack;
 
 pub use storage::{Shelf, Shifted, Storage, StorageError};
 pub use types::{FormatMetadata, FormatName, RecordId, Thumbnail};
