@@ -6,6 +6,7 @@ use crate::calls::App;
 use crate::config::Config;
 use crate::http::{listen, routes};
 use crate::pool::{Backend, connector, poll};
+use crate::recordings::{Index, Recordings, Storage};
 use crate::store::Store;
 use anyhow::Context;
 use rustls::ClientConfig;
@@ -92,6 +93,13 @@ impl Replica {
     }
 }
 
+/// The recordings, where the settings say that there are some.
+fn recordings(config: &Config) -> Option<Recordings> {
+    let settings = &config.recordings;
+    let index = settings.enabled().then(|| Index::connect_lazy(settings))??;
+    Some(Recordings { index, storage: Storage::local(&settings.publish_dir, &settings.unpublish_dir) })
+}
+
 async fn worker(
     config: Arc<Config>,
     tls: &Arc<ClientConfig>,
@@ -101,6 +109,7 @@ async fn worker(
     let app = App {
         store: Store::new(&config.redis)?,
         backend: Backend::new(&config.backend, tls, config.api.sign_with),
+        recordings: recordings(&config),
         config: config.clone(),
     };
     // A timer that is due soon keeps the runtime from waking itself through a system call each time

@@ -7,6 +7,7 @@ mod config;
 #[cfg(feature = "sim")]
 mod dev;
 mod meetings;
+mod migrate;
 mod out;
 mod poll;
 mod serve;
@@ -59,6 +60,8 @@ enum Command {
         #[command(subcommand)]
         command: Option<meetings::MeetingsCommand>,
     },
+    /// Make the database of the recordings' index, or bring Scalelite's forward in place
+    Migrate,
     /// Every setting, its value, and where it came from
     Config,
     /// Run simulated BigBlueButton servers
@@ -96,6 +99,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Meetings { command } => {
             with(|context| async move { meetings::run(&context, command, out).await })
         }
+        Command::Migrate => wait_for(async { migrate::migrate(&read_config()?, out).await }),
         Command::Config => config::config(&read_config()?, out),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::sim(args, out),
@@ -137,6 +141,10 @@ impl Session {
             (None, _) => bail!("there is no server {id}: see `sl servers`"),
         }
     }
+}
+
+fn wait_for(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 fn read_config() -> anyhow::Result<Config> {

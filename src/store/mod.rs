@@ -6,6 +6,7 @@
 //! - [`scripts`]: each lua file as one typed function; [`outcomes`]: each outcome as an enum
 //! - `lookups`: where meetings run, remembered until Redis says that it has changed
 //! - [`servers`], [`meetings`]: records, listings
+//! - [`tokens`]: who may play a protected recording
 
 pub mod connection;
 pub mod keys;
@@ -14,6 +15,7 @@ pub mod meetings;
 pub mod outcomes;
 pub mod scripts;
 pub mod servers;
+pub mod tokens;
 
 pub use connection::{Store, StoreError};
 pub use keys::MeetingKey;
@@ -23,3 +25,4 @@ pub use outcomes::{
     RemoveOutcome,
 };
 pub use servers::{Server, ServerRef, ServerState};
+pub use tokens::PlaybackToken;

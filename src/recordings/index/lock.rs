@@ -6,6 +6,7 @@
 
 use super::{Index, IndexError};
 use crate::recordings::{FormatMetadata, RecordId, Shelf};
+use futures_util::FutureExt;
 use sqlx::{Postgres, Row, Transaction};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -66,7 +67,7 @@ impl Index {
     /// Takes a recording's lock, whether the index has the recording or not. Waits for whoever has
     /// it, but not for longer than our patience: [`IndexError::Busy`].
     pub async fn lock(&self, id: &RecordId) -> Result<Locked, IndexError> {
-        self.patiently(async || self.lock_once(id).await).await
+        self.patiently(|| self.lock_once(id).boxed()).await
     }
 
     async fn lock_once(&self, id: &RecordId) -> Result<Locked, IndexError> {
@@ -326,6 +327,6 @@ const UPSERT: &str = "INSERT INTO recordings AS old (record_id, meeting_id, name
         breakout_rooms = coalesce(excluded.breakout_rooms, old.breakout_rooms) \
     RETURNING id";
 
-fn state_of(published: bool) -> &'static str {
+pub(super) fn state_of(published: bool) -> &'static str {
     if published { "published" } else { "unpublished" }
 }

@@ -2,15 +2,26 @@
 //! each runtime, which connects when it is needed.
 //!
 //! - [`lock`]: one recording that nobody else changes meanwhile; import, publish, update, delete
+//! - [`query`]: what getRecordings asks for, as SQL; [`page`]: its answer as [`Recording`]s
+//! - [`update`]: metadata and protection, of several recordings at once
 //! - [`schema`]: `sl migrate`
 
 pub mod lock;
+pub mod page;
+pub mod query;
 pub mod schema;
+mod time;
+pub mod update;
 
 pub use lock::{ImportOptions, Imported, Locked};
+pub use page::{Pages, PlaybackFormat, Recording};
+pub use query::{MetaFilter, MetaValue, RecordingQuery};
 pub use schema::Schema;
+pub use update::Update;
 
 use crate::config::RecordingsConfig;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use std::time::Duration;
 
@@ -117,7 +128,10 @@ impl Index {
 
     /// Asks Postgres whether it is there.
     pub async fn ping(&self) -> Result<(), IndexError> {
-        self.patiently(async || Ok(sqlx::query("SELECT 1").execute(&self.pool).await.map(|_| ())?)).await
+        self.patiently(|| {
+            async { Ok(sqlx::query("SELECT 1").execute(&self.pool).await.map(|_| ())?) }.boxed()
+        })
+        .await
     }
 
     /// Waits until Postgres answers: so many attempts, a second apart.
@@ -136,7 +150,10 @@ impl Index {
 
     /// Does it within our patience; again on another connection where one turns out to have been
     /// lost, which is noticed only when it is used. For what may be done twice.
-    async fn patiently<T>(&self, attempt: impl AsyncFn() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    async fn patiently<'a, T>(
+        &'a self,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T, IndexError>> + Send,
+    ) -> Result<T, IndexError> {
         let all = async {
             let mut lost = 0;
             loop {

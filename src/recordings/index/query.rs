@@ -1,0 +1,373 @@
+//! What getRecordings asks for, as SQL: one statement for a page, whatever is asked.
+//!
+//! A page is found by what narrows most: record ids, meetings, metadata, the newest. Each is a few
+//! probes of an index, by the shape of the statement and not by what the planner believes of the values.
+
+use super::time::Time;
+use crate::config::MetaMatch;
+use sqlx::{Postgres, QueryBuilder};
+
+/// Recordings of one page at most; what is streamed comes in such pages.
+pub const PAGE: u32 = 100;
+
+/// So many matches of a metadata filter are looked up one by one. Where there are more, the newest
+/// recordings are looked at in turn until the page is full.
+const FEW: u32 = 1000;
+
+const ORDER: &str = " ORDER BY coalesce(r.starttime, '-infinity'::timestamp) DESC, r.id DESC ";
+
+/// Which recordings.
+#[derive(Debug, Clone, Default)]
+pub struct RecordingQuery {
+    /// Of one of these meetings; empty: of any.
+    pub meeting_ids: Vec<String>,
+    /// With a record id that begins with one of these; empty: any.
+    pub record_ids: Vec<String>,
+    /// In one of these states; None: in any.
+    pub states: Option<Vec<String>>,
+    /// With this metadata. (A tenant's recordings will be a filter by `tenant-id` here.)
+    pub meta: Vec<MetaFilter>,
+    /// Whether one filter of `meta` is enough.
+    pub meta_match: MetaMatch,
+    /// Leave out so many of the newest.
+    pub offset: u32,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+/// One key, and what its value may be.
+#[derive(Debug, Clone)]
+pub struct MetaFilter {
+    /// As asked for; matches the same in lower case too, as BBB keeps keys.
+    pub key: String,
+    /// One of these.
+    pub values: Vec<MetaValue>,
+}
+
+/// A value, or a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaValue {
+    /// The text.
+    pub text: String,
+    /// Anything may stand before it.
+    pub open_start: bool,
+    /// Anything may stand after it.
+    pub open_end: bool,
+}
+
+impl MetaValue {
+    /// `text`, `%text`, `text%` or `%text%`.
+    pub fn parse(text: &str) -> MetaValue {
+        let (open_start, rest) = match text.strip_prefix('%') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (open_end, text) = match rest.strip_suffix('%') {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        MetaValue { text: text.to_owned(), open_start, open_end }
+    }
+
+    fn pattern(&self) -> String {
+        let mut pattern = String::with_capacity(self.text.len() + 2);
+        pattern.extend(self.open_start.then_some('%'));
+        for c in self.text.chars() {
+            if matches!(c, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.extend(self.open_end.then_some('%'));
+        pattern
+    }
+}
+
+/// Where a page ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cursor {
+    pub start: Time,
+    pub id: i64,
+}
+
+type Sql = QueryBuilder<Postgres>;
+
+/// What narrows most.
+enum Driver {
+    Records,
+    Meetings,
+    Metadata,
+    Newest,
+}
+
+impl RecordingQuery {
+    /// No text of Postgres holds a NUL: what asks for one finds nothing.
+    pub(super) fn is_hopeless(&self) -> bool {
+        let nul = |text: &str| text.contains('\0');
+        let all = |list: &[String]| !list.is_empty() && list.iter().all(|text| nul(text));
+        all(&self.meeting_ids)
+            || all(&self.record_ids)
+            || self.states.as_ref().is_some_and(|states| states.is_empty() || all(states))
+            || self.meta.iter().any(|filter| nul(&filter.key) || filter.values.iter().any(|v| nul(&v.text)))
+    }
+
+    fn driver(&self) -> Driver {
+        if !self.record_ids.is_empty() {
+            Driver::Records
+        } else if !self.meeting_ids.is_empty() {
+            Driver::Meetings
+        } else if !self.meta.is_empty() {
+            Driver::Metadata
+        } else {
+            Driver::Newest
+        }
+    }
+
+    /// Up to `size` recordings after `cursor` and `skip` more, with all that belongs to them; see `page.rs`.
+    pub(super) fn page(&self, cursor: Option<Cursor>, skip: u32, size: u32) -> Sql {
+        // In the text, so that the planner knows how little it is; in few sizes, so that there are few
+        // statements to remember.
+        let most = u64::from(skip) + u64::from(size);
+        let most = most.next_power_of_two().max(16);
+        let mut sql = Sql::new("WITH ");
+        if matches!(self.driver(), Driver::Metadata) {
+            self.hits(&mut sql);
+            sql.push(", ");
+        }
+        sql.push("r AS MATERIALIZED (SELECT * FROM (");
+        match self.driver() {
+            Driver::Records => {
+                sql.push("SELECT r.* FROM ");
+                self.prefixes(&mut sql);
+                sql.push(" WHERE true");
+                self.filters(&mut sql, true, cursor);
+            }
+            Driver::Meetings => {
+                sql.push("SELECT r.* FROM unnest(");
+                sql.push_bind(distinct(&self.meeting_ids));
+                sql.push("::text[]) AS asked (meeting) CROSS JOIN LATERAL (SELECT r.* FROM recordings r WHERE r.meeting_id = asked.meeting");
+                self.filters(&mut sql, false, cursor);
+                sql.push(format!("{ORDER} LIMIT {most}) r"));
+            }
+            Driver::Newest => self.newest(&mut sql, cursor, most),
+            Driver::Metadata => {
+                sql.push("SELECT r.* FROM hits JOIN recordings r ON r.id = hits.recording_id WHERE true");
+                self.filters(&mut sql, false, cursor);
+                sql.push(" UNION ALL SELECT r.* FROM (");
+                self.newest(&mut sql, cursor, most);
+                sql.push(format!("{ORDER} LIMIT {most}) r WHERE (SELECT many FROM found)"));
+            }
+        }
+        sql.push(format!(") r {ORDER} LIMIT {most}) "));
+        sql
+    }
+
+    fn newest(&self, sql: &mut Sql, cursor: Option<Cursor>, most: u64) {
+        match &self.states {
+            None => {
+                sql.push("SELECT r.* FROM recordings r WHERE true");
+                self.filters(sql, false, cursor);
+            }
+            Some(states) => {
+                sql.push("SELECT r.* FROM unnest(");
+                sql.push_bind(distinct(states));
+                sql.push("::text[]) AS asked (state) CROSS JOIN LATERAL (SELECT r.* FROM recordings r WHERE r.state = asked.state");
+                self.other_filters(sql, false, cursor);
+                sql.push(format!("{ORDER} LIMIT {most}) r"));
+            }
+        }
+    }
+
+    /// `found`: whether a metadata filter matches too much to look up each. `hits`: the recordings of
+    /// the first one that does not (with MetaMatch::Any: of all).
+    fn hits(&self, sql: &mut Sql) {
+        for (n, filter) in self.meta.iter().enumerate() {
+            sql.push(format!("hits_{n} AS MATERIALIZED (SELECT m.recording_id FROM metadata m WHERE "));
+            filter.condition(sql);
+            sql.push(format!(
+                " LIMIT {}), count_{n} AS MATERIALIZED (SELECT count(*) > {FEW} AS many FROM hits_{n}), ",
+                FEW + 1
+            ));
+        }
+        let all = 0..self.meta.len();
+        let join = |with: &str, range: std::ops::Range<usize>| {
+            range.map(|n| format!("(SELECT many FROM count_{n})")).collect::<Vec<_>>().join(with)
+        };
+        match self.meta_match {
+            MetaMatch::All => {
+                sql.push(format!(
+                    "found AS MATERIALIZED (SELECT {} AS many), hits AS MATERIALIZED (",
+                    join(" AND ", all.clone())
+                ));
+                for n in all {
+                    if n > 0 {
+                        sql.push(" UNION ");
+                    }
+                    sql.push(format!(
+                        "SELECT recording_id FROM hits_{n} WHERE NOT (SELECT many FROM count_{n})"
+                    ));
+                    if n > 0 {
+                        sql.push(format!(" AND {}", join(" AND ", 0..n)));
+                    }
+                }
+            }
+            MetaMatch::Any => {
+                sql.push(format!(
+                    "found AS MATERIALIZED (SELECT {} AS many), hits AS MATERIALIZED (",
+                    join(" OR ", all.clone())
+                ));
+                for n in all {
+                    if n > 0 {
+                        sql.push(" UNION ");
+                    }
+                    sql.push(format!("SELECT recording_id FROM hits_{n} WHERE NOT (SELECT many FROM found)"));
+                }
+            }
+        }
+        // Two spellings of a key may both match one recording.
+        if self.meta.len() == 1 {
+            sql.push(" GROUP BY recording_id");
+        }
+        sql.push(")");
+    }
+
+    fn prefixes(&self, sql: &mut Sql) {
+        let (from, to) = ranges(&self.record_ids);
+        sql.push("unnest(");
+        sql.push_bind(from);
+        sql.push("::text[], ");
+        sql.push_bind(to);
+        sql.push("::text[]) AS asked (low, high) JOIN recordings r ON r.record_id ~>=~ asked.low AND r.record_id ~<~ asked.high");
+    }
+
+    fn filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
+        if let Some(states) = &self.states {
+            sql.push(" AND r.state = ANY (");
+            sql.push_bind(distinct(states));
+            sql.push("::text[])");
+        }
+        self.other_filters(sql, with_meetings, cursor);
+    }
+
+    fn other_filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
+        if with_meetings && !self.meeting_ids.is_empty() {
+            sql.push(" AND r.meeting_id = ANY (");
+            sql.push_bind(distinct(&self.meeting_ids));
+            sql.push("::text[])");
+        }
+        if let Some(cursor) = cursor {
+            sql.push(" AND (coalesce(r.starttime, '-infinity'::timestamp), r.id) < (");
+            sql.push_bind(cursor.start);
+            sql.push(", ");
+            sql.push_bind(cursor.id);
+            sql.push(")");
+        }
+        let or = self.meta_match == MetaMatch::Any;
+        for (n, filter) in self.meta.iter().enumerate() {
+            sql.push(match (n, or) {
+                (0, true) => " AND (",
+                (_, true) => " OR ",
+                (_, false) => " AND ",
+            });
+            sql.push("EXISTS (SELECT 1 FROM metadata m WHERE m.recording_id = r.id AND ");
+            filter.condition(sql);
+            sql.push(")");
+        }
+        if or && !self.meta.is_empty() {
+            sql.push(")");
+        }
+    }
+
+    /// How many there are in all, whatever offset and limit.
+    pub(super) fn total(&self) -> Sql {
+        let mut sql = Sql::new("SELECT ");
+        match self.driver() {
+            Driver::Newest => {
+                sql.push("coalesce(sum(r.change), 0)::bigint FROM recording_counts r WHERE true");
+                self.filters(&mut sql, false, None);
+            }
+            Driver::Records => {
+                sql.push("count(*) FROM ");
+                self.prefixes(&mut sql);
+                sql.push(" WHERE true");
+                self.filters(&mut sql, true, None);
+            }
+            Driver::Meetings => {
+                sql.push("count(*) FROM recordings r WHERE true");
+                self.filters(&mut sql, true, None);
+            }
+            Driver::Metadata => {
+                sql.push("count(*) FROM (");
+                let enough = match self.meta_match {
+                    MetaMatch::All => 1,
+                    MetaMatch::Any => self.meta.len(),
+                };
+                for (n, filter) in self.meta.iter().take(enough).enumerate() {
+                    sql.push(if n > 0 { " UNION " } else { "" });
+                    sql.push("SELECT m.recording_id FROM metadata m WHERE ");
+                    filter.condition(&mut sql);
+                }
+                sql.push(if enough == 1 { " GROUP BY m.recording_id" } else { "" });
+                sql.push(") AS hits JOIN recordings r ON r.id = hits.recording_id WHERE true");
+                self.filters(&mut sql, false, None);
+            }
+        }
+        sql
+    }
+}
+
+impl MetaFilter {
+    /// On `m`, a row of metadata. Values stand in their index by their first 256 characters.
+    fn condition(&self, sql: &mut Sql) {
+        let lower = self.key.to_lowercase();
+        let keys = if lower == self.key { vec![lower] } else { vec![self.key.clone(), lower] };
+        sql.push("m.key = ANY (");
+        sql.push_bind(keys);
+        sql.push("::text[])");
+        let exact: Option<Vec<&MetaValue>> =
+            self.values.iter().map(|v| (!v.open_start && !v.open_end).then_some(v)).collect();
+        if let Some(exact) = exact {
+            let texts: Vec<String> = exact.iter().map(|value| value.text.clone()).collect();
+            sql.push(" AND left(m.value, 256) = ANY (");
+            sql.push_bind(texts.iter().map(|text| text.chars().take(256).collect()).collect::<Vec<String>>());
+            sql.push("::text[]) AND m.value = ANY (");
+            sql.push_bind(texts);
+            sql.push("::text[])");
+            return;
+        }
+        if let [MetaValue { text, open_start: false, .. }] = &self.values[..] {
+            let beginning: String = text.chars().take(256).collect();
+            sql.push(" AND left(m.value, 256) ~>=~ ");
+            sql.push_bind(beginning.clone());
+            sql.push(" AND left(m.value, 256) ~<~ ");
+            sql.push_bind(after(&beginning));
+        }
+        sql.push(" AND m.value LIKE ANY (");
+        sql.push_bind(self.values.iter().map(MetaValue::pattern).collect::<Vec<String>>());
+        sql.push("::text[])");
+    }
+}
+
+/// What all texts that begin so are before, byte by byte.
+fn after(beginning: &str) -> String {
+    format!("{beginning}{}", char::MAX)
+}
+
+/// The beginnings as ranges that do not meet, so that nothing is found twice.
+fn ranges(beginnings: &[String]) -> (Vec<String>, Vec<String>) {
+    let mut kept: Vec<String> = Vec::new();
+    for beginning in distinct(beginnings) {
+        if kept.last().is_none_or(|last| !beginning.starts_with(last.as_str())) {
+            kept.push(beginning);
+        }
+    }
+    let ends = kept.iter().map(|beginning| after(beginning)).collect();
+    (kept, ends)
+}
+
+fn distinct(list: &[String]) -> Vec<String> {
+    let mut list: Vec<String> = list.iter().filter(|text| !text.contains('\0')).cloned().collect();
+    list.sort_unstable();
+    list.dedup();
+    list
+}
