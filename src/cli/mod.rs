@@ -13,6 +13,8 @@ mod serve;
 mod servers;
 #[cfg(feature = "sim")]
 mod sim;
+#[cfg(feature = "sim")]
+mod sim_recording;
 mod status;
 
 use crate::config::Config;
