@@ -8,6 +8,7 @@ mod listen;
 mod load;
 mod parameters;
 mod poll;
+mod recordings;
 mod redis;
 
 pub use self::api::ApiConfig;
@@ -17,6 +18,7 @@ pub use self::listen::{Bind, ListenConfig};
 pub use self::load::LoadConfig;
 pub use self::parameters::CallParameters;
 pub use self::poll::PollConfig;
+pub use self::recordings::{MetaMatch, RecordingsConfig};
 pub use self::redis::RedisConfig;
 
 /// Everything, read once at the start and never changed.
@@ -34,6 +36,8 @@ pub struct Config {
     pub poll: PollConfig,
     /// How load is counted.
     pub load: LoadConfig,
+    /// Recordings: files, index, import.
+    pub recordings: RecordingsConfig,
     /// Every setting as it is in force, for `sl config`.
     pub settings: Vec<Setting>,
 }
@@ -53,10 +57,11 @@ impl Config {
         let backend = BackendConfig::from_env(&mut env);
         let poll = PollConfig::from_env(&mut env);
         let load = LoadConfig::from_env(&mut env);
+        let recordings = RecordingsConfig::from_env(&mut env);
         env.text("LOG_FORMAT", "text", "text or json");
         env.text("LOG_LEVEL", "info", "error, warn, info, debug or trace");
         let settings = env.finish()?;
-        Ok(Config { api, listen, redis, backend, poll, load, settings })
+        Ok(Config { api, listen, redis, backend, poll, load, recordings, settings })
     }
 
     /// What `sl serve` needs beyond the commands that only speak to Redis.

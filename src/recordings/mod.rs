@@ -1,13 +1,16 @@
 //! Recordings: files in a storage, and Postgres as nothing but their index.
 //!
 //! - [`types`]: what a recording is, and the names that may become paths
+//! - [`index`]: what is where, in Postgres
 //! - [`metadata`]: what BBB says of a format, in its metadata.xml
 //! - [`storage`]: the files, on two shelves
 //! - [`unpack`]: archives, which may be hostile
+pub mod index;
 pub mod metadata;
 pub mod storage;
 pub mod types;
 pub mod unpack;
 
+pub use index::{ImportOptions, Imported, Index, IndexError, Locked};
 pub use storage::{Shelf, Shifted, Storage, StorageError};
 pub use types::{FormatMetadata, FormatName, RecordId, Thumbnail};
