@@ -1,10 +1,12 @@
 //! Recordings: files in a storage, and Postgres as nothing but their index.
 //!
 //! - [`types`]: what a recording is, and the names that may become paths
+//! - [`import`]: from an archive in the spool to a recording
 //! - [`index`]: what is where, in Postgres
 //! - [`metadata`]: what BBB says of a format, in its metadata.xml
 //! - [`storage`]: the files, on two shelves
 //! - [`unpack`]: archives, which may be hostile
+pub mod import;
 pub mod index;
 pub mod metadata;
 pub mod storage;
