@@ -1,4 +1,5 @@
-//! One running replica: worker threads that serve requests, and a thread for the poller. Each
+//! One running replica: worker threads that serve requests, a thread for the poller, and one for the
+//! importer of recordings where it is asked for. Each
 //! thread has a runtime, a connection to Redis and a pool of connections to servers of its own, so
 //! that nothing is shared between threads but the settings.
 
@@ -6,6 +7,7 @@ use crate::calls::App;
 use crate::config::Config;
 use crate::http::{listen, routes};
 use crate::pool::{Backend, connector, poll};
+use crate::recordings::import::{self, Importer};
 use crate::recordings::{Index, Recordings, Storage};
 use crate::store::Store;
 use anyhow::Context;
@@ -25,6 +27,8 @@ pub struct Roles {
     pub api: bool,
     /// Takes part in the polls.
     pub poller: bool,
+    /// Imports recordings.
+    pub importer: bool,
 }
 
 /// A replica that is running. Dropping it leaves its threads running; see [`Replica::stop`].
@@ -50,6 +54,19 @@ impl Replica {
                     runtime.block_on(worker(config, &tls, listener, stopped))
                 })?;
             }
+        }
+        if roles.importer {
+            let (config, stopped) = (config.clone(), stopped.clone());
+            replica.spawn("importer", move |runtime| {
+                runtime.block_on(async {
+                    let importer = Importer::new(&config).context("there is no index (DATABASE_URL)")?;
+                    import::run(importer, &config, stopped).await;
+                    anyhow::Ok(())
+                })?;
+                // A disk that hangs does not keep the process.
+                runtime.shutdown_timeout(Duration::from_secs(1));
+                Ok(())
+            })?;
         }
         if roles.poller {
             replica.spawn("poller", move |runtime| {

@@ -14,6 +14,8 @@ mod serve;
 mod servers;
 #[cfg(feature = "sim")]
 mod sim;
+#[cfg(feature = "sim")]
+mod sim_recording;
 mod status;
 
 use crate::config::Config;
@@ -44,6 +46,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the poller alone
     Poller,
+    /// Run the importer of recordings alone
+    Importer,
     /// Poll all servers once, now
     Poll,
     /// The servers of the pool
@@ -86,11 +90,12 @@ enum Command {
 pub fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let out = Out { json: cli.json, show_secrets: cli.show_secrets };
-    let verbose = matches!(cli.command, Command::Serve(_) | Command::Poller);
+    let verbose = matches!(cli.command, Command::Serve(_) | Command::Poller | Command::Importer);
     crate::telemetry::start(if verbose { "info" } else { "error" }).map_err(anyhow::Error::msg)?;
     match cli.command {
         Command::Serve(args) => serve::serve(args, read_config()?),
         Command::Poller => serve::poller(read_config()?),
+        Command::Importer => serve::importer(read_config()?),
         Command::Poll => with(|context| async move { poll::poll(&context, out).await }),
         Command::Servers { command } => {
             with(|context| async move { servers::run(&context, command, out).await })

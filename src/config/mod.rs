@@ -4,6 +4,7 @@
 mod api;
 mod backend;
 mod env;
+mod import;
 mod listen;
 mod load;
 mod parameters;
@@ -14,6 +15,7 @@ mod redis;
 pub use self::api::ApiConfig;
 pub use self::backend::BackendConfig;
 pub use self::env::{BadSettings, Env, Setting, Source, without_password};
+pub use self::import::ImportConfig;
 pub use self::listen::{Bind, ListenConfig};
 pub use self::load::LoadConfig;
 pub use self::parameters::CallParameters;
@@ -38,6 +40,8 @@ pub struct Config {
     pub load: LoadConfig,
     /// Recordings: files, index, import.
     pub recordings: RecordingsConfig,
+    /// The importer of recordings.
+    pub import: ImportConfig,
     /// Every setting as it is in force, for `sl config`.
     pub settings: Vec<Setting>,
 }
@@ -58,10 +62,11 @@ impl Config {
         let poll = PollConfig::from_env(&mut env);
         let load = LoadConfig::from_env(&mut env);
         let recordings = RecordingsConfig::from_env(&mut env);
+        let import = ImportConfig::from_env(&mut env);
         env.text("LOG_FORMAT", "text", "text or json");
         env.text("LOG_LEVEL", "info", "error, warn, info, debug or trace");
         let settings = env.finish()?;
-        Ok(Config { api, listen, redis, backend, poll, load, recordings, settings })
+        Ok(Config { api, listen, redis, backend, poll, load, recordings, import, settings })
     }
 
     /// What `sl serve` needs beyond the commands that only speak to Redis.

@@ -2,11 +2,13 @@
 //!
 //! - [`types`]: what a recording is, and the names that may become paths
 //! - [`change`]: publish, delete: files and index together
+//! - [`import`]: from an archive in the spool to a recording
 //! - [`index`]: what is where, in Postgres
 //! - [`metadata`]: what BBB says of a format, in its metadata.xml
 //! - [`storage`]: the files, on two shelves
 //! - [`unpack`]: archives, which may be hostile
 pub mod change;
+pub mod import;
 pub mod index;
 pub mod metadata;
 pub mod storage;

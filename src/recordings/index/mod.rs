@@ -103,18 +103,24 @@ impl Index {
     /// Prepares connections for requests; none is made yet. None where the settings name no
     /// database. Must be called inside the runtime that will use it.
     pub fn connect_lazy(config: &RecordingsConfig) -> Option<Index> {
-        Index::with(config, PATIENCE)
+        Index::with(config, PATIENCE, CONNECTIONS)
     }
 
     /// The same for commands, the importer, and whoever else has more time than a client.
     pub fn patient(config: &RecordingsConfig) -> Option<Index> {
-        Index::with(config, Duration::from_secs(30).max(PATIENCE))
+        Index::patient_with(config, CONNECTIONS)
     }
 
-    fn with(config: &RecordingsConfig, patience: Duration) -> Option<Index> {
+    /// The same with so many connections: who moves files under the lock of a recording holds one
+    /// for as long as that takes.
+    pub fn patient_with(config: &RecordingsConfig, connections: u32) -> Option<Index> {
+        Index::with(config, Duration::from_secs(30).max(PATIENCE), connections)
+    }
+
+    fn with(config: &RecordingsConfig, patience: Duration, connections: u32) -> Option<Index> {
         let options = config.database.clone()?;
         let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(connections)
             .acquire_timeout(patience.min(Duration::from_secs(5)))
             .idle_timeout(Duration::from_secs(300))
             // A round trip more for each request; a connection that was lost shows all the same.
@@ -158,7 +164,11 @@ impl Index {
             let mut lost = 0;
             loop {
                 match attempt().await {
-                    Err(IndexError::Database(error)) if lost < CONNECTIONS && is_lost(&error) => lost += 1,
+                    Err(IndexError::Database(error))
+                        if lost <= self.pool.options().get_max_connections() && is_lost(&error) =>
+                    {
+                        lost += 1
+                    }
                     result => return result,
                 }
             }

@@ -90,9 +90,11 @@ pub struct Unpacked {
 pub struct Contents {
     /// By record id and format.
     pub formats: Vec<Unpacked>,
-    /// Directories that cannot be formats of recordings, and what is beside them; a line each, at
-    /// most 20. Nothing of them was unpacked.
+    /// Formats or recordings whose names cannot be: a line each, at most 20. Nothing of them was
+    /// unpacked.
     pub refused: Vec<String>,
+    /// Files that belong to no recording, likewise.
+    pub ignored: Vec<String>,
     /// Bytes of all files.
     pub bytes: u64,
     /// Files.
@@ -149,7 +151,6 @@ pub fn unpack(archive: &File, into: &Path, limits: &Limits, watch: &Watch) -> Re
         }
         tree.take(&mut entry)?;
     }
-    drop(entries);
     source.drain(tar.into_inner())?;
     tree.copy_links()?;
     let contents = tree.finish();

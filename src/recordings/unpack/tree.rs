@@ -19,7 +19,7 @@ const LONGEST_PATH: usize = 1024;
 const LONGEST_NAME: usize = 255;
 /// A link may lead to a link, and so on, so often.
 const MOST_HOPS: usize = 16;
-const MOST_REFUSALS: usize = 20;
+const MOST_NOTES: usize = 20;
 const FILE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o755;
 
@@ -41,6 +41,7 @@ pub(super) struct Tree<'a> {
     links: BTreeMap<Name, Name>,
     formats: BTreeSet<(RecordId, FormatName)>,
     refused: BTreeSet<String>,
+    ignored: BTreeSet<String>,
     bytes: u64,
     files: u64,
     buffer: Vec<u8>,
@@ -82,6 +83,7 @@ impl<'a> Tree<'a> {
             links: BTreeMap::new(),
             formats: BTreeSet::new(),
             refused: BTreeSet::new(),
+            ignored: BTreeSet::new(),
             bytes: 0,
             files: 0,
             buffer: vec![0; 256 * 1024],
@@ -109,7 +111,7 @@ impl<'a> Tree<'a> {
         let Some(names) = names else {
             return if is_directory { self.skip(entry) } else { Err(unsafe_member(&path, "it has no name")) };
         };
-        if !self.belongs(&names, is_directory) {
+        if !self.belongs(&names, is_directory, is_link) {
             return self.skip(entry);
         }
         let name = names.join(&b'/');
@@ -174,6 +176,7 @@ impl<'a> Tree<'a> {
         Contents {
             formats: formats.collect(),
             refused: self.refused.into_iter().collect(),
+            ignored: self.ignored.into_iter().collect(),
             bytes: self.bytes,
             files: self.files,
         }
@@ -181,35 +184,29 @@ impl<'a> Tree<'a> {
 
     /// Whether a member is part of a format of a recording. What is not is noted, unless it is only
     /// a directory on the way.
-    fn belongs(&mut self, names: &[&[u8]], is_directory: bool) -> bool {
+    fn belongs(&mut self, names: &[&[u8]], is_directory: bool, is_link: bool) -> bool {
         let text = |name: &[u8]| String::from_utf8_lossy(name).escape_debug().take(150).collect::<String>();
-        let refusal = match names {
-            [format] => {
-                if is_directory {
-                    return false;
-                }
-                format!("{}: not in a directory FORMAT/RECORD-ID", text(format))
-            }
-            [format, record, rest @ ..] => {
-                let as_text = |name| std::str::from_utf8(name).ok();
-                let (known_format, known_record) =
-                    (as_text(format).and_then(FormatName::parse), as_text(record).and_then(RecordId::parse));
-                match (known_format, known_record) {
-                    (Some(format), Some(record)) if is_directory || !rest.is_empty() => {
+        let as_text = |name| std::str::from_utf8(name).ok();
+        let (to, note) = match names {
+            [format, record, rest @ ..] if is_directory || is_link || !rest.is_empty() => {
+                let known_format = as_text(format).and_then(FormatName::parse);
+                let known_record = as_text(record).and_then(RecordId::parse);
+                let note = match (known_format, known_record) {
+                    (Some(_), Some(_)) if rest.is_empty() && is_link => "a link in a recording's place",
+                    (Some(format), Some(record)) => {
                         self.formats.insert((record, format));
                         return true;
                     }
-                    (Some(_), Some(_)) => {
-                        format!("{}/{}: not in a directory FORMAT/RECORD-ID", text(format), text(record))
-                    }
-                    (None, _) => format!("{}: not a name for a format", text(format)),
-                    (_, None) => format!("{}/{}: not a record id", text(format), text(record)),
-                }
+                    (None, _) => "not the name of a format",
+                    (_, None) => "not a record id",
+                };
+                (&mut self.refused, format!("{}/{}: {note}", text(format), text(record)))
             }
-            [] => return false,
+            [_] if is_directory => return false,
+            _ => (&mut self.ignored, format!("{}: belongs to no recording", text(&names.join(&b'/')))),
         };
-        if self.refused.len() < MOST_REFUSALS {
-            self.refused.insert(refusal);
+        if to.len() < MOST_NOTES {
+            to.insert(note);
         }
         false
     }
