@@ -1,0 +1,5 @@
+//! The index of recordings.
+
+mod faults;
+mod migrations;
+mod plans;
