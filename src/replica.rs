@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::http::{listen, routes};
 use crate::pool::{Backend, connector, poll};
 use crate::recordings::import::{self, Importer};
+use crate::recordings::index::schema;
 use crate::recordings::{Index, Recordings, Storage};
 use crate::store::Store;
 use anyhow::Context;
@@ -54,6 +55,21 @@ impl Replica {
                     runtime.block_on(worker(config, &tls, listener, stopped))
                 })?;
             }
+        }
+        if (roles.api || roles.importer) && config.recordings.enabled() {
+            let (settings, mut stopped) = (config.recordings.clone(), stopped.clone());
+            replica.spawn("index", move |runtime| {
+                runtime.block_on(async {
+                    let Some(index) = Index::connect_lazy(&settings) else { return };
+                    tokio::select! {
+                        () = schema::prepare(&index) => {}
+                        _ = stopped.wait_for(|stop| *stop) => {}
+                    }
+                });
+                Ok(())
+            })?;
+        } else if roles.api && !config.recordings.disabled {
+            info!("this pool has no recordings: DATABASE_URL is not set, or DB_DISABLED is");
         }
         if roles.importer {
             let (config, stopped) = (config.clone(), stopped.clone());

@@ -10,6 +10,7 @@ mod meetings;
 mod migrate;
 mod out;
 mod poll;
+mod recordings;
 mod serve;
 mod servers;
 #[cfg(feature = "sim")]
@@ -64,6 +65,11 @@ enum Command {
         #[command(subcommand)]
         command: Option<meetings::MeetingsCommand>,
     },
+    /// The recordings
+    Recordings {
+        #[command(subcommand)]
+        command: recordings::RecordingsCommand,
+    },
     /// Make the database of the recordings' index, or bring Scalelite's forward in place
     Migrate,
     /// Every setting, its value, and where it came from
@@ -103,6 +109,9 @@ pub fn run() -> anyhow::Result<()> {
         Command::Status => with(|context| async move { status::status(&context, out).await }),
         Command::Meetings { command } => {
             with(|context| async move { meetings::run(&context, command, out).await })
+        }
+        Command::Recordings { command } => {
+            wait_for(async { recordings::run(read_config()?, command, out).await })
         }
         Command::Migrate => wait_for(async { migrate::migrate(&read_config()?, out).await }),
         Command::Config => config::config(&read_config()?, out),

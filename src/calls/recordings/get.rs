@@ -140,6 +140,7 @@ fn query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQuery, A
         meta,
         meta_match: config.meta_match,
         offset: number("offset").unwrap_or(0),
+        before_ms: None,
         limit: number("limit").map(|limit| limit.clamp(1, 100)),
     })
 }

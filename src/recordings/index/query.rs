@@ -27,6 +27,8 @@ pub struct RecordingQuery {
     pub states: Option<Vec<String>>,
     /// With this metadata. (A tenant's recordings will be a filter by `tenant-id` here.)
     pub meta: Vec<MetaFilter>,
+    /// That began before this, ms since 1970; not those of which it is not known.
+    pub before_ms: Option<i64>,
     /// Whether one filter of `meta` is enough.
     pub meta_match: MetaMatch,
     /// Leave out so many of the newest.
@@ -151,14 +153,18 @@ impl RecordingQuery {
             }
             Driver::Newest => self.newest(&mut sql, cursor, most),
             Driver::Metadata => {
-                sql.push("SELECT r.* FROM hits JOIN recordings r ON r.id = hits.recording_id WHERE true");
+                sql.push("SELECT r.* FROM (SELECT r.* FROM hits JOIN recordings r ON r.id = hits.recording_id WHERE true");
                 self.filters(&mut sql, false, cursor);
                 sql.push(" UNION ALL SELECT r.* FROM (");
                 self.newest(&mut sql, cursor, most);
-                sql.push(format!("{ORDER} LIMIT {most}) r WHERE (SELECT many FROM found)"));
+                sql.push(format!("{ORDER} LIMIT {most}) r WHERE (SELECT many FROM found)) r"));
             }
         }
-        sql.push(format!(") r {ORDER} LIMIT {most}) "));
+        sql.push(format!("{ORDER} LIMIT {most}) r {ORDER} OFFSET "));
+        sql.push_bind(i64::from(skip));
+        sql.push(" LIMIT ");
+        sql.push_bind(i64::from(size));
+        sql.push(")");
         sql
     }
 
@@ -262,6 +268,10 @@ impl RecordingQuery {
             sql.push_bind(cursor.id);
             sql.push(")");
         }
+        if let Some(ms) = self.before_ms {
+            sql.push(" AND r.starttime IS NOT NULL AND coalesce(r.starttime, '-infinity'::timestamp) < ");
+            sql.push_bind(Time::of_unix_ms(ms));
+        }
         let or = self.meta_match == MetaMatch::Any;
         for (n, filter) in self.meta.iter().enumerate() {
             sql.push(match (n, or) {
@@ -282,7 +292,7 @@ impl RecordingQuery {
     pub(super) fn total(&self) -> Sql {
         let mut sql = Sql::new("SELECT ");
         match self.driver() {
-            Driver::Newest => {
+            Driver::Newest if self.before_ms.is_none() => {
                 sql.push("coalesce(sum(r.change), 0)::bigint FROM recording_counts r WHERE true");
                 self.filters(&mut sql, false, None);
             }
@@ -292,7 +302,7 @@ impl RecordingQuery {
                 sql.push(" WHERE true");
                 self.filters(&mut sql, true, None);
             }
-            Driver::Meetings => {
+            Driver::Meetings | Driver::Newest => {
                 sql.push("count(*) FROM recordings r WHERE true");
                 self.filters(&mut sql, true, None);
             }

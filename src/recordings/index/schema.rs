@@ -5,6 +5,7 @@ use super::{Index, IndexError};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqlSafeStr};
 use std::time::Duration;
+use tracing::{error, info};
 
 /// The files in migrations/ that have a number, in order. What has been released is never changed.
 const MIGRATIONS: [(i64, &str, &str); 3] = [
@@ -50,6 +51,31 @@ impl Index {
         let result = migrate(&mut connection, &mut tell).await;
         let _ = connection.close().await;
         result
+    }
+}
+
+/// For a process that starts to use the index: says in the log what is wrong with it, and makes the tables
+/// of an empty database, where there is nothing to lose and nobody to wait. Scalelite's are left to
+/// `sl migrate`. Waits for a Postgres that is not there yet.
+pub async fn prepare(index: &Index) {
+    let mut told = false;
+    loop {
+        match index.schema().await {
+            Ok(Schema::Ready) => return,
+            Ok(Schema::Empty) => match index.migrate(|step| info!("database: {step}")).await {
+                Ok(()) => return,
+                Err(failure) => error!(%failure, "cannot make the tables of the recordings' index"),
+            },
+            Ok(behind) => {
+                error!(found = ?behind, "the database is not prepared: run `sl migrate`; until then recordings fail");
+                return;
+            }
+            Err(failure) if !std::mem::replace(&mut told, true) => {
+                error!(%failure, "Postgres is not there: recordings fail until it is");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
 }
 

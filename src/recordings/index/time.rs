@@ -17,6 +17,11 @@ impl Time {
     /// `-infinity`: where recordings without a start stand.
     pub(super) const NEVER: Time = Time(i64::MIN);
 
+    /// From ms since 1970.
+    pub(super) fn of_unix_ms(ms: i64) -> Time {
+        Time(ms.saturating_sub(EPOCH_MS).saturating_mul(1000))
+    }
+
     /// ms since 1970.
     pub(super) fn unix_ms(self) -> i64 {
         self.0.div_euclid(1000).saturating_add(EPOCH_MS)
