@@ -168,20 +168,27 @@ impl RecordingQuery {
         sql
     }
 
+    /// The newest of each state, of which the newest are the newest of all.
     fn newest(&self, sql: &mut Sql, cursor: Option<Cursor>, most: u64) {
+        sql.push("SELECT r.* FROM (");
         match &self.states {
-            None => {
-                sql.push("SELECT r.* FROM recordings r WHERE true");
-                self.filters(sql, false, cursor);
-            }
             Some(states) => {
-                sql.push("SELECT r.* FROM unnest(");
+                sql.push("SELECT unnest(");
                 sql.push_bind(distinct(states));
-                sql.push("::text[]) AS asked (state) CROSS JOIN LATERAL (SELECT r.* FROM recordings r WHERE r.state = asked.state");
-                self.other_filters(sql, false, cursor);
-                sql.push(format!("{ORDER} LIMIT {most}) r"));
+                sql.push("::text[])");
+            }
+            None => {
+                sql.push(
+                    "VALUES ('published'), ('unpublished'), ('processing'), ('processed'), ('deleted') ",
+                );
+                sql.push("UNION SELECT c.state FROM recording_counts c");
             }
         }
+        sql.push(
+            ") AS asked (state) CROSS JOIN LATERAL (SELECT r.* FROM recordings r WHERE r.state = asked.state",
+        );
+        self.other_filters(sql, false, cursor);
+        sql.push(format!("{ORDER} LIMIT {most}) r"));
     }
 
     /// `found`: whether a metadata filter matches too much to look up each. `hits`: the recordings of
