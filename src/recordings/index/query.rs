@@ -11,8 +11,9 @@ use sqlx::{Postgres, QueryBuilder};
 pub const PAGE: u32 = 100;
 
 /// So many matches of a metadata filter are looked up one by one. Where there are more, the newest
-/// recordings are looked at in turn until the page is full.
-const FEW: u32 = 1000;
+/// recordings are looked at in turn until the page is full: of a million, some 30,000 if the matches are
+/// spread evenly.
+const FEW: u32 = 3000;
 
 const ORDER: &str = " ORDER BY coalesce(r.starttime, '-infinity'::timestamp) DESC, r.id DESC ";
 
@@ -196,7 +197,7 @@ impl RecordingQuery {
     fn hits(&self, sql: &mut Sql) {
         for (n, filter) in self.meta.iter().enumerate() {
             sql.push(format!("hits_{n} AS MATERIALIZED (SELECT m.recording_id FROM metadata m WHERE "));
-            filter.condition(sql);
+            filter.condition(sql, true);
             sql.push(format!(
                 " LIMIT {}), count_{n} AS MATERIALIZED (SELECT count(*) > {FEW} AS many FROM hits_{n}), ",
                 FEW + 1
@@ -260,7 +261,8 @@ impl RecordingQuery {
 
     fn in_states(&self, sql: &mut Sql) {
         if let Some(states) = &self.states {
-            sql.push(" AND r.state = ANY (");
+            // No condition for an index: something else narrows more.
+            sql.push(" AND coalesce(r.state, '') = ANY (");
             sql.push_bind(distinct(states));
             sql.push("::text[])");
         }
@@ -302,7 +304,7 @@ impl RecordingQuery {
                 (_, false) => " AND ",
             });
             sql.push("(SELECT true FROM metadata m WHERE m.recording_id = r.id AND ");
-            filter.condition(sql);
+            filter.condition(sql, false);
             sql.push(" LIMIT 1)");
         }
         if or && !filters.is_empty() {
@@ -329,7 +331,9 @@ impl RecordingQuery {
                 self.filters(&mut sql, true, None);
             }
             Driver::Metadata => {
-                sql.push("count(*) FROM (");
+                sql = Sql::new("WITH ");
+                self.hits(&mut sql);
+                sql.push(" SELECT CASE WHEN (SELECT many FROM found) THEN (SELECT count(*) FROM (");
                 let enough = match self.meta_match {
                     MetaMatch::All => 1,
                     MetaMatch::Any => self.meta.len(),
@@ -337,13 +341,16 @@ impl RecordingQuery {
                 for (n, filter) in self.meta.iter().take(enough).enumerate() {
                     sql.push(if n > 0 { " UNION " } else { "" });
                     sql.push("SELECT m.recording_id FROM metadata m WHERE ");
-                    filter.condition(&mut sql);
+                    filter.condition(&mut sql, true);
                 }
                 sql.push(if enough == 1 { " GROUP BY m.recording_id" } else { "" });
-                sql.push(") AS hits JOIN recordings r ON r.id = hits.recording_id WHERE true");
+                sql.push(") AS all_hits JOIN recordings r ON r.id = all_hits.recording_id WHERE true");
                 self.in_states(&mut sql);
                 self.places(&mut sql, false, None);
                 self.metadata(&mut sql, enough);
+                sql.push(") ELSE (SELECT count(*) FROM hits JOIN recordings r ON r.id = hits.recording_id WHERE true");
+                self.filters(&mut sql, false, None);
+                sql.push(") END");
             }
         }
         sql
@@ -351,8 +358,9 @@ impl RecordingQuery {
 }
 
 impl MetaFilter {
-    /// On `m`, a row of metadata. Values stand in their index by their first 256 characters.
-    fn condition(&self, sql: &mut Sql) {
+    /// On `m`, a row of metadata. Values stand in their index by their first 256 characters: `by_value` where
+    /// they are what is looked for, and not for a recording that has been found.
+    fn condition(&self, sql: &mut Sql, by_value: bool) {
         let lower = self.key.to_lowercase();
         let keys = if lower == self.key { vec![lower] } else { vec![self.key.clone(), lower] };
         sql.push("m.key = ANY (");
@@ -362,14 +370,19 @@ impl MetaFilter {
             self.values.iter().map(|v| (!v.open_start && !v.open_end).then_some(v)).collect();
         if let Some(exact) = exact {
             let texts: Vec<String> = exact.iter().map(|value| value.text.clone()).collect();
-            sql.push(" AND left(m.value, 256) = ANY (");
-            sql.push_bind(texts.iter().map(|text| text.chars().take(256).collect()).collect::<Vec<String>>());
-            sql.push("::text[]) AND m.value = ANY (");
+            if by_value {
+                sql.push(" AND left(m.value, 256) = ANY (");
+                sql.push_bind(
+                    texts.iter().map(|text| text.chars().take(256).collect()).collect::<Vec<String>>(),
+                );
+                sql.push("::text[])");
+            }
+            sql.push(" AND m.value = ANY (");
             sql.push_bind(texts);
             sql.push("::text[])");
             return;
         }
-        if let [MetaValue { text, open_start: false, .. }] = &self.values[..] {
+        if let ([MetaValue { text, open_start: false, .. }], true) = (&self.values[..], by_value) {
             let beginning: String = text.chars().take(256).collect();
             sql.push(" AND left(m.value, 256) ~>=~ ");
             sql.push_bind(beginning.clone());
