@@ -1,5 +1,6 @@
 //! `sl dev`: a whole local pool in one process tree. Leaves nothing behind.
 
+use super::dev_postgres;
 use super::out::{Out, table};
 use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
@@ -35,7 +36,7 @@ pub struct DevArgs {
 
 /// A child that is told to stop, and then waited for, when this is dropped. It dies with us even if
 /// we are killed.
-struct Kept(Child);
+pub(super) struct Kept(Child);
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -56,7 +57,20 @@ impl Drop for Kept {
 /// Starts a child with a small environment of its own: what the shell has set (REDIS_URL of a real
 /// pool, say) must not reach it. Its own process group, so that Ctrl-C reaches only us.
 fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> io::Result<Kept> {
+    start_as(program, args, variables, None)
+}
+
+/// The same as another user, if one is given.
+pub(super) fn start_as(
+    program: &Path,
+    args: &[&str],
+    variables: &[(&str, String)],
+    user: Option<(u32, u32)>,
+) -> io::Result<Kept> {
     let mut command = Command::new(program);
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid).current_dir("/");
+    }
     command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
     for name in ["PATH", "HOME", "NO_COLOR", "TERM", "RUST_LOG", "RUST_BACKTRACE"] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
@@ -95,12 +109,22 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     .context("cannot start the simulated servers")?;
 
     let secret = uuid::Uuid::new_v4().simple().to_string();
-    let common = [
+    let mut common = vec![
         ("LOADBALANCER_SECRET", secret.clone()),
         ("REDIS_URL", redis_url.clone()),
         ("POLL_INTERVAL", "5".to_owned()),
         ("LOG_LEVEL", "warn".to_owned()),
     ];
+    let postgres = match dev_postgres::installed() {
+        Some(binaries) => Some(dev_postgres::start(&binaries, directory.path()).await?),
+        None => {
+            eprintln!("sl: without recordings: postgresql is not installed (apt-get install postgresql)");
+            None
+        }
+    };
+    if let Some(postgres) = &postgres {
+        common.extend(postgres.variables.iter().cloned());
+    }
     let variables = common.clone();
     let config = Config::read(&move |name| {
         variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone())
@@ -126,8 +150,9 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
         addresses.push(format!("http://127.0.0.1:{port}"));
     }
 
-    announce(&store, &addresses, &secret, &redis_url, &sim.control_url(), &program, out).await?;
+    announce(&store, &addresses, &common, &sim.control_url(), &program, out).await?;
     let mut kept = vec![redis];
+    kept.extend(postgres.map(|postgres| postgres.process));
     kept.extend(replicas);
     let ended = loop {
         tokio::select! {
@@ -203,19 +228,23 @@ async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow
 async fn announce(
     store: &Store,
     addresses: &[String],
-    secret: &str,
-    redis_url: &str,
+    variables: &[(&str, String)],
     control: &str,
     program: &Path,
     out: Out,
 ) -> anyhow::Result<()> {
     let api = format!("{}/bigbluebutton/api", addresses[0]);
+    let setting = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
+    let secret = setting("LOADBALANCER_SECRET").unwrap_or_default();
+    let redis_url = setting("REDIS_URL").unwrap_or_default();
+    let database = setting("DATABASE_URL");
     let links: Vec<(&str, String)> = [
         ("create", "create", "meetingID=demo&name=Demo&attendeePW=ap&moderatorPW=mp"),
         ("join as a moderator", "join", "meetingID=demo&fullName=Ada&password=mp"),
         ("join as a viewer", "join", "meetingID=demo&fullName=Charles&password=ap"),
         ("what runs", "getMeetings", ""),
         ("the demo meeting", "getMeetingInfo", "meetingID=demo"),
+        ("recordings", "getRecordings", "limit=10"),
         ("end it", "end", "meetingID=demo&password=mp"),
     ]
     .into_iter()
@@ -225,7 +254,8 @@ async fn announce(
         let links: serde_json::Map<_, _> =
             links.into_iter().map(|(what, url)| (what.to_owned(), url.into())).collect();
         return out.value(&json!({
-            "api": api, "replicas": addresses, "secret": secret, "redis": redis_url,
+            "api": api, "replicas": addresses, "secret": secret, "redis": redis_url, "postgres": database,
+            "spool": setting("RECORDING_SPOOL_DIR"),
             "control": control, "links": links,
         }));
     }
@@ -244,7 +274,11 @@ async fn announce(
     for address in &addresses[1..] {
         text += &format!("          {address}/bigbluebutton/api\n");
     }
-    text += &format!("  secret  {secret}\n  Redis   {redis_url}\n  faults  {control}/servers\n\n");
+    text += &format!("  secret  {secret}\n  Redis   {redis_url}\n  faults  {control}/servers\n");
+    if let (Some(database), Some(spool)) = (database, setting("RECORDING_SPOOL_DIR")) {
+        text += &format!("  index   {database}\n  spool   {spool}\n");
+    }
+    text.push('\n');
     text += &table(&["HOSTNAME", "ID", "STATE", "STATUS", "MEETINGS", "USERS", "LOAD"], rows);
     text += "\nSigned links, to paste into a browser or after curl:\n\n";
     for (what, url) in links {
@@ -264,7 +298,7 @@ fn link(api: &str, call: &str, query: &str, secret: &str) -> anyhow::Result<Stri
     Ok(format!("{api}/{call}?{query}{separator}checksum={checksum}"))
 }
 
-async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+pub(super) async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !is_so().await {
         if Instant::now() > deadline {
@@ -275,7 +309,7 @@ async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result
     Ok(())
 }
 
-fn free_port() -> io::Result<u16> {
+pub(super) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

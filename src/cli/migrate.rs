@@ -4,6 +4,7 @@ use super::out::Out;
 use crate::config::Config;
 use crate::recordings::Index;
 use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 pub async fn migrate(config: &Config, out: Out) -> anyhow::Result<()> {
@@ -23,6 +24,20 @@ pub async fn migrate(config: &Config, out: Out) -> anyhow::Result<()> {
             steps.push(step.to_owned());
         })
         .await?;
+    let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
+    let written = index
+        .write_documents(|n| {
+            progress.set_message(format!("{n} recordings made ready"));
+            progress.tick();
+        })
+        .await?;
+    progress.finish_and_clear();
+    if written > 0 {
+        steps.push(format!("{written} recordings made ready to be read at once"));
+        if !out.json {
+            out.text(format!("{written} recordings made ready to be read at once\n"))?;
+        }
+    }
     if out.json {
         return out.value(&json!({ "steps": steps }));
     }

@@ -6,6 +6,8 @@
 mod config;
 #[cfg(feature = "sim")]
 mod dev;
+#[cfg(feature = "sim")]
+mod dev_postgres;
 mod meetings;
 mod migrate;
 mod out;

@@ -5,6 +5,7 @@ use super::{Recordings, list};
 use crate::bbb::{ApiError, Params};
 use crate::calls::{Answer, ApiRequest, App, CallResult, CutOff};
 use crate::config::RecordingsConfig;
+use crate::recordings::IndexError;
 use crate::recordings::index::{MetaFilter, MetaValue, Pages, Recording, RecordingQuery};
 use bytes::Bytes;
 use futures_util::future::try_join;
@@ -52,7 +53,17 @@ async fn begin(
 ) -> Result<(Pages, Vec<Recording>, Option<i64>), ApiError> {
     let total = async {
         match query.limit {
-            Some(_) => recordings.index.total(&query).await.map(Some),
+            Some(_) => match recordings.index.total(&query).await {
+                Ok(total) => Ok(Some(total)),
+                // Metadata that hundreds of thousands have: rather the page without their number than none.
+                Err(IndexError::Timeout) => {
+                    tracing::warn!(
+                        "recordings could not be counted in time: an answer goes without totalElements"
+                    );
+                    Ok(None)
+                }
+                Err(failure) => Err(failure),
+            },
             None => Ok(None),
         }
     };

@@ -4,7 +4,7 @@
 //! Files are moved while the lock is held and before it is committed, so that what the index says is
 //! there. Cut off in between, the files are ahead of the index, and doing it again ends well.
 
-use super::{Index, IndexError};
+use super::{Index, IndexError, document};
 use crate::recordings::{FormatMetadata, RecordId, Shelf};
 use futures_util::FutureExt;
 use sqlx::{Postgres, Row, Transaction};
@@ -202,6 +202,7 @@ impl Locked {
         for format in formats {
             self.import_format(id, format).await?;
         }
+        document::write(&mut self.transaction, &[id]).await?;
         Ok(Imported { record_id: self.id.clone(), shelf: Some(Shelf::of(published)), new })
     }
 

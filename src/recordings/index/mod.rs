@@ -3,9 +3,11 @@
 //!
 //! - [`lock`]: one recording that nobody else changes meanwhile; import, publish, update, delete
 //! - [`query`]: what getRecordings asks for, as SQL; [`page`]: its answer as [`Recording`]s
+//! - `document`: what belongs to a recording, kept with it as one text
 //! - [`update`]: metadata and protection, of several recordings at once
 //! - [`schema`]: `sl migrate`
 
+mod document;
 pub mod lock;
 pub mod page;
 pub mod query;

@@ -125,18 +125,18 @@ impl RecordingQuery {
         }
     }
 
-    /// Up to `size` recordings after `cursor` and `skip` more, with all that belongs to them; see `page.rs`.
-    pub(super) fn page(&self, cursor: Option<Cursor>, skip: u32, size: u32) -> Sql {
+    /// Up to `size` recordings after `cursor` and `skip` more: these columns of `r`.
+    pub(super) fn page(&self, columns: &str, cursor: Option<Cursor>, skip: u32, size: u32) -> Sql {
         // In the text, so that the planner knows how little it is; in few sizes, so that there are few
         // statements to remember.
         let most = u64::from(skip) + u64::from(size);
         let most = most.next_power_of_two().max(16);
-        let mut sql = Sql::new("WITH ");
+        let mut sql = Sql::new("");
         if matches!(self.driver(), Driver::Metadata) {
+            sql.push("WITH ");
             self.hits(&mut sql);
-            sql.push(", ");
         }
-        sql.push("r AS MATERIALIZED (SELECT * FROM (");
+        sql.push(format!("SELECT {columns} FROM (SELECT * FROM ("));
         match self.driver() {
             Driver::Records => {
                 sql.push("SELECT r.* FROM ");
@@ -164,7 +164,7 @@ impl RecordingQuery {
         sql.push_bind(i64::from(skip));
         sql.push(" LIMIT ");
         sql.push_bind(i64::from(size));
-        sql.push(")");
+        sql.push(format!(") r {ORDER}"));
         sql
     }
 
@@ -247,15 +247,24 @@ impl RecordingQuery {
     }
 
     fn filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
+        self.in_states(sql);
+        self.other_filters(sql, with_meetings, cursor);
+    }
+
+    fn in_states(&self, sql: &mut Sql) {
         if let Some(states) = &self.states {
             sql.push(" AND r.state = ANY (");
             sql.push_bind(distinct(states));
             sql.push("::text[])");
         }
-        self.other_filters(sql, with_meetings, cursor);
     }
 
     fn other_filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
+        self.places(sql, with_meetings, cursor);
+        self.metadata(sql, 0);
+    }
+
+    fn places(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
         if with_meetings && !self.meeting_ids.is_empty() {
             sql.push(" AND r.meeting_id = ANY (");
             sql.push_bind(distinct(&self.meeting_ids));
@@ -272,18 +281,24 @@ impl RecordingQuery {
             sql.push(" AND r.starttime IS NOT NULL AND coalesce(r.starttime, '-infinity'::timestamp) < ");
             sql.push_bind(Time::of_unix_ms(ms));
         }
+    }
+
+    /// The filters by metadata from this one on. As scalars, not as EXISTS: each is to be a probe for a
+    /// recording that has been found, and never a join with all metadata.
+    fn metadata(&self, sql: &mut Sql, from: usize) {
         let or = self.meta_match == MetaMatch::Any;
-        for (n, filter) in self.meta.iter().enumerate() {
+        let filters = self.meta.get(from..).unwrap_or_default();
+        for (n, filter) in filters.iter().enumerate() {
             sql.push(match (n, or) {
                 (0, true) => " AND (",
                 (_, true) => " OR ",
                 (_, false) => " AND ",
             });
-            sql.push("EXISTS (SELECT 1 FROM metadata m WHERE m.recording_id = r.id AND ");
+            sql.push("(SELECT true FROM metadata m WHERE m.recording_id = r.id AND ");
             filter.condition(sql);
-            sql.push(")");
+            sql.push(" LIMIT 1)");
         }
-        if or && !self.meta.is_empty() {
+        if or && !filters.is_empty() {
             sql.push(")");
         }
     }
@@ -319,7 +334,9 @@ impl RecordingQuery {
                 }
                 sql.push(if enough == 1 { " GROUP BY m.recording_id" } else { "" });
                 sql.push(") AS hits JOIN recordings r ON r.id = hits.recording_id WHERE true");
-                self.filters(&mut sql, false, None);
+                self.in_states(&mut sql);
+                self.places(&mut sql, false, None);
+                self.metadata(&mut sql, enough);
             }
         }
         sql

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tracing::{error, info};
 
 /// The files in migrations/ that have a number, in order. What has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "tables", include_str!("../../../migrations/0001_tables.sql")),
     (2, "ours", include_str!("../../../migrations/0002_ours.sql")),
     (3, "counts", include_str!("../../../migrations/0003_counts.sql")),
+    (4, "documents", include_str!("../../../migrations/0004_documents.sql")),
 ];
 
 const INDEXES: &str = include_str!("../../../migrations/indexes.sql");

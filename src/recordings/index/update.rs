@@ -1,6 +1,6 @@
 //! Metadata and protection, of several recordings at once.
 
-use super::{Index, IndexError};
+use super::{Index, IndexError, document};
 use futures_util::FutureExt;
 use std::collections::HashSet;
 
@@ -19,8 +19,9 @@ impl Index {
     /// Changes recordings, all or none. Whether anything is other than before: not where an id is no
     /// recording (or a deleted one), or is given twice.
     pub async fn update(&self, record_ids: &[String], update: &Update) -> Result<bool, IndexError> {
-        // Neither can stand in Postgres.
-        if record_ids.iter().any(|id| id.contains('\0')) {
+        // No text of Postgres holds a NUL.
+        let set = update.set.iter().flat_map(|(key, value)| [key, value]);
+        if record_ids.iter().chain(set).chain(&update.remove).any(|text| text.contains('\0')) {
             return Ok(false);
         }
         self.patiently(|| self.update_once(record_ids, update).boxed()).await
@@ -75,6 +76,9 @@ impl Index {
             .execute(&mut *transaction)
             .await?;
             changed += done.rows_affected() as i64;
+        }
+        if !update.set.is_empty() || !update.remove.is_empty() {
+            document::write(&mut transaction, &ids).await?;
         }
         transaction.commit().await?;
         Ok(changed > 0)

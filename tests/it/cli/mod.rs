@@ -2,5 +2,6 @@
 
 mod dev;
 mod meetings;
+mod recordings;
 mod servers;
 mod settings;

@@ -16,16 +16,23 @@ pub struct Postgres {
     pub port: u16,
     child: Option<Child>,
     directory: TempDir,
+    settings: Vec<&'static str>,
 }
 
 impl Postgres {
     pub fn start() -> Postgres {
+        Postgres::with(&["shared_buffers=16MB", "max_wal_size=256MB", "autovacuum=off"])
+    }
+
+    /// The same with settings of its own.
+    pub fn with(settings: &[&'static str]) -> Postgres {
         let directory = TempDir::new().unwrap();
         // Its user must get through to what is its own.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let copied = Command::new("cp").arg("-a").arg(template()).arg(directory.path().join("data")).status();
         assert!(copied.unwrap().success());
-        let mut postgres = Postgres { port: free_port(), child: None, directory };
+        let mut postgres =
+            Postgres { port: free_port(), child: None, directory, settings: settings.to_vec() };
         postgres.up();
         postgres
     }
@@ -42,8 +49,8 @@ impl Postgres {
             .arg("-D")
             .arg(self.directory.path().join("data"))
             .args(["-p", &self.port.to_string(), "-k", "", "-c", "listen_addresses=127.0.0.1"])
-            .args(["-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_wal_size=256MB"])
-            .args(["-c", "autovacuum=off", "-c", "log_min_messages=fatal"])
+            .args(["-c", "fsync=off", "-c", "log_min_messages=fatal"])
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
