@@ -117,7 +117,7 @@ fn every_kind_of_bad_archive_is_put_aside_with_its_reason() {
         ("zero.tar", vec![], "broken off"),
         (
             "zero-byte.tar",
-            changed(&recording(6, &[Notes]), "<meetingName>Meeting", "<meetingName>&#0;ting"),
+            changed(&recording(6, &[Notes]), "<meetingName>Meeting", "<meetingName>&#0;ing"),
             "metadata.xml is",
         ),
     ];

@@ -1,6 +1,7 @@
 //! The importer: the running binary, a private Postgres, archives that the simulator makes.
 
 mod bad;
+mod commands;
 mod disk_full;
 mod everyday;
 mod killed;
