@@ -5,7 +5,7 @@ use super::out::{Out, table};
 use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
 use crate::pool::{Backend, connector, poll};
-use crate::sim::{Sim, SimConfig};
+use crate::sim::{Packing, Recording, RecordingFormat, Sim, SimConfig};
 use crate::store::{ServerState, Store};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -15,7 +15,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Args)]
@@ -124,6 +124,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     };
     if let Some(postgres) = &postgres {
         common.extend(postgres.variables.iter().cloned());
+        common.push(("RECORDING_IMPORT_POLL_INTERVAL", "5".to_owned()));
     }
     let variables = common.clone();
     let config = Config::read(&move |name| {
@@ -143,8 +144,13 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     let mut replicas = Vec::new();
     let mut addresses = Vec::new();
     let mut next = args.port;
-    for _ in 0..args.replicas {
-        let (replica, port) = replica(&program, &common, next).await?;
+    if postgres.is_some() {
+        samples(&config.recordings.spool_dir).context("cannot write sample recordings")?;
+    }
+    for n in 0..args.replicas {
+        // One importer is enough.
+        let roles: &[&str] = if n == 0 && postgres.is_some() { &["serve", "--importer"] } else { &["serve"] };
+        let (replica, port) = replica(&program, roles, &common, next).await?;
         next = port.saturating_add(1);
         replicas.push(replica);
         addresses.push(format!("http://127.0.0.1:{port}"));
@@ -170,6 +176,34 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     drop(directory);
     if ended {
         bail!("one of the pool's processes has ended");
+    }
+    Ok(())
+}
+
+/// Archives of some recordings, for the importer.
+fn samples(spool: &Path) -> io::Result<()> {
+    use RecordingFormat::{Notes, Podcast, Presentation, Screenshare, Video};
+    let hour = 3_600_000;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = now.as_millis() as u64;
+    for (n, (meeting_id, name, formats)) in [
+        ("algebra-101", "Algebra & Co", vec![Presentation, Video]),
+        ("algebra-101", "Algebra & Co, week 2", vec![Presentation, Video, Notes]),
+        ("biology", "Biology <live>", vec![Presentation, Podcast, Screenshare]),
+        ("staff", "Staff meeting", vec![Notes]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let recording = Recording {
+            meeting_id: meeting_id.into(),
+            name: name.into(),
+            formats,
+            start_ms: now - (24 * 7 - 24 * n as u64) * hour,
+            seed: n as u64 + 1,
+            ..Recording::default()
+        };
+        recording.archive(spool, Packing::None)?;
     }
     Ok(())
 }
@@ -200,13 +234,18 @@ fn redis(port: u16, directory: &Path) -> anyhow::Result<Kept> {
 }
 
 /// Starts a replica at the first port from here on that it gets.
-async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow::Result<(Kept, u16)> {
+async fn replica(
+    program: &Path,
+    roles: &[&str],
+    common: &[(&str, String)],
+    from: u16,
+) -> anyhow::Result<(Kept, u16)> {
     let mut from = from;
     loop {
         let port = port_from(from)?;
         let mut variables = common.to_vec();
         variables.push(("BIND", format!("tcp://127.0.0.1:{port}")));
-        let mut child = start(program, &["serve"], &variables).context("cannot start a replica")?;
+        let mut child = start(program, roles, &variables).context("cannot start a replica")?;
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             // Somebody else took the port in the meantime.
@@ -287,6 +326,12 @@ async fn announce(
     let program = program.display();
     text +=
         &format!("\nThe same pool from another terminal:\n\n  REDIS_URL={redis_url} {program} status\n\n");
+    if let Some(spool) = setting("RECORDING_SPOOL_DIR") {
+        text += &format!(
+            "\nOne more recording, which getRecordings has a moment later:\n\n  {program} sim recording \
+             --meeting-id mine --out {spool}\n\n"
+        );
+    }
     text += "Ctrl-C stops it all and leaves nothing behind.\n";
     out.text(text)
 }

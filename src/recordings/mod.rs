@@ -7,6 +7,7 @@
 //! - [`metadata`]: what BBB says of a format, in its metadata.xml
 //! - [`storage`]: the files, on two shelves
 //! - [`unpack`]: archives, which may be hostile
+//! - [`verify`]: the index against the storage, both ways
 pub mod change;
 pub mod import;
 pub mod index;
@@ -14,6 +15,7 @@ pub mod metadata;
 pub mod storage;
 pub mod types;
 pub mod unpack;
+pub mod verify;
 
 pub use change::{ChangeError, Recordings};
 pub use index::{ImportOptions, Imported, Index, IndexError, Locked};

@@ -9,6 +9,7 @@ mod calls;
 mod checksums;
 mod cli;
 mod clients;
+mod importing;
 mod index;
 mod listening;
 mod logs;

@@ -1,8 +1,10 @@
 //! `sl recordings …`: a file for each group of commands.
 
 mod change;
+mod import;
 mod list;
 mod retain;
+mod verify;
 
 use super::out::Out;
 use crate::config::Config;
@@ -41,6 +43,15 @@ pub enum RecordingsCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Import archives by hand
+    Import(import::ImportArgs),
+    /// Put archives that failed back into the spool; all of them, or some by name
+    Retry {
+        /// Names in failed/
+        names: Vec<String>,
+    },
+    /// Compare the index and the files, both ways
+    Verify(verify::VerifyArgs),
     /// Delete all recordings that are old, or that have certain metadata
     Retain(retain::RetainArgs),
 }
@@ -52,6 +63,10 @@ struct Session {
 }
 
 pub async fn run(config: Config, command: RecordingsCommand, out: Out) -> anyhow::Result<()> {
+    // It works on the spool alone.
+    if let RecordingsCommand::Retry { names } = command {
+        return import::retry(&config, names, out);
+    }
     let settings = &config.recordings;
     let index = Index::patient(settings).context("there is no index of recordings: set DATABASE_URL")?;
     index
@@ -66,6 +81,9 @@ pub async fn run(config: Config, command: RecordingsCommand, out: Out) -> anyhow
         RecordingsCommand::Publish { ids } => change::publish(&session, &ids, true, out).await,
         RecordingsCommand::Unpublish { ids } => change::publish(&session, &ids, false, out).await,
         RecordingsCommand::Delete { ids, yes } => change::delete(&session, &ids, yes, out).await,
+        RecordingsCommand::Import(args) => import::import(&session.config, args, out).await,
+        RecordingsCommand::Retry { .. } => Ok(()),
+        RecordingsCommand::Verify(args) => verify::verify(&session, args, out).await,
         RecordingsCommand::Retain(args) => retain::retain(&session, args, out).await,
     }
 }

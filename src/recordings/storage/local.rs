@@ -10,7 +10,7 @@ use crate::recordings::{FormatName, RecordId};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
@@ -96,6 +96,28 @@ impl Local {
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(found)
+    }
+
+    pub(super) fn metadata(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        most: u64,
+    ) -> Result<Option<Vec<u8>>> {
+        let path = self.home(shelf, format).at(id).join("metadata.xml");
+        let failed = |error| fail("read", &path, error);
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Err(error) if is_absent(&error) || error.raw_os_error() == Some(libc::ELOOP) => return Ok(None),
+            file => file.map_err(failed)?,
+        };
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Some(bytes))
     }
 
     pub(super) fn list(&self, shelf: Shelf, to: &mpsc::Sender<Result<(RecordId, FormatName)>>) {

@@ -145,6 +145,18 @@ impl Storage {
         self.blocking(move |local| local.formats(&id)).await
     }
 
+    /// The metadata.xml of a format on a shelf, at most `most` bytes of it. None where there is none.
+    pub async fn metadata(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        most: u64,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        let (id, format) = (id.clone(), format.clone());
+        self.blocking(move |local| local.metadata(&id, &format, shelf, most)).await
+    }
+
     /// Everything on a shelf, in no order, a few at a time. It may be millions.
     pub fn list(&self, shelf: Shelf) -> mpsc::Receiver<Result<(RecordId, FormatName), StorageError>> {
         let (sender, receiver) = mpsc::channel(256);

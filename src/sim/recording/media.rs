@@ -6,14 +6,11 @@ use std::io::Write;
 
 /// A PNG in one colour with a bar across, so that slides can be told apart.
 pub(super) fn png(width: u32, height: u32, colour: [u8; 3], bar: u32) -> Vec<u8> {
-    let mut rows = Vec::with_capacity((height * (width * 3 + 1)) as usize);
-    for y in 0..height {
-        rows.push(0);
-        for _ in 0..width {
-            let bar = y / 4 == bar % height.div_ceil(4);
-            rows.extend(if bar { [255, 255, 255] } else { colour });
-        }
-    }
+    let row = |colour: [u8; 3]| [&[0][..], &colour.repeat(width as usize)].concat();
+    let (plain, white) = (row(colour), row([255; 3]));
+    let is_bar = |y: u32| y / 4 == bar % height.div_ceil(4);
+    let rows: Vec<u8> =
+        (0..height).flat_map(|y| if is_bar(y) { &white[..] } else { &plain[..] }).copied().collect();
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
     // Writing into memory does not fail.
     let packed = zlib.write_all(&rows).and_then(|()| zlib.finish()).unwrap_or_default();

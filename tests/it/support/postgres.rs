@@ -2,11 +2,12 @@
 
 use super::{eventually, free_port};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use tempfile::TempDir;
 
 /// A Postgres of this test's own, on a free port, in a directory that goes with it. A copy of a cluster
@@ -108,6 +109,40 @@ impl Postgres {
         let output = self.psql(sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+}
+
+/// A session that stays open, with whatever locks it holds, until it is dropped.
+pub struct Session {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let _ = self.child.wait();
+    }
+}
+
+impl Postgres {
+    /// A session in which this has been done.
+    pub fn session(&self, sql: &str) -> Session {
+        let mut child = Command::new("psql")
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "{sql};\n\\echo done").unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while line.trim() != "done" {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "psql has ended");
+        }
+        Session { child, input: Some(input) }
     }
 }
 
