@@ -245,13 +245,15 @@ impl RecordingQuery {
         sql.push(")");
     }
 
+    /// OFFSET 0 keeps it as it stands: a probe for each beginning.
     fn prefixes(&self, sql: &mut Sql) {
         let (from, to) = ranges(&self.record_ids);
         sql.push("unnest(");
         sql.push_bind(from);
         sql.push("::text[], ");
         sql.push_bind(to);
-        sql.push("::text[]) AS asked (low, high) JOIN recordings r ON r.record_id ~>=~ asked.low AND r.record_id ~<~ asked.high");
+        sql.push("::text[]) AS asked (low, high) CROSS JOIN LATERAL (SELECT r.* FROM recordings r ");
+        sql.push("WHERE r.record_id ~>=~ asked.low AND r.record_id ~<~ asked.high OFFSET 0) r");
     }
 
     fn filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
