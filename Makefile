@@ -34,9 +34,10 @@ lint: ## Format, clippy, and what dependencies bring in: licences, bans, sources
 	$(CARGO) deny --log-level error check --hide-inclusion-graph licenses bans sources
 	@scripts/advisories
 
-bench: ## The proxy's own cost, against nginx
+bench: ## The proxy's own cost, against nginx; recordings by the million
 	@scripts/setup bench
 	$(CARGO) bench --locked --bench pool
+	$(CARGO) bench --locked --bench recordings
 
 clients: ## Set up the third-party clients that the tests drive
 	@scripts/setup test

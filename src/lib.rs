@@ -27,6 +27,9 @@
 //! | [`cli`] | the `sl` command, one file for each noun | all above |
 //! | `sim` (feature `sim`) | simulated BBB servers; a second opinion that shares no code with the rest | – |
 //!
+//! A recording call goes on from `calls/recordings/` to `recordings/index/` (Postgres says what is where)
+//! and `recordings/storage/` (the files), not to a BBB server.
+//!
 //! Nothing here outlives a process: kill any replica, start any other. What they share is in Redis
 //! (`lua/README.md` has every key), and every change to it that depends on what was read is one
 //! script.

@@ -1,4 +1,5 @@
-//! One running replica: worker threads that serve requests, and a thread for the poller. Each
+//! One running replica: worker threads that serve requests, a thread for the poller, and one for the
+//! importer of recordings where it is asked for. Each
 //! thread has a runtime, a connection to Redis and a pool of connections to servers of its own, so
 //! that nothing is shared between threads but the settings.
 
@@ -8,6 +9,9 @@ use crate::http::notice::Notice;
 use crate::http::{listen, routes};
 use crate::pool::poll::suspicion::Suspicions;
 use crate::pool::{Backend, connector, poll};
+use crate::recordings::import::{self, Importer};
+use crate::recordings::index::schema;
+use crate::recordings::{Index, Recordings, Storage};
 use crate::store::Store;
 use anyhow::Context;
 use rustls::ClientConfig;
@@ -26,6 +30,8 @@ pub struct Roles {
     pub api: bool,
     /// Takes part in the polls.
     pub poller: bool,
+    /// Imports recordings.
+    pub importer: bool,
 }
 
 /// A replica that is running. Dropping it leaves its threads running; see [`Replica::stop`].
@@ -53,6 +59,34 @@ impl Replica {
                     runtime.block_on(worker(config, &tls, listener, notice, stopped))
                 })?;
             }
+        }
+        if (roles.api || roles.importer) && config.recordings.enabled() {
+            let (settings, mut stopped) = (config.recordings.clone(), stopped.clone());
+            replica.spawn("index", move |runtime| {
+                runtime.block_on(async {
+                    let Some(index) = Index::connect_lazy(&settings) else { return };
+                    tokio::select! {
+                        () = schema::prepare(&index) => {}
+                        _ = stopped.wait_for(|stop| *stop) => {}
+                    }
+                });
+                Ok(())
+            })?;
+        } else if roles.api && !config.recordings.disabled {
+            info!("this pool has no recordings: DATABASE_URL is not set, or DB_DISABLED is");
+        }
+        if roles.importer {
+            let (config, stopped) = (config.clone(), stopped.clone());
+            replica.spawn("importer", move |runtime| {
+                runtime.block_on(async {
+                    let importer = Importer::new(&config).context("there is no index (DATABASE_URL)")?;
+                    import::run(importer, &config, stopped).await;
+                    anyhow::Ok(())
+                })?;
+                // A disk that hangs does not keep the process.
+                runtime.shutdown_timeout(Duration::from_secs(1));
+                Ok(())
+            })?;
         }
         if roles.poller {
             replica.spawn("poller", move |runtime| {
@@ -96,6 +130,13 @@ impl Replica {
     }
 }
 
+/// The recordings, where the settings say that there are some.
+fn recordings(config: &Config) -> Option<Recordings> {
+    let settings = &config.recordings;
+    let index = settings.enabled().then(|| Index::connect_lazy(settings))??;
+    Some(Recordings { index, storage: Storage::local(&settings.publish_dir, &settings.unpublish_dir) })
+}
+
 async fn worker(
     config: Arc<Config>,
     tls: &Arc<ClientConfig>,
@@ -106,6 +147,7 @@ async fn worker(
     let app = App {
         store: Store::new(&config.redis)?,
         backend: Backend::new(&config.backend, tls, config.api.sign_with),
+        recordings: recordings(&config),
         config: config.clone(),
         suspicions: Suspicions::default(),
     };

@@ -12,6 +12,9 @@ pub enum Limit {
     RatioAtLeast(f64),
     /// Ratio between two sizes, no more than this.
     RatioAtMost(f64),
+    /// Answers per second, no less than this.
+    #[allow(dead_code, reason = "only the bench of recordings has such a limit")]
+    PerSecondAtLeast(f64),
     /// Milliseconds, below this.
     BelowMs(f64),
     /// MB, below this.
@@ -52,6 +55,7 @@ impl Row {
         self.reached = match limit {
             Some(Limit::RatioAtLeast(least)) => self.ratio.map(|ratio| ratio >= least),
             Some(Limit::RatioAtMost(most)) => self.ratio.map(|ratio| ratio <= most),
+            Some(Limit::PerSecondAtLeast(least)) => self.per_second.map(|rate| rate >= least),
             Some(Limit::BelowMs(most)) => self.p50_ms.map(|ms| ms < most),
             Some(Limit::BelowMb(most)) => self.memory_mb.map(|mb| mb < most),
             None => None,
@@ -70,6 +74,7 @@ impl Row {
         let limit = match self.limit {
             Some(Limit::RatioAtLeast(least)) => format!("ratio >= {least}"),
             Some(Limit::RatioAtMost(most)) => format!("ratio <= {most}"),
+            Some(Limit::PerSecondAtLeast(least)) => format!(">= {least}/s"),
             Some(Limit::BelowMs(most)) => format!("p50 < {most} ms"),
             Some(Limit::BelowMb(most)) => format!("< {most} MB"),
             None => String::new(),

@@ -47,6 +47,27 @@ pub enum ApiError {
     /// Redis does not answer.
     #[error("The load balancer cannot reach its state. Please try again.")]
     StateUnavailable,
+    /// No recordID, or a blank one.
+    #[error("You must specify a recordID.")]
+    MissingRecordId,
+    /// publishRecordings without publish.
+    #[error("You must specify a publish value true or false.")]
+    MissingPublish,
+    /// getRecordings without meetingID and recordID, where one must be given.
+    #[error("param meetingID or recordID must be included.")]
+    MissingFilter,
+    /// None of the recordings named exists, or this pool has none.
+    #[error("We could not find recordings")]
+    RecordingNotFound,
+    /// Postgres does not answer, or somebody else is changing that recording.
+    #[error("The load balancer cannot reach its index of recordings. Please try again.")]
+    IndexUnavailable,
+    /// The disk is full, a mount is gone.
+    #[error("The files of the recording could not be changed. Please try again.")]
+    FilesUnavailable,
+    /// A recording that is in the index and nowhere else.
+    #[error("The files of the recording are missing.")]
+    FilesMissing,
     /// Every voice bridge tried for a new meeting is taken.
     #[error("Could not find a free voice bridge number.")]
     NoVoiceBridge,
@@ -65,11 +86,18 @@ impl ApiError {
             ApiError::UnsupportedContentType => "unsupportedContentType",
             ApiError::TooLarge(_) => "requestTooLarge",
             ApiError::BadBody(_) => "badRequestBody",
+            ApiError::MissingRecordId => "missingParamRecordID",
+            ApiError::MissingPublish => "missingParamPublish",
+            ApiError::MissingFilter => "missingParameters",
+            ApiError::RecordingNotFound => "notFound",
             ApiError::NoServers
             | ApiError::AccessFailed
             | ApiError::CreateFailed
             | ApiError::InsertFailed
             | ApiError::StateUnavailable
+            | ApiError::IndexUnavailable
+            | ApiError::FilesUnavailable
+            | ApiError::FilesMissing
             | ApiError::NoVoiceBridge => "internalError",
         }
     }

@@ -6,6 +6,7 @@
 //! - [`secret`]: secrets that do not print
 //! - [`error`]: every error that we answer, as `messageKey` and `message`
 //! - [`xml`]: reading what servers answered, without trusting it
+//! - [`write`]: writing XML
 //! - [`voice_bridge`]: the dial-in number of a meeting id
 
 pub mod checksum;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod params;
 pub mod secret;
 pub mod voice_bridge;
+pub mod write;
 pub mod xml;
 
 pub use checksum::Algorithm;

@@ -63,7 +63,7 @@ pub fn envelope(body: &[u8]) -> Result<Envelope, NotBbb> {
     let mut message_key = String::new();
     let (mut open, mut meetings) = (None, None);
     walk(text, |node| match node {
-        Node::Open { path, inner } if path == ["response", "meetings"] => open = Some(inner),
+        Node::Open { path, inner, .. } if path == ["response", "meetings"] => open = Some(inner),
         Node::Close { path, text, inner } => match path {
             ["response", "returncode"] => returncode = Some(text.trim() == "SUCCESS"),
             ["response", "messageKey"] => message_key = text.trim().to_owned(),
@@ -192,11 +192,25 @@ fn has_forbidden(bytes: &[u8]) -> bool {
             .any(|at| matches!(bytes.get(at + 1..at + 3), Some([0xbf, 0xbe | 0xbf])))
 }
 
-enum Node<'a, 'p> {
+/// What [`walk`] comes by.
+pub(crate) enum Node<'a, 'p> {
     /// An element begins; `inner` is where its content does.
-    Open { path: &'p [&'a str], inner: usize },
+    Open { path: &'p [&'a str], attributes: Attributes<'p>, inner: usize },
     /// It ends; `text` is its text if it had no elements in it, `inner` where its content ends.
     Close { path: &'p [&'a str], text: &'p str, inner: usize },
+}
+
+/// Those of an element. They are well-formed.
+#[derive(Clone, Copy)]
+pub(crate) struct Attributes<'p>(&'p BytesStart<'p>);
+
+impl Attributes<'_> {
+    /// The value of one of them. Entities other than XML's own make it none.
+    pub(crate) fn get(self, name: &str) -> Option<String> {
+        let attribute = self.0.try_get_attribute(name).ok()??;
+        let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok()?;
+        (!value.chars().any(forbidden)).then(|| value.into_owned())
+    }
 }
 
 /// The parser's reason. It may quote the document: what would break a line of the log is escaped.
@@ -204,12 +218,14 @@ fn not_xml(error: impl std::fmt::Display) -> NotBbb {
     NotBbb::Xml(error.to_string().escape_debug().take(200).collect())
 }
 
-fn text_of(body: &[u8]) -> Result<&str, NotBbb> {
+/// The text of a document, without a byte order mark.
+pub(crate) fn text_of(body: &[u8]) -> Result<&str, NotBbb> {
     let text = std::str::from_utf8(body).map_err(|_| NotBbb::Xml("not UTF-8".into()))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), NotBbb> {
+/// Reads a document to its end, and shows each element as it begins and ends.
+pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), NotBbb> {
     let bad = |why: &str| NotBbb::Xml(why.to_owned());
     if has_forbidden(text.as_bytes()) {
         return Err(bad("a forbidden control character"));
@@ -257,7 +273,7 @@ fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), No
             let name_length = check_names(start)?;
             path.push(&text[before + 1..before + 1 + name_length]);
             content.clear();
-            visit(Node::Open { path: &path, inner: after });
+            visit(Node::Open { path: &path, attributes: Attributes(start), inner: after });
         }
         if close {
             let inner = if open.is_some() { after } else { before };

@@ -1,6 +1,6 @@
 //! getMeetings: the meetings of all servers as one list.
 
-use super::{Answer, App, CallResult};
+use super::{Answer, App, CallResult, CutOff};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
         return Ok(Answer::Xml(Bytes::from_static(NONE.as_bytes())));
     }
     let servers = app.store.online_servers().await?;
-    let (send, mut pieces) = mpsc::channel::<Bytes>(4);
+    let (send, mut pieces) = mpsc::channel::<Result<Bytes, CutOff>>(4);
     let app = app.clone();
     tokio::spawn(async move {
         let mut answers = futures_util::stream::iter(servers)
@@ -51,16 +51,16 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
                 }
             };
             if let Some(range) = reply.envelope.meetings
-                && send.send(reply.body.slice(range)).await.is_err()
+                && send.send(Ok(reply.body.slice(range))).await.is_err()
             {
                 return;
             }
         }
-        let _ = send.send(Bytes::from_static(TAIL.as_bytes())).await;
+        let _ = send.send(Ok(Bytes::from_static(TAIL.as_bytes()))).await;
     });
     // The tail alone: no server had a meeting.
     match pieces.recv().await {
-        Some(first) if first != TAIL.as_bytes() => {
+        Some(Ok(first)) if first != TAIL.as_bytes() => {
             let begin = vec![Bytes::from_static(HEAD.as_bytes()), first];
             Ok(Answer::XmlStream { begin, rest: pieces })
         }

@@ -10,11 +10,13 @@ mod get_meetings;
 mod index;
 mod info;
 mod join;
+mod recordings;
 
 use crate::bbb::{ApiError, Params};
 use crate::config::Config;
 use crate::pool::poll::suspicion::Suspicions;
 use crate::pool::{Backend, BackendError, Payload};
+use crate::recordings::Recordings;
 use crate::store::{MeetingKey, ServerRef, Store, StoreError};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -33,6 +35,8 @@ pub struct App {
     pub backend: Backend,
     /// Servers on which requests of this thread have failed lately.
     pub suspicions: Suspicions,
+    /// Recordings, where this pool has some.
+    pub recordings: Option<Recordings>,
 }
 
 /// A request whose checksum has been verified.
@@ -42,7 +46,16 @@ pub struct ApiRequest {
     pub params: Params,
     /// An XML body, with its content type.
     pub document: Option<(HeaderValue, Bytes)>,
+    /// How the client reached us, `https://host`: what links in answers begin with. Empty for calls
+    /// that answer none.
+    pub base_url: String,
 }
+
+/// An answer that has begun cannot be brought to its end. The connection breaks, so that nobody takes a part
+/// for the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is cut off")]
+pub struct CutOff;
 
 /// What a call answers.
 #[derive(Debug)]
@@ -54,7 +67,7 @@ pub enum Answer {
         /// Its first pieces.
         begin: Vec<Bytes>,
         /// The others, as they come.
-        rest: mpsc::Receiver<Bytes>,
+        rest: mpsc::Receiver<Result<Bytes, CutOff>>,
     },
     /// Sends the browser on.
     Redirect(String),
@@ -90,6 +103,14 @@ pub enum Call {
     InsertDocument,
     /// sendChatMessage
     SendChatMessage,
+    /// getRecordings
+    GetRecordings,
+    /// publishRecordings
+    PublishRecordings,
+    /// updateRecordings
+    UpdateRecordings,
+    /// deleteRecordings
+    DeleteRecordings,
 }
 
 impl Call {
@@ -105,6 +126,10 @@ impl Call {
             "getMeetings" => Call::GetMeetings,
             "insertDocument" => Call::InsertDocument,
             "sendChatMessage" => Call::SendChatMessage,
+            "getRecordings" => Call::GetRecordings,
+            "publishRecordings" => Call::PublishRecordings,
+            "updateRecordings" => Call::UpdateRecordings,
+            "deleteRecordings" => Call::DeleteRecordings,
             _ => return None,
         })
     }
@@ -121,6 +146,10 @@ impl Call {
             Call::GetMeetings => "getMeetings",
             Call::InsertDocument => "insertDocument",
             Call::SendChatMessage => "sendChatMessage",
+            Call::GetRecordings => "getRecordings",
+            Call::PublishRecordings => "publishRecordings",
+            Call::UpdateRecordings => "updateRecordings",
+            Call::DeleteRecordings => "deleteRecordings",
         }
     }
 
@@ -146,7 +175,15 @@ impl Call {
 
     /// Whether it leaves something half done when it is dropped in the middle.
     pub fn must_finish(self) -> bool {
-        matches!(self, Call::Create | Call::Join | Call::End)
+        matches!(
+            self,
+            Call::Create | Call::Join | Call::End | Call::PublishRecordings | Call::DeleteRecordings
+        )
+    }
+
+    /// Whether its answer has links to where the client is.
+    pub fn answers_links(self) -> bool {
+        self == Call::GetRecordings
     }
 
     /// Whether it needs a checksum.
@@ -170,6 +207,10 @@ impl Call {
             Call::GetMeetings => get_meetings::get_meetings(app).await,
             Call::InsertDocument => documents::insert_document(app, request).await,
             Call::SendChatMessage => documents::send_chat_message(app, request).await,
+            Call::GetRecordings => recordings::get_recordings(app, request).await,
+            Call::PublishRecordings => recordings::publish_recordings(app, request).await,
+            Call::UpdateRecordings => recordings::update_recordings(app, request).await,
+            Call::DeleteRecordings => recordings::delete_recordings(app, request).await,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! `sl dev`: a whole local pool in one process tree. Leaves nothing behind.
 
+use super::dev_postgres;
 use super::out::{Out, table};
 use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
 use crate::pool::poll::{UNFENCED, round::round};
 use crate::pool::{Backend, connector};
-use crate::sim::{Sim, SimConfig};
+use crate::sim::{Packing, Recording, RecordingFormat, Sim, SimConfig};
 use crate::store::{ServerState, Store};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -15,7 +16,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Args)]
@@ -36,7 +37,7 @@ pub struct DevArgs {
 
 /// A child that is told to stop, and then waited for, when this is dropped. It dies with us even if
 /// we are killed.
-struct Kept(Child);
+pub(super) struct Kept(Child);
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -57,16 +58,31 @@ impl Drop for Kept {
 /// Starts a child with a small environment of its own: what the shell has set (REDIS_URL of a real
 /// pool, say) must not reach it. Its own process group, so that Ctrl-C reaches only us.
 fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> io::Result<Kept> {
+    start_as(program, args, variables, None)
+}
+
+/// The same as another user, if one is given.
+pub(super) fn start_as(
+    program: &Path,
+    args: &[&str],
+    variables: &[(&str, String)],
+    user: Option<(u32, u32)>,
+) -> io::Result<Kept> {
     let mut command = Command::new(program);
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid).current_dir("/");
+    }
     command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
     for name in ["PATH", "HOME", "NO_COLOR", "TERM", "RUST_LOG", "RUST_BACKTRACE"] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
     command.envs(variables.iter().map(|(name, value)| (name, value)));
+    // Postgres takes SIGTERM for leave to wait until its clients have gone.
+    let signal = if program.ends_with("postgres") { libc::SIGINT } else { libc::SIGTERM };
     // SAFETY: prctl is async-signal-safe and touches nothing of ours.
     unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+        command.pre_exec(move || {
+            libc::prctl(libc::PR_SET_PDEATHSIG, signal);
             Ok(())
         });
     }
@@ -96,12 +112,23 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     .context("cannot start the simulated servers")?;
 
     let secret = uuid::Uuid::new_v4().simple().to_string();
-    let common = [
+    let mut common = vec![
         ("LOADBALANCER_SECRET", secret.clone()),
         ("REDIS_URL", redis_url.clone()),
         ("POLL_INTERVAL", "5".to_owned()),
         ("LOG_LEVEL", "warn".to_owned()),
     ];
+    let postgres = match dev_postgres::installed() {
+        Some(binaries) => Some(dev_postgres::start(&binaries, directory.path()).await?),
+        None => {
+            eprintln!("sl: without recordings: postgresql is not installed (apt-get install postgresql)");
+            None
+        }
+    };
+    if let Some(postgres) = &postgres {
+        common.extend(postgres.variables.iter().cloned());
+        common.push(("RECORDING_IMPORT_POLL_INTERVAL", "5".to_owned()));
+    }
     let variables = common.clone();
     let config = Config::read(&move |name| {
         variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone())
@@ -120,15 +147,21 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     let mut replicas = Vec::new();
     let mut addresses = Vec::new();
     let mut next = args.port;
-    for _ in 0..args.replicas {
-        let (replica, port) = replica(&program, &common, next).await?;
+    if postgres.is_some() {
+        samples(&config.recordings.spool_dir).context("cannot write sample recordings")?;
+    }
+    for n in 0..args.replicas {
+        // One importer is enough.
+        let roles: &[&str] = if n == 0 && postgres.is_some() { &["serve", "--importer"] } else { &["serve"] };
+        let (replica, port) = replica(&program, roles, &common, next).await?;
         next = port.saturating_add(1);
         replicas.push(replica);
         addresses.push(format!("http://127.0.0.1:{port}"));
     }
 
-    announce(&store, &addresses, &secret, &redis_url, &sim.control_url(), &program, out).await?;
+    announce(&store, &addresses, &common, &sim.control_url(), &program, out).await?;
     let mut kept = vec![redis];
+    kept.extend(postgres.map(|postgres| postgres.process));
     kept.extend(replicas);
     let ended = loop {
         tokio::select! {
@@ -146,6 +179,34 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     drop(directory);
     if ended {
         bail!("one of the pool's processes has ended");
+    }
+    Ok(())
+}
+
+/// Archives of some recordings, for the importer.
+fn samples(spool: &Path) -> io::Result<()> {
+    use RecordingFormat::{Notes, Podcast, Presentation, Screenshare, Video};
+    let hour = 3_600_000;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = now.as_millis() as u64;
+    for (n, (meeting_id, name, formats)) in [
+        ("algebra-101", "Algebra & Co", vec![Presentation, Video]),
+        ("algebra-101", "Algebra & Co, week 2", vec![Presentation, Video, Notes]),
+        ("biology", "Biology <live>", vec![Presentation, Podcast, Screenshare]),
+        ("staff", "Staff meeting", vec![Notes]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let recording = Recording {
+            meeting_id: meeting_id.into(),
+            name: name.into(),
+            formats,
+            start_ms: now - (24 * 7 - 24 * n as u64) * hour,
+            seed: n as u64 + 1,
+            ..Recording::default()
+        };
+        recording.archive(spool, Packing::None)?;
     }
     Ok(())
 }
@@ -176,13 +237,18 @@ fn redis(port: u16, directory: &Path) -> anyhow::Result<Kept> {
 }
 
 /// Starts a replica at the first port from here on that it gets.
-async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow::Result<(Kept, u16)> {
+async fn replica(
+    program: &Path,
+    roles: &[&str],
+    common: &[(&str, String)],
+    from: u16,
+) -> anyhow::Result<(Kept, u16)> {
     let mut from = from;
     loop {
         let port = port_from(from)?;
         let mut variables = common.to_vec();
         variables.push(("BIND", format!("tcp://127.0.0.1:{port}")));
-        let mut child = start(program, &["serve"], &variables).context("cannot start a replica")?;
+        let mut child = start(program, roles, &variables).context("cannot start a replica")?;
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             // Somebody else took the port in the meantime.
@@ -204,19 +270,23 @@ async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow
 async fn announce(
     store: &Store,
     addresses: &[String],
-    secret: &str,
-    redis_url: &str,
+    variables: &[(&str, String)],
     control: &str,
     program: &Path,
     out: Out,
 ) -> anyhow::Result<()> {
     let api = format!("{}/bigbluebutton/api", addresses[0]);
+    let setting = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
+    let secret = setting("LOADBALANCER_SECRET").unwrap_or_default();
+    let redis_url = setting("REDIS_URL").unwrap_or_default();
+    let database = setting("DATABASE_URL");
     let links: Vec<(&str, String)> = [
         ("create", "create", "meetingID=demo&name=Demo&attendeePW=ap&moderatorPW=mp"),
         ("join as a moderator", "join", "meetingID=demo&fullName=Ada&password=mp"),
         ("join as a viewer", "join", "meetingID=demo&fullName=Charles&password=ap"),
         ("what runs", "getMeetings", ""),
         ("the demo meeting", "getMeetingInfo", "meetingID=demo"),
+        ("recordings", "getRecordings", "limit=10"),
         ("end it", "end", "meetingID=demo&password=mp"),
     ]
     .into_iter()
@@ -226,7 +296,8 @@ async fn announce(
         let links: serde_json::Map<_, _> =
             links.into_iter().map(|(what, url)| (what.to_owned(), url.into())).collect();
         return out.value(&json!({
-            "api": api, "replicas": addresses, "secret": secret, "redis": redis_url,
+            "api": api, "replicas": addresses, "secret": secret, "redis": redis_url, "postgres": database,
+            "spool": setting("RECORDING_SPOOL_DIR"),
             "control": control, "links": links,
         }));
     }
@@ -245,7 +316,11 @@ async fn announce(
     for address in &addresses[1..] {
         text += &format!("          {address}/bigbluebutton/api\n");
     }
-    text += &format!("  secret  {secret}\n  Redis   {redis_url}\n  faults  {control}/servers\n\n");
+    text += &format!("  secret  {secret}\n  Redis   {redis_url}\n  faults  {control}/servers\n");
+    if let (Some(database), Some(spool)) = (database, setting("RECORDING_SPOOL_DIR")) {
+        text += &format!("  index   {database}\n  spool   {spool}\n");
+    }
+    text.push('\n');
     text += &table(&["HOSTNAME", "ID", "STATE", "STATUS", "MEETINGS", "USERS", "LOAD"], rows);
     text += "\nSigned links, to paste into a browser or after curl:\n\n";
     for (what, url) in links {
@@ -254,6 +329,12 @@ async fn announce(
     let program = program.display();
     text +=
         &format!("\nThe same pool from another terminal:\n\n  REDIS_URL={redis_url} {program} status\n\n");
+    if let Some(spool) = setting("RECORDING_SPOOL_DIR") {
+        text += &format!(
+            "\nOne more recording, which getRecordings has a moment later:\n\n  {program} sim recording \
+             --meeting-id mine --out {spool}\n\n"
+        );
+    }
     text += "Ctrl-C stops it all and leaves nothing behind.\n";
     out.text(text)
 }
@@ -265,7 +346,7 @@ fn link(api: &str, call: &str, query: &str, secret: &str) -> anyhow::Result<Stri
     Ok(format!("{api}/{call}?{query}{separator}checksum={checksum}"))
 }
 
-async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+pub(super) async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !is_so().await {
         if Instant::now() > deadline {
@@ -276,7 +357,7 @@ async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result
     Ok(())
 }
 
-fn free_port() -> io::Result<u16> {
+pub(super) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

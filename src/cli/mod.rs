@@ -6,15 +6,21 @@
 mod config;
 #[cfg(feature = "sim")]
 mod dev;
+#[cfg(feature = "sim")]
+mod dev_postgres;
 mod drain;
 mod meetings;
+mod migrate;
 mod out;
 mod poll;
 mod rebuild;
+mod recordings;
 mod serve;
 mod servers;
 #[cfg(feature = "sim")]
 mod sim;
+#[cfg(feature = "sim")]
+mod sim_recording;
 mod status;
 
 use crate::config::Config;
@@ -45,6 +51,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the poller alone
     Poller,
+    /// Run the importer of recordings alone
+    Importer,
     /// Poll all servers once, now
     Poll,
     /// Make the record of meetings true again, from what the servers run
@@ -63,6 +71,13 @@ enum Command {
         #[command(subcommand)]
         command: Option<meetings::MeetingsCommand>,
     },
+    /// The recordings
+    Recordings {
+        #[command(subcommand)]
+        command: recordings::RecordingsCommand,
+    },
+    /// Make the database of the recordings' index, or bring Scalelite's forward in place
+    Migrate,
     /// Every setting, its value, and where it came from
     Config,
     /// Run simulated BigBlueButton servers
@@ -87,11 +102,12 @@ enum Command {
 pub fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let out = Out { json: cli.json, show_secrets: cli.show_secrets };
-    let verbose = matches!(cli.command, Command::Serve(_) | Command::Poller);
+    let verbose = matches!(cli.command, Command::Serve(_) | Command::Poller | Command::Importer);
     crate::telemetry::start(if verbose { "info" } else { "error" }).map_err(anyhow::Error::msg)?;
     match cli.command {
         Command::Serve(args) => serve::serve(args, read_config()?),
         Command::Poller => serve::poller(read_config()?),
+        Command::Importer => serve::importer(read_config()?),
         Command::Poll => with(|context| async move { poll::poll(&context, out).await }),
         Command::Rebuild => with(|context| async move { rebuild::rebuild(&context, out).await }),
         Command::Servers { command } => {
@@ -101,6 +117,10 @@ pub fn run() -> anyhow::Result<()> {
         Command::Meetings { command } => {
             with(|context| async move { meetings::run(&context, command, out).await })
         }
+        Command::Recordings { command } => {
+            wait_for(async { recordings::run(read_config()?, command, out).await })
+        }
+        Command::Migrate => wait_for(async { migrate::migrate(&read_config()?, out).await }),
         Command::Config => config::config(&read_config()?, out),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::sim(args, out),
@@ -142,6 +162,10 @@ impl Session {
             (None, _) => bail!("there is no server {id}: see `sl servers`"),
         }
     }
+}
+
+fn wait_for(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 fn read_config() -> anyhow::Result<Config> {

@@ -1,7 +1,8 @@
-//! `sl serve` and `sl poller`.
+//! `sl serve`, `sl poller` and `sl importer`.
 
 use crate::config::{Config, ignored};
 use crate::replica::{Replica, Roles};
+use anyhow::bail;
 use clap::Args;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,17 +14,36 @@ pub struct ServeArgs {
     /// Answer requests only; some other process polls
     #[arg(long)]
     no_poller: bool,
+    /// Import recordings too
+    #[arg(long)]
+    importer: bool,
 }
 
 /// Runs a replica until SIGTERM or SIGINT.
 pub fn serve(args: ServeArgs, config: Config) -> anyhow::Result<()> {
     config.require_secret()?;
-    run(config, Roles { api: true, poller: !args.no_poller })
+    if args.importer {
+        require_index(&config)?;
+    }
+    run(config, Roles { api: true, poller: !args.no_poller, importer: args.importer })
 }
 
 /// Runs the poller alone until SIGTERM or SIGINT.
 pub fn poller(config: Config) -> anyhow::Result<()> {
-    run(config, Roles { api: false, poller: true })
+    run(config, Roles { api: false, poller: true, importer: false })
+}
+
+/// Runs the importer alone until SIGTERM or SIGINT.
+pub fn importer(config: Config) -> anyhow::Result<()> {
+    require_index(&config)?;
+    run(config, Roles { api: false, poller: false, importer: true })
+}
+
+fn require_index(config: &Config) -> anyhow::Result<()> {
+    if config.recordings.database.is_none() {
+        bail!("the importer needs DATABASE_URL, the Postgres of the recordings' index");
+    }
+    Ok(())
 }
 
 fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
@@ -46,7 +66,8 @@ fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
             poller = roles.poller,
             "listening at {address}"
         ),
-        None => info!("polling"),
+        None if roles.poller => info!("polling"),
+        None => {}
     }
     runtime.block_on(async {
         tokio::select! {

@@ -1,15 +1,19 @@
 //! `sl sim`: simulated BBB servers.
 
 use super::out::Out;
+use super::sim_recording::{RecordingArgs, recording};
 use crate::sim::{Sim, SimConfig};
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SimArgs {
+    #[command(subcommand)]
+    command: Option<SimCommand>,
     /// How many servers
     #[arg(long, default_value_t = 3)]
     servers: usize,
@@ -39,8 +43,17 @@ pub struct SimArgs {
     no_record: bool,
 }
 
+#[derive(Subcommand)]
+enum SimCommand {
+    /// Write archives of recordings, as BBB servers make them
+    Recording(RecordingArgs),
+}
+
 /// Runs until SIGTERM or SIGINT. Prints where, and the secrets: they are worth nothing.
 pub fn sim(args: SimArgs, out: Out) -> anyhow::Result<()> {
+    if let Some(SimCommand::Recording(args)) = args.command {
+        return recording(args, out);
+    }
     let sim = Sim::start(SimConfig {
         servers: args.servers,
         bind: args.bind,

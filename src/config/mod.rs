@@ -4,19 +4,23 @@
 mod api;
 mod backend;
 mod env;
+mod import;
 mod listen;
 mod load;
 mod parameters;
 mod poll;
+mod recordings;
 mod redis;
 
 pub use self::api::ApiConfig;
 pub use self::backend::BackendConfig;
 pub use self::env::{BadSettings, Env, Setting, Source, without_password};
+pub use self::import::ImportConfig;
 pub use self::listen::{Bind, ListenConfig};
 pub use self::load::{Accounting, LoadConfig};
 pub use self::parameters::CallParameters;
 pub use self::poll::PollConfig;
+pub use self::recordings::{MetaMatch, RecordingsConfig};
 pub use self::redis::RedisConfig;
 
 /// Everything, read once at the start and never changed.
@@ -34,6 +38,10 @@ pub struct Config {
     pub poll: PollConfig,
     /// How load is counted.
     pub load: LoadConfig,
+    /// Recordings: files, index, import.
+    pub recordings: RecordingsConfig,
+    /// The importer of recordings.
+    pub import: ImportConfig,
     /// Every setting as it is in force, for `sl config`.
     pub settings: Vec<Setting>,
 }
@@ -53,10 +61,12 @@ impl Config {
         let backend = BackendConfig::from_env(&mut env);
         let poll = PollConfig::from_env(&mut env);
         let load = LoadConfig::from_env(&mut env);
+        let recordings = RecordingsConfig::from_env(&mut env);
+        let import = ImportConfig::from_env(&mut env);
         env.text("LOG_FORMAT", "text", "text or json");
         env.text("LOG_LEVEL", "info", "error, warn, info, debug or trace");
         let settings = env.finish()?;
-        Ok(Config { api, listen, redis, backend, poll, load, settings })
+        Ok(Config { api, listen, redis, backend, poll, load, recordings, import, settings })
     }
 
     /// What `sl serve` needs beyond the commands that only speak to Redis.

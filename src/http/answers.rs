@@ -7,7 +7,6 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use std::convert::Infallible;
 use warp::reply::{Reply, Response as WarpResponse};
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
@@ -20,8 +19,8 @@ pub fn call(result: CallResult) -> WarpResponse {
         Ok(Answer::XmlStream { begin, rest }) => {
             let rest =
                 stream::unfold(rest, |mut rest| async move { rest.recv().await.map(|piece| (piece, rest)) });
-            let pieces = stream::iter(begin).chain(rest);
-            let mut response = warp::reply::stream(pieces.map(Ok::<Bytes, Infallible>)).into_response();
+            let pieces = stream::iter(begin.into_iter().map(Ok)).chain(rest);
+            let mut response = warp::reply::stream(pieces).into_response();
             response.headers_mut().insert(CONTENT_TYPE, XML);
             response
         }

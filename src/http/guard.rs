@@ -105,7 +105,20 @@ where
             return Err(ApiError::Checksum.into());
         }
     }
-    Ok(ApiRequest { params, document })
+    let base_url = if call.answers_links() { base_url(headers) } else { String::new() };
+    Ok(ApiRequest { params, document, base_url })
+}
+
+/// `https://host[:port]` as the client sees us: nginx says so, or else the request itself.
+fn base_url(headers: &HeaderMap) -> String {
+    // Of several proxies the outermost one comes first.
+    let first = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?.split(',').next()?.trim();
+        (!value.is_empty()).then_some(value)
+    };
+    let scheme = first("x-forwarded-proto").filter(|scheme| scheme.eq_ignore_ascii_case("https"));
+    let host = first("x-forwarded-host").or_else(|| first("host")).unwrap_or("localhost");
+    format!("{}://{host}", scheme.map_or("http", |_| "https"))
 }
 
 fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {

@@ -1,6 +1,23 @@
 //! Recordings: files in a storage, and Postgres as nothing but their index.
 //!
 //! - [`types`]: what a recording is, and the names that may become paths
+//! - [`change`]: publish, delete: files and index together
+//! - [`import`]: from an archive in the spool to a recording
+//! - [`index`]: what is where, in Postgres
+//! - [`metadata`]: what BBB says of a format, in its metadata.xml
+//! - [`storage`]: the files, on two shelves
+//! - [`unpack`]: archives, which may be hostile
+//! - [`verify`]: the index against the storage, both ways
+pub mod change;
+pub mod import;
+pub mod index;
+pub mod metadata;
+pub mod storage;
 pub mod types;
+pub mod unpack;
+pub mod verify;
 
+pub use change::{ChangeError, Recordings};
+pub use index::{ImportOptions, Imported, Index, IndexError, Locked};
+pub use storage::{Shelf, Shifted, Storage, StorageError};
 pub use types::{FormatMetadata, FormatName, RecordId, Thumbnail};

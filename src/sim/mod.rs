@@ -15,6 +15,7 @@
 //! - `faults`, `raw`: what can go wrong, above and below HTTP
 //! - `record`: counters and the last requests
 //! - `server`: the state of one server, and [`SimServer`], the handle to it
+//! - `recording`: archives of recordings, as a BBB server's post-publish script makes them
 //! - `control`: the control door; `demo`: people who come and go
 //!
 //! # From Rust
@@ -71,6 +72,7 @@ mod net;
 mod params;
 mod raw;
 mod record;
+mod recording;
 mod server;
 mod service;
 #[cfg(test)]
@@ -86,6 +88,7 @@ use std::{fmt, io, thread};
 pub use faults::{Fault, FaultKind};
 pub use meeting::{MeetingView, PersonView};
 pub use record::{Counts, RawRequest};
+pub use recording::{Packing, Recording, RecordingFormat};
 pub use server::SimServer;
 
 use control::Control;

@@ -100,6 +100,11 @@ impl Keys {
         self.key("sl:brake")
     }
 
+    /// String with a TTL: what a link to a protected recording gives access to.
+    pub fn playback_token(&self, token: &str) -> String {
+        self.key2("protector_token_", token)
+    }
+
     fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }

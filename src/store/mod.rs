@@ -7,6 +7,7 @@
 //! - `lookups`: where meetings run, remembered until Redis says that it has changed
 //! - [`health`]: the poll's part of the scripts: lease, figures, brake, suspicion
 //! - [`servers`], [`meetings`]: records, listings
+//! - [`tokens`]: who may play a protected recording
 
 pub mod connection;
 pub mod health;
@@ -16,6 +17,7 @@ pub mod meetings;
 pub mod outcomes;
 pub mod scripts;
 pub mod servers;
+pub mod tokens;
 
 pub use connection::{Store, StoreError};
 pub use health::{Brake, Standings};
@@ -26,3 +28,4 @@ pub use outcomes::{
     Placement, PollFigures, PollOutcome, ReassignOutcome, ReleaseOutcome, RemoveOutcome, Standing, Why,
 };
 pub use servers::{Server, ServerRef, ServerState};
+pub use tokens::PlaybackToken;

@@ -12,6 +12,8 @@ mod cli;
 mod clients;
 mod failover;
 mod health;
+mod importing;
+mod index;
 mod leases;
 mod listening;
 mod logs;

@@ -1,11 +1,12 @@
 //! `sl dev`: a whole pool, and nothing left behind.
 
 use crate::support::client::fetch;
-use crate::support::{eventually, free_port};
+use crate::support::{eventually, free_port, within};
 use serde_json::Value;
 use std::io::Read;
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 fn start(temp: &std::path::Path, args: &[&str]) -> (Child, Value) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sl"))
@@ -48,6 +49,16 @@ fn its_links_work_and_it_leaves_nothing_behind() {
     let other = link("the demo meeting").replace(pool["replicas"][0].as_str().unwrap(), second);
     fetch("GET", &other, &[], b"").success();
     get("end it").success();
+
+    // Sample recordings, and one more that is dropped into the spool.
+    let recordings = || get("recordings").success().body;
+    eventually("the samples are there", || recordings().matches("<recording>").count() == 4);
+    let spool = pool["spool"].as_str().unwrap();
+    let args = ["sim", "recording", "--meeting-id", "mine", "--out", spool];
+    assert!(Command::new(env!("CARGO_BIN_EXE_sl")).args(args).status().unwrap().success());
+    within(Duration::from_secs(10), "the new one is there", || {
+        recordings().contains("<meetingID>mine</meetingID>")
+    });
 
     assert!(is_open(pool["redis"].as_str().unwrap()));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());

@@ -3,5 +3,6 @@
 mod dev;
 mod drain;
 mod meetings;
+mod recordings;
 mod servers;
 mod settings;

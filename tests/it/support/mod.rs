@@ -3,15 +3,19 @@
 pub mod canned;
 pub mod client;
 pub mod extra;
+pub mod library;
 pub mod nginx;
 pub mod pool;
+pub mod postgres;
 pub mod redis;
 pub mod snapshot;
 
 pub use canned::Canned;
 pub use client::{Reply, sign};
 pub use extra::{QUICK, parameter, parameters};
+pub use library::Library;
 pub use pool::Pool;
+pub use postgres::Postgres;
 pub use redis::Redis;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,188 @@
+//! `make bench` (`cargo bench --bench recordings`): getRecordings on a small index and on one of a million
+//! recordings, and what a replica needs to stream a hundred thousand. docs/BENCHMARKS.md says how to read it.
+//!
+//! A wrong answer ends the run with status 1. A limit that is missed is printed, no more: times are never
+//! asserted.
+
+#[path = "../pool/cpu.rs"]
+#[allow(dead_code)]
+mod cpu;
+mod data;
+#[path = "../pool/http.rs"]
+#[allow(dead_code)]
+mod http;
+#[path = "../../tests/it/support/postgres.rs"]
+#[allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
+mod postgres;
+#[path = "../pool/processes.rs"]
+#[allow(dead_code)]
+mod processes;
+#[path = "../pool/report.rs"]
+#[allow(dead_code)]
+mod report;
+mod stream;
+#[path = "../pool/wrk.rs"]
+#[allow(dead_code)]
+mod wrk;
+
+use anyhow::{Context, Result, ensure};
+use data::{Database, Shape};
+use postgres::Postgres;
+use processes::{Process, Redis, SL};
+use report::{Limit, Row};
+use sha1::{Digest, Sha1};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use wrk::{Ask, Wrk};
+
+const SECRET: &str = "a-secret-of-the-bench";
+
+/// Scalelite answers 75 of these a second on the same machine; sixty times that is the aim.
+const TEN: Limit = Limit::PerSecondAtLeast(4500.0);
+
+fn main() -> Result<()> {
+    if std::env::args().any(|arg| arg == "--test") || !std::env::args().any(|arg| arg == "--bench") {
+        eprintln!("to measure: make bench");
+        return Ok(());
+    }
+    let seconds = number("SL_BENCH_SECONDS", 2)?;
+    let rounds = number("SL_BENCH_ROUNDS", 3)?;
+    let many = number("SL_BENCH_RECORDINGS", 1_000_000)?;
+    let directory = tempfile::Builder::new().prefix("sl-bench-").tempdir()?;
+    let postgres = Postgres::with(&["shared_buffers=256MB", "max_wal_size=4GB", "full_page_writes=off"]);
+    let redis = Redis::start(directory.path())?;
+    let small = Database::fill(&postgres, &redis, "small", 2_000)?;
+    let large = Database::fill(&postgres, &redis, "large", many)?;
+    let medium = Database::fill(&postgres, &redis, "medium", many.min(100_000))?;
+
+    let wrk = Wrk::new(directory.path())?;
+    let replicas = [
+        Replica::start(&redis, &small, directory.path())?,
+        Replica::start(&redis, &large, directory.path())?,
+    ];
+    let mut rates = vec![[Vec::new(), Vec::new()]; Shape::ALL.len()];
+    let mut rows: Vec<[Row; 2]> = Vec::new();
+    for round in 1..=rounds {
+        for (shape, rates) in Shape::ALL.iter().zip(&mut rates) {
+            for ((database, replica), rates) in [&small, &large].into_iter().zip(&replicas).zip(rates) {
+                eprintln!("round {round} of {rounds}: {} of {}", shape.name(), database.size);
+                let file = directory.path().join("requests");
+                write(&file, seconds, |n| shape.target(database, n))?;
+                check(replica, shape, database)?;
+                wrk.run(&replica.address, &Ask::Each(&file), 1)?;
+                let load = wrk.run(&replica.address, &Ask::Each(&file), seconds)?;
+                rates.push((load.rate(), load.p50 as f64 / 1000.0, load.p99 as f64 / 1000.0));
+            }
+        }
+    }
+    for (shape, [few, most]) in Shape::ALL.iter().zip(&rates) {
+        let of = |samples: &[(f64, f64, f64)], which: fn(&(f64, f64, f64)) -> f64| {
+            Some(median(samples.iter().map(which)))
+        };
+        let row = |samples: &[(f64, f64, f64)], size| Row {
+            case: format!("getRecordings {}, {size}", shape.name()),
+            per_second: of(samples, |s| s.0),
+            p50_ms: of(samples, |s| s.1),
+            p99_ms: of(samples, |s| s.2),
+            ..Row::default()
+        };
+        let first = row(few, small.size).judged(shape.is_ten().then_some(TEN));
+        let ratio = median(few.iter().zip(most).map(|(few, most)| few.0 / most.0));
+        let second =
+            Row { ratio: Some(ratio), ..row(most, large.size) }.judged(Some(Limit::RatioAtMost(2.5)));
+        rows.push([first, second]);
+    }
+    drop(replicas);
+    let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
+    rows.push(stream::run(&redis, &medium, directory.path())?);
+
+    println!("\n{}", report::table(&rows));
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-recordings.json");
+    std::fs::write(&file, serde_json::to_string_pretty(&rows)? + "\n")
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// One `sl serve` without the poller, on one of the databases.
+struct Replica {
+    process: Process,
+    address: String,
+}
+
+impl Replica {
+    fn start(redis: &Redis, database: &Database, directory: &Path) -> Result<Replica> {
+        let address = format!("127.0.0.1:{}", processes::free_port()?);
+        let log = directory.join("replica.log");
+        let mut command = Command::new(SL);
+        command
+            .args(["serve", "--no-poller"])
+            .env_clear()
+            .env("REDIS_URL", redis.url())
+            .env("DATABASE_URL", &database.url)
+            .env("LOADBALANCER_SECRET", SECRET)
+            .env("LOG_LEVEL", "warn")
+            .env("BIND", format!("tcp://{address}"))
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?);
+        let process = Process::start(&mut command).context("cannot start sl serve")?;
+        let target = signed("meetingID=nobody");
+        processes::until("sl serve answers", || {
+            http::get(&address, &target).is_ok_and(|answer| answer.text.contains("noRecordings"))
+        })
+        .with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
+        Ok(Replica { process, address })
+    }
+}
+
+/// A signed target of getRecordings.
+fn signed(query: &str) -> String {
+    let checksum = hex::encode(Sha1::digest(format!("getRecordings{query}{SECRET}")));
+    let and = if query.is_empty() { "" } else { "&" };
+    format!("/bigbluebutton/api/getRecordings?{query}{and}checksum={checksum}")
+}
+
+fn write(file: &Path, seconds: u64, target: impl Fn(u64) -> String) -> Result<()> {
+    let mut out = BufWriter::new(File::create(file)?);
+    for n in 0..(seconds + 1) * 20_000 {
+        writeln!(out, "{}", target(n))?;
+    }
+    Ok(out.flush()?)
+}
+
+fn check(replica: &Replica, shape: &Shape, database: &Database) -> Result<()> {
+    let answer = http::get(&replica.address, &shape.target(database, 7))?;
+    let found = answer.text.matches("<recording>").count() as u64;
+    ensure!(found == shape.answers(), "{}: {found} recordings: {}", shape.name(), answer.text);
+    let (images, metadata) =
+        (answer.text.matches("<image ").count() as u64, answer.text.matches("<course>").count());
+    ensure!(images == 3 * found && metadata as u64 == found, "not whole: {}", answer.text);
+    Ok(())
+}
+
+fn number(name: &str, default: u64) -> Result<u64> {
+    let Ok(text) = std::env::var(name) else { return Ok(default) };
+    text.parse().with_context(|| format!("{name} must be a number, not {text:?}"))
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    if let Err(late) = processes::until(what, is_so) {
+        panic!("{late}");
+    }
+}
+
+fn free_port() -> u16 {
+    processes::free_port().unwrap_or_default()
+}

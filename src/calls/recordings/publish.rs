@@ -1,0 +1,22 @@
+//! publishRecordings: puts recordings on the one shelf or on the other.
+
+use crate::bbb::ApiError;
+use crate::calls::{ApiRequest, App, CallResult};
+
+/// Takes recordID, a list, and publish. Answers `published` as asked for; ids that are no recordings do
+/// not matter as long as one is.
+pub(in crate::calls) async fn publish_recordings(app: &App, request: ApiRequest) -> CallResult {
+    let ids = request.distinct_records()?;
+    let publish = request.params.present("publish").ok_or(ApiError::MissingPublish)?;
+    let publish = publish.trim().eq_ignore_ascii_case("true");
+    let recordings = app.recordings()?;
+    let mut found = false;
+    for id in &ids {
+        found |= recordings.publish(id, publish).await?;
+    }
+    if !found {
+        return Err(ApiError::RecordingNotFound);
+    }
+    Ok(format!("<response><returncode>SUCCESS</returncode><published>{publish}</published></response>")
+        .into())
+}

@@ -1,0 +1,124 @@
+//! `sl recordings import`, `retry`.
+
+use super::super::out::{Out, printable};
+use crate::config::Config;
+use crate::recordings::import::{ImportError, Importer, Report, Retried, Spool};
+use crate::recordings::unpack::Watch;
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Args)]
+pub struct ImportArgs {
+    /// Archives: .tar, .tar.gz, .tar.zst, .tar.xz
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Remove each archive once it is imported
+    #[arg(long)]
+    remove: bool,
+}
+
+/// Imports files one after the other. What fails does not keep the others from being tried.
+pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyhow::Result<()> {
+    let importer = Importer::new(config).context("there is no index of recordings: set DATABASE_URL")?;
+    let (mut reports, mut failures) = (Vec::new(), 0);
+    for path in &args.files {
+        let mut result = import_one(&importer, path).await;
+        if args.remove
+            && let Ok(report) = &result
+            && report.bad.is_empty()
+            && let Err(error) = fs::remove_file(path)
+        {
+            result = Err(ImportError::Passing(format!("imported, but cannot remove it: {error}")));
+        }
+        let name = path.display().to_string();
+        let (record_ids, formats, bad) = match result {
+            Ok(report) => told(report),
+            Err(error) => (Vec::new(), Vec::new(), vec![error.to_string()]),
+        };
+        failures += usize::from(!bad.is_empty());
+        if out.json {
+            reports
+                .push(json!({ "file": name, "record_ids": record_ids, "formats": formats, "errors": bad }));
+            continue;
+        }
+        for (id, formats) in record_ids.iter().zip(&formats) {
+            out.text(format!("OK {id}: {}\n", formats.join(", ")))?;
+        }
+        for why in bad {
+            eprintln!("{}: {}", printable(&name), printable(&why));
+        }
+    }
+    if out.json {
+        out.value(&reports)?;
+    }
+    match failures {
+        0 => Ok(()),
+        _ => bail!("{failures} of {} archives were not imported, or not all of them", args.files.len()),
+    }
+}
+
+fn told(report: Report) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
+    let (ids, formats) = report.recordings.into_iter().map(|(id, formats)| (id.to_string(), formats)).unzip();
+    (ids, formats, report.bad)
+}
+
+async fn import_one(importer: &Importer, path: &Path) -> Result<Report, ImportError> {
+    let watch = Arc::new(Watch::default());
+    // Draws on a terminal only.
+    let bar = ProgressBar::new(fs::metadata(path).map_or(0, |about| about.len()));
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}") {
+        bar.set_style(style);
+    }
+    bar.set_message(printable(&path.file_name().unwrap_or_default().to_string_lossy()));
+    let import = importer.import_file(path, watch.clone());
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    tokio::pin!(import);
+    let result = loop {
+        tokio::select! {
+            result = &mut import => break result,
+            _ = ticks.tick() => bar.set_position(watch.read()),
+        }
+    };
+    bar.finish_and_clear();
+    result
+}
+
+/// Puts archives from failed/ back into the spool, where an importer finds them.
+pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Result<()> {
+    let spool = Spool::new(&config.recordings.spool_dir);
+    let all = names.is_empty();
+    let names = if all {
+        let failed =
+            spool.failed().with_context(|| format!("cannot read {}", spool.directory().display()))?;
+        failed.into_iter().map(|(name, _)| name).collect()
+    } else {
+        names
+    };
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    for name in names {
+        match spool.retry(&name).with_context(|| format!("cannot put {} back", printable(&name)))? {
+            Retried::Yes => {
+                if !out.json {
+                    out.text(format!("OK {}\n", printable(&name)))?;
+                }
+                done.push(name);
+            }
+            Retried::InSpool => {
+                refused.push(format!("{}: one of that name is in the spool", printable(&name)))
+            }
+            // Somebody else has just put it back.
+            Retried::Missing if all => {}
+            Retried::Missing => refused.push(format!("there is no {} in failed/", printable(&name))),
+        }
+    }
+    if out.json {
+        out.value(&json!({ "retried": done, "refused": refused }))?;
+    }
+    if refused.is_empty() { Ok(()) } else { bail!(refused.join("; ")) }
+}

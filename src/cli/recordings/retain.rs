@@ -1,0 +1,111 @@
+//! retain: keeps house, by age and metadata.
+
+use super::super::out::{Out, confirm};
+use super::{Session, key_value, list, record_id};
+use crate::recordings::index::RecordingQuery;
+use anyhow::bail;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[derive(Args)]
+pub struct RetainArgs {
+    /// Delete those that began longer ago than this: 90d, 12w, 36h
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    older_than: Option<Duration>,
+    /// Delete those with this metadata only; % at either end stands for anything
+    #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = key_value)]
+    meta: Vec<(String, String)>,
+    /// Delete those in these states only (default: published, unpublished)
+    #[arg(long = "state", value_name = "STATE")]
+    states: Vec<String>,
+    /// Only say which
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(super) async fn retain(session: &Session, args: RetainArgs, out: Out) -> anyhow::Result<()> {
+    if args.older_than.is_none() && args.meta.is_empty() {
+        bail!("say which recordings are to go: --older-than, --meta, or both");
+    }
+    if args.states.iter().any(|state| matches!(state.as_str(), "any" | "deleted")) {
+        bail!("what is deleted cannot be deleted again: name other states");
+    }
+    let mut query = list::query(&args.meta, &args.states);
+    if let Some(age) = args.older_than {
+        let before = SystemTime::now().duration_since(UNIX_EPOCH)?.saturating_sub(age);
+        query.before_ms = Some(i64::try_from(before.as_millis())?);
+    }
+    let total = session.recordings.index.total(&query).await?;
+    if total == 0 {
+        return report(out, &[], args.dry_run);
+    }
+    if !args.dry_run && !args.yes {
+        let settings = &session.config.recordings;
+        let where_ = format!("{} and {}", settings.publish_dir.display(), settings.unpublish_dir.display());
+        confirm(&format!("Delete {total} recordings, with their files in {where_}?"), "--yes")?;
+    }
+    let done = delete(session, query, total, args.dry_run, out).await?;
+    report(out, &done, args.dry_run)
+}
+
+/// One by one, page by page: what is deleted meanwhile by others is none of our business.
+async fn delete(
+    session: &Session,
+    query: RecordingQuery,
+    total: i64,
+    dry_run: bool,
+    out: Out,
+) -> anyhow::Result<Vec<String>> {
+    // Hidden where standard error is no terminal.
+    let progress = ProgressBar::new(total.max(0) as u64)
+        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {eta}")?);
+    let mut done = Vec::new();
+    let mut pages = session.recordings.index.pages(query);
+    while !pages.is_done() {
+        for recording in pages.next().await? {
+            if !dry_run {
+                session.recordings.delete(&record_id(&recording.record_id)?).await?;
+            }
+            if !out.json {
+                let start = recording.start_ms.map_or(String::new(), list::utc);
+                let line = format!(
+                    "{}{}\t{start}\n",
+                    if dry_run { "would delete " } else { "" },
+                    recording.record_id
+                );
+                progress.suspend(|| out.text(line))?;
+            }
+            progress.inc(1);
+            done.push(recording.record_id);
+        }
+    }
+    progress.finish_and_clear();
+    Ok(done)
+}
+
+fn report(out: Out, done: &[String], dry_run: bool) -> anyhow::Result<()> {
+    if out.json {
+        return out.value(&json!({ "dry_run": dry_run, "record_ids": done }));
+    }
+    let verb = if dry_run { "would be deleted" } else { "deleted" };
+    out.text(format!("{} recordings {verb}.\n", done.len()))
+}
+
+/// `90d`, `12w`, `36h`
+fn age(text: &str) -> Result<Duration, String> {
+    let must = || "must be a number with d, w or h: 90d".to_owned();
+    let unit = text.chars().last().ok_or_else(must)?;
+    let hours = match unit {
+        'h' => 1,
+        'd' => 24,
+        'w' => 24 * 7,
+        _ => return Err(must()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| must())?;
+    Ok(Duration::from_secs(number.checked_mul(hours * 3600).ok_or_else(must)?))
+}

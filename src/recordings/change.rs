@@ -1,0 +1,56 @@
+//! Changes that touch both the files and the index: under the recording's lock, files first.
+
+use super::{Index, IndexError, RecordId, Shelf, Shifted, Storage, StorageError};
+
+/// Where recordings are, in a pool that has some.
+#[derive(Debug, Clone)]
+pub struct Recordings {
+    /// What is where.
+    pub index: Index,
+    /// The files.
+    pub storage: Storage,
+}
+
+/// Why a recording was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The files.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// It is in the index, and its files are on no shelf.
+    #[error("the files of the recording {0} are on no shelf")]
+    FilesMissing(RecordId),
+}
+
+impl Recordings {
+    /// Puts a recording on the published shelf, or on the other one. Whether there is one: not if it
+    /// is deleted. Cut off in between, its files are ahead of the index; doing it again ends well.
+    pub async fn publish(&self, id: &RecordId, publish: bool) -> Result<bool, ChangeError> {
+        let mut locked = self.index.lock(id).await?;
+        if locked.held().is_none_or(|held| held.is_deleted()) {
+            return Ok(false);
+        }
+        if self.storage.shift(id, Shelf::of(publish)).await? == Shifted::Missing {
+            return Err(ChangeError::FilesMissing(id.clone()));
+        }
+        locked.set_published(publish).await?;
+        locked.commit().await?;
+        Ok(true)
+    }
+
+    /// Removes a recording's files from both shelves, and all but its own row from the index. Whether
+    /// there is one: deleting what is deleted succeeds.
+    pub async fn delete(&self, id: &RecordId) -> Result<bool, ChangeError> {
+        let mut locked = self.index.lock(id).await?;
+        if locked.held().is_none() {
+            return Ok(false);
+        }
+        self.storage.remove(id).await?;
+        locked.delete().await?;
+        locked.commit().await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,86 @@
+//! What belongs to a recording, as one JSON text: metadata, formats, images. Kept in the recording's row, or
+//! put together on the way; see migrations/0004_documents.sql.
+
+use super::page::{PlaybackFormat, Recording};
+use super::{Index, IndexError};
+use crate::recordings::Thumbnail;
+use serde::Deserialize;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+/// Puts it together, for a row `r` of recordings. [`Document`] reads it.
+pub(super) const DOCUMENT: &str = "json_build_array( \
+    (SELECT coalesce(json_agg(json_build_array(m.key, m.value)), '[]') FROM metadata m WHERE m.recording_id = r.id), \
+    (SELECT coalesce(json_agg(json_build_array(f.format, f.url, f.length, f.processing_time, f.size, \
+        (SELECT coalesce(json_agg(json_build_array(t.url, t.alt, t.width, t.height) ORDER BY t.sequence), '[]') \
+         FROM thumbnails t WHERE t.playback_format_id = f.id))), '[]') \
+     FROM playback_formats f WHERE f.recording_id = r.id))::text";
+
+type Image = (Option<String>, Option<String>, Option<i32>, Option<i32>);
+type Format = (Option<String>, Option<String>, Option<i32>, Option<i32>, Option<i64>, Vec<Image>);
+
+#[derive(Deserialize)]
+struct Document(Vec<(Option<String>, Option<String>)>, Vec<Format>);
+
+/// Fills in metadata, by key, and formats, by name.
+pub(super) fn read(text: &str, recording: &mut Recording) -> Result<(), IndexError> {
+    let Document(metadata, formats) = serde_json::from_str(text)
+        .map_err(|error| IndexError::Database(sqlx::Error::Decode(error.into())))?;
+    recording.metadata = metadata
+        .into_iter()
+        .map(|(key, value)| (key.unwrap_or_default(), value.unwrap_or_default()))
+        .collect();
+    recording.metadata.sort_unstable();
+    recording.formats = formats
+        .into_iter()
+        .map(|(format, url, length, processing_time, size, images)| PlaybackFormat {
+            format: format.unwrap_or_default(),
+            url: url.unwrap_or_default(),
+            length,
+            processing_time,
+            size,
+            thumbnails: images
+                .into_iter()
+                .map(|(url, alt, width, height)| Thumbnail {
+                    width,
+                    height,
+                    alt,
+                    url: url.unwrap_or_default(),
+                })
+                .collect(),
+        })
+        .collect();
+    recording.formats.sort_unstable_by(|a, b| a.format.cmp(&b.format));
+    Ok(())
+}
+
+/// Writes the documents of these recordings, in a transaction that has just changed what belongs to them:
+/// its triggers hold their rows.
+pub(super) async fn write(connection: &mut PgConnection, ids: &[i64]) -> Result<(), sqlx::Error> {
+    let sql = format!("UPDATE recordings r SET document = {DOCUMENT} WHERE r.id = ANY ($1)");
+    sqlx::query(AssertSqlSafe(sql)).bind(ids).execute(connection).await.map(|_| ())
+}
+
+impl Index {
+    /// Writes the documents that are missing, some at a time; `tell` hears how many so far. Whoever has a
+    /// recording's row just now keeps it: it is left out.
+    pub async fn write_documents(&self, mut tell: impl FnMut(u64)) -> Result<u64, IndexError> {
+        let (mut after, mut written) = (i64::MIN, 0);
+        loop {
+            let mut transaction = self.pool.begin().await?;
+            // Held first, looked at after that.
+            let ids: Vec<i64> = sqlx::query_scalar(
+                "SELECT id FROM recordings WHERE id > $1 AND document IS NULL ORDER BY id LIMIT 500 \
+                 FOR NO KEY UPDATE SKIP LOCKED",
+            )
+            .bind(after)
+            .fetch_all(&mut *transaction)
+            .await?;
+            let Some(last) = ids.last() else { return Ok(written) };
+            after = *last;
+            write(&mut transaction, &ids).await?;
+            transaction.commit().await?;
+            written += ids.len() as u64;
+            tell(written);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The index: Postgres, and nothing but what can be found again in the files. One small pool for
+//! each runtime, which connects when it is needed.
+//!
+//! - [`lock`]: one recording that nobody else changes meanwhile; import, publish, update, delete
+//! - [`query`]: what getRecordings asks for, as SQL; [`page`]: its answer as [`Recording`]s
+//! - `document`: what belongs to a recording, kept with it as one text
+//! - [`update`]: metadata and protection, of several recordings at once
+//! - [`schema`]: `sl migrate`
+
+mod document;
+pub mod lock;
+pub mod page;
+pub mod query;
+pub mod schema;
+mod time;
+pub mod update;
+
+pub use lock::{ImportOptions, Imported, Locked};
+pub use page::{Pages, PlaybackFormat, Recording};
+pub use query::{MetaFilter, MetaValue, RecordingQuery};
+pub use schema::Schema;
+pub use update::Update;
+
+use crate::config::RecordingsConfig;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use std::time::Duration;
+
+/// Connections of one runtime. A request holds one for as long as a query takes.
+const CONNECTIONS: u32 = 4;
+
+/// A request gives up on Postgres after this: an error comes within two seconds.
+const PATIENCE: Duration = Duration::from_millis(1800);
+
+/// What each connection begins with. All queries are index probes whose best plan does not depend on
+/// their values: it is made once, and never compiled. What Postgres believes of its tables must not
+/// lead it elsewhere either: after a large import it believes that they are small.
+const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; \
+    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
+    SET TimeZone = 'UTC'; SET idle_in_transaction_session_timeout = 0";
+
+/// Why the index did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// Postgres does not answer, or refuses.
+    #[error("Postgres: {0}")]
+    Database(sqlx::Error),
+    /// No answer in time.
+    #[error("Postgres does not answer in time")]
+    Timeout,
+    /// Somebody else is changing that recording, for longer than we wait.
+    #[error("somebody else is changing the recording")]
+    Busy,
+    /// Tables, columns or indexes are missing.
+    #[error("the database is not prepared: run `sl migrate` ({0})")]
+    NotMigrated(String),
+    /// A database that `sl migrate` cannot bring forward.
+    #[error("{0}")]
+    Schema(String),
+    /// Formats of several recordings, or none, where those of one were due.
+    #[error("the formats do not belong to one recording")]
+    NotOneRecording,
+}
+
+impl IndexError {
+    /// Whether trying the same again later may help: Postgres is down, busy, not migrated yet. What is
+    /// left is wrong data.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            IndexError::Timeout | IndexError::Busy | IndexError::NotMigrated(_) => true,
+            IndexError::NotOneRecording | IndexError::Schema(_) => false,
+            // Classes of SQLSTATE: data, constraints, program limits (a text too long for an index).
+            IndexError::Database(sqlx::Error::Database(error)) => !error
+                .code()
+                .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class))),
+            IndexError::Database(_) => true,
+        }
+    }
+}
+
+impl From<sqlx::Error> for IndexError {
+    fn from(error: sqlx::Error) -> IndexError {
+        match &error {
+            sqlx::Error::PoolTimedOut => IndexError::Timeout,
+            sqlx::Error::Database(told) => match told.code().as_deref() {
+                // A table, a column, an index that ON CONFLICT needs.
+                Some("42P01" | "42703" | "42P10") => IndexError::NotMigrated(told.message().to_owned()),
+                Some("55P03") => IndexError::Busy,
+                // statement_timeout
+                Some("57014") => IndexError::Timeout,
+                _ => IndexError::Database(error),
+            },
+            _ => IndexError::Database(error),
+        }
+    }
+}
+
+/// The index of recordings. Cheap to clone; clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Index {
+    pool: PgPool,
+    patience: Duration,
+}
+
+impl Index {
+    /// Prepares connections for requests; none is made yet. None where the settings name no
+    /// database. Must be called inside the runtime that will use it.
+    pub fn connect_lazy(config: &RecordingsConfig) -> Option<Index> {
+        Index::with(config, PATIENCE, CONNECTIONS)
+    }
+
+    /// The same for commands, the importer, and whoever else has more time than a client.
+    pub fn patient(config: &RecordingsConfig) -> Option<Index> {
+        Index::patient_with(config, CONNECTIONS)
+    }
+
+    /// The same with so many connections: who moves files under the lock of a recording holds one
+    /// for as long as that takes.
+    pub fn patient_with(config: &RecordingsConfig, connections: u32) -> Option<Index> {
+        Index::with(config, Duration::from_secs(30).max(PATIENCE), connections)
+    }
+
+    fn with(config: &RecordingsConfig, patience: Duration, connections: u32) -> Option<Index> {
+        let options = config.database.clone()?;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(patience.min(Duration::from_secs(5)))
+            .idle_timeout(Duration::from_secs(300))
+            // A round trip more for each request; a connection that was lost shows all the same.
+            .test_before_acquire(false)
+            .after_connect(|connection, _| {
+                Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(|_| ()) })
+            })
+            .connect_lazy_with(options);
+        Some(Index { pool, patience })
+    }
+
+    /// Asks Postgres whether it is there.
+    pub async fn ping(&self) -> Result<(), IndexError> {
+        self.patiently(|| {
+            async { Ok(sqlx::query("SELECT 1").execute(&self.pool).await.map(|_| ())?) }.boxed()
+        })
+        .await
+    }
+
+    /// Waits until Postgres answers: so many attempts, a second apart.
+    pub async fn wait(&self, attempts: u32) -> Result<(), IndexError> {
+        let mut left = attempts;
+        loop {
+            match self.ping().await {
+                Err(_) if left > 1 => {
+                    left -= 1;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Does it within our patience; again on another connection where one turns out to have been
+    /// lost, which is noticed only when it is used. For what may be done twice.
+    async fn patiently<'a, T>(
+        &'a self,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T, IndexError>> + Send,
+    ) -> Result<T, IndexError> {
+        let all = async {
+            let mut lost = 0;
+            loop {
+                match attempt().await {
+                    Err(IndexError::Database(error))
+                        if lost <= self.pool.options().get_max_connections() && is_lost(&error) =>
+                    {
+                        lost += 1
+                    }
+                    result => return result,
+                }
+            }
+        };
+        tokio::time::timeout(self.patience, all).await.unwrap_or(Err(IndexError::Timeout))
+    }
+}
+
+/// The connection is no more: the server went, or is going.
+fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(told) => told.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
+}

@@ -1,0 +1,251 @@
+//! Reading the `metadata.xml` that BBB writes beside each format of a recording.
+//!
+//! The formats differ: video has `meta` after `playback` and no `meeting`, screenshare neither
+//! participants nor sizes, state is `available` in some and `published` in others. So nothing here
+//! depends on the order of elements, and little must be there. The file comes from outside: its
+//! size, depth and names are bounded, and there is no DOCTYPE.
+
+use super::{FormatMetadata, FormatName, RecordId, Thumbnail};
+use crate::bbb::xml::{self, Node, NotBbb};
+
+/// A metadata.xml may have so many bytes. BBB's have some thousand.
+pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The index has rows for each of them.
+const MAX_ROWS: usize = 1000;
+/// What the index searches by fits into a page of a Postgres index.
+const MAX_MEETING_ID: usize = 1024;
+const MAX_KEY: usize = 512;
+
+/// Why a file is not the metadata of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotMetadata {
+    /// Too large, not well-formed, or not a `<recording>`.
+    #[error("metadata.xml is {0}")]
+    Document(String),
+    /// Something without which there is no recording.
+    #[error("metadata.xml has no <{0}>")]
+    Missing(&'static str),
+    /// Something that cannot be used.
+    #[error("metadata.xml: <{0}> {1}")]
+    Wrong(&'static str, String),
+}
+
+impl From<NotBbb> for NotMetadata {
+    fn from(error: NotBbb) -> NotMetadata {
+        NotMetadata::Document(error.to_string())
+    }
+}
+
+/// What was found, as text, before it is judged.
+#[derive(Default)]
+struct Found {
+    is_recording: bool,
+    playbacks: usize,
+    id: Option<String>,
+    state: Option<String>,
+    published: Option<String>,
+    start: Option<String>,
+    end: Option<String>,
+    participants: Option<String>,
+    raw_size: Option<String>,
+    external_id: Option<String>,
+    meeting_name: Option<String>,
+    meta: Vec<(String, String)>,
+    is_breakout: bool,
+    parent: Option<String>,
+    sequence: Option<String>,
+    rooms: Vec<String>,
+    format: Option<String>,
+    link: Option<String>,
+    processing_time: Option<String>,
+    duration: Option<String>,
+    size: Option<String>,
+    images: Vec<Thumbnail>,
+}
+
+/// Reads a whole metadata.xml.
+pub fn read(bytes: &[u8]) -> Result<FormatMetadata, NotMetadata> {
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(NotMetadata::Document(format!("larger than {MAX_BYTES} bytes")));
+    }
+    let mut found = Found::default();
+    xml::walk(xml::text_of(bytes)?, |node| found.note(node))?;
+    found.judge()
+}
+
+impl Found {
+    fn note(&mut self, node: Node<'_, '_>) {
+        match node {
+            Node::Open { path, attributes, .. } => match path {
+                ["recording"] => self.is_recording = true,
+                ["recording", "meeting"] => {
+                    self.external_id = attributes.get("externalId");
+                    self.meeting_name = attributes.get("name");
+                    self.is_breakout |= attributes.get("breakout").as_deref() == Some("true");
+                }
+                ["recording", "breakout"] => {
+                    self.parent = attributes.get("parentMeetingId").or_else(|| attributes.get("parentId"));
+                    self.sequence = attributes.get("sequence");
+                }
+                ["recording", "playback"] => self.playbacks += 1,
+                // BBB writes one. If there are more, the first counts.
+                ["recording", "playback", "extensions", "preview", "images", "image"]
+                    if self.playbacks == 1 && self.images.len() <= MAX_ROWS =>
+                {
+                    self.images.push(Thumbnail {
+                        width: attributes.get("width").and_then(number),
+                        height: attributes.get("height").and_then(number),
+                        alt: attributes.get("alt"),
+                        url: String::new(),
+                    });
+                }
+                _ => {}
+            },
+            Node::Close { path, text, .. } => {
+                let text = || text.trim().to_owned();
+                match path {
+                    ["recording", "id"] => self.id = Some(text()),
+                    ["recording", "state"] => self.state = Some(text()),
+                    ["recording", "published"] => self.published = Some(text()),
+                    ["recording", "start_time"] => self.start = Some(text()),
+                    ["recording", "end_time"] => self.end = Some(text()),
+                    ["recording", "participants"] => self.participants = Some(text()),
+                    ["recording", "raw_size"] => self.raw_size = Some(text()),
+                    ["recording", "meta", key] if self.meta.len() <= MAX_ROWS => {
+                        self.meta.retain(|(known, _)| known != key);
+                        self.meta.push(((*key).to_owned(), text()));
+                    }
+                    ["recording", "breakout", "parentId" | "parentMeetingId" | "parentMeetingID"] => {
+                        self.parent = Some(text());
+                    }
+                    ["recording", "breakout", "sequence"] => self.sequence = Some(text()),
+                    ["recording", "breakoutRooms", _] if self.rooms.len() <= MAX_ROWS => {
+                        self.rooms.push(text());
+                    }
+                    ["recording", "playback", field] if self.playbacks == 1 => match *field {
+                        "format" => self.format = Some(text()),
+                        "link" => self.link = Some(text()),
+                        "processing_time" => self.processing_time = Some(text()),
+                        "duration" => self.duration = Some(text()),
+                        "size" => self.size = Some(text()),
+                        _ => {}
+                    },
+                    ["recording", "playback", "extensions", "preview", "images", "image"]
+                        if self.playbacks == 1 =>
+                    {
+                        if let Some(image) = self.images.last_mut() {
+                            image.url = path_of(&text()).unwrap_or_default();
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn judge(mut self) -> Result<FormatMetadata, NotMetadata> {
+        if !self.is_recording {
+            return Err(NotMetadata::Document("no <recording>".into()));
+        }
+        let id = present(self.id, "id")?;
+        let record_id = RecordId::parse(&id).ok_or_else(|| unusable("id", &id))?;
+        let format = present(self.format, "playback/format")?;
+        let format = FormatName::parse(&format).ok_or_else(|| unusable("playback/format", &format))?;
+        let link = present(self.link, "playback/link")?;
+        let url = path_of(&link).ok_or_else(|| unusable("playback/link", &link))?;
+
+        let mut meta = |name: &str| {
+            let at = self.meta.iter().position(|(key, _)| key == name)?;
+            Some(self.meta.remove(at).1)
+        };
+        let meeting_id = meta("meetingId").filter(|id| !id.is_empty()).or(self.external_id);
+        let meeting_id = present(meeting_id, "meta/meetingId")?;
+        let name = meta("meetingName").or(self.meeting_name);
+        let is_breakout = self.is_breakout || meta("isBreakout").as_deref() == Some("true");
+        let too_many = |what| NotMetadata::Wrong(what, format!("has more than {MAX_ROWS} children"));
+        if meeting_id.len() > MAX_MEETING_ID {
+            return Err(unusable("meta/meetingId", &meeting_id));
+        }
+        if let Some((key, _)) = self.meta.iter().find(|(key, _)| key.len() > MAX_KEY) {
+            return Err(unusable("meta", key));
+        }
+        for (what, rows) in [
+            ("meta", self.meta.len()),
+            ("breakoutRooms", self.rooms.len()),
+            ("playback/extensions/preview/images", self.images.len()),
+        ] {
+            if rows > MAX_ROWS {
+                return Err(too_many(what));
+            }
+        }
+        self.rooms.retain(|room| !room.is_empty());
+        self.images.retain(|image| !image.url.is_empty());
+
+        let says_published = self.published.as_deref() != Some("false");
+        let state = self
+            .state
+            .filter(|state| !state.is_empty())
+            .unwrap_or_else(|| if says_published { "published" } else { "unpublished" }.to_owned());
+        Ok(FormatMetadata {
+            record_id,
+            meeting_id,
+            name,
+            published: self.published.as_deref() == Some("true")
+                || matches!(state.as_str(), "published" | "available"),
+            state,
+            start_ms: self.start.and_then(number),
+            end_ms: self.end.and_then(number),
+            participants: self.participants.and_then(number),
+            metadata: self.meta,
+            is_breakout,
+            breakout_parent: self
+                .parent
+                .filter(|parent| !parent.is_empty())
+                .map(|parent| (parent, self.sequence.and_then(number).unwrap_or(0))),
+            breakout_rooms: self.rooms,
+            raw_size: self.raw_size.and_then(number),
+            format,
+            url,
+            processing_time: self.processing_time.and_then(number),
+            length: self.duration.and_then(number::<i64>).and_then(minutes),
+            size: self.size.and_then(number),
+            thumbnails: self.images,
+        })
+    }
+}
+
+fn present(value: Option<String>, what: &'static str) -> Result<String, NotMetadata> {
+    value.filter(|value| !value.is_empty()).ok_or(NotMetadata::Missing(what))
+}
+
+/// The value comes from outside and goes to a log and a terminal: escaped, and not all of it.
+fn unusable(what: &'static str, value: &str) -> NotMetadata {
+    let shown: String = value.escape_debug().take(100).collect();
+    NotMetadata::Wrong(what, format!("cannot be used: {shown}"))
+}
+
+/// A whole number that is not negative; anything else counts as not told.
+fn number<T: std::str::FromStr + PartialOrd + Default>(text: String) -> Option<T> {
+    text.trim().parse().ok().filter(|number| *number >= T::default())
+}
+
+fn minutes(ms: i64) -> Option<i32> {
+    i32::try_from(ms.checked_add(30_000)? / 60_000).ok()
+}
+
+/// Path and query of an http or https URL, or of one without a host. The host is that of a BBB
+/// server; clients come to ours.
+fn path_of(link: &str) -> Option<String> {
+    const BASE: &str = "http://host/";
+    let base = url::Url::parse(BASE).ok()?;
+    let url = base.join(link).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let path = format!("/{}", url.path().trim_start_matches('/'));
+    Some(match url.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    })
+}
+
+#[cfg(test)]
+mod tests;

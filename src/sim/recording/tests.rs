@@ -1,0 +1,42 @@
+//! What comes out is what a tar, an unzipper and a browser understand.
+
+use super::*;
+use std::process::Command;
+
+#[test]
+fn the_system_s_tar_takes_every_packing() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let recording = Recording { formats: RecordingFormat::ALL.to_vec(), ..Recording::default() };
+    for packing in [Packing::None, Packing::Gz, Packing::Zst, Packing::Xz] {
+        let path = recording.archive(directory.path(), packing).unwrap();
+        let output = Command::new("tar").arg("-tf").arg(&path).output().unwrap();
+        assert!(output.status.success(), "{packing:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let list = String::from_utf8(output.stdout).unwrap();
+        for format in RecordingFormat::ALL {
+            let name = format!("{}/{}/metadata.xml", format.name(), recording.record_id());
+            assert!(list.lines().any(|line| line == name), "{name} in {list}");
+        }
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
+}
+
+#[test]
+fn the_same_values_make_the_same_bytes() {
+    let bytes = |recording: &Recording| {
+        let mut bytes = Vec::new();
+        recording.write(&mut bytes).unwrap();
+        bytes
+    };
+    let recording = Recording { size: 100_000, ..Recording::default() };
+    assert_eq!(bytes(&recording), bytes(&recording.clone()));
+    assert_ne!(bytes(&recording), bytes(&Recording { seed: 2, ..recording.clone() }));
+    assert!(bytes(&recording).len() > 100_000);
+}
+
+#[test]
+fn a_record_id_is_one_of_bbbs() {
+    assert_eq!(
+        Recording { meeting_id: "Abc".into(), ..Recording::default() }.record_id(),
+        "915858afa2278f25527f192038108346164b47f2-1767225600000"
+    );
+}

@@ -1,0 +1,140 @@
+//! Postgres stops, freezes, comes back.
+
+use crate::assert_answer;
+use crate::support::{Library, eventually};
+use std::time::{Duration, Instant};
+
+const CALLS: [(&str, &str); 5] = [
+    ("getRecordings", "meetingID=m"),
+    ("getRecordings", "limit=1"),
+    ("publishRecordings", "recordID=r1&publish=true"),
+    ("updateRecordings", "recordID=r1&meta_a=b"),
+    ("deleteRecordings", "recordID=other"),
+];
+
+/// All recording calls fail as they should, in time, at once and one by one; meetings go on.
+fn recordings_fail_and_meetings_do_not(library: &Library) {
+    std::thread::scope(|scope| {
+        for (call, query) in CALLS.into_iter().cycle().take(20) {
+            scope.spawn(move || {
+                let begun = Instant::now();
+                assert_eq!(library.pool.get(call, query).failed(), "internalError", "{call}");
+                let took = begun.elapsed();
+                assert!(took < Duration::from_millis(2500), "{call}: {took:?}");
+            });
+        }
+        for n in 0..10 {
+            scope.spawn(move || {
+                let begun = Instant::now();
+                library.pool.get("create", &format!("meetingID=m{n}&name=M")).success();
+                library.pool.get("isMeetingRunning", &format!("meetingID=m{n}")).success();
+                assert!(begun.elapsed() < Duration::from_secs(1), "meetings wait: {:?}", begun.elapsed());
+            });
+        }
+    });
+}
+
+fn with_a_server() -> Library {
+    let library = Library::with(1, &[]);
+    library.pool.add(1, &[]);
+    library.pool.enable(1);
+    library.add("r1", "m", 1);
+    assert_eq!(library.listed("meetingID=m"), ["r1"]);
+    library
+}
+
+#[test]
+fn while_postgres_is_down_meetings_go_on_and_recordings_come_back_by_themselves() {
+    let mut library = with_a_server();
+    // Some connections that will turn out to be lost.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| library.listed("meetingID=m"));
+        }
+    });
+    library.postgres.down();
+    assert_answer!(library.pool.get("getRecordings", "meetingID=m"));
+    recordings_fail_and_meetings_do_not(&library);
+    library.postgres.up();
+    // The very first one.
+    assert_eq!(library.listed("meetingID=m"), ["r1"]);
+    library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
+}
+
+#[test]
+fn a_restart_between_two_requests_is_not_noticed() {
+    let mut library = with_a_server();
+    for _ in 0..3 {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| library.listed("meetingID=m"));
+            }
+        });
+        library.postgres.down();
+        library.postgres.up();
+        assert_eq!(library.listed("meetingID=m"), ["r1"]);
+        library.pool.get("updateRecordings", "recordID=r1&meta_a=b").success();
+    }
+}
+
+#[test]
+fn while_postgres_is_frozen_meetings_go_on() {
+    let library = with_a_server();
+    library.postgres.freeze();
+    recordings_fail_and_meetings_do_not(&library);
+    library.postgres.thaw();
+    eventually("recordings are back", || {
+        library.pool.get("getRecordings", "meetingID=m").body.contains("<recordID>r1<")
+    });
+}
+
+#[test]
+fn a_recording_that_somebody_else_is_changing_is_busy_in_time() {
+    let library = with_a_server();
+    let mut holder = std::process::Command::new("psql")
+        .args(["-X", "-q", "-d", &library.postgres.url()])
+        .args(["-c", "SELECT pg_advisory_lock(29548, hashtext('r1'))", "-c", "SELECT pg_sleep(60)"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the lock is held", || {
+        library.postgres.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == "1"
+    });
+    let begun = Instant::now();
+    let reply = library.pool.get("publishRecordings", "recordID=r1&publish=false");
+    assert_eq!(reply.failed(), "internalError");
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    library.postgres.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()",
+    );
+    eventually("it is free again", || {
+        library.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
+    });
+}
+
+#[test]
+fn a_database_that_is_not_prepared_is_an_error_with_a_remedy_until_it_is() {
+    let mut library = Library::empty(&[]);
+    library.postgres.sql("CREATE TABLE recordings (id bigserial PRIMARY KEY, record_id varchar)");
+    library.pool.serve(&["--no-poller"]);
+    assert_eq!(library.pool.get("getRecordings", "").failed(), "internalError");
+    eventually("the log names the remedy", || library.pool.replicas[0].log().contains("sl migrate"));
+    library.postgres.sql("DROP TABLE recordings");
+    library.pool.sl_ok(&["migrate"]);
+    library.pool.get("getRecordings", "").success();
+}
+
+#[test]
+fn an_empty_database_is_prepared_by_whoever_comes_first() {
+    let mut library = Library::empty(&[]);
+    for _ in 0..3 {
+        library.pool.serve(&["--no-poller"]);
+    }
+    for replica in 0..3 {
+        eventually("recordings are there", || {
+            library.pool.get_at(replica, "getRecordings", "").body.contains("noRecordings")
+        });
+    }
+}

@@ -1,0 +1,206 @@
+//! `sl migrate`: an empty database, one of Scalelite's, several at once, cut off in the middle.
+
+use crate::assert_answer;
+use crate::support::{Library, Postgres};
+use std::process::Stdio;
+
+/// The tables as Scalelite's database has them, from their description.
+const SCALELITE: &str = "\
+    CREATE TABLE schema_migrations (version character varying PRIMARY KEY); \
+    INSERT INTO schema_migrations VALUES ('20180101000000'), ('20230627141045'); \
+    CREATE TABLE recordings (id bigserial PRIMARY KEY, record_id character varying, meeting_id character varying, \
+        name character varying, published boolean, participants integer, state character varying, \
+        starttime timestamp(6) without time zone, endtime timestamp(6) without time zone, \
+        deleted_at timestamp(6) without time zone, protected boolean, publish_updated boolean DEFAULT false); \
+    CREATE UNIQUE INDEX index_recordings_on_record_id ON recordings (record_id); \
+    CREATE INDEX index_recordings_on_meeting_id ON recordings (meeting_id); \
+    CREATE TABLE metadata (id bigserial PRIMARY KEY, recording_id bigint REFERENCES recordings, \
+        key character varying, value character varying); \
+    CREATE UNIQUE INDEX index_metadata_on_recording_id_and_key ON metadata (recording_id, key); \
+    CREATE TABLE playback_formats (id bigserial PRIMARY KEY, recording_id bigint REFERENCES recordings, \
+        format character varying, url character varying, length integer, processing_time integer); \
+    CREATE UNIQUE INDEX index_formats ON playback_formats (recording_id, format); \
+    CREATE TABLE thumbnails (id bigserial PRIMARY KEY, playback_format_id bigint REFERENCES playback_formats, \
+        width integer, height integer, alt character varying, url character varying, sequence integer); \
+    CREATE TABLE callback_data (id bigserial PRIMARY KEY, meeting_id character varying, recording_id bigint, \
+        callback_attributes text, created_at timestamp(6) without time zone NOT NULL, \
+        updated_at timestamp(6) without time zone NOT NULL);";
+
+/// A database of Scalelite's with three recordings, one of them from before there was a state.
+fn scalelite() -> Library {
+    let library = Library::empty(&[]);
+    library.postgres.sql(SCALELITE);
+    for (n, id) in ["r1", "r2", "r3"].into_iter().enumerate() {
+        library.add(id, "m", n as u32);
+    }
+    library.postgres.sql(
+        "UPDATE recordings SET state = NULL WHERE record_id = 'r1'; \
+         UPDATE recordings SET published = false, state = 'unpublished' WHERE record_id = 'r2'; \
+         INSERT INTO callback_data (meeting_id, callback_attributes, created_at, updated_at) \
+             VALUES ('m', '---\n:recording_ready_url: https://lms.example.org/ready\n', now(), now())",
+    );
+    library
+}
+
+/// Rows of Scalelite's tables, in Scalelite's columns.
+fn rows(postgres: &Postgres) -> String {
+    [
+        "SELECT id, record_id, meeting_id, name, published, participants, coalesce(state, 'published'), starttime, \
+            endtime, deleted_at, protected, publish_updated FROM recordings ORDER BY id",
+        "SELECT id, recording_id, key, value FROM metadata ORDER BY id",
+        "SELECT id, recording_id, format, url, length, processing_time FROM playback_formats ORDER BY id",
+        "SELECT id, playback_format_id, width, height, alt, url, sequence FROM thumbnails ORDER BY id",
+        "SELECT * FROM callback_data ORDER BY id",
+        "SELECT * FROM schema_migrations ORDER BY 1",
+    ]
+    .map(|sql| postgres.sql(sql))
+    .join("\n")
+}
+
+#[test]
+fn a_database_of_scalelites_is_brought_forward_and_loses_nothing() {
+    let mut library = scalelite();
+    let before = rows(&library.postgres);
+    let told = library.pool.sl_ok(&["migrate"]);
+    assert!(told.starts_with("a database of Scalelite, schema 20230627141045\n"), "{told}");
+    // Its own unique indexes will do.
+    assert!(!told.contains("sl_recordings_record_id") && told.contains("sl_recordings_prefix"), "{told}");
+    assert_eq!(rows(&library.postgres), before);
+    assert_eq!(library.pool.sl_ok(&["migrate"]), "The database is ready.\n");
+    library.pool.serve(&["--no-poller"]);
+    assert_eq!(library.listed(""), ["r3", "r2", "r1"]);
+    assert_answer!(library.pool.get("getRecordings", "recordID=r1"));
+}
+
+#[test]
+fn scalelite_goes_on_working_on_it() {
+    let mut library = scalelite();
+    library.pool.sl_ok(&["migrate"]);
+    library.pool.serve(&["--no-poller"]);
+    let total =
+        || library.pool.get("getRecordings", "limit=1").success().xml("totalElements").unwrap().to_owned();
+    assert_eq!(total(), "3");
+    // As Scalelite does it: naming its own columns and no others.
+    library.add("r4", "m", 9);
+    library.postgres.sql(
+        "UPDATE recordings SET state = 'deleted', published = false, deleted_at = now() WHERE record_id = 'r1'; \
+         INSERT INTO metadata (recording_id, key, value) SELECT id, 'gl-listed', 'true' FROM recordings \
+             WHERE record_id = 'r2' ON CONFLICT (recording_id, key) DO UPDATE SET value = excluded.value",
+    );
+    assert_eq!(library.listed(""), ["r4", "r3", "r2"]);
+    assert_eq!(library.listed("meta_gl-listed=true"), ["r2"]);
+    assert_eq!(total(), "3");
+    // A column of ours that must be set would be in its way.
+    let in_the_way = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' \
+        AND table_name IN ('recordings', 'metadata', 'playback_formats', 'thumbnails') \
+        AND is_nullable = 'NO' AND column_default IS NULL";
+    assert_eq!(library.postgres.sql(in_the_way), "0");
+}
+
+#[test]
+fn counts_stay_right_whatever_is_written() {
+    let library = Library::start();
+    library.postgres.sql(
+        "INSERT INTO recordings (record_id, state) SELECT 'r' || n, 'published' FROM generate_series(1, 500) n",
+    );
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let postgres = &library.postgres;
+            scope.spawn(move || {
+                let mut sql = String::new();
+                for n in 0..300 {
+                    let id = part * 100 + n % 100 + 1;
+                    let state = ["published", "unpublished", "deleted"][(n / 100 + part) % 3];
+                    sql += &format!("UPDATE recordings SET state = '{state}' WHERE record_id = 'r{id}';\n");
+                }
+                // One transaction each.
+                for chunk in sql.lines().collect::<Vec<_>>().chunks(60) {
+                    postgres.sql(&chunk.join("\n"));
+                }
+            });
+        }
+    });
+    library.postgres.sql("DELETE FROM recordings WHERE record_id LIKE 'r1%'");
+    let wrong = "SELECT count(*) FROM (SELECT state, sum(change) FROM recording_counts GROUP BY 1 HAVING sum(change) <> 0 \
+        EXCEPT SELECT state, count(*) FROM recordings GROUP BY 1) x";
+    assert_eq!(library.postgres.sql(wrong), "0");
+    let rows: u32 = library.postgres.sql("SELECT count(*) FROM recording_counts").parse().unwrap();
+    assert!(rows < 1500, "they are added up now and then: {rows}");
+}
+
+#[test]
+fn several_at_once_on_a_database_with_data_all_succeed() {
+    let library = scalelite();
+    library.postgres.sql(
+        "INSERT INTO recordings (record_id, meeting_id, state, published) \
+             SELECT 'x' || n, 'm' || n, 'published', true FROM generate_series(1, 20000) n",
+    );
+    let children: Vec<_> = (0..5)
+        .map(|_| {
+            let mut command = library.pool.command();
+            command.arg("migrate").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut built = 0;
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        built += usize::from(String::from_utf8_lossy(&output.stdout).contains("building"));
+    }
+    assert_eq!(built, 1, "one does it, the others wait");
+}
+
+#[test]
+fn cut_off_in_the_middle_the_next_one_goes_on() {
+    let library = scalelite();
+    library.pool.sl_ok(&["migrate"]);
+    // What kill -9 leaves: a step that has not been done, an index that was being built.
+    library.postgres.sql(
+        "DROP INDEX sl_recordings_meeting; \
+         UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'sl_recordings_state'::regclass; \
+         DELETE FROM _sqlx_migrations WHERE version = 3; DROP TRIGGER recording_counts_update ON recordings",
+    );
+    let told = library.pool.sl_ok(&["migrate"]);
+    assert!(told.starts_with("missing: migration 3, counts\n"), "{told}");
+    for name in ["sl_recordings_meeting", "sl_recordings_state"] {
+        assert!(told.contains(name), "{told}");
+    }
+    let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
+    assert_eq!(library.postgres.sql(invalid), "0");
+    assert_eq!(library.postgres.sql("SELECT sum(change) FROM recording_counts"), "3");
+    assert_eq!(library.pool.sl_ok(&["migrate"]), "The database is ready.\n");
+}
+
+#[test]
+fn a_younger_scalelite_is_refused_with_a_reason() {
+    let library = Library::empty(&[]);
+    library.postgres.sql(SCALELITE);
+    library.postgres.sql("INSERT INTO schema_migrations VALUES ('20990101000000')");
+    let line = library.pool.sl_fails(&["migrate"]);
+    assert!(line.contains("20990101000000"), "{line}");
+    assert_eq!(library.postgres.sql("SELECT to_regclass('recording_counts') IS NULL"), "t");
+}
+
+#[test]
+fn an_older_scalelite_gets_the_columns_that_it_lacks() {
+    let mut library = Library::empty(&[]);
+    library.postgres.sql(SCALELITE);
+    library.postgres.sql(
+        "ALTER TABLE recordings DROP COLUMN publish_updated, DROP COLUMN protected, DROP COLUMN deleted_at; \
+         DELETE FROM schema_migrations WHERE version = '20230627141045'",
+    );
+    library.pool.sl_ok(&["migrate"]);
+    library.add("r1", "m", 1);
+    library.pool.serve(&["--no-poller"]);
+    assert_eq!(library.listed(""), ["r1"]);
+}
+
+#[test]
+fn without_a_database_there_is_nothing_to_migrate() {
+    let mut library = Library::empty(&[]);
+    library.pool.set("DATABASE_URL", "");
+    assert!(library.pool.sl_fails(&["migrate"]).contains("DATABASE_URL"));
+    library.pool.set("DATABASE_URL", "postgres://sl@127.0.0.1:1/postgres");
+    library.pool.set("DB_CONNECTION_RETRY_COUNT", "0");
+    assert!(library.pool.sl_fails(&["migrate"]).contains("DATABASE_URL"));
+}

@@ -1,0 +1,6 @@
+//! The index of recordings.
+
+mod faults;
+mod import;
+mod migrations;
+mod plans;

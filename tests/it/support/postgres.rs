@@ -1,0 +1,219 @@
+//! A private Postgres.
+
+use super::{eventually, free_port};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use tempfile::TempDir;
+
+/// A Postgres of this test's own, on a free port, in a directory that goes with it. A copy of a cluster
+/// that the first test has made and left in target/: making one takes a second.
+pub struct Postgres {
+    pub port: u16,
+    child: Option<Child>,
+    directory: TempDir,
+    settings: Vec<&'static str>,
+}
+
+impl Postgres {
+    pub fn start() -> Postgres {
+        Postgres::with(&["shared_buffers=16MB", "max_wal_size=256MB", "autovacuum=off"])
+    }
+
+    /// The same with settings of its own.
+    pub fn with(settings: &[&'static str]) -> Postgres {
+        let directory = TempDir::new().unwrap();
+        // Its user must get through to what is its own.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let copied = Command::new("cp").arg("-a").arg(template()).arg(directory.path().join("data")).status();
+        assert!(copied.unwrap().success());
+        let mut postgres =
+            Postgres { port: free_port(), child: None, directory, settings: settings.to_vec() };
+        postgres.up();
+        postgres
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://sl@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts it (again) on its port.
+    pub fn up(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.log_file()).unwrap();
+        let mut command = Command::new(binaries().join("postgres"));
+        command
+            .arg("-D")
+            .arg(self.directory.path().join("data"))
+            .args(["-p", &self.port.to_string(), "-k", "", "-c", "listen_addresses=127.0.0.1"])
+            .args(["-c", "fsync=off", "-c", "log_min_messages=fatal"])
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        as_other_user(&mut command);
+        self.child = Some(command.spawn().unwrap());
+        let port = self.port;
+        eventually("postgres listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        eventually("postgres answers", || self.psql("SELECT 1").status.success());
+    }
+
+    /// Stops it at once; what was committed is kept.
+    pub fn down(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // SIGQUIT: an immediate shutdown, children and all.
+            signal("-QUIT", child.id());
+            child.wait().unwrap();
+        }
+    }
+
+    /// Freezes it (SIGSTOP): the postmaster, and all that serve connections.
+    pub fn freeze(&self) {
+        self.all("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.all("-CONT");
+    }
+
+    fn all(&self, name: &str) {
+        let main = self.child.as_ref().unwrap().id();
+        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
+        signal(name, main);
+        children.split_whitespace().for_each(|pid| signal(name, pid.parse().unwrap()));
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap()
+    }
+
+    fn psql(&self, sql: &str) -> std::process::Output {
+        Command::new("psql")
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-c", sql])
+            .output()
+            .expect("psql (apt-get install postgresql)")
+    }
+
+    /// Runs SQL, which must succeed; the rows, columns separated by `|`.
+    #[track_caller]
+    pub fn sql(&self, sql: &str) -> String {
+        let output = self.psql(sql);
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+}
+
+/// A session that stays open, with whatever locks it holds, until it is dropped.
+pub struct Session {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let _ = self.child.wait();
+    }
+}
+
+impl Postgres {
+    /// A session in which this has been done.
+    pub fn session(&self, sql: &str) -> Session {
+        let mut child = Command::new("psql")
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "{sql};\n\\echo done").unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while line.trim() != "done" {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "psql has ended");
+        }
+        Session { child, input: Some(input) }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.all("-CONT");
+        }
+        self.down();
+    }
+}
+
+fn signal(name: &str, pid: u32) {
+    let _ = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+/// Where Debian keeps the server's programs: the newest version.
+fn binaries() -> PathBuf {
+    let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql")
+        .expect("postgres (apt-get install postgresql)")
+        .map(|entry| entry.unwrap().path().join("bin"))
+        .filter(|path| path.join("postgres").exists())
+        .collect();
+    versions.sort();
+    versions.pop().expect("postgres (apt-get install postgresql)")
+}
+
+/// Postgres refuses to run as root: then it runs as the user that its package has made.
+fn as_other_user(command: &mut Command) {
+    if let Some((uid, gid)) = other_user() {
+        command.uid(uid).gid(gid);
+    }
+    command.current_dir("/");
+}
+
+fn other_user() -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt;
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let user = users.lines().find(|line| line.starts_with("postgres:")).expect("a user postgres");
+    let mut fields = user.split(':').skip(2).map(|field| field.parse().unwrap());
+    Some((fields.next().unwrap(), fields.next().unwrap()))
+}
+
+/// The cluster that all are copies of, made by whoever comes first.
+fn template() -> PathBuf {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres-template");
+    let lock = fs::File::create(kept.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    if !kept.exists() {
+        let new = kept.with_extension("new");
+        let _ = fs::remove_dir_all(&new);
+        // The user may not get into target/.
+        let made = TempDir::new().unwrap();
+        if let Some((uid, gid)) = other_user() {
+            std::os::unix::fs::chown(made.path(), Some(uid), Some(gid)).unwrap();
+        }
+        let mut command = Command::new(binaries().join("initdb"));
+        command
+            .arg("-D")
+            .arg(made.path().join("data"))
+            .args(["-U", "sl", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
+            .args(["--no-instructions", "--wal-segsize=1"]);
+        as_other_user(&mut command);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        let moved = Command::new("cp").arg("-a").arg(made.path().join("data")).arg(&new).status();
+        assert!(moved.unwrap().success());
+        fs::rename(&new, &kept).unwrap();
+    }
+    kept
+}
