@@ -10,13 +10,12 @@ CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS sl_formats_recording_format ON pl
 -- A record id by its beginning.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_prefix ON recordings (record_id text_pattern_ops);
 
--- The newest of a meeting, of a state, of all.
+-- The newest of a meeting, of a state. One for the newest of all would be taken for those of a state too, and
+-- read to its end where no recording is in that state.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_meeting ON recordings
     (meeting_id, (coalesce(starttime, '-infinity'::timestamp)) DESC, id DESC);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_state ON recordings
     (state, (coalesce(starttime, '-infinity'::timestamp)) DESC, id DESC);
-CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_newest ON recordings
-    ((coalesce(starttime, '-infinity'::timestamp)) DESC, id DESC);
 
 -- Who has this value, or one that begins so.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_metadata_value ON metadata (key, left(value, 256) text_pattern_ops, recording_id);

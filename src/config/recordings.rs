@@ -1,6 +1,7 @@
 //! Recordings: where their files and their index are, how they are imported, what getRecordings says.
 
 use super::{Env, listen::seconds};
+use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -181,7 +182,8 @@ fn connect_options(url: &str) -> Result<PgConnectOptions, String> {
         return Err("another kind of address".into());
     }
     let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
-    Ok(options.application_name("sl"))
+    // Slow statements would be logged with the whole of their text; Postgres can do that itself.
+    Ok(options.application_name("sl").disable_statement_logging())
 }
 
 fn meta_match(text: &str) -> Result<MetaMatch, String> {

@@ -11,8 +11,9 @@ use sqlx::{Postgres, QueryBuilder};
 pub const PAGE: u32 = 100;
 
 /// So many matches of a metadata filter are looked up one by one. Where there are more, the newest
-/// recordings are looked at in turn until the page is full.
-const FEW: u32 = 1000;
+/// recordings are looked at in turn until the page is full: of a million, some 30,000 if the matches are
+/// spread evenly.
+const FEW: u32 = 3000;
 
 const ORDER: &str = " ORDER BY coalesce(r.starttime, '-infinity'::timestamp) DESC, r.id DESC ";
 
@@ -168,20 +169,27 @@ impl RecordingQuery {
         sql
     }
 
+    /// The newest of each state, of which the newest are the newest of all.
     fn newest(&self, sql: &mut Sql, cursor: Option<Cursor>, most: u64) {
+        sql.push("SELECT r.* FROM (");
         match &self.states {
-            None => {
-                sql.push("SELECT r.* FROM recordings r WHERE true");
-                self.filters(sql, false, cursor);
-            }
             Some(states) => {
-                sql.push("SELECT r.* FROM unnest(");
+                sql.push("SELECT unnest(");
                 sql.push_bind(distinct(states));
-                sql.push("::text[]) AS asked (state) CROSS JOIN LATERAL (SELECT r.* FROM recordings r WHERE r.state = asked.state");
-                self.other_filters(sql, false, cursor);
-                sql.push(format!("{ORDER} LIMIT {most}) r"));
+                sql.push("::text[])");
+            }
+            None => {
+                sql.push(
+                    "VALUES ('published'), ('unpublished'), ('processing'), ('processed'), ('deleted') ",
+                );
+                sql.push("UNION SELECT c.state FROM recording_counts c");
             }
         }
+        sql.push(
+            ") AS asked (state) CROSS JOIN LATERAL (SELECT r.* FROM recordings r WHERE r.state = asked.state",
+        );
+        self.other_filters(sql, false, cursor);
+        sql.push(format!("{ORDER} LIMIT {most}) r"));
     }
 
     /// `found`: whether a metadata filter matches too much to look up each. `hits`: the recordings of
@@ -189,7 +197,7 @@ impl RecordingQuery {
     fn hits(&self, sql: &mut Sql) {
         for (n, filter) in self.meta.iter().enumerate() {
             sql.push(format!("hits_{n} AS MATERIALIZED (SELECT m.recording_id FROM metadata m WHERE "));
-            filter.condition(sql);
+            filter.condition(sql, true);
             sql.push(format!(
                 " LIMIT {}), count_{n} AS MATERIALIZED (SELECT count(*) > {FEW} AS many FROM hits_{n}), ",
                 FEW + 1
@@ -237,13 +245,15 @@ impl RecordingQuery {
         sql.push(")");
     }
 
+    /// OFFSET 0 keeps it as it stands: a probe for each beginning.
     fn prefixes(&self, sql: &mut Sql) {
         let (from, to) = ranges(&self.record_ids);
         sql.push("unnest(");
         sql.push_bind(from);
         sql.push("::text[], ");
         sql.push_bind(to);
-        sql.push("::text[]) AS asked (low, high) JOIN recordings r ON r.record_id ~>=~ asked.low AND r.record_id ~<~ asked.high");
+        sql.push("::text[]) AS asked (low, high) CROSS JOIN LATERAL (SELECT r.* FROM recordings r ");
+        sql.push("WHERE r.record_id ~>=~ asked.low AND r.record_id ~<~ asked.high OFFSET 0) r");
     }
 
     fn filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
@@ -253,7 +263,8 @@ impl RecordingQuery {
 
     fn in_states(&self, sql: &mut Sql) {
         if let Some(states) = &self.states {
-            sql.push(" AND r.state = ANY (");
+            // No condition for an index: something else narrows more.
+            sql.push(" AND coalesce(r.state, '') = ANY (");
             sql.push_bind(distinct(states));
             sql.push("::text[])");
         }
@@ -295,7 +306,7 @@ impl RecordingQuery {
                 (_, false) => " AND ",
             });
             sql.push("(SELECT true FROM metadata m WHERE m.recording_id = r.id AND ");
-            filter.condition(sql);
+            filter.condition(sql, false);
             sql.push(" LIMIT 1)");
         }
         if or && !filters.is_empty() {
@@ -322,7 +333,9 @@ impl RecordingQuery {
                 self.filters(&mut sql, true, None);
             }
             Driver::Metadata => {
-                sql.push("count(*) FROM (");
+                sql = Sql::new("WITH ");
+                self.hits(&mut sql);
+                sql.push(" SELECT CASE WHEN (SELECT many FROM found) THEN (SELECT count(*) FROM (");
                 let enough = match self.meta_match {
                     MetaMatch::All => 1,
                     MetaMatch::Any => self.meta.len(),
@@ -330,13 +343,16 @@ impl RecordingQuery {
                 for (n, filter) in self.meta.iter().take(enough).enumerate() {
                     sql.push(if n > 0 { " UNION " } else { "" });
                     sql.push("SELECT m.recording_id FROM metadata m WHERE ");
-                    filter.condition(&mut sql);
+                    filter.condition(&mut sql, true);
                 }
                 sql.push(if enough == 1 { " GROUP BY m.recording_id" } else { "" });
-                sql.push(") AS hits JOIN recordings r ON r.id = hits.recording_id WHERE true");
+                sql.push(") AS all_hits JOIN recordings r ON r.id = all_hits.recording_id WHERE true");
                 self.in_states(&mut sql);
                 self.places(&mut sql, false, None);
                 self.metadata(&mut sql, enough);
+                sql.push(") ELSE (SELECT count(*) FROM hits JOIN recordings r ON r.id = hits.recording_id WHERE true");
+                self.filters(&mut sql, false, None);
+                sql.push(") END");
             }
         }
         sql
@@ -344,8 +360,9 @@ impl RecordingQuery {
 }
 
 impl MetaFilter {
-    /// On `m`, a row of metadata. Values stand in their index by their first 256 characters.
-    fn condition(&self, sql: &mut Sql) {
+    /// On `m`, a row of metadata. Values stand in their index by their first 256 characters: `by_value` where
+    /// they are what is looked for, and not for a recording that has been found.
+    fn condition(&self, sql: &mut Sql, by_value: bool) {
         let lower = self.key.to_lowercase();
         let keys = if lower == self.key { vec![lower] } else { vec![self.key.clone(), lower] };
         sql.push("m.key = ANY (");
@@ -355,14 +372,19 @@ impl MetaFilter {
             self.values.iter().map(|v| (!v.open_start && !v.open_end).then_some(v)).collect();
         if let Some(exact) = exact {
             let texts: Vec<String> = exact.iter().map(|value| value.text.clone()).collect();
-            sql.push(" AND left(m.value, 256) = ANY (");
-            sql.push_bind(texts.iter().map(|text| text.chars().take(256).collect()).collect::<Vec<String>>());
-            sql.push("::text[]) AND m.value = ANY (");
+            if by_value {
+                sql.push(" AND left(m.value, 256) = ANY (");
+                sql.push_bind(
+                    texts.iter().map(|text| text.chars().take(256).collect()).collect::<Vec<String>>(),
+                );
+                sql.push("::text[])");
+            }
+            sql.push(" AND m.value = ANY (");
             sql.push_bind(texts);
             sql.push("::text[])");
             return;
         }
-        if let [MetaValue { text, open_start: false, .. }] = &self.values[..] {
+        if let ([MetaValue { text, open_start: false, .. }], true) = (&self.values[..], by_value) {
             let beginning: String = text.chars().take(256).collect();
             sql.push(" AND left(m.value, 256) ~>=~ ");
             sql.push_bind(beginning.clone());

@@ -11,8 +11,8 @@ fn files_go_from_both_shelves_and_rows_from_the_index() {
     library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
     std::fs::create_dir_all(library.published().join("podcast/r1")).unwrap();
     assert_answer!(library.pool.get("deleteRecordings", "recordID=r1,nobody"));
-    assert_eq!(library.on(&library.published()), ["presentation/r2", "video/r2"]);
-    assert_eq!(library.on(&library.unpublished()), [""; 0]);
+    assert_eq!(library.files(&library.published()), ["presentation/r2", "video/r2"]);
+    assert_eq!(library.files(&library.unpublished()), [""; 0]);
     assert_eq!(library.listed(""), ["r2"]);
     assert_eq!(library.listed("state=any"), ["r2", "r1"]);
     let rows = "SELECT (SELECT count(*) FROM metadata), (SELECT count(*) FROM playback_formats), \

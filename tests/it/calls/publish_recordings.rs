@@ -9,16 +9,16 @@ fn files_move_and_the_index_says_so() {
     library.add("r1", "m", 1);
     library.add("r2", "m", 2);
     assert_answer!(library.pool.get("publishRecordings", "recordID=r1&publish=false"));
-    assert_eq!(library.on(&library.published()), ["presentation/r2", "video/r2"]);
-    assert_eq!(library.on(&library.unpublished()), ["presentation/r1", "video/r1"]);
+    assert_eq!(library.files(&library.published()), ["presentation/r2", "video/r2"]);
+    assert_eq!(library.files(&library.unpublished()), ["presentation/r1", "video/r1"]);
     assert_eq!(library.listed("state=unpublished"), ["r1"]);
     let row = "SELECT published, state, publish_updated FROM recordings WHERE record_id = 'r1'";
     assert_eq!(library.postgres.sql(row), "f|unpublished|t");
     // Again is no error.
     library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
     assert_answer!(library.pool.get("publishRecordings", "recordID=r1,r2,nobody,../x&publish=TRUE"));
-    assert_eq!(library.on(&library.published()).len(), 4);
-    assert_eq!(library.on(&library.unpublished()), [""; 0]);
+    assert_eq!(library.files(&library.published()).len(), 4);
+    assert_eq!(library.files(&library.unpublished()), [""; 0]);
     assert_eq!(library.postgres.sql(row), "t|published|t");
 }
 
@@ -83,7 +83,7 @@ fn raced_from_two_replicas_files_and_index_agree_in_the_end() {
             true => (library.published(), library.unpublished()),
             false => (library.unpublished(), library.published()),
         };
-        assert_eq!(library.on(&is), ["presentation/r1", "video/r1"]);
-        assert_eq!(library.on(&is_not), [""; 0]);
+        assert_eq!(library.files(&is), ["presentation/r1", "video/r1"]);
+        assert_eq!(library.files(&is_not), [""; 0]);
     }
 }

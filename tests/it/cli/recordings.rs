@@ -38,12 +38,12 @@ fn publish_unpublish_and_delete() {
     let library = Library::with(0, &[]);
     library.add("r1", "m1", 1);
     assert_eq!(library.pool.sl_ok(&["recordings", "unpublish", "r1"]), "OK r1\n");
-    assert_eq!(library.on(&library.unpublished()), ["presentation/r1", "video/r1"]);
+    assert_eq!(library.files(&library.unpublished()), ["presentation/r1", "video/r1"]);
     assert_eq!(json(&library, &["publish", "r1"])[0]["published"], true);
-    assert_eq!(library.on(&library.published()), ["presentation/r1", "video/r1"]);
+    assert_eq!(library.files(&library.published()), ["presentation/r1", "video/r1"]);
     assert!(library.pool.sl_fails(&["recordings", "delete", "r1"]).contains("--yes"));
     assert_eq!(library.pool.sl_ok(&["recordings", "delete", "r1", "--yes"]), "OK r1\n");
-    assert_eq!(library.on(&library.published()), [""; 0]);
+    assert_eq!(library.files(&library.published()), [""; 0]);
     for args in [
         ["recordings", "publish", "r1"],
         ["recordings", "publish", "nobody"],
@@ -77,7 +77,7 @@ fn retain_deletes_by_age_and_metadata_and_first_says_what() {
         told.contains("would delete other") && told.ends_with("2 recordings would be deleted.\n"),
         "{told}"
     );
-    assert_eq!(library.on(&library.published()).len(), 8);
+    assert_eq!(library.files(&library.published()).len(), 8);
     assert!(library.pool.sl_fails(&["recordings", "retain", "--older-than", "90d"]).contains("--yes"));
     assert!(library.pool.sl_fails(&["recordings", "retain", "--yes"]).contains("--older-than"));
     let told = retain(&["--older-than", "12w", "--meta", "bbb-origin=green%", "--yes"]);
@@ -87,7 +87,7 @@ fn retain_deletes_by_age_and_metadata_and_first_says_what() {
     assert_eq!(library.postgres.sql(deleted), "other");
     retain(&["--older-than", "90d", "--yes"]);
     assert_eq!(library.postgres.sql(deleted), "old other");
-    assert_eq!(library.on(&library.published()).len(), 4);
+    assert_eq!(library.files(&library.published()).len(), 4);
     assert_eq!(retain(&["--older-than", "90d"]), "0 recordings deleted.\n");
 }
 

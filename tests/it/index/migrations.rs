@@ -156,13 +156,13 @@ fn cut_off_in_the_middle_the_next_one_goes_on() {
     library.pool.sl_ok(&["migrate"]);
     // What kill -9 leaves: a step that has not been done, an index that was being built.
     library.postgres.sql(
-        "DROP INDEX sl_recordings_newest; \
+        "DROP INDEX sl_recordings_meeting; \
          UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'sl_recordings_state'::regclass; \
          DELETE FROM _sqlx_migrations WHERE version = 3; DROP TRIGGER recording_counts_update ON recordings",
     );
     let told = library.pool.sl_ok(&["migrate"]);
     assert!(told.starts_with("missing: migration 3, counts\n"), "{told}");
-    for name in ["sl_recordings_newest", "sl_recordings_state"] {
+    for name in ["sl_recordings_meeting", "sl_recordings_state"] {
         assert!(told.contains(name), "{told}");
     }
     let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";

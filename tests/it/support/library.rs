@@ -30,7 +30,11 @@ impl Library {
 
     /// An empty database, and nothing that runs.
     pub fn empty(variables: &[(&str, &str)]) -> Library {
-        let postgres = Postgres::start();
+        Library::on(Postgres::start(), variables)
+    }
+
+    /// The same on a Postgres with settings of its own.
+    pub fn on(postgres: Postgres, variables: &[(&str, &str)]) -> Library {
         let directory = TempDir::new().unwrap();
         let mut pool = Pool::empty(1, variables);
         pool.set("DATABASE_URL", &postgres.url());
@@ -84,7 +88,7 @@ impl Library {
     }
 
     /// `FORMAT/ID` of what stands on a shelf.
-    pub fn on(&self, shelf: &std::path::Path) -> Vec<String> {
+    pub fn files(&self, shelf: &std::path::Path) -> Vec<String> {
         let mut found = Vec::new();
         for format in std::fs::read_dir(shelf).unwrap().map(|entry| entry.unwrap().path()) {
             for place in std::fs::read_dir(&format).unwrap().map(|entry| entry.unwrap().path()) {

@@ -43,7 +43,7 @@ impl Postgres {
 
     /// Starts it (again) on its port.
     pub fn up(&mut self) {
-        let log = fs::File::options().create(true).append(true).open(self.log()).unwrap();
+        let log = fs::File::options().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = Command::new(binaries().join("postgres"));
         command
             .arg("-D")
@@ -87,8 +87,13 @@ impl Postgres {
         children.split_whitespace().for_each(|pid| signal(name, pid.parse().unwrap()));
     }
 
-    fn log(&self) -> PathBuf {
+    fn log_file(&self) -> PathBuf {
         self.directory.path().join("log")
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap()
     }
 
     fn psql(&self, sql: &str) -> std::process::Output {
