@@ -22,7 +22,10 @@ type Format = (Option<String>, Option<String>, Option<i32>, Option<i32>, Option<
 struct Document(Vec<(Option<String>, Option<String>)>, Vec<Format>);
 
 /// Metadata by key, and formats by name.
-pub(super) fn read(text: &str) -> Result<(Vec<(String, String)>, Vec<PlaybackFormat>), IndexError> {
+type Parts = (Vec<(String, String)>, Vec<PlaybackFormat>);
+
+/// Reads what belongs to a recording.
+pub(super) fn read(text: &str) -> Result<Parts, IndexError> {
     let Document(metadata, formats) = serde_json::from_str(text)
         .map_err(|error| IndexError::Database(sqlx::Error::Decode(error.into())))?;
     let mut metadata: Vec<(String, String)> = metadata
