@@ -14,6 +14,7 @@ pub enum Limit {
     /// Ratio between two sizes, no more than this.
     RatioAtMost(f64),
     /// Answers per second, no less than this.
+    #[allow(dead_code, reason = "only the bench of recordings has such a limit")]
     PerSecondAtLeast(f64),
     /// Milliseconds, below this.
     BelowMs(f64),

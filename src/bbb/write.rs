@@ -81,9 +81,10 @@ pub fn name(text: &str) -> std::borrow::Cow<'_, str> {
     if out.is_empty() { "_".into() } else { out.into() }
 }
 
-/// NameStartChar of XML 1.0.
+/// NameStartChar of XML 1.0, as far as it is a letter.
 fn begins_name(c: char) -> bool {
-    matches!(c, 'A'..='Z' | 'a'..='z' | '_' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
+    (c == '_' || c.is_alphabetic())
+        && matches!(c, 'A'..='Z' | 'a'..='z' | '_' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
         | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}'
         | '\u{2c00}'..='\u{2fef}' | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}'
         | '\u{10000}'..='\u{effff}')

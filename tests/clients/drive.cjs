@@ -6,7 +6,7 @@ const bbb = require('bigbluebutton-js')
 
 const [base, secret, step, ...rest] = process.argv.slice(2)
 const given = rest.map((argument) => JSON.parse(argument))
-const { administration, monitoring } = bbb.api(base, secret)
+const { administration, monitoring, recording } = bbb.api(base, secret)
 
 // The library makes a URL, and the application hands it to its HTTP client.
 const url = {
@@ -16,6 +16,10 @@ const url = {
   info: () => monitoring.getMeetingInfo(...given),
   running: () => monitoring.isMeetingRunning(...given),
   meetings: () => monitoring.getMeetings(),
+  recordings: () => recording.getRecordings(...given),
+  publish: () => recording.publishRecordings(...given),
+  update: () => recording.updateRecordings(...given),
+  remove: () => recording.deleteRecordings(...given),
 }[step]()
 
 const result = step === 'join' ? Promise.resolve(url) : bbb.http(url)

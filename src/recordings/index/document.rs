@@ -1,7 +1,7 @@
 //! What belongs to a recording, as one JSON text: metadata, formats, images. Kept in the recording's row, or
 //! put together on the way; see migrations/0004_documents.sql.
 
-use super::page::PlaybackFormat;
+use super::page::{PlaybackFormat, Recording};
 use super::{Index, IndexError};
 use crate::recordings::Thumbnail;
 use serde::Deserialize;
@@ -21,19 +21,16 @@ type Format = (Option<String>, Option<String>, Option<i32>, Option<i32>, Option<
 #[derive(Deserialize)]
 struct Document(Vec<(Option<String>, Option<String>)>, Vec<Format>);
 
-/// Metadata by key, and formats by name.
-type Parts = (Vec<(String, String)>, Vec<PlaybackFormat>);
-
-/// Reads what belongs to a recording.
-pub(super) fn read(text: &str) -> Result<Parts, IndexError> {
+/// Fills in metadata, by key, and formats, by name.
+pub(super) fn read(text: &str, recording: &mut Recording) -> Result<(), IndexError> {
     let Document(metadata, formats) = serde_json::from_str(text)
         .map_err(|error| IndexError::Database(sqlx::Error::Decode(error.into())))?;
-    let mut metadata: Vec<(String, String)> = metadata
+    recording.metadata = metadata
         .into_iter()
         .map(|(key, value)| (key.unwrap_or_default(), value.unwrap_or_default()))
         .collect();
-    metadata.sort_unstable();
-    let mut formats: Vec<PlaybackFormat> = formats
+    recording.metadata.sort_unstable();
+    recording.formats = formats
         .into_iter()
         .map(|(format, url, length, processing_time, size, images)| PlaybackFormat {
             format: format.unwrap_or_default(),
@@ -52,8 +49,8 @@ pub(super) fn read(text: &str) -> Result<Parts, IndexError> {
                 .collect(),
         })
         .collect();
-    formats.sort_unstable_by(|a, b| a.format.cmp(&b.format));
-    Ok((metadata, formats))
+    recording.formats.sort_unstable_by(|a, b| a.format.cmp(&b.format));
+    Ok(())
 }
 
 /// Writes the documents of these recordings, in a transaction that has just changed what belongs to them:

@@ -140,9 +140,8 @@ fn recording(row: &PgRow) -> Result<(Cursor, Recording), IndexError> {
     let state: Option<String> = row.try_get(6)?;
     let (start, end): (Option<Time>, Option<Time>) = (row.try_get(7)?, row.try_get(8)?);
     let parent: Option<String> = row.try_get(12)?;
-    let (metadata, formats) = document::read(row.try_get(15)?)?;
     let cursor = Cursor { start: start.unwrap_or(Time::NEVER), id: row.try_get(0)? };
-    let recording = Recording {
+    let mut recording = Recording {
         record_id: text(row, 1)?,
         meeting_id: text(row, 2)?,
         name: row.try_get(3)?,
@@ -159,9 +158,10 @@ fn recording(row: &PgRow) -> Result<(Cursor, Recording), IndexError> {
             None => None,
         },
         breakout_rooms: row.try_get::<Option<Vec<String>>, _>(14)?.unwrap_or_default(),
-        metadata,
-        formats,
+        metadata: Vec::new(),
+        formats: Vec::new(),
     };
+    document::read(row.try_get(15)?, &mut recording)?;
     Ok((cursor, recording))
 }
 

@@ -8,6 +8,7 @@ mod bbbctl;
 mod bigbluebutton_api_python;
 mod bigbluebutton_js;
 mod own;
+mod recordings;
 
 use crate::support::client::fetch;
 use crate::support::{Pool, ROOT};
