@@ -1,5 +1,6 @@
 //! `make bench` (`cargo bench --bench recordings`): getRecordings on a small index and on one of a million
-//! recordings, and what a replica needs to stream a hundred thousand. docs/BENCHMARKS.md says how to read it.
+//! recordings, what a replica needs to stream a hundred thousand, and import.
+//! SL_BENCH_IMPORT=1: import alone. docs/BENCHMARKS.md says how to read it.
 //!
 //! A wrong answer ends the run with status 1. A limit that is missed is printed, no more: times are never
 //! asserted.
@@ -11,6 +12,7 @@ mod data;
 #[path = "../pool/http.rs"]
 #[allow(dead_code)]
 mod http;
+mod import;
 #[path = "../../tests/it/support/postgres.rs"]
 #[allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
 mod postgres;
@@ -52,6 +54,11 @@ fn main() -> Result<()> {
     let many = number("SL_BENCH_RECORDINGS", 1_000_000)?;
     let directory = tempfile::Builder::new().prefix("sl-bench-").tempdir()?;
     let postgres = Postgres::with(&["shared_buffers=256MB", "max_wal_size=4GB", "full_page_writes=off"]);
+    let import = import::run(&postgres, directory.path())?;
+    if std::env::var_os("SL_BENCH_IMPORT").is_some() {
+        println!("\n{}", report::table(&import));
+        return Ok(());
+    }
     let redis = Redis::start(directory.path())?;
     let small = Database::fill(&postgres, &redis, "small", 2_000)?;
     let large = Database::fill(&postgres, &redis, "large", many)?;
@@ -97,6 +104,7 @@ fn main() -> Result<()> {
     drop(replicas);
     let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
     rows.push(stream::run(&redis, &medium, directory.path())?);
+    rows.extend(import);
 
     println!("\n{}", report::table(&rows));
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-recordings.json");

@@ -77,8 +77,8 @@ pub(super) fn start_as(
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
     command.envs(variables.iter().map(|(name, value)| (name, value)));
-    // Postgres takes SIGTERM for leave to wait until its clients have gone.
-    let signal = if program.ends_with("postgres") { libc::SIGINT } else { libc::SIGTERM };
+    // Postgres takes SIGTERM for leave to wait until its clients have gone; nobody wants its data after us.
+    let signal = if program.ends_with("postgres") { libc::SIGQUIT } else { libc::SIGTERM };
     // SAFETY: prctl is async-signal-safe and touches nothing of ours.
     unsafe {
         command.pre_exec(move || {
