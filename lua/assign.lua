@@ -130,9 +130,30 @@ end
 -- lib end
 
 -- lib: pick
--- The least loaded candidate for a tag argument, never one of `excluded` (id → true). Servers held
--- back after a failed create (sl:held) are taken only where there is no other. Returns the server's
--- id and record, or nil; whether there is an index by tag; and the tags, where they are required.
+-- The first over these sorted sets that is not in `out`, and the set that it is in: looks a little
+-- further into each. Ties are taken in turn.
+local function first_without(sets, out, count)
+  local min, ties = nil, {}
+  for _, set in ipairs(sets) do
+    local head = call('ZRANGE', set, 0, count + 15, 'WITHSCORES')
+    for i = 1, #head, 2 do
+      local score = tonumber(head[i + 1])
+      if not out[head[i]] then
+        if not min or score < min then min, ties = score, { { head[i], set } }
+        elseif score == min then ties[#ties + 1] = { head[i], set } end
+      end
+    end
+  end
+  if not min then return nil end
+  local rank = 0
+  if #ties > 1 then rank = call('INCR', P .. 'sl:turn') % #ties end
+  return ties[rank + 1][1], ties[rank + 1][2], min
+end
+
+-- The least loaded candidate for a tag argument, never one of `excluded` (id → true, or nil).
+-- Servers held back after a failed create (sl:held) are taken only where there is no other. Returns
+-- the server's id and record, or nil; whether there is an index by tag; and the tags, where they are
+-- required.
 local function pick(tag_argument, any_if_no_untagged, now, excluded)
   -- The index is remade when it is old, or when somebody changed the number of candidates. In a
   -- pool without tags nothing is read from it, and so it need not be looked at as closely.
@@ -174,32 +195,13 @@ local function pick(tag_argument, any_if_no_untagged, now, excluded)
     end
   end
 
-  -- The same without some of them: looks a little further into each set.
-  local function first_without(sets, out, count)
-    local min, ties = nil, {}
-    for _, set in ipairs(sets) do
-      local head = call('ZRANGE', set, 0, count + 15, 'WITHSCORES')
-      for i = 1, #head, 2 do
-        local score = tonumber(head[i + 1])
-        if not out[head[i]] then
-          if not min or score < min then min, ties = score, { { head[i], set } }
-          elseif score == min then ties[#ties + 1] = { head[i], set } end
-        end
-      end
-    end
-    if not min then return nil end
-    local rank = 0
-    if #ties > 1 then rank = call('INCR', P .. 'sl:turn') % #ties end
-    return ties[rank + 1][1], ties[rank + 1][2], min
-  end
-
   -- What the index says is checked against the hashes, put right if it was wrong, and then the pick
   -- is made again.
   local function least(sets, out, count)
     for _ = 1, 64 do
       local picked, set, min
-      if count == 0 then picked, set, min = first(sets)
-      else picked, set, min = first_without(sets, out, count) end
+      if out then picked, set, min = first_without(sets, out, count)
+      else picked, set, min = first(sets) end
       if not picked then return nil end
       local s = read_server(picked)
       if set == P .. 'server_load' then
@@ -251,15 +253,15 @@ local function pick(tag_argument, any_if_no_untagged, now, excluded)
     return server_id, s
   end
 
-  local count = 0
-  for _ in pairs(excluded) do count = count + 1 end
-  local held = call('ZRANGEBYSCORE', P .. 'sl:held', string.format('%.0f', now), '+inf')
   local server_id, s
-  if #held > 0 then
-    local out = {}
-    for id in pairs(excluded) do out[id] = true end
-    for _, id in ipairs(held) do out[id] = true end
-    server_id, s = choose(out, count + #held)
+  local count = 0
+  for _ in pairs(excluded or {}) do count = count + 1 end
+  if call('EXISTS', P .. 'sl:held') == 1 then
+    local out, total = {}, count
+    for id in pairs(excluded or {}) do out[id] = true end
+    call('ZREMRANGEBYSCORE', P .. 'sl:held', '-inf', string.format('%.0f', now))
+    for _, id in ipairs(call('ZRANGE', P .. 'sl:held', 0, -1)) do out[id], total = true, total + 1 end
+    server_id, s = choose(out, total)
   end
   if not server_id then server_id, s = choose(excluded, count) end
   if not server_id and not rebuilt and age > 1000 then
@@ -325,7 +327,7 @@ if s then
 end
 
 local now = clock()
-local server_id, picked, indexed, tags = pick(tag_argument, any_if_no_untagged, now, {})
+local server_id, picked, indexed, tags = pick(tag_argument, any_if_no_untagged, now, nil)
 if not server_id then
   if tags then return { 'tag_unavailable', tags } end
   return { 'none' }
