@@ -104,7 +104,8 @@ local streak = tonumber(call('HGET', own, 'unhealthy') or '') or 0
 if fence ~= '' or streak < threshold - 1 or call('EXISTS', P .. 'sl:poll_lease') == 0 then
   streak = call('HINCRBY', own, 'unhealthy', 1)
 end
-call('SADD', P .. 'sl:suspects', id)
+-- One that was given up waits for the rounds.
+if call('HGET', own, 'lost') ~= '1' then call('SADD', P .. 'sl:suspects', id) end
 -- It is not polled for a failed request again within a second.
 call('HSET', own, 'healthy', 0, 'asked', string.format('%.0f', started),
   'probe_from', string.format('%.0f', now + 1000))

@@ -82,6 +82,8 @@ fn an_offline_server_is_given_up_after_its_grace_and_not_under_the_brake() {
         assert!(!lab.exists(&format!("scalelite:{key}")), "{key}");
     }
     assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Abandoned(vec![]), "and again");
+    poll_fails(&lab, "s1");
+    assert!(lab.run(lab.store.suspects()).unwrap().is_empty(), "nobody looks at it between rounds");
 
     // It comes back with its meeting: taken up, under the same number.
     lab.poll("s1", &[("a", 3, 100)]);
