@@ -2,6 +2,9 @@
 
 use crate::assert_answer;
 use crate::support::{Library, eventually};
+use futures_util::future::join_all;
+use sl::config::Config;
+use sl::recordings::Index;
 use std::time::{Duration, Instant};
 
 const CALLS: [(&str, &str); 5] = [
@@ -32,6 +35,14 @@ fn recordings_fail_and_meetings_do_not(library: &Library) {
             });
         }
     });
+}
+
+/// Runs something with an index as requests have it, in a runtime of its own.
+fn with_index_of_requests(library: &Library, run: impl AsyncFnOnce(&Index)) {
+    let url = library.postgres.url();
+    let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { run(&Index::connect_lazy(&config.recordings).unwrap()).await });
 }
 
 fn with_a_server() -> Library {
@@ -86,6 +97,35 @@ fn while_postgres_is_frozen_meetings_go_on() {
     eventually("recordings are back", || {
         library.pool.get("getRecordings", "meetingID=m").body.contains("<recordID>r1<")
     });
+}
+
+#[test]
+fn a_query_that_was_given_up_keeps_no_connection() {
+    let library = with_a_server();
+    let _locked = library.postgres.session("BEGIN; LOCK TABLE metadata");
+    std::thread::scope(|scope| {
+        for _ in 0..40 {
+            scope.spawn(|| assert_eq!(library.pool.get("getRecordings", "").failed(), "internalError"));
+        }
+    });
+    // What does not need that table goes on.
+    eventually("there are connections", || {
+        library.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
+    });
+}
+
+#[test]
+fn connections_that_were_lost_without_a_word_are_replaced() {
+    let library = Library::start();
+    with_index_of_requests(&library, async |index| {
+        let all = async || join_all((0..4).map(|_| index.ping())).await;
+        assert!(all().await.iter().all(Result::is_ok));
+        library.postgres.freeze_sessions();
+        assert!(all().await.iter().all(Result::is_err));
+        index.wait(10).await.unwrap();
+        assert!(all().await.iter().all(Result::is_ok));
+    });
+    library.postgres.thaw();
 }
 
 #[test]
