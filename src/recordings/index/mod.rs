@@ -27,13 +27,20 @@ use futures_util::future::BoxFuture;
 use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Connections of one runtime. A request holds one for as long as a query takes.
 const CONNECTIONS: u32 = 4;
 
 /// A request gives up on Postgres after this: an error comes within two seconds.
 const PATIENCE: Duration = Duration::from_millis(1800);
+
+/// Recordings that requests of one runtime have locked at once. Whoever has one holds a connection for
+/// as long as moving its files takes; the others are for those who read.
+const LOCKS: usize = 2;
 
 /// What nobody waits for any more does not go on in Postgres, where it would keep its connection.
 const REQUEST_SESSION: &str = "SET statement_timeout = 1700";
@@ -111,6 +118,8 @@ impl From<sqlx::Error> for IndexError {
 pub struct Index {
     pool: PgPool,
     patience: Duration,
+    /// None: as many as there are connections.
+    locks: Option<Arc<Semaphore>>,
 }
 
 impl Index {
@@ -153,7 +162,8 @@ impl Index {
             // connections would be waiting to come back.
             .after_release(|connection, _| Box::pin(still_there(connection)))
             .connect_lazy_with(options);
-        Some(Index { pool, patience })
+        let locks = hurried.then(|| Arc::new(Semaphore::new(LOCKS)));
+        Some(Index { pool, patience, locks })
     }
 
     /// Asks Postgres whether it is there.
@@ -184,6 +194,14 @@ impl Index {
         &'a self,
         attempt: impl Fn() -> BoxFuture<'a, Result<T, IndexError>> + Send,
     ) -> Result<T, IndexError> {
+        self.patiently_until(Instant::now() + self.patience, attempt).await
+    }
+
+    async fn patiently_until<'a, T>(
+        &'a self,
+        deadline: Instant,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T, IndexError>> + Send,
+    ) -> Result<T, IndexError> {
         let all = async {
             let mut lost = 0;
             loop {
@@ -197,7 +215,7 @@ impl Index {
                 }
             }
         };
-        tokio::time::timeout(self.patience, all).await.unwrap_or(Err(IndexError::Timeout))
+        tokio::time::timeout_at(deadline, all).await.unwrap_or(Err(IndexError::Timeout))
     }
 }
 

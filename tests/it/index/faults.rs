@@ -4,8 +4,10 @@ use crate::assert_answer;
 use crate::support::{Library, eventually};
 use futures_util::future::join_all;
 use sl::config::Config;
-use sl::recordings::Index;
+use sl::recordings::index::IndexError;
+use sl::recordings::{Index, RecordId};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 const CALLS: [(&str, &str); 5] = [
     ("getRecordings", "meetingID=m"),
@@ -126,6 +128,47 @@ fn connections_that_were_lost_without_a_word_are_replaced() {
         assert!(all().await.iter().all(Result::is_ok));
     });
     library.postgres.thaw();
+}
+
+#[test]
+fn who_moves_files_leaves_connections_to_those_who_read() {
+    let library = Library::start();
+    let id = |n: u32| RecordId::parse(&format!("r{n}")).unwrap();
+    with_index_of_requests(&library, async |index| {
+        let (first, _second) = (index.lock(&id(1)).await.unwrap(), index.lock(&id(2)).await.unwrap());
+        let begun = Instant::now();
+        let third = index.lock(&id(3)).await;
+        assert!(matches!(third, Err(IndexError::Busy)), "{third:?}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        drop(first);
+        index.lock(&id(3)).await.unwrap();
+    });
+}
+
+#[test]
+fn postgres_freezing_while_files_are_moved_is_an_error_in_time() {
+    let library = with_a_server();
+    let id = RecordId::parse("r1").unwrap();
+    with_index_of_requests(&library, async |index| {
+        let mut publishing = index.lock(&id).await.unwrap();
+        library.postgres.freeze();
+        let result = timeout(Duration::from_secs(5), publishing.set_published(false)).await;
+        assert!(matches!(result, Ok(Err(IndexError::Timeout))), "{result:?}");
+        drop(publishing);
+        library.postgres.thaw();
+        let mut deleting = index.lock(&id).await.unwrap();
+        library.postgres.freeze();
+        let result = timeout(Duration::from_secs(5), deleting.delete()).await;
+        assert!(matches!(result, Ok(Err(IndexError::Timeout))), "{result:?}");
+        drop(deleting);
+        library.postgres.thaw();
+        let mut committing = index.lock(&id).await.unwrap();
+        committing.set_published(false).await.unwrap();
+        library.postgres.freeze();
+        let result = timeout(Duration::from_secs(5), committing.commit()).await;
+        assert!(matches!(result, Ok(Err(IndexError::Timeout))), "{result:?}");
+        library.postgres.thaw();
+    });
 }
 
 #[test]
