@@ -2,7 +2,7 @@
 
 use crate::assert_answer;
 use crate::support::{Library, eventually};
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use sl::config::Config;
 use sl::recordings::index::IndexError;
 use sl::recordings::{Index, RecordId};
@@ -120,7 +120,8 @@ fn a_query_that_was_given_up_keeps_no_connection() {
 fn connections_that_were_lost_without_a_word_are_replaced() {
     let library = Library::start();
     with_index_of_requests(&library, async |index| {
-        let all = async || join_all((0..4).map(|_| index.ping())).await;
+        let pings = || stream::iter(0..4).map(|_| index.ping());
+        let all = async || pings().buffer_unordered(4).collect::<Vec<_>>().await;
         assert!(all().await.iter().all(Result::is_ok));
         library.postgres.freeze_sessions();
         assert!(all().await.iter().all(Result::is_err));
