@@ -3,7 +3,8 @@
 -- Writers wait while the recordings are counted for the first time; readers do not.
 LOCK TABLE recordings IN SHARE ROW EXCLUSIVE MODE;
 
--- Databases of Scalelite's first years have recordings without a state.
+-- Databases of Scalelite's first years have recordings without a state. `sl migrate` has given them one
+-- before, some at a time; these are the few that came, or were held, meanwhile.
 UPDATE recordings SET state = CASE WHEN published THEN 'published' ELSE 'unpublished' END WHERE state IS NULL;
 
 CREATE OR REPLACE FUNCTION recording_counts_add() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -30,6 +31,13 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+
+-- With the rights of whoever migrated, and on these tables only: Scalelite may be another role.
+DO $$ BEGIN
+    EXECUTE 'ALTER FUNCTION recording_counts_add() SECURITY DEFINER SET search_path = '
+        || (SELECT string_agg(quote_ident(name), ', ') FROM unnest(current_schemas(false)) AS name) || ', pg_temp';
+END $$;
+REVOKE ALL ON FUNCTION recording_counts_add() FROM PUBLIC;
 
 DROP TRIGGER IF EXISTS recording_counts_insert ON recordings;
 DROP TRIGGER IF EXISTS recording_counts_update ON recordings;

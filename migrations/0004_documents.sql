@@ -29,6 +29,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- With the rights of whoever migrated, and on these tables only: Scalelite may be another role.
+DO $$ BEGIN
+    EXECUTE 'ALTER FUNCTION recording_documents_forget() SECURITY DEFINER SET search_path = '
+        || (SELECT string_agg(quote_ident(name), ', ') FROM unnest(current_schemas(false)) AS name) || ', pg_temp';
+END $$;
+REVOKE ALL ON FUNCTION recording_documents_forget() FROM PUBLIC;
+
 DROP TRIGGER IF EXISTS recording_documents_insert ON metadata;
 DROP TRIGGER IF EXISTS recording_documents_update ON metadata;
 DROP TRIGGER IF EXISTS recording_documents_delete ON metadata;

@@ -56,7 +56,10 @@ impl Replica {
                 let (config, tls, stopped) = (config.clone(), tls.clone(), stopped.clone());
                 let notice = notice.clone();
                 replica.spawn(&format!("api-{n}"), move |runtime| {
-                    runtime.block_on(worker(config, &tls, listener, notice, stopped))
+                    let result = runtime.block_on(worker(config, &tls, listener, notice, stopped));
+                    // A copy of gigabytes, or a disk that hangs, does not keep the process.
+                    runtime.shutdown_timeout(Duration::from_secs(1));
+                    result
                 })?;
             }
         }

@@ -26,6 +26,8 @@ pub struct RecordingsConfig {
     /// DB_CONNECTION_RETRY_COUNT: how often, a second apart, commands and the importer try to reach
     /// Postgres before they give up. Requests do not wait for it.
     pub database_attempts: u32,
+    /// HEALTH_CHECK_INDEX: /health_check fails while Postgres does not answer.
+    pub health_check: bool,
     /// RECORDING_DISABLED: the recording calls answer as if there were none.
     pub disabled: bool,
     /// GET_RECORDINGS_API_FILTERED: getRecordings must name a meetingID or a recordID.
@@ -88,6 +90,11 @@ impl RecordingsConfig {
                 |_| true,
                 "must be a whole number, 0 or more",
                 "how often commands try to reach Postgres before they give up",
+            ),
+            health_check: env.flag(
+                "HEALTH_CHECK_INDEX",
+                false,
+                "/health_check fails while Postgres does not answer",
             ),
             disabled: env.flag("RECORDING_DISABLED", false, "the recording calls answer that there are none"),
             must_filter: env.flag(

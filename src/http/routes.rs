@@ -164,15 +164,23 @@ fn serves(host: &str, headers: &HeaderMap) -> bool {
     }
 }
 
-/// `success`, or 503 with the reason.
+/// `success`, or 503 with the reason. The index is asked only where the settings say so: most balancers
+/// would take the meeting calls away too, which need no Postgres.
 async fn health(app: &App) -> Response {
-    match app.store.ping().await {
-        Ok(_) => answers::text(StatusCode::OK, "success"),
-        Err(failure) => {
-            error!(%failure, "the health check failed");
-            answers::text(StatusCode::SERVICE_UNAVAILABLE, format!("Redis does not answer: {failure}\n"))
-        }
+    let failed = |who: &str, failure: &dyn std::fmt::Display| {
+        error!(%failure, "the health check failed");
+        answers::text(StatusCode::SERVICE_UNAVAILABLE, format!("{who} does not answer: {failure}\n"))
+    };
+    if let Err(failure) = app.store.ping().await {
+        return failed("Redis", &failure);
     }
+    if app.config.recordings.health_check
+        && let Some(recordings) = &app.recordings
+        && let Err(failure) = recordings.index.ping().await
+    {
+        return failed("The index of recordings", &failure);
+    }
+    answers::text(StatusCode::OK, "success")
 }
 
 /// The request's X-Request-Id if it has a sane one, else a new one.

@@ -10,6 +10,11 @@ use futures_util::FutureExt;
 use sqlx::{Postgres, Row, Transaction};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// So much sooner than our patience ends, waiting for somebody else does: Busy tells more than Timeout.
+const SOONER: Duration = Duration::from_millis(300);
 
 /// How recordings arrive.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,18 +66,31 @@ pub struct Locked {
     transaction: Transaction<'static, Postgres>,
     id: RecordId,
     held: Option<Held>,
+    patience: Duration,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Index {
     /// Takes a recording's lock, whether the index has the recording or not. Waits for whoever has
     /// it, but not for longer than our patience: [`IndexError::Busy`].
     pub async fn lock(&self, id: &RecordId) -> Result<Locked, IndexError> {
-        self.patiently(|| self.lock_once(id).boxed()).await
+        let deadline = Instant::now() + self.patience;
+        let turn = match &self.locks {
+            None => None,
+            Some(locks) => timeout_at(deadline - SOONER, locks.clone().acquire_owned())
+                .await
+                .map_err(|_| IndexError::Busy)?
+                .ok(),
+        };
+        let mut locked = self.patiently_until(deadline, || self.lock_once(id, deadline).boxed()).await?;
+        locked._turn = turn;
+        Ok(locked)
     }
 
-    async fn lock_once(&self, id: &RecordId) -> Result<Locked, IndexError> {
+    async fn lock_once(&self, id: &RecordId, deadline: Instant) -> Result<Locked, IndexError> {
         let mut transaction = self.pool.begin().await?;
-        let wait = self.patience.saturating_sub(Duration::from_millis(300)).as_millis();
+        // 0 would be without end.
+        let wait = (deadline - SOONER).saturating_duration_since(Instant::now()).as_millis().max(1);
         sqlx::query("SELECT set_config('lock_timeout', $1, true)")
             .bind(format!("{wait}ms"))
             .execute(&mut *transaction)
@@ -103,7 +121,7 @@ impl Index {
                 })
             }
         };
-        Ok(Locked { transaction, id: id.clone(), held })
+        Ok(Locked { transaction, id: id.clone(), held, patience: self.patience, _turn: None })
     }
 
     /// Writes the formats of one recording into the index: lock, import, commit. For whoever has put
@@ -271,12 +289,14 @@ impl Locked {
     /// Writes that it is published, or not, and that a client said so. Whether the index has it.
     pub async fn set_published(&mut self, published: bool) -> Result<bool, IndexError> {
         let Some(held) = self.held.as_ref().filter(|held| !held.is_deleted()) else { return Ok(false) };
-        sqlx::query("UPDATE recordings SET published = $2, state = $3, publish_updated = true WHERE id = $1")
-            .bind(held.id)
-            .bind(published)
-            .bind(state_of(published))
-            .execute(&mut *self.transaction)
-            .await?;
+        let update = sqlx::query(
+            "UPDATE recordings SET published = $2, state = $3, publish_updated = true WHERE id = $1",
+        )
+        .bind(held.id)
+        .bind(published)
+        .bind(state_of(published))
+        .execute(&mut *self.transaction);
+        timeout(self.patience, update).await.map_err(|_| IndexError::Timeout)??;
         Ok(true)
     }
 
@@ -284,6 +304,7 @@ impl Locked {
     /// deleting what is deleted succeeds.
     pub async fn delete(&mut self) -> Result<bool, IndexError> {
         let Some(held) = &self.held else { return Ok(false) };
+        let deadline = Instant::now() + self.patience;
         for statement in [
             "DELETE FROM thumbnails WHERE playback_format_id IN \
                  (SELECT id FROM playback_formats WHERE recording_id = $1)",
@@ -293,14 +314,16 @@ impl Locked {
                  deleted_at = coalesce(CASE WHEN state = 'deleted' THEN deleted_at END, now() AT TIME ZONE 'UTC') \
              WHERE id = $1",
         ] {
-            sqlx::query(statement).bind(held.id).execute(&mut *self.transaction).await?;
+            let deleting = sqlx::query(statement).bind(held.id).execute(&mut *self.transaction);
+            timeout_at(deadline, deleting).await.map_err(|_| IndexError::Timeout)??;
         }
         Ok(true)
     }
 
     /// Makes it so, and lets go.
     pub async fn commit(self) -> Result<(), IndexError> {
-        Ok(self.transaction.commit().await?)
+        timeout(self.patience, self.transaction.commit()).await.map_err(|_| IndexError::Timeout)??;
+        Ok(())
     }
 }
 

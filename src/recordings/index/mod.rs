@@ -24,8 +24,13 @@ pub use update::Update;
 use crate::config::RecordingsConfig;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Connections of one runtime. A request holds one for as long as a query takes.
 const CONNECTIONS: u32 = 4;
@@ -33,12 +38,24 @@ const CONNECTIONS: u32 = 4;
 /// A request gives up on Postgres after this: an error comes within two seconds.
 const PATIENCE: Duration = Duration::from_millis(1800);
 
+/// Recordings that requests of one runtime have locked at once. Whoever has one holds a connection for
+/// as long as moving its files takes; the others are for those who read.
+const LOCKS: usize = 2;
+
+/// What nobody waits for any more does not go on in Postgres, where it would keep its connection.
+const REQUEST_SESSION: &str = "SET statement_timeout = 1700";
+
+/// A connection that comes back must answer within this, or is closed.
+const RETURN: Duration = Duration::from_secs(2);
+
 /// What each connection begins with. All queries are index probes whose best plan does not depend on
 /// their values: it is made once, and never compiled. What Postgres believes of its tables must not
-/// lead it elsewhere either: after a large import it believes that they are small.
+/// lead it elsewhere either: after a large import it believes that they are small. Keepalives: a host
+/// of ours that vanished does not hold its locks for hours.
 const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; \
     SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
-    SET TimeZone = 'UTC'; SET idle_in_transaction_session_timeout = 0";
+    SET TimeZone = 'UTC'; SET idle_in_transaction_session_timeout = 0; \
+    SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 /// Why the index did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +118,8 @@ impl From<sqlx::Error> for IndexError {
 pub struct Index {
     pool: PgPool,
     patience: Duration,
+    /// None: as many as there are connections.
+    locks: Option<Arc<Semaphore>>,
 }
 
 impl Index {
@@ -123,17 +142,28 @@ impl Index {
 
     fn with(config: &RecordingsConfig, patience: Duration, connections: u32) -> Option<Index> {
         let options = config.database.clone()?;
+        let hurried = patience <= PATIENCE;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(patience.min(Duration::from_secs(5)))
             .idle_timeout(Duration::from_secs(300))
             // A round trip more for each request; a connection that was lost shows all the same.
             .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(|_| ()) })
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql(SESSION).execute(&mut *connection).await?;
+                    if hurried {
+                        sqlx::raw_sql(REQUEST_SESSION).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
             })
+            // sqlx waits for an answer too, but without end: where the host of Postgres vanished, all
+            // connections would be waiting to come back.
+            .after_release(|connection, _| Box::pin(still_there(connection)))
             .connect_lazy_with(options);
-        Some(Index { pool, patience })
+        let locks = hurried.then(|| Arc::new(Semaphore::new(LOCKS)));
+        Some(Index { pool, patience, locks })
     }
 
     /// Asks Postgres whether it is there.
@@ -164,6 +194,14 @@ impl Index {
         &'a self,
         attempt: impl Fn() -> BoxFuture<'a, Result<T, IndexError>> + Send,
     ) -> Result<T, IndexError> {
+        self.patiently_until(Instant::now() + self.patience, attempt).await
+    }
+
+    async fn patiently_until<'a, T>(
+        &'a self,
+        deadline: Instant,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T, IndexError>> + Send,
+    ) -> Result<T, IndexError> {
         let all = async {
             let mut lost = 0;
             loop {
@@ -177,7 +215,14 @@ impl Index {
                 }
             }
         };
-        tokio::time::timeout(self.patience, all).await.unwrap_or(Err(IndexError::Timeout))
+        tokio::time::timeout_at(deadline, all).await.unwrap_or(Err(IndexError::Timeout))
+    }
+}
+
+async fn still_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(RETURN, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
     }
 }
 

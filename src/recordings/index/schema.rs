@@ -17,6 +17,12 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
 
 const INDEXES: &str = include_str!("../../../migrations/indexes.sql");
 
+/// Whoever owns the recordings reads what stands beside them, though another role has migrated.
+const RIGHTS: &str = "DO $$ BEGIN \
+    EXECUTE format('GRANT SELECT ON recording_counts, _sqlx_migrations TO %I', \
+        (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'recordings'::regclass)); \
+    END $$";
+
 /// Whoever migrates holds this advisory lock.
 const LOCK: i64 = 0x736c_6d69_6772;
 
@@ -140,7 +146,11 @@ async fn migrate(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> 
         }
         Schema::Scalelite(version) => tell(&format!("a database of Scalelite, schema {version}")),
     }
-    tables(connection, tell).await?;
+    // Recordings without a state get theirs before migration 3 counts them, which keeps writers waiting.
+    tables(connection, &MIGRATIONS[..2], tell).await?;
+    states(connection, tell).await?;
+    tables(connection, &MIGRATIONS, tell).await?;
+    sqlx::raw_sql(RIGHTS).execute(&mut *connection).await?;
     for wanted in indexes() {
         if !wanted.is_there(connection).await? {
             tell(&format!("building {}", wanted.name));
@@ -150,11 +160,48 @@ async fn migrate(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> 
     Ok(())
 }
 
-async fn tables(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> Result<(), IndexError> {
+/// Databases of Scalelite's first years have recordings without a state. A row that somebody holds is left
+/// to migration 3.
+async fn states(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> Result<(), IndexError> {
+    // By id, whatever Postgres believes of the table.
+    let plan = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off";
+    sqlx::raw_sql(plan).execute(&mut *connection).await?;
+    let mut after = i64::MIN;
+    loop {
+        let (rows, last) = sqlx::query_as::<_, (i64, Option<i64>)>(
+            "WITH held AS (SELECT id FROM recordings WHERE id > $1 AND state IS NULL ORDER BY id LIMIT 1000 \
+                 FOR NO KEY UPDATE SKIP LOCKED), \
+             written AS (UPDATE recordings r \
+                 SET state = CASE WHEN published THEN 'published' ELSE 'unpublished' END \
+                 FROM held WHERE r.id = held.id) \
+             SELECT count(*), max(id) FROM held",
+        )
+        .bind(after)
+        .fetch_one(&mut *connection)
+        .await?;
+        let Some(last) = last else { break };
+        if after == i64::MIN {
+            tell("writing states of recordings that have none");
+        }
+        after = last;
+        if rows < 1000 {
+            break;
+        }
+    }
+    let plan = "RESET enable_seqscan; RESET enable_bitmapscan; RESET enable_sort";
+    sqlx::raw_sql(plan).execute(&mut *connection).await?;
+    Ok(())
+}
+
+async fn tables(
+    connection: &mut PgConnection,
+    migrations: &[(i64, &'static str, &'static str)],
+    tell: &mut impl FnMut(&str),
+) -> Result<(), IndexError> {
     // A change of a table waits for whoever reads it, and everybody else waits behind it: rather give
     // up soon, and try again.
     sqlx::query("SET lock_timeout = '2s'").execute(&mut *connection).await?;
-    let migrations = MIGRATIONS.iter().map(|(number, name, sql)| {
+    let migrations = migrations.iter().map(|(number, name, sql)| {
         Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     let mut migrator = Migrator::with_migrations(migrations.collect());

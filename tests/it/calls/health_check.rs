@@ -1,7 +1,7 @@
 //! /health_check and the root.
 
 use crate::assert_answer;
-use crate::support::{Pool, QUICK, eventually};
+use crate::support::{Library, Pool, QUICK, eventually};
 
 #[test]
 fn a_healthy_replica_says_success() {
@@ -24,4 +24,19 @@ fn without_redis_it_says_why_it_is_not_healthy_and_recovers() {
     assert_eq!(pool.fetch("GET", "/", &[], b"").status, 503);
     pool.redis.up();
     eventually("it is healthy again", || pool.fetch("GET", "/health_check", &[], b"").status == 200);
+}
+
+#[test]
+fn without_postgres_it_is_healthy_unless_the_settings_say_otherwise() {
+    for (variables, status) in [(&[][..], 200), (&[("HEALTH_CHECK_INDEX", "true")], 503)] {
+        let mut library = Library::with(1, variables);
+        let check = |library: &Library| library.pool.fetch("GET", "/health_check", &[], b"");
+        assert_eq!(check(&library).status, 200);
+        library.postgres.down();
+        let reply = check(&library);
+        assert_eq!(reply.status, status, "{}", reply.body);
+        assert_eq!(reply.body.contains("index"), status == 503, "{}", reply.body);
+        library.postgres.up();
+        assert_eq!(check(&library).status, 200);
+    }
 }

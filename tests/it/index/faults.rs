@@ -2,7 +2,12 @@
 
 use crate::assert_answer;
 use crate::support::{Library, eventually};
+use futures_util::{StreamExt, stream};
+use sl::config::Config;
+use sl::recordings::index::IndexError;
+use sl::recordings::{Index, RecordId};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 const CALLS: [(&str, &str); 5] = [
     ("getRecordings", "meetingID=m"),
@@ -32,6 +37,14 @@ fn recordings_fail_and_meetings_do_not(library: &Library) {
             });
         }
     });
+}
+
+/// Runs something with an index as requests have it, in a runtime of its own.
+fn with_index_of_requests(library: &Library, run: impl AsyncFnOnce(&Index)) {
+    let url = library.postgres.url();
+    let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { run(&Index::connect_lazy(&config.recordings).unwrap()).await });
 }
 
 fn with_a_server() -> Library {
@@ -85,6 +98,77 @@ fn while_postgres_is_frozen_meetings_go_on() {
     library.postgres.thaw();
     eventually("recordings are back", || {
         library.pool.get("getRecordings", "meetingID=m").body.contains("<recordID>r1<")
+    });
+}
+
+#[test]
+fn a_query_that_was_given_up_keeps_no_connection() {
+    let library = with_a_server();
+    let _locked = library.postgres.session("BEGIN; LOCK TABLE metadata");
+    std::thread::scope(|scope| {
+        for _ in 0..40 {
+            scope.spawn(|| assert_eq!(library.pool.get("getRecordings", "").failed(), "internalError"));
+        }
+    });
+    // What does not need that table goes on.
+    eventually("there are connections", || {
+        library.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
+    });
+}
+
+#[test]
+fn connections_that_were_lost_without_a_word_are_replaced() {
+    let library = Library::start();
+    with_index_of_requests(&library, async |index| {
+        let pings = || stream::iter(0..4).map(|_| index.ping());
+        let all = async || pings().buffer_unordered(4).collect::<Vec<_>>().await;
+        assert!(all().await.iter().all(Result::is_ok));
+        library.postgres.freeze_sessions();
+        assert!(all().await.iter().all(Result::is_err));
+        index.wait(10).await.unwrap();
+        assert!(all().await.iter().all(Result::is_ok));
+    });
+    library.postgres.thaw();
+}
+
+#[test]
+fn who_moves_files_leaves_connections_to_those_who_read() {
+    let library = Library::start();
+    let id = |n: u32| RecordId::parse(&format!("r{n}")).unwrap();
+    with_index_of_requests(&library, async |index| {
+        let (first, _second) = (index.lock(&id(1)).await.unwrap(), index.lock(&id(2)).await.unwrap());
+        let begun = Instant::now();
+        let third = index.lock(&id(3)).await;
+        assert!(matches!(third, Err(IndexError::Busy)), "{third:?}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        drop(first);
+        index.lock(&id(3)).await.unwrap();
+    });
+}
+
+#[test]
+fn postgres_freezing_while_files_are_moved_is_an_error_in_time() {
+    let library = with_a_server();
+    let id = RecordId::parse("r1").unwrap();
+    with_index_of_requests(&library, async |index| {
+        let mut publishing = index.lock(&id).await.unwrap();
+        library.postgres.freeze();
+        let result = timeout(Duration::from_secs(5), publishing.set_published(false)).await;
+        assert!(matches!(result, Ok(Err(IndexError::Timeout))), "{result:?}");
+        drop(publishing);
+        library.postgres.thaw();
+        let mut deleting = index.lock(&id).await.unwrap();
+        library.postgres.freeze();
+        let result = timeout(Duration::from_secs(5), deleting.delete()).await;
+        assert!(matches!(result, Ok(Err(IndexError::Timeout))), "{result:?}");
+        drop(deleting);
+        library.postgres.thaw();
+        let mut committing = index.lock(&id).await.unwrap();
+        committing.set_published(false).await.unwrap();
+        library.postgres.freeze();
+        let result = timeout(Duration::from_secs(5), committing.commit()).await;
+        assert!(matches!(result, Ok(Err(IndexError::Timeout))), "{result:?}");
+        library.postgres.thaw();
     });
 }
 

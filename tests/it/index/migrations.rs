@@ -98,6 +98,55 @@ fn scalelite_goes_on_working_on_it() {
 }
 
 #[test]
+fn scalelite_goes_on_working_as_a_role_that_has_not_migrated() {
+    let mut library = scalelite();
+    library.postgres.sql("CREATE ROLE scalelite LOGIN");
+    for table in
+        ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data", "schema_migrations"]
+    {
+        library.postgres.sql(&format!("ALTER TABLE {table} OWNER TO scalelite"));
+    }
+    library.pool.sl_ok(&["migrate"]);
+    library.postgres.sql(
+        "SET ROLE scalelite; CREATE TEMP TABLE recording_counts (state varchar, change bigint); \
+         INSERT INTO recordings (record_id, meeting_id, state) VALUES ('r4', 'm', 'published'); \
+         UPDATE recordings SET state = 'deleted' WHERE record_id = 'r1'; \
+         INSERT INTO metadata (recording_id, key, value) SELECT id, 'a', 'b' FROM recordings WHERE record_id = 'r4'; \
+         DELETE FROM thumbnails; DELETE FROM playback_formats; DELETE FROM metadata; \
+         DELETE FROM recordings WHERE record_id = 'r2'",
+    );
+    let counts = "SELECT string_agg(state || n, ' ' ORDER BY state) FROM \
+        (SELECT state, sum(change) AS n FROM recording_counts GROUP BY state HAVING sum(change) <> 0) x";
+    assert_eq!(library.postgres.sql(counts), "deleted1 published2");
+    // So do we, as that role.
+    library.pool.set("DATABASE_URL", &library.postgres.url().replace("sl@", "scalelite@"));
+    library.pool.serve(&["--no-poller"]);
+    assert_eq!(library.pool.get("getRecordings", "limit=1").success().xml("totalElements").unwrap(), "2");
+    assert!(library.pool.sl_ok(&["migrate"]).ends_with("The database is ready.\n"));
+}
+
+#[test]
+fn states_that_are_missing_are_written_some_at_a_time_while_nobody_waits() {
+    let library = scalelite();
+    library.postgres.sql(
+        "INSERT INTO recordings (record_id, published) SELECT 'x' || n, n % 2 = 0 FROM generate_series(1, 2500) n; \
+         CREATE TABLE seen (transaction bigint, locked boolean); \
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             INSERT INTO seen SELECT txid_current(), EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() \
+                 AND relation = 'recordings'::regclass AND mode = 'ShareRowExclusiveLock'); \
+             RETURN NULL; END $$; \
+         CREATE TRIGGER see AFTER UPDATE OF state ON recordings FOR EACH ROW EXECUTE FUNCTION see()",
+    );
+    library.pool.sl_ok(&["migrate"]);
+    let seen = "SELECT sum(n), max(n), bool_or(locked) FROM \
+        (SELECT count(*) AS n, bool_or(locked) AS locked FROM seen GROUP BY transaction) x";
+    assert_eq!(library.postgres.sql(seen), "2501|1000|f");
+    let counts = "SELECT string_agg(state || n, ' ' ORDER BY state) FROM \
+        (SELECT state, count(*) AS n FROM recordings GROUP BY state) x";
+    assert_eq!(library.postgres.sql(counts), "published1252 unpublished1251");
+}
+
+#[test]
 fn counts_stay_right_whatever_is_written() {
     let library = Library::start();
     library.postgres.sql(

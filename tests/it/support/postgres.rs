@@ -75,6 +75,13 @@ impl Postgres {
         self.all("-STOP");
     }
 
+    /// Freezes what serves connections, as if they were lost without a word; new ones can be made.
+    pub fn freeze_sessions(&self) {
+        let main = self.child.as_ref().unwrap().id();
+        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
+        children.split_whitespace().for_each(|pid| signal("-STOP", pid.parse().unwrap()));
+    }
+
     /// Lets it go on.
     pub fn thaw(&self) {
         self.all("-CONT");
