@@ -55,7 +55,7 @@ impl Writer {
         }
         let sizes: Vec<i64> = recording.formats.iter().filter_map(|format| format.size).collect();
         if !sizes.is_empty() {
-            plain(out, "size", sizes.iter().sum::<i64>());
+            plain(out, "size", sizes.iter().fold(0, |sum: i64, size| sum.saturating_add(*size)));
         }
         open(out, "playback");
         for format in &recording.formats {

@@ -39,10 +39,6 @@ impl Stamp {
             changed: (file.mtime(), file.mtime_nsec()),
         }
     }
-
-    fn is_same_file(&self, other: &Stamp) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
 }
 
 /// What became of [`Spool::retry`].
@@ -119,7 +115,8 @@ impl Spool {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             done => done?,
         }
-        if Stamp::of(&fs::symlink_metadata(&aside)?).is_same_file(imported) {
+        // Size and time count too: scp writes a newer one into the same file. A rename keeps both.
+        if Stamp::of(&fs::symlink_metadata(&aside)?) == *imported {
             return none_is_fine(fs::remove_file(&aside));
         }
         self.recover(name)
@@ -134,7 +131,7 @@ impl Spool {
         }
         let path = self.0.join(name);
         match fs::symlink_metadata(&path) {
-            Ok(about) if !Stamp::of(&about).is_same_file(tried) => return Ok(()),
+            Ok(about) if Stamp::of(&about) != *tried => return Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             done => done?,
         };
@@ -301,6 +298,19 @@ mod tests {
         spool.remove("a.tar", &stamp).unwrap();
         spool.remove("a.tar", &stamp).unwrap();
         assert_eq!(names(directory.path()), ["failed"]);
+    }
+
+    #[test]
+    fn an_archive_that_was_rewritten_in_place_stays() {
+        let (directory, spool) = spool();
+        let path = directory.path().join("a.tar");
+        fs::write(&path, "old").unwrap();
+        let (_file, stamp) = spool.open("a.tar").unwrap().unwrap();
+        fs::write(&path, "newer").unwrap();
+        spool.quarantine("a.tar", &stamp, &["bad".into()]).unwrap();
+        assert_eq!(spool.failed().unwrap(), []);
+        spool.remove("a.tar", &stamp).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
     }
 
     #[test]
