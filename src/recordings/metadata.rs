@@ -225,9 +225,15 @@ fn unusable(what: &'static str, value: &str) -> NotMetadata {
     NotMetadata::Wrong(what, format!("cannot be used: {shown}"))
 }
 
-/// A whole number that is not negative; anything else counts as not told.
-fn number<T: std::str::FromStr + PartialOrd + Default>(text: String) -> Option<T> {
-    text.trim().parse().ok().filter(|number| *number >= T::default())
+/// The end of the year 9999, ms since 1970: later than any time, and more than any size in bytes, that a
+/// recording has. Postgres takes no time much after it.
+const MOST: i64 = 253_402_300_799_999;
+
+/// A whole number that is not negative; anything else, and what is absurd, counts as not told.
+fn number<T: std::str::FromStr>(text: String) -> Option<T> {
+    let text = text.trim();
+    text.parse().ok().filter(|number| (0..=MOST).contains(number))?;
+    text.parse().ok()
 }
 
 fn minutes(ms: i64) -> Option<i32> {

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tracing::info;
 
 /// What came of an archive.
@@ -55,6 +56,8 @@ pub enum ImportError {
 impl From<IndexError> for ImportError {
     fn from(error: IndexError) -> ImportError {
         match error.is_transient() {
+            // Somebody works on this recording for long: no reason to keep the others waiting.
+            true if matches!(error, IndexError::Busy) => ImportError::Passing(error.to_string()),
             true => ImportError::Index(error),
             false => ImportError::Bad(vec![format!("the index refuses it: {error}")]),
         }
@@ -103,23 +106,23 @@ impl Importer {
         let key = Key::of(&name.unwrap_or_default().to_string_lossy());
         let Some((file, _)) = spool::open(&path).map_err(failed)? else { return Err(ImportError::Gone) };
         let mut claim = self.claims.claim(key).await?.ok_or(ImportError::Busy)?;
-        let result = self.import(file, key, &mut claim, watch).await;
+        // Whoever names a file wants its recording, also one that was deleted since.
+        let result = self.import(file, key, &mut claim, watch, None).await;
         claim.release().await;
         result
     }
 
-    /// The steps of an import. Whoever calls holds the claim of `key`.
+    /// The steps of an import. Whoever calls holds the claim of `key`. A recording that was deleted
+    /// after the archive was made (`archived`) stays so; without that time it comes back.
     pub(super) async fn import(
         &self,
         file: File,
         key: Key,
         claim: &mut Claim,
         watch: Arc<Watch>,
+        archived: Option<SystemTime>,
     ) -> Result<Report, ImportError> {
-        let options = ImportOptions {
-            archived: file.metadata().and_then(|about| about.modified()).ok(),
-            ..self.options
-        };
+        let options = ImportOptions { archived, ..self.options };
         let (work, limits) = (self.work.clone(), self.limits);
         let (workshop, unpacked) = blocking(move || {
             let passing = |error| ImportError::Passing(format!("cannot make a work directory: {error}"));

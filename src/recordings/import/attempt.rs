@@ -113,7 +113,8 @@ impl Importer {
         if expected.is_some_and(|expected| expected != stamp) {
             return Ok(Outcome::Growing(stamp, began));
         }
-        let report = match self.import(file, key, claim, watch).await {
+        let made = file.metadata().and_then(|about| about.modified()).ok();
+        let report = match self.import(file, key, claim, watch, made).await {
             Err(ImportError::Truncated(_)) if patient => return Ok(Outcome::Growing(stamp, began)),
             Err(ImportError::Truncated(reason)) => Err(vec![reason]),
             Err(ImportError::Bad(reasons)) => Err(reasons),

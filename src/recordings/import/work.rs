@@ -69,7 +69,15 @@ impl Work {
     fn clear(&self, key: Key) -> io::Result<()> {
         for (of, path) in self.directories() {
             if of == key {
-                remove(&path)?;
+                // Out of the way first: whoever made it may still be at it, and must not put half of
+                // it on a shelf.
+                let name = format!("{PREFIX}{}-{}", key.hex(), uuid::Uuid::new_v4().simple());
+                let gone = self.0.join(name);
+                match fs::rename(&path, &gone) {
+                    Ok(()) => remove(&gone)?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())

@@ -216,6 +216,11 @@ impl Local {
     }
 }
 
+/// A name in the hidden directory that nobody has.
+fn unique(id: &RecordId, kind: &str) -> String {
+    format!("{id}.{kind}.{}", uuid::Uuid::new_v4().simple())
+}
+
 impl Home {
     fn at(&self, id: &RecordId) -> PathBuf {
         self.directory.join(id.as_str())
@@ -250,7 +255,7 @@ impl Home {
         mut work: impl FnMut(&Path) -> io::Result<T>,
     ) -> Result<T> {
         let hidden = self.directory.join(HIDDEN);
-        let path = hidden.join(format!("{id}.{kind}.{}", uuid::Uuid::new_v4().simple()));
+        let path = hidden.join(unique(id, kind));
         loop {
             match fs::DirBuilder::new().mode(0o700).create(&hidden) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -284,7 +289,14 @@ impl Home {
                     Err(error) => return Err(fail("put back", &path, error.into())),
                 }
             } else {
-                remove(&path)?;
+                // Out of the way first: whoever made it may still be at it, and must not put half of
+                // it into place.
+                let gone = self.directory.join(HIDDEN).join(unique(id, "gone"));
+                match fs::rename(&path, &gone) {
+                    Ok(()) => remove(&gone)?,
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(fail("put aside", &path, error)),
+                }
             }
         }
         if any {
@@ -342,22 +354,21 @@ impl Home {
 
     /// Moves a format here from another shelf, where it is whole all the time.
     fn take_over(&self, source: &Home, id: &RecordId) -> Result<()> {
-        let (from, place) = (source.at(id), self.at(id));
-        self.take_out(id)?;
-        match fs::rename(&from, &place) {
-            Ok(()) => {
-                sync_directory(&self.directory)?;
-                sync_directory(&source.directory)
-            }
-            Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+        let from = source.at(id);
+        match self.swap_in(&from, id) {
+            Ok(()) => {}
+            Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::CrossesDevices => {
                 let copy = self.copy_in(&from, id)?;
-                fs::rename(&copy, &place).map_err(|error| fail("move into place", &place, error))?;
-                sync_directory(&self.directory)?;
+                self.swap_in(&copy, id)?;
+                remove(&copy)?;
                 self.tidy();
-                source.take_out(id).map(drop)
             }
-            Err(error) => Err(fail("move", &from, error)),
+            Err(error) => return Err(error),
         }
+        sync_directory(&self.directory)?;
+        // What was copied; or what stood in the new place before, and has changed places with it.
+        source.take_out(id)?;
+        sync_directory(&source.directory)
     }
 
     /// A whole copy in the hidden directory, safe on disk.

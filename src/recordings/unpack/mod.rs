@@ -146,10 +146,11 @@ pub fn unpack(archive: &File, into: &Path, limits: &Limits, watch: &Watch) -> Re
         let mut entry = entry.map_err(|error| source.explain(&error))?;
         source.expect_data();
         members += 1;
-        if members > limits.members {
+        tree.take(&mut entry)?;
+        // A long path makes directories that no member names.
+        if members.max(tree.size()) > limits.members {
             return Err(BadArchive::Limit(limits.members, "members").into());
         }
-        tree.take(&mut entry)?;
     }
     source.drain(tar.into_inner())?;
     tree.copy_links()?;

@@ -324,7 +324,7 @@ fn limits_hold_while_unpacking() {
     }
     let (into, result) = unpack_with(&many.end(), &LIMITS);
     assert_eq!(result.unwrap_err().to_string(), "more than 1000 members");
-    assert_eq!(all(into.path()).len(), 1002, "nothing after the limit was unpacked");
+    assert_eq!(all(into.path()).len(), 1001, "nothing after the limit was unpacked");
 
     let large = Tar::default().file("video/r1/x", &[1; 1_000_000]).end();
     let limits = Limits { bytes: 999_999, ..LIMITS };
@@ -340,6 +340,19 @@ fn limits_hold_while_unpacking() {
     assert!(result.unwrap_err().to_string().contains("for each byte of the archive"));
     let size: u64 = all(into.path()).keys().map(|n| fs::metadata(into.path().join(n)).unwrap().len()).sum();
     assert!(size < 130 << 20, "{size}");
+}
+
+#[test]
+fn directories_that_no_member_names_count_too() {
+    let deep = |n: usize| format!("presentation/r1/{n}/{}f", "d/".repeat(20));
+    let tar = (0..10).fold(Tar::default(), |tar, n| tar.file(&deep(n), b"x")).end();
+    let limits = Limits { members: 100, ..LIMITS };
+    let (_directory, result) = unpack_with(&tar, &limits);
+    assert!(result.unwrap_err().to_string().contains("members"));
+    let limits = Limits { members: 1000, ..LIMITS };
+    unpack_with(&tar, &limits).1.unwrap();
+    let deeper = Tar::default().file(&format!("presentation/r1/{}f", "d/".repeat(31)), b"x").end();
+    refused(&deeper, "too deep");
 }
 
 #[test]

@@ -17,6 +17,8 @@ use tar::{Entry, EntryType};
 
 const LONGEST_PATH: usize = 1024;
 const LONGEST_NAME: usize = 255;
+/// Directories within each other. A presentation has five.
+const DEEPEST: usize = 32;
 /// A link may lead to a link, and so on, so often.
 const MOST_HOPS: usize = 16;
 const MOST_NOTES: usize = 20;
@@ -71,6 +73,9 @@ fn names(path: &[u8]) -> Result<Option<Vec<&[u8]>>, UnpackError> {
             name => names.push(name),
         }
     }
+    if names.len() > DEEPEST {
+        return refuse("its path is too deep");
+    }
     Ok((!names.is_empty()).then_some(names))
 }
 
@@ -88,6 +93,11 @@ impl<'a> Tree<'a> {
             files: 0,
             buffer: vec![0; 256 * 1024],
         }
+    }
+
+    /// How many files, links and directories there are.
+    pub(super) fn size(&self) -> u64 {
+        self.present.len() as u64
     }
 
     /// Takes one member and reads it to its end.
