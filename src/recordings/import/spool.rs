@@ -122,7 +122,8 @@ impl Spool {
         self.recover(name)
     }
 
-    /// Puts an archive into failed/, and the reasons beside it. A newer one of that name stays.
+    /// Puts an archive into failed/, and the reasons beside it. A newer one of that name stays where it
+    /// is; one that failed before keeps its name, and this one gets a number before it.
     pub(super) fn quarantine(&self, name: &str, tried: &Stamp, reasons: &[String]) -> io::Result<()> {
         let failed = self.0.join(FAILED);
         match fs::create_dir(&failed) {
@@ -135,11 +136,20 @@ impl Spool {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             done => done?,
         };
+        // Nobody else puts one of this name there: we hold its claim.
+        let mut kept = name.to_owned();
+        for n in 1u32.. {
+            match fs::symlink_metadata(failed.join(&kept)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                there => drop(there?),
+            }
+            kept = format!("{n}.{name}");
+        }
         // The reasons come first: an archive in failed/ always has them.
-        let (written, reason) = (failed.join(format!(".sl-{name}.error")), error_file(&failed, name));
+        let (written, reason) = (failed.join(format!(".sl-{name}.error")), error_file(&failed, &kept));
         fs::write(&written, reasons.join("\n") + "\n")?;
         fs::rename(&written, &reason)?;
-        none_is_fine(fs::rename(&path, failed.join(name)))
+        none_is_fine(fs::rename(&path, failed.join(kept)))
     }
 
     /// The archives in failed/, by name, with the reasons.
@@ -348,6 +358,22 @@ mod tests {
         assert_eq!(spool.retry("../a.tar").unwrap(), Retried::Missing);
         assert_eq!(names(&directory.path().join("failed")), [] as [&str; 0]);
         assert_eq!(spool.list().unwrap(), ["a.tar"]);
+    }
+
+    #[test]
+    fn a_second_bad_archive_of_a_name_does_not_replace_the_first() {
+        let (directory, spool) = spool();
+        for (content, reason) in [("one", "first"), ("two", "second"), ("three", "third")] {
+            fs::write(directory.path().join("a.tar"), content).unwrap();
+            let (_file, stamp) = spool.open("a.tar").unwrap().unwrap();
+            spool.quarantine("a.tar", &stamp, &[reason.into()]).unwrap();
+        }
+        let failed = spool.failed().unwrap();
+        let expected = [("1.a.tar", "second\n"), ("2.a.tar", "third\n"), ("a.tar", "first\n")];
+        assert_eq!(failed, expected.map(|(name, why)| (name.to_owned(), why.to_owned())));
+        assert_eq!(fs::read_to_string(directory.path().join("failed/a.tar")).unwrap(), "one");
+        assert_eq!(spool.retry("1.a.tar").unwrap(), Retried::Yes);
+        assert_eq!(spool.list().unwrap(), ["1.a.tar"]);
     }
 
     #[test]
