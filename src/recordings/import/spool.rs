@@ -141,7 +141,8 @@ impl Spool {
         for n in 1u32.. {
             match fs::symlink_metadata(failed.join(&kept)) {
                 Err(error) if error.kind() == ErrorKind::NotFound => break,
-                there => drop(there?),
+                Err(error) => return Err(error),
+                Ok(_) => {}
             }
             kept = format!("{n}.{name}");
         }
