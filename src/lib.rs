@@ -19,7 +19,7 @@
 //! | [`bbb`] | the BBB protocol: parameters, checksums, errors, XML, voice bridges | – |
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
 //! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
-//! | [`pool`] | the BBB servers: client, connector, poll | bbb, config, store |
+//! | [`pool`] | the BBB servers: client, connector; `poll/`: lease, rounds, health | bbb, config, store |
 //! | [`recordings`] | recordings: index in Postgres, storage, import | bbb, config |
 //! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings |
 //! | [`http`] | the way in | bbb, config, calls |
