@@ -1,6 +1,6 @@
 //! Changes that touch both the files and the index: under the recording's lock, files first.
 
-use super::{Index, IndexError, RecordId, Shelf, Shifted, Storage, StorageError};
+use super::{Index, IndexError, Locked, RecordId, Shelf, Shifted, Storage, StorageError};
 
 /// Where recordings are, in a pool that has some.
 #[derive(Debug, Clone)]
@@ -27,17 +27,37 @@ pub enum ChangeError {
 
 impl Recordings {
     /// Puts a recording on the published shelf, or on the other one. Whether there is one: not if it
-    /// is deleted. Cut off in between, its files are ahead of the index; doing it again ends well.
+    /// is deleted. Cut off in between, its files are ahead of the index: doing it again ends well, and so does
+    /// [`Recordings::put_right`], which importers call.
     pub async fn publish(&self, id: &RecordId, publish: bool) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
-        if locked.held().is_none_or(|held| held.is_deleted()) {
-            return Ok(false);
-        }
-        if self.storage.shift(id, Shelf::of(publish)).await? == Shifted::Missing {
+        let Some(now) = locked.shelf_now() else { return Ok(false) };
+        let shift = self.storage.shift(id, Some(now), Shelf::of(publish)).await?;
+        if shift.shifted == Shifted::Missing {
             return Err(ChangeError::FilesMissing(id.clone()));
         }
         locked.set_published(publish).await?;
         locked.commit().await?;
+        self.storage.finish(shift).await;
+        Ok(true)
+    }
+
+    /// Finishes what a change that was cut off has left: clears what is hidden, and moves the files to
+    /// where the index says. Whether there was anything; not if somebody has just done it.
+    pub async fn put_right(&self, locked: Locked) -> Result<bool, ChangeError> {
+        let id = locked.id();
+        if !self.storage.leftovers().await?.contains(id) {
+            return Ok(false);
+        }
+        match (locked.held(), locked.shelf_now()) {
+            (_, Some(shelf)) => {
+                let shift = self.storage.shift(id, Some(shelf), shelf).await?;
+                self.storage.finish(shift).await;
+            }
+            (Some(_), None) => drop(self.storage.remove(id).await?),
+            // Its archive is still there, and brings it into the index.
+            (None, None) => self.storage.clear(id).await?,
+        }
         Ok(true)
     }
 

@@ -62,14 +62,17 @@ impl Recordings {
     ) -> Result<Progress, ChangeError> {
         let mut count = Progress::default();
         for id in self.storage.leftovers().await? {
-            let _locked = self.index.lock(&id).await?;
-            if self.storage.leftovers().await?.contains(&id) {
-                let mut repaired = None;
-                if repair {
-                    repaired = Some(self.storage.settle(&id).await.map_err(|error| error.to_string()));
+            let locked = self.index.lock(&id).await?;
+            let mut repaired = None;
+            if repair {
+                match self.put_right(locked).await {
+                    Ok(false) => continue,
+                    done => repaired = Some(done.map(drop).map_err(|error| error.to_string())),
                 }
-                tell(Finding { record_id: id, format: None, problem: Problem::Leftover, repaired });
+            } else if !self.storage.leftovers().await?.contains(&id) {
+                continue;
             }
+            tell(Finding { record_id: id, format: None, problem: Problem::Leftover, repaired });
         }
         let mut pages = self.index.pages(RecordingQuery::default());
         while !pages.is_done() {
@@ -188,6 +191,8 @@ impl Recordings {
         let mut outcome: BTreeMap<usize, Result<(), String>> = BTreeMap::new();
         let mut good = Vec::new();
         let mut shelf = locked.held().map(|held| Shelf::of(held.published));
+        let now = locked.shelf_now();
+        let mut shift = None;
         for (n, finding) in findings.iter().enumerate() {
             let done = match (&finding.problem, &finding.format) {
                 (Problem::NotIndexed(at), Some(format)) => {
@@ -222,10 +227,13 @@ impl Recordings {
             if let Some(shelf) = shelf
                 && (locked.held().is_some() || !good.is_empty())
             {
-                self.storage.shift(&id, shelf).await?;
+                shift = Some(self.storage.shift(&id, now, shelf).await?);
             }
         }
         locked.commit().await?;
+        if let Some(shift) = shift {
+            self.storage.finish(shift).await;
+        }
         for (n, done) in outcome {
             findings[n].repaired = Some(done);
         }

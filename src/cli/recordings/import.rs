@@ -28,14 +28,7 @@ pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyho
     let importer = Importer::new(config).context("there is no index of recordings: set DATABASE_URL")?;
     let (mut reports, mut failures) = (Vec::new(), 0);
     for path in &args.files {
-        let mut result = import_one(&importer, path).await;
-        if args.remove
-            && let Ok(report) = &result
-            && report.bad.is_empty()
-            && let Err(error) = fs::remove_file(path)
-        {
-            result = Err(ImportError::Passing(format!("imported, but cannot remove it: {error}")));
-        }
+        let result = import_one(&importer, path, args.remove).await;
         let name = path.display().to_string();
         let (record_ids, formats, bad) = match result {
             Ok(report) => told(report),
@@ -68,7 +61,7 @@ fn told(report: Report) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
     (ids, formats, report.bad)
 }
 
-async fn import_one(importer: &Importer, path: &Path) -> Result<Report, ImportError> {
+async fn import_one(importer: &Importer, path: &Path, remove: bool) -> Result<Report, ImportError> {
     let watch = Arc::new(Watch::default());
     // Draws on a terminal only.
     let bar = ProgressBar::new(fs::metadata(path).map_or(0, |about| about.len()));
@@ -76,7 +69,7 @@ async fn import_one(importer: &Importer, path: &Path) -> Result<Report, ImportEr
         bar.set_style(style);
     }
     bar.set_message(printable(&path.file_name().unwrap_or_default().to_string_lossy()));
-    let import = importer.import_file(path, watch.clone());
+    let import = importer.import_file(path, watch.clone(), remove);
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     tokio::pin!(import);
     let result = loop {

@@ -95,8 +95,14 @@ struct Ready {
 }
 
 impl Importer {
-    /// Imports a file from anywhere. It stays where it is.
-    pub async fn import_file(&self, path: &Path, watch: Arc<Watch>) -> Result<Report, ImportError> {
+    /// Imports a file from anywhere. It stays where it is, unless `remove`: then it goes once all of it
+    /// is imported, and nobody has put another in its place.
+    pub async fn import_file(
+        &self,
+        path: &Path,
+        watch: Arc<Watch>,
+        remove: bool,
+    ) -> Result<Report, ImportError> {
         let failed =
             |error: std::io::Error| ImportError::Passing(format!("cannot read {}: {error}", path.display()));
         let path = path.canonicalize().map_err(failed)?;
@@ -104,10 +110,20 @@ impl Importer {
         let in_spool = self.spool.directory().canonicalize().ok().as_deref() == path.parent();
         let name = if in_spool { path.file_name() } else { Some(path.as_os_str()) };
         let key = Key::of(&name.unwrap_or_default().to_string_lossy());
-        let Some((file, _)) = spool::open(&path).map_err(failed)? else { return Err(ImportError::Gone) };
+        let Some((file, stamp)) = spool::open(&path).map_err(failed)? else { return Err(ImportError::Gone) };
         let mut claim = self.claims.claim(key).await?.ok_or(ImportError::Busy)?;
         // Whoever names a file wants its recording, also one that was deleted since.
-        let result = self.import(file, key, &mut claim, watch, None).await;
+        let mut result = self.import(file, key, &mut claim, watch, None).await;
+        if remove && result.as_ref().is_ok_and(|report| report.bad.is_empty()) {
+            let (directory, name) = (path.parent(), path.file_name().and_then(|name| name.to_str()));
+            let removed = match (directory, name) {
+                (Some(directory), Some(name)) => spool::Spool::new(directory).remove(name, &stamp),
+                _ => Err(ErrorKind::InvalidFilename.into()),
+            };
+            if let Err(error) = removed {
+                result = Err(ImportError::Passing(format!("imported, but cannot remove it: {error}")));
+            }
+        }
         claim.release().await;
         result
     }
@@ -188,12 +204,13 @@ impl Importer {
         let mut locked = self.index.lock(id).await?;
         let Some(shelf) = locked.shelf(&about, options) else { return Ok(false) };
         // Formats that came earlier stay beside the new ones, wherever the recording belongs now.
-        self.storage.shift(id, shelf).await?;
+        let shift = self.storage.shift(id, locked.shelf_now(), shelf).await?;
         for format in formats {
             self.storage.place(&format.path, id, &format.about.format, shelf).await?;
         }
         locked.import(&about, options).await?;
         locked.commit().await?;
+        self.storage.finish(shift).await;
         Ok(true)
     }
 }

@@ -156,8 +156,11 @@ impl Importer {
         reasons: Vec<String>,
     ) -> Result<Outcome, ImportError> {
         let told = reasons.clone();
-        self.in_spool(name, move |spool, name| spool.quarantine(name, &stamp, &told)).await?;
-        Ok(Outcome::Quarantined(reasons))
+        Ok(match self.in_spool(name, move |spool, name| spool.quarantine(name, &stamp, &told)).await? {
+            true => Outcome::Quarantined(reasons),
+            // Another one is in its place.
+            false => Outcome::Growing(stamp, Instant::now()),
+        })
     }
 
     async fn in_spool<T: Send + 'static>(

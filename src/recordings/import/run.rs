@@ -8,16 +8,19 @@ use super::queue::{Batch, Queue};
 use super::spool::{self, Spool};
 use super::{Importer, is_archive};
 use crate::config::Config;
+use crate::recordings::Recordings;
 use crate::recordings::unpack::Watch;
+use futures_util::FutureExt;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 /// An archive that another importer works on is looked at again after this.
 const BUSY: Duration = Duration::from_secs(2);
@@ -47,7 +50,8 @@ async fn work_through(importer: Importer, config: &Config, mut stopped: watch::R
     let mut paused = Instant::now();
     let mut scans = interval(config.recordings.import_poll_interval);
     scans.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut first = true;
+    // What the kernel tells is not all: there was nobody to be told, or it was too much.
+    let mut look = true;
     info!(spool = %importer.spool.directory().display(), workers = config.import.workers, "importing");
     loop {
         queue.wake();
@@ -58,7 +62,11 @@ async fn work_through(importer: Importer, config: &Config, mut stopped: watch::R
             batch.began.get_or_insert_with(Instant::now);
             let importer = importer.clone();
             tasks.spawn_local(async move {
-                let outcome = importer.attempt(&name, seen, settle, watch).await;
+                let attempt = AssertUnwindSafe(importer.attempt(&name, seen, settle, watch));
+                let outcome = attempt.catch_unwind().await.unwrap_or_else(|_| {
+                    let mistake = "a mistake of this program: the import panicked";
+                    Outcome::Postponed(ImportError::Passing(mistake.into()))
+                });
                 (name, outcome)
             });
         }
@@ -73,14 +81,18 @@ async fn work_through(importer: Importer, config: &Config, mut stopped: watch::R
             _ = stopped.wait_for(|stopped| *stopped) => break,
             Some(name) = events.recv() => match name {
                 Some(name) => queue.arrived(name),
-                None => scans.reset_immediately(),
+                None => {
+                    look = true;
+                    scans.reset_immediately();
+                }
             },
             _ = scans.tick() => {
                 if watcher.is_none() {
                     watcher = start_watching(&importer.spool, told.clone());
+                    look |= watcher.is_some();
                 }
-                if first || config.recordings.import_poll {
-                    first = false;
+                if look || config.recordings.import_poll {
+                    look = false;
                     importer.scan().await.into_iter().for_each(|name| queue.found(name));
                     while sweeps.try_join_next().is_some() {}
                     if sweeps.is_empty() {
@@ -90,10 +102,8 @@ async fn work_through(importer: Importer, config: &Config, mut stopped: watch::R
                 }
             }
             Some(done) = tasks.join_next() => {
-                let Ok((name, outcome)) = done else {
-                    error!("a task of the importer has panicked");
-                    continue;
-                };
+                // Nobody aborts them, and panics are caught.
+                let Ok((name, outcome)) = done else { continue };
                 watches.remove(&name);
                 if !matches!(outcome, Outcome::Postponed(ImportError::Index(_))) {
                     failures = 0;
@@ -207,14 +217,14 @@ impl Importer {
         if let Err(error) = self.work.sweep(&self.claims).await {
             debug!(%error, "cannot look for leftovers");
         }
+        let recordings = Recordings { index: self.index.clone(), storage: self.storage.clone() };
         let Ok(left) = self.storage.leftovers().await else { return };
         for id in left {
             // Who holds the lock is alive, and clears up himself.
-            if let Ok(Ok(locked)) = timeout(Duration::from_secs(2), self.index.lock(&id)).await {
-                if let Err(error) = self.storage.settle(&id).await {
-                    warn!(%error, record_id = %id, "cannot clear what a dead importer left");
-                }
-                drop(locked);
+            if let Ok(Ok(locked)) = timeout(Duration::from_secs(2), self.index.lock(&id)).await
+                && let Err(error) = recordings.put_right(locked).await
+            {
+                warn!(%error, record_id = %id, "cannot clear what was cut off; it is tried again");
             }
         }
     }

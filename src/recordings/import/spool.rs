@@ -110,32 +110,39 @@ impl Spool {
 
     /// Takes away the archive that was imported; a newer one of that name stays.
     pub(super) fn remove(&self, name: &str, imported: &Stamp) -> io::Result<()> {
+        if self.put_aside(name, imported)? {
+            none_is_fine(fs::remove_file(self.aside(name)))?;
+        }
+        Ok(())
+    }
+
+    /// Puts aside the archive that looks like this. Whether that one was there: another stays.
+    fn put_aside(&self, name: &str, tried: &Stamp) -> io::Result<bool> {
         let aside = self.aside(name);
         match fs::rename(self.0.join(name), &aside) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             done => done?,
         }
         // Size and time count too: scp writes a newer one into the same file. A rename keeps both.
-        if Stamp::of(&fs::symlink_metadata(&aside)?) == *imported {
-            return none_is_fine(fs::remove_file(&aside));
+        let same = Stamp::of(&fs::symlink_metadata(&aside)?) == *tried;
+        if !same {
+            self.recover(name)?;
         }
-        self.recover(name)
+        Ok(same)
     }
 
     /// Puts an archive into failed/, and the reasons beside it. A newer one of that name stays where it
-    /// is; one that failed before keeps its name, and this one gets a number before it.
-    pub(super) fn quarantine(&self, name: &str, tried: &Stamp, reasons: &[String]) -> io::Result<()> {
+    /// is; one that failed before keeps its name, and this one gets a number before it. Whether it is in
+    /// failed/ now.
+    pub(super) fn quarantine(&self, name: &str, tried: &Stamp, reasons: &[String]) -> io::Result<bool> {
         let failed = self.0.join(FAILED);
         match fs::create_dir(&failed) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let path = self.0.join(name);
-        match fs::symlink_metadata(&path) {
-            Ok(about) if Stamp::of(&about) != *tried => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            done => done?,
-        };
+        if !self.put_aside(name, tried)? {
+            return Ok(false);
+        }
         // Nobody else puts one of this name there: we hold its claim.
         let mut kept = name.to_owned();
         for n in 1u32.. {
@@ -150,7 +157,8 @@ impl Spool {
         let (written, reason) = (failed.join(format!(".sl-{name}.error")), error_file(&failed, &kept));
         fs::write(&written, reasons.join("\n") + "\n")?;
         fs::rename(&written, &reason)?;
-        none_is_fine(fs::rename(&path, failed.join(kept)))
+        fs::rename(self.aside(name), failed.join(kept))?;
+        Ok(true)
     }
 
     /// The archives in failed/, by name, with the reasons.
@@ -303,7 +311,7 @@ mod tests {
         fs::write(directory.path().join("new"), "new").unwrap();
         fs::rename(directory.path().join("new"), &path).unwrap();
         spool.remove("a.tar", &stamp).unwrap();
-        spool.quarantine("a.tar", &stamp, &["bad".into()]).unwrap();
+        assert!(!spool.quarantine("a.tar", &stamp, &["bad".into()]).unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         let (_file, stamp) = spool.open("a.tar").unwrap().unwrap();
         spool.remove("a.tar", &stamp).unwrap();
@@ -318,7 +326,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let (_file, stamp) = spool.open("a.tar").unwrap().unwrap();
         fs::write(&path, "newer").unwrap();
-        spool.quarantine("a.tar", &stamp, &["bad".into()]).unwrap();
+        assert!(!spool.quarantine("a.tar", &stamp, &["bad".into()]).unwrap());
         assert_eq!(spool.failed().unwrap(), []);
         spool.remove("a.tar", &stamp).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
@@ -346,7 +354,7 @@ mod tests {
         assert_eq!(spool.failed().unwrap(), []);
         fs::write(directory.path().join("a.tar"), "a").unwrap();
         let (_file, stamp) = spool.open("a.tar").unwrap().unwrap();
-        spool.quarantine("a.tar", &stamp, &["one".into(), "two".into()]).unwrap();
+        assert!(spool.quarantine("a.tar", &stamp, &["one".into(), "two".into()]).unwrap());
         assert_eq!(names(directory.path()), ["failed"]);
         assert_eq!(names(&directory.path().join("failed")), ["a.tar", "a.tar.error"]);
         assert_eq!(spool.failed().unwrap(), [("a.tar".into(), "one\ntwo\n".into())]);

@@ -150,12 +150,18 @@ impl Locked {
         self.held.as_ref()
     }
 
+    /// The shelf that the index says its files are on. None where it has no such recording, or it is
+    /// deleted.
+    pub fn shelf_now(&self) -> Option<Shelf> {
+        self.held.as_ref().filter(|held| !held.is_deleted()).map(|held| Shelf::of(held.published))
+    }
+
     /// The shelf that the files of these formats belong on; None where the recording was deleted
     /// after the archive was made. Changes nothing.
     ///
     /// The order of an import that can be cut off anywhere: unpack, [`Index::lock`], this,
     /// `Storage::shift` where other formats are on the other shelf, `Storage::place` for each
-    /// format, [`Locked::import`], [`Locked::commit`], and only then remove the archive. Until the
+    /// format, [`Locked::import`], [`Locked::commit`], `Storage::finish`, and only then remove the archive. Until the
     /// commit, getRecordings tells of nothing new; doing it all again ends the same.
     pub fn shelf(&self, formats: &[FormatMetadata], options: ImportOptions) -> Option<Shelf> {
         self.published_after(formats, options).map(Shelf::of)
@@ -181,8 +187,17 @@ impl Locked {
     /// Writes the recording and these formats: new ones are added, those that are there replaced.
     /// Kept are the publish state, where a client has set it, and metadata that a client has
     /// changed or taken away (all of it, where Scalelite wrote it: it does not say who did). Doing it
-    /// twice is doing it once.
+    /// twice is doing it once. After [`IndexError::Timeout`], there is nothing to do but drop it.
     pub async fn import(
+        &mut self,
+        formats: &[FormatMetadata],
+        options: ImportOptions,
+    ) -> Result<Imported, IndexError> {
+        let patience = self.patience;
+        timeout(patience, self.import_all(formats, options)).await.map_err(|_| IndexError::Timeout)?
+    }
+
+    async fn import_all(
         &mut self,
         formats: &[FormatMetadata],
         options: ImportOptions,

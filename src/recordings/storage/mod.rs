@@ -6,7 +6,8 @@
 //!
 //! - a format is on its shelf whole or not at all; what is being copied or deleted is hidden
 //! - what an earlier attempt left is cleared before anything else is done to the recording
-//!   ([`Storage::settle`]), and [`Storage::leftovers`] says which recordings have such things
+//!   ([`Storage::settle`]), and [`Storage::leftovers`] says which recordings have such things, or have
+//!   left a shelf and nobody knows whether the index says so
 //! - each call that was cut off finishes when it is made again
 //!
 //! Apart from what [`Storage::place`] takes in, no path crosses this interface: S3 has none.
@@ -44,6 +45,16 @@ impl Shelf {
     pub fn of(published: bool) -> Shelf {
         if published { Shelf::Published } else { Shelf::Unpublished }
     }
+}
+
+/// A recording that [`Storage::shift`] has moved. Until [`Storage::finish`], a note beside its files
+/// says that they may be ahead of the index: [`Storage::leftovers`] tells of it.
+#[derive(Debug)]
+#[must_use = "finish it when the index says so too"]
+pub struct Shift {
+    /// What came of it.
+    pub shifted: Shifted,
+    marks: Vec<PathBuf>,
 }
 
 /// What came of [`Storage::shift`].
@@ -115,11 +126,23 @@ impl Storage {
         self.blocking(move |local| local.place(&from, &id, &format, shelf)).await
     }
 
-    /// Moves all formats of a recording to a shelf. A format that is on both is taken from the other
-    /// one: that is where the index had it.
-    pub async fn shift(&self, id: &RecordId, to: Shelf) -> Result<Shifted, StorageError> {
+    /// Moves all formats of a recording to a shelf. `now`: the shelf that the index says. A format that
+    /// is on both is right there, or, where the index does not know, on the one that it is moved from.
+    /// Cut off, or followed by no [`Storage::finish`], it stays among the [`Storage::leftovers`].
+    pub async fn shift(&self, id: &RecordId, now: Option<Shelf>, to: Shelf) -> Result<Shift, StorageError> {
         let id = id.clone();
-        self.blocking(move |local| local.shift(&id, to)).await
+        self.blocking(move |local| local.shift(&id, now, to)).await
+    }
+
+    /// To be called when the index has committed what it says of a shift; no lock is needed any more.
+    /// What cannot be finished is left for [`Storage::leftovers`].
+    pub async fn finish(&self, shift: Shift) {
+        if shift.marks.is_empty() {
+            return;
+        }
+        if let Err(error) = self.blocking(move |local| local.finish(&shift.marks)).await {
+            tracing::warn!(%error, "cannot take away the note of a move that is done; an importer will");
+        }
     }
 
     /// Removes a recording from both shelves. How many formats were there.
@@ -168,15 +191,21 @@ impl Storage {
         receiver
     }
 
-    /// Clears what an attempt that was cut off left of a recording. Every call that changes a
-    /// recording does so first.
+    /// Clears what an attempt that was cut off left of a recording, but for the note that it is changing
+    /// its shelf. Every call that changes a recording does so first.
     pub async fn settle(&self, id: &RecordId) -> Result<(), StorageError> {
         let id = id.clone();
         self.blocking(move |local| local.settle(&id)).await
     }
 
-    /// The recordings that [`Storage::settle`] has something to do for, or that somebody is working
-    /// on right now: who holds the lock knows which.
+    /// The same, and the note too: for a recording that the index does not have.
+    pub async fn clear(&self, id: &RecordId) -> Result<(), StorageError> {
+        let id = id.clone();
+        self.blocking(move |local| local.clear(&id)).await
+    }
+
+    /// The recordings that [`Storage::settle`] has something to do for, that are halfway to another shelf,
+    /// or that somebody is working on right now: who holds the lock knows which.
     pub async fn leftovers(&self) -> Result<Vec<RecordId>, StorageError> {
         self.blocking(Local::leftovers).await
     }

@@ -108,6 +108,14 @@ fn format(name: &str) -> FormatName {
     FormatName::parse(name).unwrap()
 }
 
+/// A shift and its end.
+async fn shift(storage: &Storage, now: Option<Shelf>, to: Shelf) -> Shifted {
+    let shift = storage.shift(&id(), now, to).await.unwrap();
+    let shifted = shift.shifted;
+    storage.finish(shift).await;
+    shifted
+}
+
 #[tokio::test]
 async fn a_format_is_placed_and_its_directory_is_gone_from_where_it_was() {
     let shelves = Shelves::new();
@@ -150,7 +158,7 @@ async fn a_format_crosses_file_systems_with_all_in_it_and_follows_no_links() {
     }
     let link = format!("video/{ID}/deep/link");
     assert_eq!(fs::read_link(shelves.published.path().join(&link)).unwrap(), Path::new("/etc/passwd"));
-    assert_eq!(storage.shift(&id(), Shelf::Unpublished).await.unwrap(), Shifted::Moved);
+    assert_eq!(shift(&storage, None, Shelf::Unpublished).await, Shifted::Moved);
     shelves.holds(Shelf::Unpublished, &[("video", "two")]);
     shelves.holds(Shelf::Published, &[]);
 }
@@ -159,12 +167,12 @@ async fn a_format_crosses_file_systems_with_all_in_it_and_follows_no_links() {
 async fn all_formats_shift_and_shifting_again_does_nothing() {
     let shelves = Shelves::new();
     let storage = shelves.storage();
-    assert_eq!(storage.shift(&id(), Shelf::Published).await.unwrap(), Shifted::Missing);
+    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::Missing);
     for name in ["presentation", "video"] {
         shelves.lay(Shelf::Unpublished, &format!("{name}/{ID}"), name);
     }
-    assert_eq!(storage.shift(&id(), Shelf::Published).await.unwrap(), Shifted::Moved);
-    assert_eq!(storage.shift(&id(), Shelf::Published).await.unwrap(), Shifted::AlreadyThere);
+    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::Moved);
+    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::AlreadyThere);
     shelves.holds(Shelf::Published, &[("presentation", "presentation"), ("video", "video")]);
     shelves.holds(Shelf::Unpublished, &[]);
 }
@@ -178,9 +186,50 @@ async fn a_shift_that_was_cut_off_is_finished_by_the_next() {
     // before must not come back.
     shelves.lay(Shelf::Published, &format!("podcast/{ID}"), "stale");
     shelves.lay(Shelf::Unpublished, &format!("podcast/{ID}"), "right");
-    assert_eq!(shelves.storage().shift(&id(), Shelf::Published).await.unwrap(), Shifted::Moved);
+    assert_eq!(shift(&shelves.storage(), None, Shelf::Published).await, Shifted::Moved);
     shelves.holds(Shelf::Published, &[("video", "moved"), ("notes", "not yet"), ("podcast", "right")]);
     shelves.holds(Shelf::Unpublished, &[]);
+}
+
+#[tokio::test]
+async fn a_stale_copy_does_not_replace_what_the_index_means() {
+    let shelves = Shelves::new();
+    let storage = shelves.storage();
+    shelves.lay(Shelf::Published, &format!("video/{ID}"), "right");
+    shelves.lay(Shelf::Unpublished, &format!("video/{ID}"), "stale");
+    shelves.lay(Shelf::Unpublished, &format!("notes/{ID}"), "notes");
+    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Published).await, Shifted::Moved);
+    shelves.holds(Shelf::Published, &[("video", "right"), ("notes", "notes")]);
+    shelves.holds(Shelf::Unpublished, &[]);
+    // On its way elsewhere, it is the other way round.
+    shelves.lay(Shelf::Unpublished, &format!("video/{ID}"), "stale");
+    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
+    shelves.holds(Shelf::Unpublished, &[("video", "right"), ("notes", "notes")]);
+    shelves.holds(Shelf::Published, &[]);
+}
+
+#[tokio::test]
+async fn a_shift_that_nobody_finishes_is_among_the_leftovers() {
+    let shelves = Shelves::new();
+    let storage = shelves.storage();
+    shelves.lay(Shelf::Published, &format!("video/{ID}"), "video");
+    let left = storage.shift(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap();
+    assert_eq!(left.shifted, Shifted::Moved);
+    drop(left);
+    assert_eq!(storage.leftovers().await.unwrap(), [id()]);
+    storage.settle(&id()).await.unwrap();
+    assert_eq!(storage.leftovers().await.unwrap(), [id()], "clearing up does not finish it");
+    // Whoever moves it next finishes it, even with nothing left to move.
+    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::AlreadyThere);
+    assert_eq!(storage.leftovers().await.unwrap(), []);
+    drop(storage.shift(&id(), Some(Shelf::Unpublished), Shelf::Published).await.unwrap());
+    storage.remove(&id()).await.unwrap();
+    assert_eq!(storage.leftovers().await.unwrap(), []);
+    shelves.lay(Shelf::Published, &format!("video/{ID}"), "video");
+    drop(storage.shift(&id(), None, Shelf::Unpublished).await.unwrap());
+    storage.clear(&id()).await.unwrap();
+    shelves.holds(Shelf::Published, &[]);
+    shelves.holds(Shelf::Unpublished, &[("video", "video")]);
 }
 
 #[tokio::test]

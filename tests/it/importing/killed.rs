@@ -199,3 +199,28 @@ fn what_a_dead_importer_left_of_an_archive_that_is_gone_is_cleared() {
     eventually("nothing is hidden", || !hidden.exists());
     import.nothing_is_visible();
 }
+
+/// Files go before the index says so; whoever is killed in between has left a note.
+#[test]
+fn files_that_an_unpublishing_moved_before_it_was_killed_come_back() {
+    let import = Import::start();
+    let recording = recording(1, &[Presentation, Video]);
+    let importer = import.importer();
+    import.arrives(&recording);
+    import.imported(&recording);
+    importer.kill();
+    let lock = import.postgres.session("BEGIN; LOCK TABLE recordings IN SHARE MODE");
+    let mut unpublish = import.command();
+    unpublish.args(["recordings", "unpublish", &recording.record_id()]);
+    let mut unpublish = unpublish.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND NOT granted";
+    eventually("it waits for the table", || import.postgres.sql(waiting) == "1");
+    unpublish.kill().unwrap();
+    unpublish.wait().unwrap();
+    drop(lock);
+    assert!(!import.path("published/video").join(recording.record_id()).exists());
+    let _importer = import.importer();
+    eventually("the note is gone", || !import.path("published/presentation/.sl-work").exists());
+    import.only_this_is_there(&recording, "published");
+    import.sl_ok(&["recordings", "verify"]);
+}
