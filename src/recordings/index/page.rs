@@ -69,6 +69,8 @@ pub struct Pages {
     query: RecordingQuery,
     cursor: Option<Cursor>,
     left: Option<u32>,
+    /// Its metadata filters match too much to look up each.
+    walk: bool,
     done: bool,
 }
 
@@ -76,7 +78,7 @@ impl Index {
     /// The recordings that a query asks for, page by page.
     pub fn pages(&self, query: RecordingQuery) -> Pages {
         let done = query.is_hopeless() || query.limit == Some(0);
-        Pages { index: self.clone(), left: query.limit, cursor: None, query, done }
+        Pages { index: self.clone(), left: query.limit, cursor: None, walk: false, query, done }
     }
 
     /// How many recordings there are, whatever the query's offset and limit.
@@ -104,27 +106,44 @@ impl Pages {
         }
         let size = self.left.unwrap_or(PAGE).min(PAGE);
         let skip = if self.cursor.is_none() { self.query.offset } else { 0 };
-        let (index, query, cursor) = (&self.index, &self.query, self.cursor);
-        let rows = index
-            .patiently(|| {
-                async {
-                    let mut sql = query.page(&columns(), cursor, skip, size);
-                    Ok(sql.build().fetch_all(&index.pool).await?)
-                }
-                .boxed()
-            })
-            .await?;
+        let columns = columns();
+        let mut rows = self.rows(&columns, skip, size).await?;
+        if !self.walk
+            && let Some(row) = rows.first()
+            && row.try_get(MANY)?
+        {
+            self.walk = true;
+            rows = self.rows(&columns, skip, size).await?;
+        }
         let mut recordings = Vec::with_capacity(rows.len());
         for row in &rows {
-            let (cursor, recording) = recording(row)?;
-            self.cursor = Some(cursor);
-            recordings.push(recording);
+            if let Some(id) = row.try_get(0)? {
+                let (cursor, recording) = recording(id, row)?;
+                self.cursor = Some(cursor);
+                recordings.push(recording);
+            }
         }
         self.left = self.left.map(|left| left.saturating_sub(size));
         self.done = recordings.len() < size as usize || self.left == Some(0);
         Ok(recordings)
     }
+
+    async fn rows(&self, columns: &str, skip: u32, size: u32) -> Result<Vec<PgRow>, IndexError> {
+        let (index, query, cursor, walk) = (&self.index, &self.query, self.cursor, self.walk);
+        index
+            .patiently(|| {
+                async {
+                    let mut sql = query.page(columns, cursor, skip, size, walk);
+                    Ok(sql.build().fetch_all(&index.pool).await?)
+                }
+                .boxed()
+            })
+            .await
+    }
 }
+
+/// The column after those of [`columns`]: see [`RecordingQuery::page`].
+const MANY: usize = 16;
 
 /// What a page has of each recording `r`, in the order in which [`recording`] reads it.
 fn columns() -> String {
@@ -135,12 +154,12 @@ fn columns() -> String {
     )
 }
 
-fn recording(row: &PgRow) -> Result<(Cursor, Recording), IndexError> {
+fn recording(id: i64, row: &PgRow) -> Result<(Cursor, Recording), IndexError> {
     let published = row.try_get::<Option<bool>, _>(4)?.unwrap_or(false);
     let state: Option<String> = row.try_get(6)?;
     let (start, end): (Option<Time>, Option<Time>) = (row.try_get(7)?, row.try_get(8)?);
     let parent: Option<String> = row.try_get(12)?;
-    let cursor = Cursor { start: start.unwrap_or(Time::NEVER), id: row.try_get(0)? };
+    let cursor = Cursor { start: start.unwrap_or(Time::NEVER), id };
     let mut recording = Recording {
         record_id: text(row, 1)?,
         meeting_id: text(row, 2)?,
