@@ -22,7 +22,8 @@
 //! | [`pool`] | the BBB servers: client, connector; `poll/`: lease, rounds, health | bbb, config, store |
 //! | [`recordings`] | recordings: index in Postgres, storage, import | bbb, config |
 //! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings |
-//! | [`http`] | the way in | bbb, config, calls |
+//! | [`jwt`] | tokens signed with a secret | – |
+//! | [`http`] | the way in | bbb, config, jwt, calls; store and recordings for uploads |
 //! | [`replica`] | threads, and what runs on each | all above |
 //! | [`cli`] | the `sl` command, one file for each noun | all above |
 //! | `sim` (feature `sim`) | simulated BBB servers; a second opinion that shares no code with the rest | – |
@@ -39,6 +40,7 @@ pub mod calls;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod jwt;
 pub mod pool;
 pub mod recordings;
 pub mod replica;

@@ -36,6 +36,8 @@ pub struct RecordingsConfig {
     pub meta_match: MetaMatch,
     /// RECORDING_SPOOL_DIR: where archives of recordings arrive.
     pub spool_dir: PathBuf,
+    /// RECORDING_UPLOAD_MAX_SIZE: bytes of an archive that a BBB server sends over HTTP.
+    pub upload_max_size: u64,
     /// RECORDING_WORK_DIR: where they are unpacked.
     pub work_dir: PathBuf,
     /// RECORDING_PUBLISH_DIR: the shelf of published recordings.
@@ -115,6 +117,13 @@ impl RecordingsConfig {
                 "RECORDING_SPOOL_DIR",
                 "/var/bigbluebutton/spool",
                 "where archives of recordings arrive",
+            ),
+            upload_max_size: env.number(
+                "RECORDING_UPLOAD_MAX_SIZE",
+                64 << 30u64,
+                |n| *n >= 1,
+                "must be a number of bytes, 1 or more",
+                "bytes that an archive may have which a BBB server sends over HTTP",
             ),
             work_dir: directory(
                 env,

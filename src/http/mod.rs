@@ -5,9 +5,11 @@
 //! - [`guard`]: content type, body, checksum, in this order
 //! - [`answers`]: answers and errors as HTTP
 //! - [`notice`]: what nginx is told before a replica stops
+//! - [`upload`]: recordings that BBB servers send
 
 pub mod answers;
 pub mod guard;
 pub mod listen;
 pub mod notice;
 pub mod routes;
+pub mod upload;

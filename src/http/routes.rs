@@ -2,7 +2,7 @@
 //! clients want an answer in their own form for everything.
 
 use super::notice::Notice;
-use super::{answers, guard};
+use super::{answers, guard, upload};
 use crate::bbb::ApiError;
 use crate::calls::{App, Call};
 use bytes::Buf;
@@ -42,8 +42,10 @@ pub fn service(
              headers: HeaderMap,
              body| async move {
                 let id = request_id(&headers);
+                let uploads = upload::target(&method, path.as_str()).is_some();
                 let response = if notice.turns_away(&headers) {
-                    turn_away(&app, body).await
+                    // What may be gigabytes is not read.
+                    if uploads { answers::stopping() } else { turn_away(&app, body).await }
                 } else {
                     handle(app, tasks, method, path.as_str(), &query, &headers, body, &id).await
                 };
@@ -69,6 +71,7 @@ where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
+    let asked = method.clone();
     let method = if method == Method::HEAD { Method::GET } else { method };
     let path = tidy(path);
     if method == Method::GET && matches!(path.as_ref(), "" | "/health_check") {
@@ -78,6 +81,13 @@ where
         && !serves(host, headers)
     {
         return answers::empty(StatusCode::FORBIDDEN);
+    }
+    if let Some(name) = upload::target(&asked, &path) {
+        let answer = AssertUnwindSafe(upload::answer(&app, &asked, name, headers, body)).catch_unwind();
+        return answer.await.unwrap_or_else(|_| {
+            error!("an upload panicked");
+            answers::empty(StatusCode::INTERNAL_SERVER_ERROR)
+        });
     }
     let Some(call) = route(&method, &path) else {
         return answers::error(&ApiError::Unsupported);

@@ -7,6 +7,7 @@
 //! - [`metadata`]: what BBB says of a format, in its metadata.xml
 //! - [`storage`]: the files, on two shelves
 //! - [`unpack`]: archives, which may be hostile
+//! - [`upload`]: archives that come over HTTP, into the spool
 //! - [`verify`]: the index against the storage, both ways
 pub mod change;
 pub mod import;
@@ -15,6 +16,7 @@ pub mod metadata;
 pub mod storage;
 pub mod types;
 pub mod unpack;
+pub mod upload;
 pub mod verify;
 
 pub use change::{ChangeError, Recordings};

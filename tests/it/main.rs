@@ -27,3 +27,4 @@ mod stopping;
 mod support;
 mod takeover;
 mod tls;
+mod uploads;

@@ -6,7 +6,7 @@ mod headers;
 mod load;
 mod logs;
 mod retries;
-mod site;
+pub mod site;
 mod stops;
 
 use fake::Fake;
