@@ -325,11 +325,9 @@ module SlRecordings
       raise Error, "this is no record id: #{id.inspect}" unless RECORD_ID.match?(id)
 
       # Two formats may be published at the same time.
-      File.open(File.join(@work, ".#{id}.lock"), File::CREAT | File::RDWR, 0o600) do |lock|
+      File.open(File.join(@work, ".lock-#{id.sum % 16}"), File::CREAT | File::RDWR, 0o600) do |lock|
         lock.flock(File::LOCK_EX)
         deliver_locked(id)
-      ensure
-        FileUtils.rm_f(lock.path)
       end
     end
 

@@ -25,7 +25,7 @@ fn what_is_larger_than_any_other_body_passes_and_can_go_on() {
         String::from_utf8(output.stdout).unwrap()
     };
     // It breaks off by itself.
-    curl(&["-T", file.to_str().unwrap(), "--limit-rate", "20M", "--max-time", "0.8"]);
+    curl(&["-T", file.to_str().unwrap(), "--limit-rate", "10M", "--max-time", "2"]);
     let mut offset = 0;
     eventually("nginx has let go, and some is there", || {
         let reply = library.send("HEAD", "r-1", &token, None, b"");

@@ -69,7 +69,8 @@ impl Bbb {
 
     /// Nothing is left of sending.
     fn is_tidy(&self) -> bool {
-        fs::read_dir(self.path("work")).unwrap().count() == 1
+        let names = fs::read_dir(self.path("work")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| !name.to_string_lossy().starts_with(".lock-")).count() == 1
     }
 }
 
