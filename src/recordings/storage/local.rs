@@ -5,8 +5,8 @@
 //! that makes place for its successor, `gone` one that is being deleted. Being in the same
 //! directory, they are on the same file system, and a rename is all that makes them seen or unseen.
 
-use super::{Shelf, Shifted, StorageError};
-use crate::recordings::{FormatName, RecordId};
+use super::{Found, Shelf, Shifted, StorageError, read};
+use crate::recordings::{FilePath, FormatName, RecordId};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -118,6 +118,16 @@ impl Local {
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Some(bytes))
+    }
+
+    pub(super) fn open(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        path: &FilePath,
+    ) -> Result<Option<Found>> {
+        read::open(&self.home(shelf, format).directory, &format!("{id}/{}", path.as_str()))
     }
 
     pub(super) fn list(&self, shelf: Shelf, to: &mpsc::Sender<Result<(RecordId, FormatName)>>) {
