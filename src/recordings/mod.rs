@@ -21,5 +21,5 @@ pub mod verify;
 
 pub use change::{ChangeError, Recordings};
 pub use index::{ImportOptions, Imported, Index, IndexError, Locked};
-pub use storage::{Shelf, Shifted, Storage, StorageError};
-pub use types::{FormatMetadata, FormatName, RecordId, Thumbnail};
+pub use storage::{Found, Shelf, Shifted, Storage, StorageError, StoredFile};
+pub use types::{FilePath, FormatMetadata, FormatName, RecordId, Thumbnail};

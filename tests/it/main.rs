@@ -19,6 +19,7 @@ mod listening;
 mod logs;
 mod nginx;
 mod odd_ids;
+mod playback;
 mod redis_faults;
 mod replicas;
 mod scripts;

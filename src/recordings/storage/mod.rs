@@ -13,8 +13,11 @@
 //! Apart from what [`Storage::place`] takes in, no path crosses this interface: S3 has none.
 
 mod local;
+mod read;
 #[cfg(test)]
 mod tests;
+
+pub use read::{Found, Pieces, StoredFile, open_below};
 
 use super::{FormatName, RecordId};
 use local::Local;

@@ -10,4 +10,5 @@ pub mod site;
 mod stops;
 
 use fake::Fake;
-use site::{Site, scalelite};
+pub use site::Site;
+use site::scalelite;
