@@ -9,7 +9,8 @@
 //!   ([`Storage::settle`]), and [`Storage::leftovers`] says which recordings have such things
 //! - each call that was cut off finishes when it is made again
 //!
-//! Apart from what [`Storage::place`] takes in, no path crosses this interface: S3 has none.
+//! Apart from what [`Storage::place`] takes in, no path crosses this interface but names within a format:
+//! S3 has none.
 
 mod local;
 mod read;
