@@ -10,7 +10,8 @@
 //!   left a shelf and nobody knows whether the index says so
 //! - each call that was cut off finishes when it is made again
 //!
-//! Apart from what [`Storage::place`] takes in, no path crosses this interface: S3 has none.
+//! Apart from what [`Storage::place`] takes in, no path crosses this interface but names within a format:
+//! S3 has none.
 
 mod local;
 mod read;
