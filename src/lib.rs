@@ -21,7 +21,9 @@
 //! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
 //! | [`pool`] | the BBB servers: client, connector; `poll/`: lease, rounds, health | bbb, config, store |
 //! | [`recordings`] | recordings: index in Postgres, storage, import | bbb, config |
-//! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings |
+//! | [`jwt`] | signed tokens | – |
+//! | [`callbacks`] | what clients asked to be told: kept, delivered | bbb, config, jwt, store, recordings |
+//! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings, callbacks |
 //! | [`http`] | the way in | bbb, config, calls |
 //! | [`replica`] | threads, and what runs on each | all above |
 //! | [`cli`] | the `sl` command, one file for each noun | all above |
@@ -35,10 +37,12 @@
 //! script.
 
 pub mod bbb;
+pub mod callbacks;
 pub mod calls;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod jwt;
 pub mod pool;
 pub mod recordings;
 pub mod replica;

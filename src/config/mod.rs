@@ -3,6 +3,7 @@
 
 mod api;
 mod backend;
+mod callbacks;
 mod env;
 mod import;
 mod listen;
@@ -14,6 +15,7 @@ mod redis;
 
 pub use self::api::ApiConfig;
 pub use self::backend::BackendConfig;
+pub use self::callbacks::{AllowPrivate, CallbacksConfig};
 pub use self::env::{BadSettings, Env, Setting, Source, without_password};
 pub use self::import::ImportConfig;
 pub use self::listen::{Bind, ListenConfig};
@@ -42,6 +44,8 @@ pub struct Config {
     pub recordings: RecordingsConfig,
     /// The importer of recordings.
     pub import: ImportConfig,
+    /// Callbacks to clients.
+    pub callbacks: CallbacksConfig,
     /// Every setting as it is in force, for `sl config`.
     pub settings: Vec<Setting>,
 }
@@ -63,10 +67,11 @@ impl Config {
         let load = LoadConfig::from_env(&mut env);
         let recordings = RecordingsConfig::from_env(&mut env);
         let import = ImportConfig::from_env(&mut env);
+        let callbacks = CallbacksConfig::from_env(&mut env);
         env.text("LOG_FORMAT", "text", "text or json");
         env.text("LOG_LEVEL", "info", "error, warn, info, debug or trace");
         let settings = env.finish()?;
-        Ok(Config { api, listen, redis, backend, poll, load, recordings, import, settings })
+        Ok(Config { api, listen, redis, backend, poll, load, recordings, import, callbacks, settings })
     }
 
     /// What `sl serve` needs beyond the commands that only speak to Redis.
