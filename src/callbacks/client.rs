@@ -64,6 +64,9 @@ struct Reply {
     headers: HeaderMap,
 }
 
+/// A try has so many times CALLBACK_TIMEOUT more for listening to the end.
+const LISTENING: f32 = 0.25;
+
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("refused: {0}")]
@@ -99,7 +102,7 @@ impl Announcer {
 
     /// How long a try may take at most.
     pub fn longest(&self) -> Duration {
-        self.timeout * self.secrets.len() as u32
+        self.timeout.mul_f32(1.0 + LISTENING) * self.secrets.len() as u32
     }
 
     /// Tells that a recording is ready, signed with each secret in turn until one is right.
@@ -112,7 +115,12 @@ impl Announcer {
                 .append_pair("signed_parameters", &token)
                 .finish();
             let reply = match timeout(self.timeout, self.post(url, Bytes::from(form))).await {
-                Ok(Ok(reply)) => reply,
+                Ok(Ok((reply, body))) => {
+                    // Within bounds. How it ends makes no difference: the status has been said.
+                    let end = Limited::new(body, LARGEST_BODY).collect();
+                    let _ = timeout(self.timeout.mul_f32(LISTENING), end).await;
+                    reply
+                }
                 Ok(Err(failure @ (Failure::Refused(_) | Failure::BadUrl(_)))) => {
                     return Outcome::GaveUp(failure.to_string());
                 }
@@ -128,7 +136,7 @@ impl Announcer {
     }
 
     /// Follows redirects: receivers move to https, or to another host.
-    async fn post(&self, url: &str, form: Bytes) -> Result<Reply, Failure> {
+    async fn post(&self, url: &str, form: Bytes) -> Result<(Reply, Incoming), Failure> {
         let mut url = Url::parse(url).map_err(|_| Failure::BadUrl("it is no URL"))?;
         for _ in 0..=MOST_REDIRECTS {
             let response = self.client.request(request(&url, form.clone())?).await.map_err(|error| {
@@ -142,10 +150,7 @@ impl Announcer {
             let moved = matches!(reply.status.as_u16(), 301 | 302 | 307 | 308)
                 .then(|| reply.headers.get(LOCATION)?.to_str().ok())
                 .flatten();
-            let Some(location) = moved else {
-                self.listen_to_the_end(body).await;
-                return Ok(reply);
-            };
+            let Some(location) = moved else { return Ok((reply, body)) };
             let next = url.join(location).map_err(|_| Failure::BadUrl("a redirect to what is no URL"))?;
             if url.scheme() == "https" && next.scheme() != "https" {
                 return Err(Failure::BadUrl("a redirect away from https"));
@@ -153,11 +158,6 @@ impl Announcer {
             url = next;
         }
         Err(Failure::Passing(format!("more than {MOST_REDIRECTS} redirects")))
-    }
-
-    /// Within bounds. How the body ends makes no difference: the status has been said.
-    async fn listen_to_the_end(&self, body: Incoming) {
-        let _ = timeout(self.timeout / 4, Limited::new(body, LARGEST_BODY).collect()).await;
     }
 }
 

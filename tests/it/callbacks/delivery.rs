@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::support::ROOT;
+use sl::config::Config;
+use sl::recordings::Index;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,6 +81,32 @@ fn processes_that_race_deliver_once() {
 }
 
 #[test]
+fn what_somebody_is_just_taking_is_left_to_him() {
+    let library = index(0, &[]);
+    for id in ["r1", "r2"] {
+        put_up(&library, id, "https://e.org/");
+    }
+    let url = library.postgres.url();
+    let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
+    let taking = library.postgres.session("BEGIN; SELECT 1 FROM callbacks WHERE record_id = 'r1' FOR UPDATE");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let index = Index::patient(&config.recordings).unwrap();
+        let claim = async || {
+            let claiming = index.claim_callbacks(10, Duration::from_secs(60));
+            let claimed =
+                tokio::time::timeout(Duration::from_secs(10), claiming).await.expect("nobody waits");
+            claimed.unwrap().into_iter().map(|claimed| claimed.record_id).collect::<Vec<_>>()
+        };
+        assert_eq!(claim().await, ["r2"]);
+        drop(taking);
+        let (one, other) = tokio::join!(claim(), claim());
+        assert_eq!([one, other].concat(), ["r1"]);
+        assert_eq!(claim().await, [""; 0]);
+    });
+}
+
+#[test]
 fn who_has_it_in_hand_keeps_others_from_it_and_loses_it_by_dying() {
     // A lease of two seconds and its margin.
     let mut library = index(1, &[("CALLBACK_TIMEOUT", "2")]);
@@ -102,6 +130,36 @@ fn who_has_it_in_hand_keeps_others_from_it_and_loses_it_by_dying() {
     assert_eq!(receiver.seen().len(), 2, "at least once, where the first one died");
     assert_eq!(hanging.load(Ordering::SeqCst), 0);
     assert_eq!(callbacks(&library), "r1|delivered|2|status 200");
+}
+
+#[test]
+fn who_was_paused_writes_nothing_over_his_successor() {
+    let mut library = index(1, &[("CALLBACK_TIMEOUT", "2"), ("LOG_LEVEL", "debug")]);
+    let (count, gate) = (AtomicUsize::new(0), Arc::new(Barrier::new(2)));
+    let opened = gate.clone();
+    let receiver = Receiver::answering(move |_| {
+        if count.fetch_add(1, Ordering::SeqCst) > 0 {
+            return status("200 OK");
+        }
+        opened.wait();
+        status("410 Gone")
+    });
+    put_up(&library, "r1", &receiver.url("/"));
+    receiver.got(1);
+    let signal = |library: &Library, signal: &str| {
+        let pid = library.pool.replicas[0].child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    };
+    signal(&library, "-STOP");
+    gate.wait();
+    library.pool.serve(&["--no-poller"]);
+    all_are(&library, "delivered");
+    signal(&library, "-CONT");
+    eventually("the first one has noticed", || {
+        library.pool.replicas[0].log().contains("somebody else has taken this callback in hand")
+    });
+    assert_eq!(callbacks(&library), "r1|delivered|2|status 200");
+    assert_eq!(receiver.seen().len(), 2);
 }
 
 #[test]
@@ -172,17 +230,23 @@ fn a_slow_receiver_times_out_and_is_tried_again() {
 fn an_answer_without_end_is_not_listened_to() {
     let library = index(1, &[("CALLBACK_TIMEOUT", "4")]);
     let receiver = Receiver::answering(|seen| match &*seen.line {
+        // The status comes late, the rest never.
+        "POST /held" => {
+            std::thread::sleep(Duration::from_millis(3400));
+            "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx".to_owned()
+        }
         "POST /body" => format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(4 << 20)),
         "POST /head" => format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(4 << 20)),
         // More is announced than comes.
         _ => "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx".to_owned(),
     });
-    for path in ["body", "head", "short"] {
+    for path in ["body", "head", "held", "short"] {
         put_up(&library, path, &receiver.url(&format!("/{path}")));
     }
     eventually("the status has counted", || {
         let all = callbacks(&library);
-        all.contains("body|delivered|1") && all.contains("short|delivered|1") && all.contains("head|pending|")
+        ["body", "held", "short"].iter().all(|id| all.contains(&format!("{id}|delivered|1|")))
+            && all.contains("head|pending|")
     });
 }
 

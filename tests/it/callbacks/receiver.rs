@@ -159,4 +159,8 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answer) {
     };
     seen.lock().unwrap().push(request.clone());
     let _ = stream.write_all(answer(&request).as_bytes());
+    if request.line == "POST /held" {
+        // Until the other side has enough of it.
+        let _ = stream.read(&mut piece);
+    }
 }
