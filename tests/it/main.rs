@@ -21,6 +21,7 @@ mod nginx;
 mod odd_ids;
 mod redis_faults;
 mod replicas;
+mod s3;
 mod scripts;
 mod slow_clients;
 mod stopping;
