@@ -17,18 +17,23 @@
 //! | room | what it is for | may use |
 //! | --- | --- | --- |
 //! | [`bbb`] | the BBB protocol: parameters, checksums, errors, XML, voice bridges | – |
+//! | [`jwt`] | signed tokens | – |
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
 //! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
 //! | [`pool`] | the BBB servers: client, connector; `poll/`: lease, rounds, health | bbb, config, store |
 //! | [`recordings`] | recordings: index in Postgres, storage, import | bbb, config |
 //! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings |
-//! | [`http`] | the way in | bbb, config, calls |
+//! | [`playback`] | who may see a recording: links, tokens, cookies | bbb, config, store, recordings, jwt, calls |
+//! | [`http`] | the way in | bbb, config, jwt, store, recordings, calls, playback |
 //! | [`replica`] | threads, and what runs on each | all above |
 //! | [`cli`] | the `sl` command, one file for each noun | all above |
 //! | `sim` (feature `sim`) | simulated BBB servers; a second opinion that shares no code with the rest | – |
 //!
 //! A recording call goes on from `calls/recordings/` to `recordings/index/` (Postgres says what is where)
 //! and `recordings/storage/` (the files), not to a BBB server.
+//!
+//! A browser that plays one goes from `http/playback.rs` through `playback/` (may it?) to the storage, or
+//! back to nginx, which then sends the file.
 //!
 //! Nothing here outlives a process: kill any replica, start any other. What they share is in Redis
 //! (`lua/README.md` has every key), and every change to it that depends on what was read is one
@@ -39,6 +44,8 @@ pub mod calls;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod jwt;
+pub mod playback;
 pub mod pool;
 pub mod recordings;
 pub mod replica;

@@ -1,6 +1,6 @@
 //! `make bench` (`cargo bench --bench recordings`): getRecordings on a small index and on one of a million
 //! recordings, what a replica needs to stream a hundred thousand, and import.
-//! SL_BENCH_IMPORT=1: import alone. docs/BENCHMARKS.md says how to read it.
+//! SL_BENCH_IMPORT=1: import alone; SL_BENCH_UPLOAD=1: uploads. docs/BENCHMARKS.md says how to read it.
 //!
 //! A wrong answer ends the run with status 1. A limit that is missed is printed, no more: times are never
 //! asserted.
@@ -23,6 +23,7 @@ mod processes;
 #[allow(dead_code)]
 mod report;
 mod stream;
+mod upload;
 #[path = "../pool/wrk.rs"]
 #[allow(dead_code)]
 mod wrk;
@@ -54,12 +55,17 @@ fn main() -> Result<()> {
     let many = number("SL_BENCH_RECORDINGS", 1_000_000)?;
     let directory = tempfile::Builder::new().prefix("sl-bench-").tempdir()?;
     let postgres = Postgres::with(&["shared_buffers=256MB", "max_wal_size=4GB", "full_page_writes=off"]);
+    let redis = Redis::start(directory.path())?;
+    if std::env::var_os("SL_BENCH_UPLOAD").is_some() {
+        let empty = Database::fill(&postgres, &redis, "empty", 100)?;
+        println!("\n{}", report::table(&upload::run(&redis, &empty, directory.path())?));
+        return Ok(());
+    }
     let import = import::run(&postgres, directory.path())?;
     if std::env::var_os("SL_BENCH_IMPORT").is_some() {
         println!("\n{}", report::table(&import));
         return Ok(());
     }
-    let redis = Redis::start(directory.path())?;
     let small = Database::fill(&postgres, &redis, "small", 2_000)?;
     let large = Database::fill(&postgres, &redis, "large", many)?;
     let medium = Database::fill(&postgres, &redis, "medium", many.min(100_000))?;
@@ -105,6 +111,7 @@ fn main() -> Result<()> {
     let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
     rows.push(stream::run(&redis, &medium, directory.path())?);
     rows.extend(import);
+    rows.extend(upload::run(&redis, &small, directory.path())?);
 
     println!("\n{}", report::table(&rows));
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-recordings.json");

@@ -1,12 +1,13 @@
 //! `sl dev`: a whole local pool in one process tree. Leaves nothing behind.
 
 use super::dev_postgres;
+use super::dev_samples::{self, Samples};
 use super::out::{Out, table};
 use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
 use crate::pool::poll::{UNFENCED, round::round};
 use crate::pool::{Backend, connector};
-use crate::sim::{Packing, Recording, RecordingFormat, Sim, SimConfig};
+use crate::sim::{Sim, SimConfig};
 use crate::store::{ServerState, Store};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -16,7 +17,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Args)]
@@ -127,7 +128,9 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     };
     if let Some(postgres) = &postgres {
         common.extend(postgres.variables.iter().cloned());
-        common.push(("RECORDING_IMPORT_POLL_INTERVAL", "5".to_owned()));
+        common.push(("PLAYBACK_SERVE", "true".to_owned()));
+        common.push(("PROTECTED_RECORDINGS_ENABLED", "true".to_owned()));
+        common.push(("SECRET_KEY_BASE", uuid::Uuid::new_v4().simple().to_string()));
     }
     let variables = common.clone();
     let config = Config::read(&move |name| {
@@ -147,19 +150,24 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     let mut replicas = Vec::new();
     let mut addresses = Vec::new();
     let mut next = args.port;
+    let mut samples = None;
     if postgres.is_some() {
-        samples(&config.recordings.spool_dir).context("cannot write sample recordings")?;
+        samples = Some(dev_samples::import(&config, directory.path()).await?);
+        // What comes through the spool is for everybody: its importer knows of no protection.
+        let mut variables = common.clone();
+        variables.retain(|(name, _)| *name != "PROTECTED_RECORDINGS_ENABLED");
+        variables.push(("RECORDING_IMPORT_POLL_INTERVAL", "5".to_owned()));
+        let importer = start(&program, &["importer"], &variables).context("cannot start an importer")?;
+        replicas.push(importer);
     }
-    for n in 0..args.replicas {
-        // One importer is enough.
-        let roles: &[&str] = if n == 0 && postgres.is_some() { &["serve", "--importer"] } else { &["serve"] };
-        let (replica, port) = replica(&program, roles, &common, next).await?;
+    for _ in 0..args.replicas {
+        let (replica, port) = replica(&program, &common, next).await?;
         next = port.saturating_add(1);
         replicas.push(replica);
         addresses.push(format!("http://127.0.0.1:{port}"));
     }
 
-    announce(&store, &addresses, &common, &sim.control_url(), &program, out).await?;
+    announce(&store, &addresses, &common, samples, &sim.control_url(), &program, out).await?;
     let mut kept = vec![redis];
     kept.extend(postgres.map(|postgres| postgres.process));
     kept.extend(replicas);
@@ -179,34 +187,6 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     drop(directory);
     if ended {
         bail!("one of the pool's processes has ended");
-    }
-    Ok(())
-}
-
-/// Archives of some recordings, for the importer.
-fn samples(spool: &Path) -> io::Result<()> {
-    use RecordingFormat::{Notes, Podcast, Presentation, Screenshare, Video};
-    let hour = 3_600_000;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let now = now.as_millis() as u64;
-    for (n, (meeting_id, name, formats)) in [
-        ("algebra-101", "Algebra & Co", vec![Presentation, Video]),
-        ("algebra-101", "Algebra & Co, week 2", vec![Presentation, Video, Notes]),
-        ("biology", "Biology <live>", vec![Presentation, Podcast, Screenshare]),
-        ("staff", "Staff meeting", vec![Notes]),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let recording = Recording {
-            meeting_id: meeting_id.into(),
-            name: name.into(),
-            formats,
-            start_ms: now - (24 * 7 - 24 * n as u64) * hour,
-            seed: n as u64 + 1,
-            ..Recording::default()
-        };
-        recording.archive(spool, Packing::None)?;
     }
     Ok(())
 }
@@ -237,18 +217,13 @@ fn redis(port: u16, directory: &Path) -> anyhow::Result<Kept> {
 }
 
 /// Starts a replica at the first port from here on that it gets.
-async fn replica(
-    program: &Path,
-    roles: &[&str],
-    common: &[(&str, String)],
-    from: u16,
-) -> anyhow::Result<(Kept, u16)> {
+async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow::Result<(Kept, u16)> {
     let mut from = from;
     loop {
         let port = port_from(from)?;
         let mut variables = common.to_vec();
         variables.push(("BIND", format!("tcp://127.0.0.1:{port}")));
-        let mut child = start(program, roles, &variables).context("cannot start a replica")?;
+        let mut child = start(program, &["serve"], &variables).context("cannot start a replica")?;
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             // Somebody else took the port in the meantime.
@@ -271,6 +246,7 @@ async fn announce(
     store: &Store,
     addresses: &[String],
     variables: &[(&str, String)],
+    samples: Option<Samples>,
     control: &str,
     program: &Path,
     out: Out,
@@ -280,7 +256,7 @@ async fn announce(
     let secret = setting("LOADBALANCER_SECRET").unwrap_or_default();
     let redis_url = setting("REDIS_URL").unwrap_or_default();
     let database = setting("DATABASE_URL");
-    let links: Vec<(&str, String)> = [
+    let mut links: Vec<(&str, String)> = [
         ("create", "create", "meetingID=demo&name=Demo&attendeePW=ap&moderatorPW=mp"),
         ("join as a moderator", "join", "meetingID=demo&fullName=Ada&password=mp"),
         ("join as a viewer", "join", "meetingID=demo&fullName=Charles&password=ap"),
@@ -292,6 +268,12 @@ async fn announce(
     .into_iter()
     .map(|(what, call, query)| Ok((what, link(&api, call, query, secret)?)))
     .collect::<anyhow::Result<_>>()?;
+    if let Some(samples) = samples {
+        links.push(("play a recording", format!("{}{}", addresses[0], samples.open)));
+        let query = format!("recordID={}", samples.protected);
+        links
+            .push(("links to a protected one, each good once", link(&api, "getRecordings", &query, secret)?));
+    }
     if out.json {
         let links: serde_json::Map<_, _> =
             links.into_iter().map(|(what, url)| (what.to_owned(), url.into())).collect();

@@ -8,6 +8,8 @@ mod config;
 mod dev;
 #[cfg(feature = "sim")]
 mod dev_postgres;
+#[cfg(feature = "sim")]
+mod dev_samples;
 mod drain;
 mod meetings;
 mod migrate;

@@ -21,7 +21,7 @@ pub struct ServeArgs {
 
 /// Runs a replica until SIGTERM or SIGINT.
 pub fn serve(args: ServeArgs, config: Config) -> anyhow::Result<()> {
-    config.require_secret()?;
+    config.require_secrets()?;
     if args.importer {
         require_index(&config)?;
     }

@@ -8,6 +8,7 @@ mod import;
 mod listen;
 mod load;
 mod parameters;
+mod playback;
 mod poll;
 mod recordings;
 mod redis;
@@ -20,6 +21,7 @@ pub use self::import::ImportConfig;
 pub use self::listen::{Bind, ListenConfig};
 pub use self::load::{Accounting, LoadConfig};
 pub use self::parameters::CallParameters;
+pub use self::playback::{PlaybackConfig, USUAL_FORMATS};
 pub use self::poll::PollConfig;
 pub use self::recordings::{MetaMatch, RecordingsConfig};
 pub use self::redis::RedisConfig;
@@ -44,6 +46,8 @@ pub struct Config {
     pub recordings: RecordingsConfig,
     /// The importer of recordings.
     pub import: ImportConfig,
+    /// How recordings are played.
+    pub playback: PlaybackConfig,
     /// Every setting as it is in force, for `sl config`.
     pub settings: Vec<Setting>,
 }
@@ -65,21 +69,30 @@ impl Config {
         let load = LoadConfig::from_env(&mut env);
         let recordings = RecordingsConfig::from_env(&mut env, &backend);
         let import = ImportConfig::from_env(&mut env);
+        let playback = PlaybackConfig::from_env(&mut env);
         env.text("LOG_FORMAT", "text", "text or json");
         env.text("LOG_LEVEL", "info", "error, warn, info, debug or trace");
         let settings = env.finish()?;
-        Ok(Config { api, listen, redis, backend, poll, load, recordings, import, settings })
+        Ok(Config { api, listen, redis, backend, poll, load, recordings, import, playback, settings })
     }
 
     /// What `sl serve` needs beyond the commands that only speak to Redis.
-    pub fn require_secret(&self) -> Result<(), BadSettings> {
+    pub fn require_secrets(&self) -> Result<(), BadSettings> {
+        let mut mistakes = Vec::new();
         if self.api.secrets.is_empty() {
-            return Err(BadSettings(vec![
+            mistakes.push(
                 "LOADBALANCER_SECRET must be set: the secret that clients sign with (openssl rand -hex 32)"
                     .into(),
-            ]));
+            );
         }
-        Ok(())
+        if self.recordings.protected_enabled && self.playback.secret_key_base.is_none() {
+            mistakes.push(
+                "SECRET_KEY_BASE must be set with PROTECTED_RECORDINGS_ENABLED: it signs the cookies of those \
+                 who watch, the same at all replicas (openssl rand -hex 64)"
+                    .into(),
+            );
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(BadSettings(mistakes)) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Recordings: where their files and their index are, how they are imported, what getRecordings says.
 
-use super::{BackendConfig, Env, S3Config, listen::seconds};
+use super::{BackendConfig, Env, S3Config, listen::seconds, playback::minutes};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub struct RecordingsConfig {
     pub meta_match: MetaMatch,
     /// RECORDING_SPOOL_DIR: where archives of recordings arrive.
     pub spool_dir: PathBuf,
+    /// RECORDING_UPLOAD_MAX_SIZE: bytes of an archive that a BBB server sends over HTTP.
+    pub upload_max_size: u64,
     /// RECORDING_WORK_DIR: where they are unpacked.
     pub work_dir: PathBuf,
     /// RECORDING_PUBLISH_DIR: the shelf of published recordings.
@@ -54,10 +56,6 @@ pub struct RecordingsConfig {
     pub protected_enabled: bool,
     /// PROTECTED_RECORDINGS_TOKEN_TIMEOUT (minutes): how long a link to a protected recording works.
     pub token_timeout: Duration,
-    /// PROTECTED_RECORDINGS_TIMEOUT (minutes): how long who came by such a link may watch.
-    pub cookie_timeout: Duration,
-    /// RECORDING_PLAYBACK_FORMATS: what is served from the shelves.
-    pub playback_formats: Vec<String>,
 }
 
 impl RecordingsConfig {
@@ -80,10 +78,6 @@ impl RecordingsConfig {
         }
         let directory =
             |env: &mut Env<'_>, name, default: &str, about| PathBuf::from(env.text(name, default, about));
-        let minutes = |env: &mut Env<'_>, name, default: u32, about| {
-            let must = "must be a number of minutes, 1 or more";
-            Duration::from_secs(60 * u64::from(env.number(name, default, |n| *n >= 1, must, about)))
-        };
         RecordingsConfig {
             database,
             database_attempts: env.number(
@@ -117,6 +111,13 @@ impl RecordingsConfig {
                 "RECORDING_SPOOL_DIR",
                 "/var/bigbluebutton/spool",
                 "where archives of recordings arrive",
+            ),
+            upload_max_size: env.number(
+                "RECORDING_UPLOAD_MAX_SIZE",
+                64 << 30u64,
+                |n| *n >= 1,
+                "must be a number of bytes, 1 or more",
+                "bytes that an archive may have which a BBB server sends over HTTP",
             ),
             work_dir: directory(
                 env,
@@ -160,23 +161,6 @@ impl RecordingsConfig {
                 60,
                 "how long a link to a protected recording works, minutes",
             ),
-            cookie_timeout: minutes(
-                env,
-                "PROTECTED_RECORDINGS_TIMEOUT",
-                360,
-                "how long who came by such a link may watch, minutes",
-            ),
-            playback_formats: env
-                .text(
-                    "RECORDING_PLAYBACK_FORMATS",
-                    "presentation:video:screenshare:podcast:notes:capture",
-                    "formats that are served, separated by colons",
-                )
-                .split(':')
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect(),
         }
     }
 

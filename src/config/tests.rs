@@ -16,7 +16,7 @@ fn defaults_are_scalelites() {
     assert_eq!(config.load.min_users, 15);
     assert_eq!(config.api.algorithms.len(), 4);
     assert_eq!(config.api.sign_with, crate::bbb::Algorithm::Sha256);
-    assert!(config.require_secret().is_err());
+    assert!(config.require_secrets().is_err());
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! clients want an answer in their own form for everything.
 
 use super::notice::Notice;
-use super::{answers, guard};
+use super::{answers, guard, playback, upload};
 use crate::bbb::ApiError;
 use crate::calls::{App, Call};
+use crate::playback::Target;
 use bytes::Buf;
 use futures_util::{FutureExt, Stream, StreamExt};
 use http::header::HOST;
@@ -42,8 +43,10 @@ pub fn service(
              headers: HeaderMap,
              body| async move {
                 let id = request_id(&headers);
+                let uploads = upload::target(&method, path.as_str()).is_some();
                 let response = if notice.turns_away(&headers) {
-                    turn_away(&app, body).await
+                    // What may be gigabytes is not read.
+                    if uploads { answers::stopping() } else { turn_away(&app, body).await }
                 } else {
                     handle(app, tasks, method, path.as_str(), &query, &headers, body, &id).await
                 };
@@ -69,7 +72,10 @@ where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    let method = if method == Method::HEAD { Method::GET } else { method };
+    let is_head = method == Method::HEAD;
+    let asked = method.clone();
+    let method = if is_head { Method::GET } else { method };
+    let raw_path = path;
     let path = tidy(path);
     if method == Method::GET && matches!(path.as_ref(), "" | "/health_check") {
         return health(&app).await;
@@ -78,6 +84,24 @@ where
         && !serves(host, headers)
     {
         return answers::empty(StatusCode::FORBIDDEN);
+    }
+    if let Some(name) = upload::target(&asked, &path) {
+        let answer = AssertUnwindSafe(upload::answer(&app, &asked, name, headers, body)).catch_unwind();
+        return answer.await.unwrap_or_else(|_| {
+            error!("an upload panicked");
+            answers::empty(StatusCode::INTERNAL_SERVER_ERROR)
+        });
+    }
+    if method == Method::GET
+        && !path.starts_with(BASE)
+        && let Some(target) = Target::of(raw_path, &app.config.playback)
+    {
+        let span = debug_span!("playback", id = id.to_str().unwrap_or("-"));
+        let playing = playback::answer(&app, target, query, headers, is_head).instrument(span);
+        return AssertUnwindSafe(playing).catch_unwind().await.unwrap_or_else(|_| {
+            error!("a request for playback panicked");
+            answers::empty(StatusCode::INTERNAL_SERVER_ERROR)
+        });
     }
     let Some(call) = route(&method, &path) else {
         return answers::error(&ApiError::Unsupported);

@@ -7,6 +7,7 @@
 //! - [`metadata`]: what BBB says of a format, in its metadata.xml
 //! - [`storage`]: the files, on two shelves
 //! - [`unpack`]: archives, which may be hostile
+//! - [`upload`]: archives that come over HTTP, into the spool
 //! - [`verify`]: the index against the storage, both ways
 pub mod change;
 pub mod import;
@@ -15,9 +16,10 @@ pub mod metadata;
 pub mod storage;
 pub mod types;
 pub mod unpack;
+pub mod upload;
 pub mod verify;
 
 pub use change::{ChangeError, Recordings};
 pub use index::{ImportOptions, Imported, Index, IndexError, Locked};
-pub use storage::{Shelf, Shifted, Storage, StorageError};
-pub use types::{FormatMetadata, FormatName, RecordId, Thumbnail};
+pub use storage::{Found, Shelf, Shifted, Storage, StorageError, StoredFile};
+pub use types::{FilePath, FormatMetadata, FormatName, RecordId, Thumbnail};

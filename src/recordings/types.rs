@@ -11,6 +11,34 @@ pub struct RecordId(String);
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FormatName(String);
 
+/// The path of a file within a format: names with `/` between them. None of them is empty, `.` or `..`, or
+/// has control characters; so it leads nowhere else by itself. Links are the storage's to look after.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FilePath(String);
+
+impl FilePath {
+    /// None if the text must not become a path.
+    pub fn parse(text: &str) -> Option<FilePath> {
+        let is_fine = |name: &str| {
+            // What file systems take; S3 takes 1024 for all of it.
+            (1..=255).contains(&name.len())
+                && !matches!(name, "." | "..")
+                && !name.chars().any(char::is_control)
+        };
+        (text.len() <= 2048 && text.split('/').all(is_fine)).then(|| FilePath(text.to_owned()))
+    }
+
+    /// As it stands below the recording.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What is below it, a directory, by that name.
+    pub fn join(&self, name: &str) -> Option<FilePath> {
+        FilePath::parse(&format!("{}/{name}", self.0))
+    }
+}
+
 fn is_name(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
@@ -106,4 +134,25 @@ pub struct FormatMetadata {
     pub size: Option<i64>,
     /// In order.
     pub thumbnails: Vec<Thumbnail>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_nowhere_else() {
+        for fine in ["a", "a/b.c", "video/webcams.webm", "...", "a b/ü/%41", "a\\b", ".hidden"] {
+            assert_eq!(FilePath::parse(fine).unwrap().as_str(), fine);
+        }
+        let long = "a".repeat(256);
+        for refused in
+            ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\0", "a\nb", "a/\x7f", &long]
+        {
+            assert_eq!(FilePath::parse(refused), None, "{refused:?}");
+        }
+        assert_eq!(FilePath::parse(&"a/".repeat(1200)), None);
+        assert_eq!(FilePath::parse("a").unwrap().join("b").unwrap().as_str(), "a/b");
+        assert_eq!(FilePath::parse("a").unwrap().join(".."), None);
+    }
 }

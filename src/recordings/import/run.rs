@@ -8,8 +8,8 @@ use super::queue::{Batch, Queue};
 use super::spool::{self, Spool};
 use super::{Importer, is_archive};
 use crate::config::Config;
-use crate::recordings::Recordings;
 use crate::recordings::unpack::Watch;
+use crate::recordings::{Recordings, upload};
 use futures_util::FutureExt;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -216,6 +216,10 @@ impl Importer {
     async fn sweep(&self) {
         if let Err(error) = self.work.sweep(&self.claims).await {
             debug!(%error, "cannot look for leftovers");
+        }
+        let spool = self.spool.directory().to_owned();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || upload::sweep(&spool)).await {
+            debug!(%error, "cannot look for uploads that were given up");
         }
         let recordings = Recordings { index: self.index.clone(), storage: self.storage.clone() };
         let Ok(left) = self.storage.leftovers().await else { return };

@@ -3,6 +3,7 @@
 //!
 //! - [`lock`]: one recording that nobody else changes meanwhile; import, publish, update, delete
 //! - [`query`]: what getRecordings asks for, as SQL; [`page`]: its answer as [`Recording`]s
+//! - `playable`: what playback asks
 //! - `document`: what belongs to a recording, kept with it as one text
 //! - [`update`]: metadata and protection, of several recordings at once
 //! - [`schema`]: `sl migrate`
@@ -10,6 +11,7 @@
 mod document;
 pub mod lock;
 pub mod page;
+mod playable;
 pub mod query;
 pub mod schema;
 mod time;
@@ -17,6 +19,7 @@ pub mod update;
 
 pub use lock::{ImportOptions, Imported, Locked};
 pub use page::{Pages, PlaybackFormat, Recording};
+pub use playable::{Playable, PlayableFormat};
 pub use query::{MetaFilter, MetaValue, RecordingQuery};
 pub use schema::Schema;
 pub use update::Update;

@@ -14,9 +14,12 @@
 //! has none. What S3 cannot promise is told in `s3`.
 
 mod local;
+mod read;
 mod s3;
 #[cfg(test)]
 mod tests;
+
+pub use read::{Found, Pieces, StoredFile, open_below};
 
 use super::{FormatName, RecordId};
 use crate::config::{RecordingsConfig, S3Config};

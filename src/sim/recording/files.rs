@@ -7,8 +7,12 @@ type Files = Vec<(String, Vec<u8>)>;
 /// Films are at most so long: they are there to be played, not watched.
 const LONGEST_FILM: u64 = 10;
 
+fn film_seconds(recording: &Recording) -> u32 {
+    (recording.duration_ms / 1000).clamp(1, LONGEST_FILM) as u32
+}
+
 pub(super) fn of(recording: &Recording, format: RecordingFormat) -> Files {
-    let seconds = (recording.duration_ms / 1000).clamp(1, LONGEST_FILM) as u32;
+    let seconds = film_seconds(recording);
     let film = |padding: usize| media::mp4(seconds, &noise(recording.seed, padding));
     let id = recording.record_id();
     let size = recording.size as usize;
@@ -45,7 +49,8 @@ fn presentation(recording: &Recording, id: &str, film: impl Fn(usize) -> Vec<u8>
     let mut images = String::new();
     let mut texts = String::new();
     let slides = recording.slides.max(1);
-    let seconds = recording.duration_ms as f64 / 1000.0;
+    // As long as the film, so that each is seen.
+    let seconds = f64::from(film_seconds(recording));
     for n in 1..=slides {
         let colour = colour(recording.seed.wrapping_mul(31).wrapping_add(u64::from(n)));
         let begin = seconds * f64::from(n - 1) / f64::from(slides);

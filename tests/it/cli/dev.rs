@@ -50,15 +50,27 @@ fn its_links_work_and_it_leaves_nothing_behind() {
     fetch("GET", &other, &[], b"").success();
     get("end it").success();
 
-    // Sample recordings, and one more that is dropped into the spool.
+    // Sample recordings, which play; one of them is protected.
+    assert!(get("play a recording").body.contains("<video"), "{:?}", get("play a recording"));
+    let protected = get("links to a protected one, each good once").success().body;
+    assert!(protected.contains("<protected>true</protected>"), "{protected}");
+    let at = protected.find("/video?token=").unwrap();
+    let begin = protected[..at].rfind("http://").unwrap();
+    let once = &protected[begin..at + "/video?token=".len() + 64];
+    let [first, again] = [(); 2].map(|()| fetch("GET", once, &[], b""));
+    assert_eq!((first.status, again.status), (307, 404), "{first:?} {again:?}");
+    assert!(first.header("set-cookie").is_some());
+
+    // And one more that is dropped into the spool.
     let recordings = || get("recordings").success().body;
-    eventually("the samples are there", || recordings().matches("<recording>").count() == 4);
+    assert_eq!(recordings().matches("<recording>").count(), 4);
     let spool = pool["spool"].as_str().unwrap();
     let args = ["sim", "recording", "--meeting-id", "mine", "--out", spool];
     assert!(Command::new(env!("CARGO_BIN_EXE_sl")).args(args).status().unwrap().success());
     within(Duration::from_secs(10), "the new one is there", || {
         recordings().contains("<meetingID>mine</meetingID>")
     });
+    assert_eq!(recordings().matches("<protected>true</protected>").count(), 1);
 
     assert!(is_open(pool["redis"].as_str().unwrap()));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());

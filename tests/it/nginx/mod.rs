@@ -6,8 +6,9 @@ mod headers;
 mod load;
 mod logs;
 mod retries;
-mod site;
+pub mod site;
 mod stops;
 
 use fake::Fake;
-use site::{Site, scalelite};
+pub use site::Site;
+use site::scalelite;

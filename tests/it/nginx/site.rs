@@ -46,7 +46,7 @@ impl Site {
             text = match name.as_str() {
                 "sl/replicas.conf" => with_replicas(&text, replicas),
                 "sl/server.conf" => replace(&text, "/var/log/nginx/", &format!("{dir}/")),
-                "sl/recordings.conf" => replace(&text, "/var/bigbluebutton/", &format!("{dir}/")),
+                "sl/recordings.conf" => replace(&text, "/var/bigbluebutton", &dir),
                 _ => text,
             };
             fs::write(directory.path().join(name), text).unwrap();

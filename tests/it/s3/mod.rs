@@ -5,6 +5,7 @@ mod imports;
 mod kills;
 mod life;
 mod storage;
+mod watching;
 
 use crate::support::s3::Bucket;
 use sl::recordings::{FormatName, RecordId, Shelf, Shifted, Storage};

@@ -76,8 +76,13 @@ pub fn fetch(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> 
         .iter()
         .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
         .collect();
-    let body = response.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
-    Reply { status: response.status().as_u16(), headers, body }
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
+    Reply { status: response.status().as_u16(), headers, body: text(body) }
+}
+
+/// Films are no text, and need not be.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Sends bytes as they are and reads until the other side closes, or ten seconds are over.

@@ -87,6 +87,11 @@ impl Library {
         self.directory.path().join("unpublished")
     }
 
+    /// Where archives arrive.
+    pub fn spool(&self) -> PathBuf {
+        self.directory.path().join("spool")
+    }
+
     /// `FORMAT/ID` of what stands on a shelf.
     pub fn files(&self, shelf: &std::path::Path) -> Vec<String> {
         let mut found = Vec::new();

@@ -1,6 +1,7 @@
 //! What the tests stand on: a private Redis, simulated servers, replicas of the binary.
 
 pub mod canned;
+pub mod chromium;
 pub mod client;
 pub mod extra;
 pub mod library;

@@ -6,6 +6,9 @@ use sl::sim::{Sim, SimConfig, SimServer};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
+/// What cookies are signed with, unless a test sets another.
+pub const SECRET_KEY_BASE: &str = "a-secret-of-the-cookies-of-the-tests";
+
 /// One `sl serve`, killed when dropped.
 pub struct Replica {
     pub port: u16,
@@ -149,6 +152,7 @@ impl Pool {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("REDIS_URL", self.redis.url())
             .env("LOADBALANCER_SECRET", &self.secret)
+            .env("SECRET_KEY_BASE", SECRET_KEY_BASE)
             .envs(self.variables.iter().map(|(n, v)| (n, v)));
         command
     }

@@ -11,8 +11,8 @@
 mod files;
 mod home;
 
-use super::{Marks, Shelf, Shift, Shifted, StorageError};
-use crate::recordings::{FormatName, RecordId};
+use super::{Found, Marks, Shelf, Shift, Shifted, StorageError, read};
+use crate::recordings::{FilePath, FormatName, RecordId};
 use files::{fail, is_absent, sync_directory};
 use home::Home;
 use std::collections::BTreeSet;
@@ -147,6 +147,16 @@ impl Local {
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Some(bytes))
+    }
+
+    pub(super) fn open(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        path: &FilePath,
+    ) -> Result<Option<Found>> {
+        read::open(&self.home(shelf, format).directory, &format!("{id}/{}", path.as_str()))
     }
 
     pub(super) fn list(&self, shelf: Shelf, to: &mpsc::Sender<Result<(RecordId, FormatName)>>) {

@@ -14,13 +14,16 @@
 //!   unpublished, its files go a moment before the index says so.
 //!
 //! - `bucket`: what S3 can do; `connection`: the way there
-//! - `upload`: files, in parts where they are large
+//! - `upload`: files, in parts where they are large; `read`: for who watches
 
 mod bucket;
 mod connection;
 mod names;
+mod read;
 mod settle;
 mod upload;
+
+pub(super) use read::Object;
 
 use super::{Marks, Shelf, Shift, Shifted, StorageError};
 use crate::config::S3Config;
@@ -34,6 +37,7 @@ use object_store::path::Path as Key;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 /// S3 copies no larger object with one request.
@@ -46,6 +50,8 @@ pub(super) struct S3 {
     /// Room for pieces of files in memory.
     pieces: Semaphore,
     copy_limit: u64,
+    /// How long a signed URL works; None: there are none.
+    url_expires: Option<Duration>,
 }
 
 impl S3 {
@@ -54,6 +60,7 @@ impl S3 {
             bucket: Arc::new(Bucket::new(config)?),
             pieces: Semaphore::new(upload::PIECES),
             copy_limit: COPY_LIMIT,
+            url_expires: config.redirect.then_some(config.url_expires),
         })
     }
 

@@ -1,0 +1,187 @@
+//! JSON Web Tokens (RFC 7519) signed with a secret that both sides have: HS256 and HS512, and no other
+//! algorithm, `none` least of all.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Sha256, Sha512};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Longer ones are not looked at: ours have some hundred characters.
+const LONGEST: usize = 8192;
+
+/// What a token is signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-512.
+    Hs512,
+}
+
+impl Algorithm {
+    fn name(self) -> &'static str {
+        match self {
+            Algorithm::Hs256 => "HS256",
+            Algorithm::Hs512 => "HS512",
+        }
+    }
+
+    fn mac(self, key: &[u8], text: &str) -> Vec<u8> {
+        fn of<M: Mac + KeyInit>(key: &[u8], text: &str) -> Vec<u8> {
+            // HMAC takes keys of any length.
+            let Ok(mac) = <M as KeyInit>::new_from_slice(key) else { return Vec::new() };
+            mac.chain_update(text).finalize().into_bytes().to_vec()
+        }
+        match self {
+            Algorithm::Hs256 => of::<Hmac<Sha256>>(key, text),
+            Algorithm::Hs512 => of::<Hmac<Sha512>>(key, text),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    /// Extensions that must be understood. We understand none.
+    crit: Option<serde_json::Value>,
+}
+
+/// Seconds since 1970; RFC 7519 allows fractions.
+#[derive(Deserialize)]
+struct Times {
+    exp: Option<f64>,
+    nbf: Option<f64>,
+}
+
+/// A token with these claims.
+pub fn sign<T: Serialize>(algorithm: Algorithm, key: &[u8], claims: &T) -> String {
+    let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, algorithm.name());
+    // What cannot be written as JSON leaves a token that says nothing, and that nobody takes.
+    let claims = serde_json::to_vec(claims).unwrap_or_default();
+    let signed = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
+    let signature = BASE64.encode(algorithm.mac(key, &signed));
+    format!("{signed}.{signature}")
+}
+
+/// The claims of a token that was signed with this algorithm and this key, and that is valid now: `exp`
+/// and `nbf` are looked at where they are there. Whoever wants one of them to be there asks for it in `T`.
+/// An empty key verifies nothing.
+pub fn verify<T: DeserializeOwned>(
+    algorithm: Algorithm,
+    key: &[u8],
+    token: &str,
+    now: SystemTime,
+) -> Option<T> {
+    if token.len() > LONGEST || key.is_empty() {
+        return None;
+    }
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (header, claims) = signed.split_once('.')?;
+    let header: Header = serde_json::from_slice(&BASE64.decode(header).ok()?).ok()?;
+    if header.alg != algorithm.name() || header.crit.is_some() {
+        return None;
+    }
+    let (given, right) = (BASE64.decode(signature).ok()?, algorithm.mac(key, signed));
+    if !bool::from(subtle::ConstantTimeEq::ct_eq(&given[..], &right[..])) {
+        return None;
+    }
+    let claims = BASE64.decode(claims).ok()?;
+    let times: Times = serde_json::from_slice(&claims).ok()?;
+    let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+    if times.exp.is_some_and(|exp| now >= exp) || times.nbf.is_some_and(|nbf| now < nbf) {
+        return None;
+    }
+    serde_json::from_slice(&claims).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn read(algorithm: Algorithm, key: &[u8], token: &str, seconds: u64) -> Option<Value> {
+        verify(algorithm, key, token, at(seconds))
+    }
+
+    /// Made with Python's hmac and base64.
+    #[test]
+    fn tokens_of_others_are_understood() {
+        const HS256: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhIiwiZXhwIjoxMDB9.\
+            Hx4G50mxG7j00ro4Crmh32AnUqhpVuV_UoL9yeqCuhY";
+        const HS512: &str = "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhIiwiZXhwIjoxMDB9.\
+            qdr3-VaWQHydcCYoAPwANO7RG3J-WuvO9v3pCcsgYk2y5Ay9jXM3tIsunrmDOzoyrZFnFMznBC_QOie6UG-o0A";
+        for (algorithm, token) in [(Algorithm::Hs256, HS256), (Algorithm::Hs512, HS512)] {
+            let claims = json!({ "sub": "a", "exp": 100 });
+            assert_eq!(read(algorithm, b"key", token, 99), Some(claims.clone()));
+            assert_eq!(sign(algorithm, b"key", &claims).split('.').count(), 3);
+        }
+    }
+
+    #[test]
+    fn what_is_signed_is_read_and_nothing_else() {
+        let claims = json!({ "sub": "/video/r1", "exp": 100, "nbf": 50 });
+        for (algorithm, other) in [(Algorithm::Hs256, Algorithm::Hs512), (Algorithm::Hs512, Algorithm::Hs256)]
+        {
+            let token = sign(algorithm, b"key", &claims);
+            assert_eq!(read(algorithm, b"key", &token, 50), Some(claims.clone()));
+            assert_eq!(read(algorithm, b"key", &token, 100), None, "expired");
+            assert_eq!(read(algorithm, b"key", &token, 49), None, "not yet");
+            assert_eq!(read(algorithm, b"another", &token, 60), None);
+            assert_eq!(read(algorithm, b"", &token, 60), None);
+            assert_eq!(read(other, b"key", &token, 60), None);
+            for broken in [format!("{token}x"), format!("{token}."), token[1..].to_owned(), String::new()] {
+                assert_eq!(read(algorithm, b"key", &broken, 60), None, "{broken}");
+            }
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            assert_eq!(read(algorithm, b"key", &format!("{signed}."), 60), None);
+            let (header, _) = signed.split_once('.').unwrap();
+            let forged = BASE64.encode(r#"{"sub":"/video/r2","exp":100}"#);
+            assert_eq!(read(algorithm, b"key", &format!("{header}.{forged}.{signature}"), 60), None);
+        }
+        assert_eq!(read(Algorithm::Hs256, b"", &sign(Algorithm::Hs256, b"", &claims), 60), None);
+    }
+
+    #[test]
+    fn an_algorithm_of_the_tokens_own_choice_is_not_taken() {
+        let claims = BASE64.encode("{}");
+        for header in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":""}"#,
+            r#"{"alg":"HS512"}"#,
+            r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
+            r#"{"typ":"JWT"}"#,
+            "[]",
+        ] {
+            let signed = format!("{}.{claims}", BASE64.encode(header));
+            let right = BASE64.encode(Algorithm::Hs256.mac(b"key", &signed));
+            for signature in ["", &right] {
+                let token = format!("{signed}.{signature}");
+                assert_eq!(read(Algorithm::Hs256, b"key", &token, 0), None, "{header} {signature}");
+            }
+        }
+        // The same with a header that is right.
+        let signed = format!("{}.{claims}", BASE64.encode(r#"{"alg":"HS256"}"#));
+        let right = BASE64.encode(Algorithm::Hs256.mac(b"key", &signed));
+        assert_eq!(read(Algorithm::Hs256, b"key", &format!("{signed}.{right}"), 0), Some(json!({})));
+    }
+
+    #[test]
+    fn times_that_are_none_are_not_taken() {
+        for times in [json!({ "exp": "100" }), json!({ "nbf": [] }), json!({ "exp": true })] {
+            let token = sign(Algorithm::Hs256, b"key", &times);
+            assert_eq!(read(Algorithm::Hs256, b"key", &token, 0), None, "{times}");
+        }
+        let token = sign(Algorithm::Hs256, b"key", &json!({ "exp": 100.5 }));
+        assert!(read(Algorithm::Hs256, b"key", &token, 100).is_some());
+        assert!(read(Algorithm::Hs256, b"key", &token, 101).is_none());
+    }
+}

@@ -1,0 +1,414 @@
+//! Archives that BBB servers send over HTTP, into the spool: in one piece or in several, taken up again
+//! where it broke off, and no archive of the spool before it is whole.
+//!
+//! What has come of one lies beside the archives as `.{record_id}.{key}.sl-part`, a name that importers do
+//! not look at. The key says of which file it is a part, so that two different ones are never mixed. Who
+//! writes it holds its lock (flock), on whichever replica; it goes with the process. At the end the part
+//! is made safe on disk and renamed to `{record_id}.tar`.
+
+use super::RecordId;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+const PART: &str = ".sl-part";
+/// Pieces that wait to be written. A piece is what came in at once, at most some 70 KB.
+const WAITING: usize = 16;
+/// A part that nobody has gone on with for so long is given up.
+const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Why an upload did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// Somebody is sending the same file just now.
+    #[error("the same archive is being sent by another request")]
+    Busy,
+    /// It must go on after so many bytes, which are here.
+    #[error("{0} bytes of it are here: it must go on from there")]
+    Offset(u64),
+    /// It is, or becomes, larger than it may be: so many bytes.
+    #[error("an archive may have {0} bytes (RECORDING_UPLOAD_MAX_SIZE)")]
+    TooLarge(u64),
+    /// All of it came, and it is not what the sender has. Nothing is kept.
+    #[error("what has arrived has another SHA-256 than was announced: send it again from the start")]
+    Digest,
+    /// There is nothing in it.
+    #[error("there is nothing in it")]
+    Empty,
+    /// The disk of the spool is full. What has come is kept.
+    #[error("the disk of the spool is full")]
+    Full,
+    /// Something else of this machine.
+    #[error("the spool: {0}")]
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for UploadError {
+    fn from(error: io::Error) -> UploadError {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => UploadError::Full,
+            _ => UploadError::Io(error),
+        }
+    }
+}
+
+/// What is sent: an archive, and how to tell it from another one of the same recording.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// Of which recording.
+    pub record_id: RecordId,
+    /// SHA-256 of the whole archive, where the sender knows it: compared at the end.
+    pub sha256: Option<[u8; 32]>,
+    /// Bytes of the whole archive, where the sender knows them.
+    pub total: Option<u64>,
+}
+
+/// The spool, as those see it who send to it.
+#[derive(Debug, Clone)]
+pub struct Uploads {
+    spool: PathBuf,
+    most: u64,
+}
+
+/// An upload that is coming in. Dropped, it keeps what has come.
+#[derive(Debug)]
+pub struct Receiving {
+    pieces: mpsc::Sender<Option<Bytes>>,
+    writer: JoinHandle<Result<u64, UploadError>>,
+}
+
+impl Uploads {
+    /// Into a directory, which must be there; archives of at most so many bytes.
+    pub fn new(spool: impl Into<PathBuf>, most: u64) -> Uploads {
+        Uploads { spool: spool.into(), most }
+    }
+
+    /// Bytes that are here of an upload that is not whole.
+    pub async fn received(&self, upload: &Upload) -> Result<u64, UploadError> {
+        let path = self.part(upload);
+        let size = blocking(move || Ok(fs::symlink_metadata(&path).map(|about| about.len()))).await?;
+        match size {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            size => Ok(size?),
+        }
+    }
+
+    /// Whether an archive of the recording waits in the spool, and whether one is in failed/.
+    pub async fn waiting(&self, id: &RecordId) -> Result<(bool, bool), UploadError> {
+        let name = format!("{id}.tar");
+        let (spool, failed) = (self.spool.join(&name), self.spool.join("failed").join(&name));
+        blocking(move || Ok((spool.exists(), failed.exists()))).await
+    }
+
+    /// Begins to take in an upload, after so many bytes of it: 0 begins anew.
+    pub async fn begin(&self, upload: &Upload, after: u64) -> Result<Receiving, UploadError> {
+        if upload.total.is_some_and(|total| total > self.most) {
+            return Err(UploadError::TooLarge(self.most));
+        }
+        let (path, whole, most) = (self.part(upload), self.spool.join(name(upload)), self.most);
+        let upload = upload.clone();
+        let part = blocking(move || Part::open(path, &upload, after)).await?;
+        let (pieces, incoming) = mpsc::channel(WAITING);
+        let writer = tokio::task::spawn_blocking(move || part.write(incoming, &whole, most));
+        Ok(Receiving { pieces, writer })
+    }
+
+    fn part(&self, upload: &Upload) -> PathBuf {
+        // Half of it tells them apart.
+        let key = upload.sha256.map_or_else(|| "unnamed".into(), |digest| hex::encode(&digest[..16]));
+        self.spool.join(format!(".{}.{key}{PART}", upload.record_id))
+    }
+}
+
+fn name(upload: &Upload) -> String {
+    format!("{}.tar", upload.record_id)
+}
+
+/// Removes parts in a spool that nobody goes on with.
+pub(super) fn sweep(spool: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(spool)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().ends_with(PART) {
+            continue;
+        }
+        let age = |path: &Path| {
+            let modified = fs::symlink_metadata(path).and_then(|about| about.modified()).ok()?;
+            SystemTime::now().duration_since(modified).ok()
+        };
+        let path = entry.path();
+        if age(&path).is_some_and(|age| age >= ABANDONED)
+            && let Ok(file) = File::options().write(true).custom_flags(libc::O_NOFOLLOW).open(&path)
+            && file.try_lock().is_ok()
+            && age(&path).is_some_and(|age| age >= ABANDONED)
+        {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+impl Receiving {
+    /// The next bytes. Waits while the disk is slow.
+    pub async fn piece(&mut self, bytes: Bytes) -> Result<(), UploadError> {
+        if self.pieces.send(Some(bytes)).await.is_ok() {
+            return Ok(());
+        }
+        // It has ended before its time.
+        match (&mut self.writer).await {
+            Ok(Err(error)) => Err(error),
+            _ => Err(UploadError::Io(io::Error::other("the writer has gone"))),
+        }
+    }
+
+    /// All of this request has come. How many bytes are here now, or None if that was all: the archive is
+    /// in the spool.
+    pub async fn end(self) -> Result<Option<u64>, UploadError> {
+        // Gone: the writer says why.
+        let _ = self.pieces.send(None).await;
+        drop(self.pieces);
+        let size = self.writer.await.map_err(|error| UploadError::Io(io::Error::other(error)))??;
+        Ok((size != WHOLE).then_some(size))
+    }
+}
+
+/// No part has so many bytes.
+const WHOLE: u64 = u64::MAX;
+
+/// A part that is locked.
+struct Part {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    total: Option<u64>,
+    digest: Option<(Sha256, [u8; 32])>,
+}
+
+impl Part {
+    fn open(path: PathBuf, upload: &Upload, after: u64) -> Result<Part, UploadError> {
+        let file = loop {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path)?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => return Err(UploadError::Busy),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+                Ok(()) => {}
+            }
+            // Whoever held it may have finished, and renamed it.
+            let about = file.metadata()?;
+            if !about.is_file() {
+                return Err(UploadError::Io(ErrorKind::InvalidInput.into()));
+            }
+            match fs::symlink_metadata(&path) {
+                Ok(there) if (there.dev(), there.ino()) == (about.dev(), about.ino()) => break file,
+                _ => {}
+            }
+        };
+        let mut part = Part {
+            size: file.metadata()?.len(),
+            digest: upload.sha256.map(|expected| (Sha256::new(), expected)),
+            total: upload.total,
+            file,
+            path,
+        };
+        if after == 0 {
+            part.file.set_len(0)?;
+            part.size = 0;
+        } else if after != part.size {
+            let size = part.size;
+            part.unless_empty();
+            return Err(UploadError::Offset(size));
+        }
+        // What came before counts; afterwards the file stands at its end.
+        if let Some((digest, _)) = &mut part.digest {
+            let mut buffer = vec![0; 256 * 1024];
+            loop {
+                match part.file.read(&mut buffer)? {
+                    0 => break,
+                    n => digest.update(&buffer[..n]),
+                }
+            }
+        } else {
+            io::Seek::seek(&mut part.file, io::SeekFrom::End(0))?;
+        }
+        Ok(part)
+    }
+
+    fn write(
+        mut self,
+        mut incoming: mpsc::Receiver<Option<Bytes>>,
+        whole: &Path,
+        most: u64,
+    ) -> Result<u64, UploadError> {
+        let most = self.total.map_or(most, |total| total.min(most));
+        loop {
+            match incoming.blocking_recv() {
+                Some(Some(bytes)) => {
+                    if self.size + bytes.len() as u64 > most {
+                        // It will not get better.
+                        fs::remove_file(&self.path)?;
+                        return Err(UploadError::TooLarge(most));
+                    }
+                    self.file.write_all(&bytes)?;
+                    self.size += bytes.len() as u64;
+                    if let Some((digest, _)) = &mut self.digest {
+                        digest.update(&bytes);
+                    }
+                }
+                Some(None) => break,
+                // Broken off.
+                None => {
+                    self.unless_empty();
+                    return Ok(self.size);
+                }
+            }
+        }
+        if self.size == 0 {
+            fs::remove_file(&self.path)?;
+            return Err(UploadError::Empty);
+        }
+        if self.total.is_some_and(|total| self.size < total) {
+            return Ok(self.size);
+        }
+        if let Some((digest, expected)) = self.digest.take()
+            && digest.finalize()[..] != expected
+        {
+            fs::remove_file(&self.path)?;
+            return Err(UploadError::Digest);
+        }
+        self.file.sync_all()?;
+        fs::rename(&self.path, whole)?;
+        if let Some(spool) = whole.parent() {
+            File::open(spool)?.sync_all()?;
+        }
+        Ok(WHOLE)
+    }
+
+    /// Nothing has come: no file need say so.
+    fn unless_empty(&self) {
+        if self.size == 0 {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
+) -> Result<T, UploadError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| UploadError::Io(io::Error::other(error)))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn id() -> RecordId {
+        RecordId::parse("r-1").unwrap()
+    }
+
+    fn upload(text: &[u8]) -> Upload {
+        let sha256 = Some(Sha256::digest(text).into());
+        Upload { record_id: id(), sha256, total: Some(text.len() as u64) }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    async fn send(
+        uploads: &Uploads,
+        upload: &Upload,
+        after: u64,
+        text: &[u8],
+    ) -> Result<Option<u64>, UploadError> {
+        let mut receiving = uploads.begin(upload, after).await?;
+        for piece in text.chunks(3) {
+            receiving.piece(Bytes::copy_from_slice(piece)).await?;
+        }
+        receiving.end().await
+    }
+
+    #[tokio::test]
+    async fn an_archive_is_there_when_it_is_whole() {
+        let spool = TempDir::new().unwrap();
+        let uploads = Uploads::new(spool.path(), 100);
+        let whole = upload(b"0123456789");
+        assert_eq!(send(&uploads, &whole, 0, b"0123").await.unwrap(), Some(4));
+        assert_eq!(uploads.received(&whole).await.unwrap(), 4);
+        assert_eq!(uploads.waiting(&id()).await.unwrap(), (false, false));
+        assert!(names(spool.path()).iter().all(|name| !super::super::import::is_archive(name)));
+        assert!(matches!(send(&uploads, &whole, 3, b"3").await, Err(UploadError::Offset(4))));
+        assert!(matches!(send(&uploads, &whole, 5, b"5").await, Err(UploadError::Offset(4))));
+        // Another archive of the same recording is another one.
+        assert_eq!(uploads.received(&upload(b"other")).await.unwrap(), 0);
+        assert!(matches!(send(&uploads, &upload(b"other"), 1, b"x").await, Err(UploadError::Offset(0))));
+        assert_eq!(send(&uploads, &whole, 4, b"456789").await.unwrap(), None);
+        assert_eq!(names(spool.path()), ["r-1.tar"]);
+        assert_eq!(fs::read(spool.path().join("r-1.tar")).unwrap(), b"0123456789");
+        assert_eq!(uploads.waiting(&id()).await.unwrap(), (true, false));
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_is_kept_and_can_begin_anew() {
+        let spool = TempDir::new().unwrap();
+        let uploads = Uploads::new(spool.path(), 100);
+        let whole = upload(b"0123456789");
+        let mut receiving = uploads.begin(&whole, 0).await.unwrap();
+        assert!(matches!(uploads.begin(&whole, 0).await, Err(UploadError::Busy)));
+        receiving.piece(Bytes::from_static(b"01234")).await.unwrap();
+        let writer = receiving.writer;
+        drop(receiving.pieces);
+        assert_eq!(writer.await.unwrap().unwrap(), 5);
+        assert_eq!(uploads.received(&whole).await.unwrap(), 5);
+        assert_eq!(send(&uploads, &whole, 0, b"0123456789").await.unwrap(), None);
+        assert_eq!(names(spool.path()), ["r-1.tar"]);
+    }
+
+    #[tokio::test]
+    async fn too_much_and_something_else_are_refused() {
+        let spool = TempDir::new().unwrap();
+        let uploads = Uploads::new(spool.path(), 12);
+        let mut large = upload(b"0123456789abc");
+        assert!(matches!(uploads.begin(&large, 0).await, Err(UploadError::TooLarge(12))));
+        large.total = None;
+        assert!(matches!(send(&uploads, &large, 0, b"0123456789abc").await, Err(UploadError::TooLarge(12))));
+        let whole = upload(b"0123456789");
+        assert!(matches!(send(&uploads, &whole, 0, b"0123456789a").await, Err(UploadError::TooLarge(10))));
+        assert!(matches!(send(&uploads, &whole, 0, b"0123456x89").await, Err(UploadError::Digest)));
+        assert_eq!(uploads.received(&whole).await.unwrap(), 0);
+        let unnamed = Upload { record_id: id(), sha256: None, total: None };
+        assert_eq!(send(&uploads, &unnamed, 0, b"anything").await.unwrap(), None);
+        assert_eq!(fs::read(spool.path().join("r-1.tar")).unwrap(), b"anything");
+    }
+
+    #[tokio::test]
+    async fn parts_that_nobody_wants_go() {
+        let spool = TempDir::new().unwrap();
+        let uploads = Uploads::new(spool.path(), 100);
+        send(&uploads, &upload(b"0123456789"), 0, b"0123").await.unwrap();
+        send(&uploads, &upload(b"abc"), 0, b"a").await.unwrap();
+        sweep(spool.path()).unwrap();
+        assert_eq!(names(spool.path()).len(), 2);
+        let path = uploads.part(&upload(b"abc"));
+        File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now() - ABANDONED).unwrap();
+        sweep(spool.path()).unwrap();
+        assert_eq!(names(spool.path()).len(), 1);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_spool_that_is_not_there_is_an_error() {
+        let uploads = Uploads::new("/nowhere/at/all", 100);
+        assert!(matches!(uploads.begin(&upload(b"x"), 0).await, Err(UploadError::Io(_))));
+    }
+}

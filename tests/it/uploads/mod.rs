@@ -1,0 +1,69 @@
+//! PUT /sl/recordings/RECORD-ID.tar: recordings that BBB servers send over HTTP, and the scripts that do it.
+
+mod nginx;
+mod requests;
+mod scripts;
+
+use crate::importing::recording;
+use crate::support::client::{self, Reply};
+use crate::support::{Library, eventually};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use sl::jwt::{Algorithm, sign};
+use sl::sim::{Recording, RecordingFormat::*};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The bytes of an archive.
+fn archive(recording: &Recording) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    recording.write(&mut bytes).unwrap();
+    bytes
+}
+
+/// A pool of one server, one replica, and an importer in it.
+fn pool(args: &[&str], variables: &[(&str, &str)]) -> Library {
+    let mut library = Library::empty(variables);
+    library.pool.set("RECORDING_IMPORT_POLL_INTERVAL", "0.5");
+    library.pool.set("RECORDING_IMPORT_SETTLE", "0.1");
+    library.pool.add(1, &[]);
+    library.pool.sl_ok(&["migrate"]);
+    library.pool.serve(args);
+    library
+}
+
+impl Library {
+    fn spool(&self) -> PathBuf {
+        self.published().parent().unwrap().join("spool")
+    }
+
+    /// What lies in the spool, by name, hidden or not.
+    fn in_spool(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.spool()).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A token as the pool's server would sign it.
+    fn token(&self, claims: serde_json::Value) -> String {
+        sign(Algorithm::Hs256, self.pool.server(1).secret().as_bytes(), &claims)
+    }
+
+    /// One for this archive.
+    fn token_for(&self, id: &str, bytes: &[u8]) -> String {
+        self.token(json!({ "sub": id, "exp": now() + 60, "sha256": hex::encode(Sha256::digest(bytes)) }))
+    }
+
+    fn send(&self, method: &str, id: &str, token: &str, range: Option<&str>, bytes: &[u8]) -> Reply {
+        let authorization = format!("Bearer {token}");
+        let mut headers = vec![("Authorization", authorization.as_str())];
+        headers.extend(range.map(|range| ("Content-Range", range)));
+        let url = format!("http://{}/sl/recordings/{id}.tar", self.pool.address(0));
+        client::fetch(method, &url, &headers, bytes)
+    }
+}

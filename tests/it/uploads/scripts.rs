@@ -1,0 +1,211 @@
+//! bigbluebutton/: run with the system's Ruby, as a BBB server would.
+
+use super::*;
+use crate::support::ROOT;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// What a BBB server has: published formats, and the scripts with their settings.
+struct Bbb(TempDir);
+
+impl Bbb {
+    fn new(settings: &str) -> Bbb {
+        let directory = TempDir::new().unwrap();
+        let dir = directory.path().display();
+        fs::create_dir(directory.path().join("published")).unwrap();
+        // Notes which recordings it is to delete.
+        let delete = directory.path().join("delete");
+        fs::write(&delete, format!("#!/bin/sh\necho \"$@\" >>{dir}/deleted\n")).unwrap();
+        let config = format!(
+            "{settings}\nwait: 0.05\npublished_dir: {dir}/published\nwork_dir: {dir}/work\nlog_file: {dir}/log\n\
+             delete_command: [sh, {dir}/delete, --delete]\n"
+        );
+        fs::write(directory.path().join("sl.yml"), config).unwrap();
+        Bbb(directory)
+    }
+
+    fn of(library: &Library, settings: &str) -> Bbb {
+        let (address, secret) = (library.pool.address(0), library.pool.server(1).secret());
+        Bbb::new(&format!("url: http://{address}\nsecret: {secret}\n{settings}"))
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// BBB has published these formats of it.
+    fn publishes(&self, recording: &Recording) {
+        let tar = self.path("archive");
+        fs::write(&tar, archive(recording)).unwrap();
+        let done = Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(self.path("published")).status();
+        assert!(done.unwrap().success());
+        fs::remove_file(tar).unwrap();
+    }
+
+    fn command(&self, script: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("ruby");
+        command.arg("-w").arg(format!("{ROOT}/bigbluebutton/{script}")).args(args);
+        command.env("SL_RECORDINGS_CONFIG", self.path("sl.yml"));
+        command
+    }
+
+    fn run(&self, script: &str, args: &[&str]) -> Output {
+        self.command(script, args).output().expect("ruby (apt-get install ruby)")
+    }
+
+    #[track_caller]
+    fn ok(&self, script: &str, args: &[&str]) -> String {
+        let output = self.run(script, args);
+        assert!(output.status.success(), "{output:?} {}", self.log());
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Nothing is left of sending.
+    fn is_tidy(&self) -> bool {
+        let names = fs::read_dir(self.path("work")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| !name.to_string_lossy().starts_with(".lock-")).count() == 1
+    }
+}
+
+#[test]
+fn each_format_that_is_published_arrives_and_what_has_arrived_is_pruned() {
+    let library = pool(&["--no-poller", "--importer"], &[]);
+    let bbb = Bbb::of(&library, "");
+    let (first, both) = (recording(1, &[Presentation]), recording(1, &[Presentation, Video]));
+    let id = first.record_id();
+    bbb.publishes(&first);
+    bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "presentation"]);
+    eventually("it is imported", || library.listed("") == [id.as_str()]);
+    bbb.publishes(&both);
+    bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "video"]);
+    eventually("both are there", || library.files(&library.published()).len() == 2);
+    eventually("it is in the index", || {
+        library.pool.get("getRecordings", "").body.matches("<format>").count() == 2
+    });
+    assert!(
+        bbb.is_tidy() && bbb.log().contains(&format!("{id} is sent: presentation, video")),
+        "{}",
+        bbb.log()
+    );
+    // Not before its time, and not what the balancer has not got.
+    assert_eq!(bbb.ok("sl_prune_recordings.rb", &[]), "");
+    fs::write(bbb.path("work/sent/lost-1"), "").unwrap();
+    assert_eq!(
+        bbb.ok("sl_prune_recordings.rb", &["--days", "0", "--dry-run"]),
+        format!("{id} would be deleted\n")
+    );
+    assert!(!bbb.path("deleted").exists());
+    bbb.ok("sl_prune_recordings.rb", &["--days", "0"]);
+    assert_eq!(fs::read_to_string(bbb.path("deleted")).unwrap(), format!("--delete {id}\n"));
+    assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+}
+
+#[test]
+fn old_recordings_and_what_could_not_be_sent_go_with_the_batch() {
+    let mut library = pool(&["--no-poller", "--importer"], &[]);
+    let port = library.pool.replicas[0].port;
+    let bbb = Bbb::of(&library, "attempts: 3\nchunk_size: 20000");
+    let recordings: Vec<_> = (1..=3).map(|n| recording(n, &[Presentation, Notes])).collect();
+    let ids: Vec<_> = recordings.iter().map(|r| r.record_id()).collect();
+    recordings.iter().for_each(|recording| bbb.publishes(recording));
+    library.pool.replicas.clear();
+    let output = bbb.run("post_publish_sl.rb", &["-m", &ids[0]]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not sent"), "{output:?}");
+    assert!(bbb.log().contains("is not sent"), "{}", bbb.log());
+    assert!(bbb.is_tidy());
+    library.pool.serve_at(port, &["--no-poller", "--importer"]);
+    assert_eq!(bbb.ok("sl_batch_import.rb", &["--dry-run"]).lines().count(), 3);
+    let told = bbb.ok("sl_batch_import.rb", &[]);
+    // In several pieces each; the oldest first.
+    let lines: Vec<_> = (0..3).map(|n| format!("{}/3 {} sent", n + 1, ids[n])).collect();
+    assert_eq!(told.lines().collect::<Vec<_>>(), lines);
+    eventually("all are there", || library.listed("").len() == 3);
+    assert_eq!(bbb.ok("sl_batch_import.rb", &[]), "");
+    assert_eq!(bbb.ok("sl_batch_import.rb", &["--again"]).lines().count(), 3);
+}
+
+#[test]
+fn a_replica_that_dies_in_the_middle_is_only_a_pause() {
+    let mut library = pool(&["--no-poller"], &[]);
+    let port = library.pool.replicas[0].port;
+    let bbb = Bbb::of(&library, "chunk_size: 200000");
+    let recording = Recording { size: 20_000_000, ..recording(1, &[Video]) };
+    bbb.publishes(&recording);
+    let mut script = bbb.command("post_publish_sl.rb", &["-m", &recording.record_id()]).spawn().unwrap();
+    eventually("a part of it is there", || library.in_spool().iter().any(|name| name.starts_with('.')));
+    library.pool.replicas.clear();
+    let part = library.in_spool();
+    assert!(part.len() == 1 && part[0].starts_with('.'), "it was too fast: {part:?}");
+    library.pool.serve_at(port, &["--no-poller"]);
+    assert!(script.wait().unwrap().success(), "{}", bbb.log());
+    assert_eq!(library.in_spool(), [format!("{}.tar", recording.record_id())]);
+    let unpacked = TempDir::new().unwrap();
+    let mut tar = Command::new("tar");
+    tar.arg("-xf").arg(library.spool().join(&library.in_spool()[0])).arg("-C").arg(unpacked.path());
+    assert!(tar.status().unwrap().success());
+    let same = Command::new("diff").arg("-r").arg(unpacked.path()).arg(bbb.path("published")).status();
+    assert!(same.unwrap().success());
+}
+
+#[test]
+fn the_wrong_secret_is_told_at_once_and_once() {
+    let library = pool(&["--no-poller"], &[]);
+    let bbb = Bbb::new(&format!("url: http://{}\nsecret: wrong", library.pool.address(0)));
+    let recording = recording(1, &[Notes]);
+    bbb.publishes(&recording);
+    let output = bbb.run("post_publish_sl.rb", &["-m", &recording.record_id()]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("answers 401 a JWT is needed") || errors.contains("answers 401"), "{errors}");
+    assert!(!errors.contains("wrong"), "{errors}");
+    let output = bbb.run("post_publish_sl.rb", &["-m", "../../etc"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no record id"), "{output:?}");
+    assert!(bbb.run("post_publish_sl.rb", &[]).status.code() == Some(1));
+    let unset = Bbb::new("");
+    let output = unset.run("sl_batch_import.rb", &[]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("either url or spool_dir"), "{output:?}");
+}
+
+#[test]
+fn into_a_spool_that_is_mounted_or_with_rsync() {
+    let library = pool(&["--no-poller", "--importer"], &[]);
+    let spool = library.spool();
+    let with = |settings: String, n: u64| {
+        let bbb = Bbb::new(&settings);
+        let recording = recording(n, &[Presentation]);
+        bbb.publishes(&recording);
+        bbb.ok("post_publish_sl.rb", &["-m", &recording.record_id(), "-f", "presentation"]);
+        eventually("it is imported", || library.listed("").contains(&recording.record_id()));
+        bbb
+    };
+    let mounted = with(format!("spool_dir: {}", spool.display()), 1);
+    eventually("nothing is left in the spool", || library.in_spool().is_empty());
+    assert_eq!(mounted.ok("sl_prune_recordings.rb", &["--days", "0"]).lines().count(), 1);
+    // rsync to another machine, whose shell is this one's.
+    let shell = TempDir::new().unwrap();
+    let script = shell.path().join("shell");
+    fs::write(&script, "#!/bin/sh\nshift\nexec sh -c \"$*\"\n").unwrap();
+    make_executable(&script);
+    let settings =
+        format!("spool_dir: \"far:{}\"\nextra_rsync_opts: [\"--rsh={}\"]", spool.display(), script.display());
+    let far = with(settings, 2);
+    assert_eq!(far.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+    assert_eq!(far.ok("sl_prune_recordings.rb", &["--days", "0", "--trust"]).lines().count(), 1);
+    let gone = Bbb::new("spool_dir: /nowhere/at/all");
+    gone.publishes(&recording(3, &[Notes]));
+    let output = gone.run("sl_batch_import.rb", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("is it mounted"), "{output:?}");
+}
+
+fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
