@@ -1,6 +1,7 @@
 //! `make bench` (`cargo bench --bench recordings`): getRecordings on a small index and on one of a million
-//! recordings, what a replica needs to stream a hundred thousand, and import.
-//! SL_BENCH_IMPORT=1: import alone; SL_BENCH_UPLOAD=1: uploads. docs/BENCHMARKS.md says how to read it.
+//! recordings, what a replica needs to stream a hundred thousand, import, uploads, and files in playback.
+//! SL_BENCH_IMPORT=1: import alone; SL_BENCH_UPLOAD=1: uploads; SL_BENCH_PLAYBACK=1: playback. docs/BENCHMARKS.md
+//! says how to read it.
 //!
 //! A wrong answer ends the run with status 1. A limit that is missed is printed, no more: times are never
 //! asserted.
@@ -13,6 +14,7 @@ mod data;
 #[allow(dead_code)]
 mod http;
 mod import;
+mod playback;
 #[path = "../../tests/it/support/postgres.rs"]
 #[allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
 mod postgres;
@@ -61,11 +63,17 @@ fn main() -> Result<()> {
         println!("\n{}", report::table(&upload::run(&redis, &empty, directory.path())?));
         return Ok(());
     }
+    let playback = || playback::run(&postgres, &redis, directory.path(), seconds, rounds);
+    if std::env::var_os("SL_BENCH_PLAYBACK").is_some() {
+        println!("\n{}", report::table(&playback()?));
+        return Ok(());
+    }
     let import = import::run(&postgres, directory.path())?;
     if std::env::var_os("SL_BENCH_IMPORT").is_some() {
         println!("\n{}", report::table(&import));
         return Ok(());
     }
+    let playback = playback()?;
     let small = Database::fill(&postgres, &redis, "small", 2_000)?;
     let large = Database::fill(&postgres, &redis, "large", many)?;
     let medium = Database::fill(&postgres, &redis, "medium", many.min(100_000))?;
@@ -112,6 +120,7 @@ fn main() -> Result<()> {
     rows.push(stream::run(&redis, &medium, directory.path())?);
     rows.extend(import);
     rows.extend(upload::run(&redis, &small, directory.path())?);
+    rows.extend(playback);
 
     println!("\n{}", report::table(&rows));
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-recordings.json");

@@ -40,6 +40,15 @@ pub struct PlaybackConfig {
 
 impl PlaybackConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> PlaybackConfig {
+        let player_dir = env
+            .optional(
+                "PLAYBACK_PLAYER_DIR",
+                "the player of presentations (bbb-playback) that goes with PLAYBACK_SERVE (default: a small one)",
+            )
+            .map(PathBuf::from);
+        if player_dir.as_ref().is_some_and(|path| !path.join("index.html").is_file()) {
+            env.mistake("PLAYBACK_PLAYER_DIR", "must be a directory with the player's index.html");
+        }
         PlaybackConfig {
             formats: env
                 .parsed(
@@ -63,12 +72,7 @@ impl PlaybackConfig {
                 false,
                 "send files of recordings without nginx (false: nginx is told which to send)",
             ),
-            player_dir: env
-                .optional(
-                    "PLAYBACK_PLAYER_DIR",
-                    "the player of presentations (bbb-playback) that goes with PLAYBACK_SERVE (default: a small one)",
-                )
-                .map(PathBuf::from),
+            player_dir,
         }
     }
 }
@@ -92,4 +96,52 @@ fn formats(text: &str) -> Result<Vec<String>, String> {
         formats.push(name.to_owned());
     }
     Ok(formats)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{BadSettings, Config};
+
+    fn read(name: &str, value: &str) -> Result<Config, BadSettings> {
+        Config::read(&|asked| (asked == name).then(|| value.to_owned()))
+    }
+
+    #[test]
+    fn formats_are_names_and_none_is_in_the_way_of_something_else() {
+        assert_eq!(read("NOTHING", "").unwrap().playback.formats.len(), 6);
+        let formats = read("RECORDING_PLAYBACK_FORMATS", "video: my-own_1:").unwrap().playback.formats;
+        assert_eq!(formats, ["video", "my-own_1"]);
+        for wrong in ["video:a/b", "..", "video:playback", "bigbluebutton"] {
+            let BadSettings(mistakes) = read("RECORDING_PLAYBACK_FORMATS", wrong).unwrap_err();
+            assert!(mistakes[0].starts_with("RECORDING_PLAYBACK_FORMATS must "), "{mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn a_player_must_be_there() {
+        let BadSettings(mistakes) = read("PLAYBACK_PLAYER_DIR", "/nowhere").unwrap_err();
+        assert_eq!(mistakes, ["PLAYBACK_PLAYER_DIR must be a directory with the player's index.html"]);
+    }
+
+    #[test]
+    fn protection_needs_a_secret_for_its_cookies() {
+        let with = |secret: &'static str| {
+            Config::read(&move |name| {
+                let value = match name {
+                    "LOADBALANCER_SECRET" | "PROTECTED_RECORDINGS_ENABLED" => "true",
+                    "SECRET_KEY_BASE" => secret,
+                    _ => return None,
+                };
+                Some(value.to_owned())
+            })
+            .unwrap()
+        };
+        assert_eq!(with("secret").require_secrets(), Ok(()));
+        let BadSettings(mistakes) = with("").require_secrets().unwrap_err();
+        assert!(
+            mistakes.len() == 1 && mistakes[0].starts_with("SECRET_KEY_BASE must be set"),
+            "{mistakes:?}"
+        );
+        assert!(!format!("{:?}", with("hush").playback).contains("hush"));
+    }
 }

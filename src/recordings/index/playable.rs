@@ -4,6 +4,7 @@
 use super::{Index, IndexError};
 use crate::recordings::{FormatName, RecordId};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sqlx::Row;
 
 /// A recording that may be played.
@@ -26,21 +27,23 @@ impl Index {
     /// Whether a recording may be played, and by whom. None where there is none, and where it is
     /// unpublished or deleted.
     pub async fn playable(&self, id: &RecordId) -> Result<Option<Playable>, IndexError> {
-        self.patiently(|| {
-            async {
+        let id = id.clone();
+        let found = self.to_its_end(move |index| {
+            let id = id.clone();
+            async move {
                 let row = sqlx::query(
                     "SELECT coalesce(protected, false) FROM recordings \
                      WHERE record_id = $1 AND published AND coalesce(state, '') <> 'deleted'",
                 )
                 .bind(id.as_str())
-                .fetch_optional(&self.pool)
+                .fetch_optional(&index.pool)
                 .await?;
                 let Some(row) = row else { return Ok(None) };
                 Ok(Some(Playable { protected: row.try_get(0)? }))
             }
             .boxed()
-        })
-        .await
+        });
+        found.await
     }
 
     /// The same of one of its formats, with where its player is.
@@ -49,8 +52,10 @@ impl Index {
         id: &RecordId,
         format: &FormatName,
     ) -> Result<Option<PlayableFormat>, IndexError> {
-        self.patiently(|| {
-            async {
+        let (id, format) = (id.clone(), format.clone());
+        let found = self.to_its_end(move |index| {
+            let (id, format) = (id.clone(), format.clone());
+            async move {
                 let row = sqlx::query(
                     "SELECT coalesce(r.protected, false), f.url \
                      FROM recordings r JOIN playback_formats f ON f.recording_id = r.id AND f.format = $2 \
@@ -58,7 +63,7 @@ impl Index {
                 )
                 .bind(id.as_str())
                 .bind(format.as_str())
-                .fetch_optional(&self.pool)
+                .fetch_optional(&index.pool)
                 .await?;
                 let Some(row) = row else { return Ok(None) };
                 let url: Option<String> = row.try_get(1)?;
@@ -66,7 +71,25 @@ impl Index {
                 Ok(url.map(|url| PlayableFormat { protected, url }))
             }
             .boxed()
-        })
-        .await
+        });
+        found.await
+    }
+
+    /// Asks, and hears the answer out even if nobody waits for it any more. Browsers hang up all the time,
+    /// whenever somebody seeks in a film; a connection that is left in the middle of a question is of no use
+    /// to anybody for seconds.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        ask: impl Fn(Index) -> BoxFuture<'static, Result<T, IndexError>> + Send + Sync + 'static,
+    ) -> Result<T, IndexError> {
+        let index = self.clone();
+        let asking = tokio::spawn(async move { index.patiently(|| ask(index.clone())).await });
+        match asking.await {
+            Ok(result) => result,
+            Err(failure) => match failure.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(IndexError::Timeout),
+            },
+        }
     }
 }

@@ -10,8 +10,8 @@
 //!   left a shelf and nobody knows whether the index says so
 //! - each call that was cut off finishes when it is made again
 //!
-//! Apart from what [`Storage::place`] takes in, no path of a file system crosses this interface: S3
-//! has none. What S3 cannot promise is told in `s3`.
+//! Apart from what [`Storage::place`] takes in, no path crosses this interface but names within a format:
+//! S3 has no others. What S3 cannot promise is told in `s3`.
 
 mod local;
 mod read;

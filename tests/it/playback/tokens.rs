@@ -2,7 +2,7 @@
 
 use super::{Stage, not_found};
 use crate::support::client::{Reply, fetch};
-use crate::support::eventually;
+use crate::support::{Library, eventually};
 use std::sync::Barrier;
 
 fn key(link: &str) -> String {
@@ -272,4 +272,48 @@ fn only_get_and_head_play() {
         assert_eq!(reply.failed(), "unsupportedRequest", "{method}");
     }
     assert_eq!(stage.get(&link).status, 307);
+}
+
+/// Bytes that somebody has sent to a port of ours, and that nobody there has read.
+fn unread(port: u16) -> u64 {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!("0100007F:{port:04X}");
+    let of = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let queues = fields.get(4).filter(|_| fields[1] == local && fields[3] == "01")?;
+        u64::from_str_radix(queues.split_once(':')?.1, 16).ok()
+    };
+    table.lines().skip(1).filter_map(of).sum()
+}
+
+/// While Redis does not read, all of them are on their way to it: none waits for the answer to another.
+#[test]
+fn tokens_for_a_page_of_a_hundred_are_one_round_trip() {
+    // One thread: its connection to Redis is there after the first question.
+    let library = Library::with(
+        1,
+        &[
+            ("PROTECTED_RECORDINGS_ENABLED", "true"),
+            ("REDIS_RESPONSE_TIMEOUT", "30"),
+            ("WORKER_THREADS", "1"),
+        ],
+    );
+    library.postgres.sql(
+        "INSERT INTO recordings (record_id, meeting_id, state, published, protected, starttime) \
+             SELECT 'r' || n, 'm', 'published', true, true, now() FROM generate_series(1, 120) n; \
+         INSERT INTO playback_formats (recording_id, format, url) \
+             SELECT id, f, '/' FROM recordings, unnest(ARRAY['presentation', 'video']) f",
+    );
+    let ask = || library.pool.get("getRecordings", "limit=100").success().body;
+    let count = |body: &str| body.matches("?token=").count();
+    let asked = library.pool.redis.monitor(|| assert_eq!(count(&ask()), 200));
+    assert_eq!(asked.iter().filter(|command| *command == "setex").count(), 200);
+    library.pool.redis.freeze();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(ask);
+        // Each has a token of 64 bytes, a record id and a format.
+        eventually("all are sent before one is answered", || unread(library.pool.redis.port) > 200 * 120);
+        library.pool.redis.thaw();
+        assert_eq!(count(&asking.join().unwrap()), 200);
+    });
 }

@@ -11,7 +11,6 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use sl::jwt::{Algorithm, sign};
 use sl::sim::{Recording, RecordingFormat::*};
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn now() -> u64 {
@@ -37,10 +36,6 @@ fn pool(args: &[&str], variables: &[(&str, &str)]) -> Library {
 }
 
 impl Library {
-    fn spool(&self) -> PathBuf {
-        self.published().parent().unwrap().join("spool")
-    }
-
     /// What lies in the spool, by name, hidden or not.
     fn in_spool(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.spool()).unwrap();
