@@ -33,7 +33,8 @@ impl Bucket {
         let directory = TempDir::new().unwrap();
         std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
         let names = Arc::new(Names::default());
-        let store = Short { store: FileSystem::new(directory.path()).unwrap(), names: names.clone() };
+        let bucket = directory.path().join(BUCKET);
+        let store = Short { store: FileSystem::new(directory.path()).unwrap(), names: names.clone(), bucket };
         let mut service = S3ServiceBuilder::new(store);
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         let service = service.build();
@@ -161,6 +162,7 @@ impl Names {
 struct Short {
     store: FileSystem,
     names: Arc<Names>,
+    bucket: PathBuf,
 }
 
 /// Passes a request on with a short key.
@@ -170,6 +172,10 @@ macro_rules! pass {
         impl S3 for Short {
             $(async fn $call(&self, mut request: S3Request<$input>) -> S3Result<S3Response<$output>> {
                 request.input.key = self.names.short(&request.input.key);
+                // What is a directory here is nothing in S3.
+                if self.bucket.join(&request.input.key).is_dir() {
+                    return Err(s3s::s3_error!(NoSuchKey));
+                }
                 self.store.$call(request).await
             })*
 

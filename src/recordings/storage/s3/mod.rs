@@ -21,6 +21,8 @@ mod connection;
 mod names;
 mod read;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 pub(super) use read::Object;
