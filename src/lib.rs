@@ -21,7 +21,7 @@
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
 //! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
 //! | [`pool`] | the BBB servers: client, connector; `poll/`: lease, rounds, health | bbb, config, store |
-//! | [`recordings`] | recordings: index in Postgres, storage, import | bbb, config |
+//! | [`recordings`] | recordings: index in Postgres, storage, import | bbb, config, pool's connector |
 //! | [`callbacks`] | what clients asked to be told: kept, delivered | bbb, config, jwt, store, recordings |
 //! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings, callbacks |
 //! | [`playback`] | who may see a recording: links, tokens, cookies | bbb, config, store, recordings, jwt, calls |

@@ -89,7 +89,7 @@ impl Replica {
             let (config, stopped) = (config.clone(), stopped.clone());
             replica.spawn("importer", move |runtime| {
                 runtime.block_on(async {
-                    let importer = Importer::new(&config).context("there is no index (DATABASE_URL)")?;
+                    let importer = Importer::new(&config)?.context("there is no index (DATABASE_URL)")?;
                     import::run(importer, &config, stopped).await;
                     anyhow::Ok(())
                 })?;
@@ -141,10 +141,13 @@ impl Replica {
 }
 
 /// The recordings, where the settings say that there are some.
-fn recordings(config: &Config) -> Option<Recordings> {
+fn recordings(config: &Config) -> anyhow::Result<Option<Recordings>> {
     let settings = &config.recordings;
-    let index = settings.enabled().then(|| Index::connect_lazy(settings))??;
-    Some(Recordings { index, storage: Storage::local(&settings.publish_dir, &settings.unpublish_dir) })
+    let index = settings.enabled().then(|| Index::connect_lazy(settings)).flatten();
+    Ok(match index {
+        Some(index) => Some(Recordings { index, storage: Storage::new(settings)? }),
+        None => None,
+    })
 }
 
 async fn worker(
@@ -157,7 +160,7 @@ async fn worker(
     let app = App {
         store: Store::new(&config.redis)?,
         backend: Backend::new(&config.backend, tls, config.api.sign_with),
-        recordings: recordings(&config),
+        recordings: recordings(&config)?,
         config: config.clone(),
         suspicions: Suspicions::default(),
     };

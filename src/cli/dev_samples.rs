@@ -46,7 +46,7 @@ pub(super) async fn import(config: &Config, directory: &Path) -> Result<Samples>
             recording.archive(directory, Packing::None).context("cannot write a sample recording")?;
         let mut config = config.clone();
         config.recordings.protected_enabled = protected;
-        let importer = Importer::new(&config).context("there is no index of recordings")?;
+        let importer = Importer::new(&config)?.context("there is no index of recordings")?;
         importer
             .import_file(&archive, Arc::new(Watch::default()), false)
             .await

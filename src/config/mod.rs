@@ -13,6 +13,7 @@ mod playback;
 mod poll;
 mod recordings;
 mod redis;
+mod storage;
 
 pub use self::api::ApiConfig;
 pub use self::backend::BackendConfig;
@@ -26,6 +27,7 @@ pub use self::playback::{PlaybackConfig, USUAL_FORMATS};
 pub use self::poll::PollConfig;
 pub use self::recordings::{MetaMatch, RecordingsConfig};
 pub use self::redis::RedisConfig;
+pub use self::storage::S3Config;
 
 /// Everything, read once at the start and never changed.
 #[derive(Debug, Clone)]
@@ -69,7 +71,7 @@ impl Config {
         let backend = BackendConfig::from_env(&mut env);
         let poll = PollConfig::from_env(&mut env);
         let load = LoadConfig::from_env(&mut env);
-        let recordings = RecordingsConfig::from_env(&mut env);
+        let recordings = RecordingsConfig::from_env(&mut env, &backend);
         let import = ImportConfig::from_env(&mut env);
         let playback = PlaybackConfig::from_env(&mut env);
         let callbacks = CallbacksConfig::from_env(&mut env);
@@ -111,9 +113,9 @@ impl Config {
     }
 }
 
-/// Variables of Scalelite's Rails that mean nothing here; named once in the log if they are set.
+/// Variables of Scalelite's that mean nothing here; named once in the log if they are set.
 pub fn ignored(reader: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
-    const IGNORED: [&str; 9] = [
+    const IGNORED: [&str; 12] = [
         "WEB_CONCURRENCY",
         "RAILS_MAX_THREADS",
         "RAILS_MIN_THREADS",
@@ -123,6 +125,10 @@ pub fn ignored(reader: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
         "RAILS_LOG_LEVEL",
         "REDIS_POOL",
         "REDIS_POOL_TIMEOUT",
+        // Its CDN in front of S3: S3_REDIRECT sends to the bucket itself.
+        "CLOUDFRONT_URL",
+        "CF_KEY_PAIR_ID",
+        "CF_PRIVATE_KEY_B64",
     ];
     IGNORED.into_iter().filter(|name| reader(name).is_some()).collect()
 }

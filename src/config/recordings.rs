@@ -1,6 +1,6 @@
 //! Recordings: where their files and their index are, how they are imported, what getRecordings says.
 
-use super::{Env, listen::seconds, playback::minutes};
+use super::{BackendConfig, Env, S3Config, listen::seconds, playback::minutes};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use std::path::PathBuf;
@@ -44,6 +44,8 @@ pub struct RecordingsConfig {
     pub publish_dir: PathBuf,
     /// RECORDING_UNPUBLISH_DIR: the shelf of unpublished ones.
     pub unpublish_dir: PathBuf,
+    /// S3_RECORDING: the shelves are in a bucket instead.
+    pub s3: Option<S3Config>,
     /// RECORDING_IMPORT_POLL: look through the spool now and then, beside what the kernel tells.
     pub import_poll: bool,
     /// RECORDING_IMPORT_POLL_INTERVAL.
@@ -57,7 +59,7 @@ pub struct RecordingsConfig {
 }
 
 impl RecordingsConfig {
-    pub(super) fn from_env(env: &mut Env<'_>) -> RecordingsConfig {
+    pub(super) fn from_env(env: &mut Env<'_>, backend: &BackendConfig) -> RecordingsConfig {
         let url = env.url("DATABASE_URL", "", "the Postgres of the recordings' index (none: no recordings)");
         let mut database = None;
         if !url.is_empty() {
@@ -135,6 +137,7 @@ impl RecordingsConfig {
                 "/var/bigbluebutton/unpublished",
                 "files of unpublished recordings",
             ),
+            s3: S3Config::from_env(env, backend.extra_ca_file.clone()),
             import_poll: env.flag("RECORDING_IMPORT_POLL", true, "look through the spool now and then"),
             import_poll_interval: seconds(
                 env,
@@ -192,6 +195,7 @@ impl std::fmt::Debug for RecordingsConfig {
             .field("disabled", &self.disabled)
             .field("publish_dir", &self.publish_dir)
             .field("unpublish_dir", &self.unpublish_dir)
+            .field("s3", &self.s3)
             .finish_non_exhaustive()
     }
 }

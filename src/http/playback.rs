@@ -1,5 +1,5 @@
 //! Playback as HTTP. Files go out through nginx, which is told where they are (X-Accel-Redirect), or from
-//! here (PLAYBACK_SERVE).
+//! here (PLAYBACK_SERVE, or what is in S3), or the browser fetches them from S3 itself (S3_REDIRECT).
 
 use super::{answers, files};
 use crate::calls::App;
@@ -32,7 +32,8 @@ const UNAVAILABLE: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta char
 pub async fn answer(app: &App, target: Target, query: &str, headers: &HeaderMap, is_head: bool) -> Response {
     match playback::answer(app, target, query, headers, SystemTime::now()).await {
         Ok(Answer::Redirect(to, cookie)) => redirect(&to, cookie),
-        Ok(Answer::File(seen)) if app.config.playback.serve => {
+        // What is in S3 is not where nginx could find it.
+        Ok(Answer::File(seen)) if app.config.playback.serve || app.config.recordings.s3.is_some() => {
             serve(app, seen, query, headers, is_head).await
         }
         Ok(Answer::File(seen)) => through_nginx(&seen),
@@ -92,6 +93,14 @@ async fn serve(app: &App, seen: Seen, query: &str, headers: &HeaderMap, is_head:
     let found = recordings.storage.open(&place.id, &place.format, Shelf::Published, &seen.path).await;
     match found {
         Ok(Some(Found::File(file))) => {
+            if may_come_from_elsewhere(seen.path.as_str()) {
+                let (storage, shelf) = (&recordings.storage, Shelf::Published);
+                match storage.signed_url(&place.id, &place.format, shelf, &seen.path, is_saved(&seen)).await {
+                    Ok(Some(url)) => return redirect(&url, None),
+                    Ok(None) => {}
+                    Err(failure) => return unreadable(&failure),
+                }
+            }
             let mut response = files::answer(file, content_type(seen.path.as_str()), headers, is_head);
             describe(&seen, response.headers_mut());
             response
@@ -115,8 +124,23 @@ fn unreadable(failure: &StorageError) -> Response {
 fn describe(seen: &Seen, headers: &mut HeaderMap) {
     let cache = if seen.protected { "private, no-cache" } else { "no-cache" };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    if !SHOWN.contains(&seen.place.format.as_str()) {
+    if is_saved(seen) {
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    }
+}
+
+fn is_saved(seen: &Seen) -> bool {
+    !SHOWN.contains(&seen.place.format.as_str())
+}
+
+/// Films, sound, images, documents: nothing of a page's own depends on where they come from. Its other
+/// parts have links of their own, which begin where it is, or are read by scripts, which other hosts refuse.
+fn may_come_from_elsewhere(path: &str) -> bool {
+    let kind = mime_guess::from_path(path).first_or_octet_stream();
+    match kind.type_().as_str() {
+        "video" | "audio" => true,
+        "image" => kind.subtype() != "svg",
+        _ => kind.essence_str() == "application/pdf",
     }
 }
 

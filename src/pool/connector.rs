@@ -7,6 +7,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,10 +24,15 @@ pub struct BadCaFile(String);
 /// What servers' certificates are checked against: the system's roots and EXTRA_CA_FILE. Reading
 /// them takes a while, so this is done once for all threads.
 pub fn tls(config: &BackendConfig) -> Result<Arc<ClientConfig>, BadCaFile> {
+    tls_with(config.extra_ca_file.as_deref())
+}
+
+/// The same, with that file.
+pub fn tls_with(extra_ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, BadCaFile> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(native.certs);
-    if let Some(path) = &config.extra_ca_file {
+    if let Some(path) = extra_ca_file {
         let bad = |why: String| BadCaFile(format!("{}: {why}", path.display()));
         let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect)

@@ -7,10 +7,14 @@
 use super::index::query::RecordingQuery;
 use super::index::{Locked, page::Recording};
 use super::{ChangeError, FormatName, ImportOptions, RecordId, Recordings, Shelf, metadata};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Record ids from the storage that are looked up in the index at once.
 const AT_ONCE: usize = 50;
+
+/// Recordings whose formats the storage is asked for at once: S3 is far away.
+const COMPARED_AT_ONCE: usize = 16;
 
 /// What does not fit together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,12 +80,20 @@ impl Recordings {
         }
         let mut pages = self.index.pages(RecordingQuery::default());
         while !pages.is_done() {
-            for recording in pages.next().await? {
-                count.indexed += 1;
-                let Some(id) = RecordId::parse(&recording.record_id) else { continue };
-                if !self.compare(&id, Some(&recording)).await?.is_empty() {
-                    self.look_closer(&id, repair, protected, &mut tell).await?;
-                }
+            let page = pages.next().await?;
+            count.indexed += page.len() as u64;
+            let suspects: Vec<RecordId> = stream::iter(&page)
+                .map(|recording| async move {
+                    let Some(id) = RecordId::parse(&recording.record_id) else { return Ok(None) };
+                    let differs = !self.compare(&id, Some(recording)).await?.is_empty();
+                    Ok::<_, ChangeError>(differs.then_some(id))
+                })
+                .buffered(COMPARED_AT_ONCE)
+                .try_filter_map(|suspect| std::future::ready(Ok(suspect)))
+                .try_collect()
+                .await?;
+            for id in suspects {
+                self.look_closer(&id, repair, protected, &mut tell).await?;
             }
             progress(count);
         }

@@ -23,6 +23,7 @@ mod odd_ids;
 mod playback;
 mod redis_faults;
 mod replicas;
+mod s3;
 mod scripts;
 mod slow_clients;
 mod stopping;

@@ -25,7 +25,7 @@ pub struct ImportArgs {
 
 /// Imports files one after the other. What fails does not keep the others from being tried.
 pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyhow::Result<()> {
-    let importer = Importer::new(config).context("there is no index of recordings: set DATABASE_URL")?;
+    let importer = Importer::new(config)?.context("there is no index of recordings: set DATABASE_URL")?;
     let (mut reports, mut failures) = (Vec::new(), 0);
     for path in &args.files {
         let result = import_one(&importer, path, args.remove).await;

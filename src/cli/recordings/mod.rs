@@ -75,7 +75,7 @@ pub async fn run(config: Config, command: RecordingsCommand, out: Out) -> anyhow
         .wait(settings.database_attempts.max(1))
         .await
         .context("cannot reach the index of recordings (DATABASE_URL)")?;
-    let storage = Storage::local(&settings.publish_dir, &settings.unpublish_dir);
+    let storage = Storage::new(settings)?;
     let session = Session { recordings: Recordings { index, storage }, config };
     match command {
         RecordingsCommand::List(args) => list::list(&session, args, out).await,

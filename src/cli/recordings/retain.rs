@@ -46,7 +46,10 @@ pub(super) async fn retain(session: &Session, args: RetainArgs, out: Out) -> any
     }
     if !args.dry_run && !args.yes {
         let settings = &session.config.recordings;
-        let where_ = format!("{} and {}", settings.publish_dir.display(), settings.unpublish_dir.display());
+        let where_ = match &settings.s3 {
+            Some(s3) => format!("the bucket {}", s3.bucket),
+            None => format!("{} and {}", settings.publish_dir.display(), settings.unpublish_dir.display()),
+        };
         confirm(&format!("Delete {total} recordings, with their files in {where_}?"), "--yes")?;
     }
     let done = delete(session, query, total, args.dry_run, out).await?;

@@ -73,7 +73,10 @@ impl From<sqlx::Error> for ImportError {
 
 impl From<StorageError> for ImportError {
     fn from(error: StorageError) -> ImportError {
-        ImportError::Passing(error.to_string())
+        match error {
+            StorageError::BadName(_) => ImportError::Bad(vec![error.to_string()]),
+            error => ImportError::Passing(error.to_string()),
+        }
     }
 }
 

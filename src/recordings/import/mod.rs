@@ -42,7 +42,7 @@ pub use run::run;
 pub use spool::{Retried, Spool, is_archive};
 
 use super::unpack::Limits;
-use super::{ImportOptions, Index, Storage};
+use super::{ImportOptions, Index, Storage, StorageError};
 use crate::config::Config;
 use claim::Claims;
 use work::Work;
@@ -62,14 +62,19 @@ pub struct Importer {
 impl Importer {
     /// By the settings; None where they name no database. Must be called inside the runtime that will
     /// use it.
-    pub fn new(config: &Config) -> Option<Importer> {
+    pub fn new(config: &Config) -> Result<Option<Importer>, StorageError> {
         let recordings = &config.recordings;
         let workers = config.import.workers as u32;
-        Some(Importer {
-            index: Index::patient_with(recordings, workers + 1)?,
-            storage: Storage::local(&recordings.publish_dir, &recordings.unpublish_dir),
+        let (Some(index), Some(database)) =
+            (Index::patient_with(recordings, workers + 1), recordings.database.as_ref())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Importer {
+            index,
+            storage: Storage::new(recordings)?,
             spool: Spool::new(&recordings.spool_dir),
-            claims: Claims::new(recordings.database.as_ref()?, workers + 1),
+            claims: Claims::new(database, workers + 1),
             work: Work::new(recordings.work_dir.clone()),
             limits: Limits {
                 members: config.import.max_members,
@@ -81,7 +86,7 @@ impl Importer {
                 protected: recordings.protected_enabled,
                 archived: None,
             },
-        })
+        }))
     }
 
     /// Where archives arrive.

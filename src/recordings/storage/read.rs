@@ -2,9 +2,11 @@
 //!
 //! A file is opened below a directory by names that come from outside. [`FilePath`] has refused `..` and
 //! the like; here no link is followed, neither in the middle of the way nor at its end, and nothing is
-//! given out that is not a plain file. All of it happens on threads that may wait for a disk.
+//! given out that is not a plain file. All of it happens on threads that may wait for a disk. In S3 there
+//! are no links, and a name is a name.
 
-use super::{Shelf, Storage, StorageError};
+use super::s3::Object;
+use super::{Kind, Shelf, Storage, StorageError, blocking};
 use crate::recordings::{FilePath, FormatName, RecordId};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -32,7 +34,8 @@ pub enum Found {
     Directory,
 }
 
-/// A file that is open for reading. It stays what it is, even if it is replaced or removed meanwhile.
+/// A file that is open for reading. It stays what it is, even if it is replaced or removed meanwhile;
+/// in S3, reading fails then.
 #[derive(Debug)]
 pub struct StoredFile {
     /// Bytes.
@@ -47,6 +50,7 @@ pub struct StoredFile {
 #[derive(Debug)]
 enum Source {
     Local(Arc<File>),
+    S3(Object),
 }
 
 /// A part of a file, as it is read.
@@ -61,8 +65,27 @@ impl Storage {
         shelf: Shelf,
         path: &FilePath,
     ) -> Result<Option<Found>, StorageError> {
-        let (id, format, path) = (id.clone(), format.clone(), path.clone());
-        self.blocking(move |local| local.open(&id, &format, shelf, &path)).await
+        let (record, name, file) = (id.clone(), format.clone(), path.clone());
+        match &*self.0 {
+            Kind::Local(local) => blocking(local, move |l| l.open(&record, &name, shelf, &file)).await,
+            Kind::S3(s3) => s3.open(id, format, shelf, path).await,
+        }
+    }
+
+    /// Where a browser fetches a file itself, for a while and without any further check; `saved`: and keeps
+    /// it instead of showing it. None where it is to get the file from us.
+    pub async fn signed_url(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        path: &FilePath,
+        saved: bool,
+    ) -> Result<Option<String>, StorageError> {
+        match &*self.0 {
+            Kind::Local(_) => Ok(None),
+            Kind::S3(s3) => s3.signed_url(id, format, shelf, path, saved).await,
+        }
     }
 }
 
@@ -132,11 +155,16 @@ fn step_by_step(root: OwnedFd, path: &str) -> rustix::io::Result<OwnedFd> {
 }
 
 impl StoredFile {
+    pub(super) fn in_s3(size: u64, modified: Option<SystemTime>, tag: String, object: Object) -> StoredFile {
+        StoredFile { size, modified, tag, source: Source::S3(object) }
+    }
+
     /// These bytes of it. The range must be within the file: the stream ends with an error where the
     /// file turns out to be shorter.
     pub fn read(self, range: Range<u64>) -> Pieces {
         match self.source {
             Source::Local(file) => Box::pin(local(file, range)),
+            Source::S3(object) => Box::pin(object.read(range)),
         }
     }
 }

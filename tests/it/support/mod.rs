@@ -9,6 +9,7 @@ pub mod nginx;
 pub mod pool;
 pub mod postgres;
 pub mod redis;
+pub mod s3;
 pub mod snapshot;
 
 pub use canned::Canned;

@@ -11,7 +11,7 @@
 mod files;
 mod home;
 
-use super::{Found, Shelf, Shift, Shifted, StorageError, read};
+use super::{Found, Marks, Shelf, Shift, Shifted, StorageError, read};
 use crate::recordings::{FilePath, FormatName, RecordId};
 use files::{fail, is_absent, sync_directory};
 use home::Home;
@@ -76,7 +76,7 @@ impl Local {
         } else {
             Shifted::Missing
         };
-        Ok(Shift { shifted, marks })
+        Ok(Shift { shifted, marks: Marks::Local(marks) })
     }
 
     pub(super) fn finish(&self, marks: &[PathBuf]) -> Result<()> {
@@ -126,14 +126,15 @@ impl Local {
         Ok(found)
     }
 
-    pub(super) fn metadata(
+    pub(super) fn read_file(
         &self,
         id: &RecordId,
         format: &FormatName,
         shelf: Shelf,
+        name: &str,
         most: u64,
     ) -> Result<Option<Vec<u8>>> {
-        let path = self.home(shelf, format).at(id).join("metadata.xml");
+        let path = self.home(shelf, format).at(id).join(name);
         let failed = |error| fail("read", &path, error);
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {

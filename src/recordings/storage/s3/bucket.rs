@@ -1,0 +1,231 @@
+//! One bucket: what S3 can do with objects, and how its errors read.
+
+use super::super::StorageError;
+use super::connection::Connection;
+use crate::config::S3Config;
+use crate::pool::connector;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, BackoffConfig, Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutOptions, PutPayload, RetryConfig,
+};
+use std::time::Duration;
+
+/// Requests at once, of one operation on many objects.
+pub(super) const AT_ONCE: usize = 16;
+/// S3 takes no longer key.
+const LONGEST_KEY: usize = 1024;
+
+pub(super) type Result<T> = std::result::Result<T, StorageError>;
+
+/// A bucket.
+#[derive(Debug)]
+pub(super) struct Bucket(pub(super) AmazonS3);
+
+/// What a listing of one level shows.
+pub(super) struct Page {
+    /// Names of what has more below it.
+    pub(super) directories: Vec<String>,
+    /// Where to go on.
+    pub(super) next: Option<String>,
+}
+
+impl Bucket {
+    pub(super) fn new(config: &S3Config) -> Result<Bucket> {
+        let setup = |error: &dyn std::fmt::Display| StorageError::Setup(error.to_string());
+        let tls = connector::tls_with(config.extra_ca_file.as_deref()).map_err(|error| setup(&error))?;
+        let mut builder = AmazonS3Builder::new()
+            .with_http_connector(Connection::new(tls))
+            .with_bucket_name(&config.bucket)
+            .with_region(&config.region)
+            // A request that waits for S3 fails within a quarter of a minute; the importer tries again.
+            .with_retry(RetryConfig {
+                max_retries: 4,
+                retry_timeout: Duration::from_secs(10),
+                backoff: BackoffConfig { max_backoff: Duration::from_secs(2), ..BackoffConfig::default() },
+            });
+        if let Some(endpoint) = &config.endpoint {
+            builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http:"));
+        }
+        if let Some((id, key)) = &config.keys {
+            builder = builder.with_access_key_id(id.expose()).with_secret_access_key(key.expose());
+        }
+        for (name, value) in &config.aws {
+            let key: AmazonS3ConfigKey =
+                name.to_ascii_lowercase().parse().map_err(|error: Error| setup(&error))?;
+            builder = builder.with_config(key, value.expose());
+        }
+        Ok(Bucket(builder.build().map_err(|error| setup(&error))?))
+    }
+
+    /// Writes a small object.
+    pub(super) async fn put(&self, key: &Path, bytes: Bytes) -> Result<()> {
+        let options = PutOptions { attributes: attributes(key), ..PutOptions::default() };
+        let put = self.0.put_opts(key, PutPayload::from_bytes(bytes), options).await;
+        put.map(drop).map_err(|error| fail("write", key, &error))
+    }
+
+    /// What an object is; None where there is none.
+    pub(super) async fn head(&self, key: &Path) -> Result<Option<ObjectMeta>> {
+        none(self.0.head(key).await).map_err(|error| fail("look at", key, &error))
+    }
+
+    /// The first bytes of an object, at most so many; None where there is none.
+    pub(super) async fn read(&self, key: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+        let failed = |error| fail("read", key, &error);
+        let Some(found) = none(self.0.get(key).await).map_err(failed)? else { return Ok(None) };
+        let mut pieces = found.into_stream();
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.try_next().await.map_err(failed)? {
+            let room = usize::try_from(most).unwrap_or(usize::MAX) - bytes.len();
+            bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+            if bytes.len() as u64 >= most {
+                break;
+            }
+        }
+        Ok(Some(bytes))
+    }
+
+    /// A part of an object that is still the one with that tag.
+    pub(super) async fn read_range(
+        &self,
+        key: &Path,
+        range: std::ops::Range<u64>,
+        tag: Option<String>,
+    ) -> Result<Bytes> {
+        let options = GetOptions { if_match: tag, range: Some(range.into()), ..GetOptions::default() };
+        let read = async { self.0.get_opts(key, options).await?.bytes().await };
+        read.await.map_err(|error| fail("read", key, &error))
+    }
+
+    /// Copies an object within the bucket, up to 5 GB.
+    pub(super) async fn copy(&self, from: &Path, to: &Path) -> Result<()> {
+        self.0.copy(from, to).await.map_err(|error| fail("copy", from, &error))
+    }
+
+    /// Deletes objects, a thousand with each request. That one is not there is fine.
+    pub(super) async fn delete(&self, keys: Vec<Path>) -> Result<()> {
+        // One that is not there is an error only where they are deleted one by one.
+        let Some(first) = keys.first().cloned() else { return Ok(()) };
+        let keys = stream::iter(keys.into_iter().map(Ok)).boxed();
+        let deleted = self
+            .0
+            .delete_stream(keys)
+            .filter(|deleted| std::future::ready(!matches!(deleted, Ok(_) | Err(Error::NotFound { .. }))));
+        let mut deleted = std::pin::pin!(deleted);
+        match deleted.next().await {
+            Some(Err(error)) => Err(fail("delete", &first, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// All objects below a prefix.
+    pub(super) async fn below(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
+        self.0.list(Some(prefix)).try_collect().await.map_err(|error| fail("list", prefix, &error))
+    }
+
+    /// Whether there is any.
+    pub(super) async fn has_below(&self, prefix: &Path) -> Result<bool> {
+        let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
+        let page = self.0.list_paginated(Some(&format!("{prefix}/")), options).await;
+        Ok(!page.map_err(|error| fail("list", prefix, &error))?.result.objects.is_empty())
+    }
+
+    /// A page of what is one level below a prefix.
+    pub(super) async fn page(&self, prefix: &Path, from: Option<String>) -> Result<Page> {
+        let options = PaginatedListOptions {
+            delimiter: Some("/".into()),
+            page_token: from,
+            ..PaginatedListOptions::default()
+        };
+        let page = self.0.list_paginated(Some(&format!("{prefix}/")), options).await;
+        let page = page.map_err(|error| fail("list", prefix, &error))?;
+        let directories = page.result.common_prefixes.iter().filter_map(|path| path.filename());
+        Ok(Page { directories: directories.map(str::to_owned).collect(), next: page.page_token })
+    }
+
+    /// All of that.
+    pub(super) async fn directories(&self, prefix: &Path) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let mut from = None;
+        loop {
+            let page = self.page(prefix, from).await?;
+            names.extend(page.directories);
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(names),
+            }
+        }
+    }
+}
+
+/// A key as it stands, without the escapes that this library would put in.
+pub(super) fn key(text: &str) -> Result<Path> {
+    let bad = || StorageError::BadName(text.escape_debug().take(200).collect());
+    if text.len() > LONGEST_KEY {
+        return Err(bad());
+    }
+    Path::parse(text).ok().filter(|key| key.as_ref() == text).ok_or_else(bad)
+}
+
+/// What a browser that is sent to the bucket must be told.
+pub(super) fn attributes(key: &Path) -> Attributes {
+    let kind = mime_guess::from_path(key.as_ref()).first_raw().unwrap_or("application/octet-stream");
+    Attributes::from_iter([(Attribute::ContentType, kind)])
+}
+
+fn none<T>(found: object_store::Result<T>) -> object_store::Result<Option<T>> {
+    match found {
+        Err(Error::NotFound { .. }) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// What went wrong, in one line, without what S3 repeats of our signatures.
+pub(super) fn fail(what: &'static str, key: &Path, error: &Error) -> StorageError {
+    let mut why = error.to_string();
+    if let Some(at) = why.find("<?xml").or_else(|| why.find("<Error>")) {
+        let told: Vec<&str> =
+            ["<Code>", "<Message>"].into_iter().filter_map(|name| element(&why[at..], name)).collect();
+        let said = told.join(": ");
+        why.truncate(at);
+        why.push_str(&said);
+    }
+    let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    StorageError::S3 { what, key: key.to_string(), why: why.chars().take(500).collect() }
+}
+
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(name)?;
+    rest.split('<').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_what_they_are_called() {
+        for fine in ["published/video/r1/a b.webm", "published/x/y/[1]~%41#?{ü}", "a/.hidden", "a/..."] {
+            assert_eq!(key(fine).unwrap().as_ref(), fine);
+        }
+        for bad in ["a//b", "/a", "a/", "a/../b", "a/./b", "a/b\nc", &"a".repeat(1025)] {
+            assert!(matches!(key(bad), Err(StorageError::BadName(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn errors_are_told_without_signatures() {
+        let body = "Server returned non-2xx status code: 403: <?xml version=\"1.0\"?><Error>\
+            <Code>SignatureDoesNotMatch</Code><Message>The signature does not match.</Message>\
+            <StringToSign>AWS4-HMAC-SHA256 hidden</StringToSign><SignatureProvided>hidden</SignatureProvided></Error>";
+        let error = Error::Generic { store: "S3", source: body.into() };
+        let told = fail("read", &Path::from("a"), &error).to_string();
+        assert!(told.contains("403") && told.contains("SignatureDoesNotMatch: The signature"), "{told}");
+        assert!(!told.contains("hidden"), "{told}");
+    }
+}

@@ -1,0 +1,198 @@
+//! Files into the bucket: many at once, large ones in parts, and never more than so many bytes of them
+//! in memory.
+
+use super::super::StorageError;
+use super::S3;
+use super::bucket::{AT_ONCE, Result, attributes, fail, key};
+use super::names::{LAST, Note};
+use crate::recordings::RecordId;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use object_store::multipart::MultipartStore;
+use object_store::path::Path as Key;
+use object_store::{PutMultipartOptions, PutPayload};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is read and sent as one. S3 wants parts of 5 MiB at least, and all but the last of one size.
+pub(super) const PIECE: u64 = 8 << 20;
+/// Pieces in memory at once.
+pub(super) const PIECES: usize = 8;
+/// S3 takes no more parts.
+const PARTS: u64 = 10_000;
+
+/// A file to upload.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Its path within the format.
+    name: String,
+    path: PathBuf,
+    size: u64,
+}
+
+/// What an unfinished upload in parts is, for whoever clears it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Unfinished {
+    pub(super) key: String,
+    pub(super) id: String,
+}
+
+/// All files below a directory. A link to a file within it becomes that file; S3 has no links, and no
+/// empty directories. The importer leaves no links, so others are of somebody's own making: left out.
+pub(super) fn files(from: &Path) -> Result<Vec<Source>> {
+    let failed = |path: &Path, source| StorageError::Io { what: "read", path: path.to_owned(), source };
+    let root = from.canonicalize().map_err(|error| failed(from, error))?;
+    let mut found = Vec::new();
+    let mut todo = vec![root.clone()];
+    while let Some(directory) = todo.pop() {
+        for entry in std::fs::read_dir(&directory).map_err(|error| failed(&directory, error))? {
+            let entry = entry.map_err(|error| failed(&directory, error))?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(|error| failed(&directory, error))?);
+            if kind.is_dir() {
+                todo.push(path);
+                continue;
+            }
+            let target = match kind.is_symlink() {
+                true => path.canonicalize().ok().filter(|target| target.starts_with(&root)),
+                false => Some(path.clone()),
+            };
+            let about = target.as_ref().and_then(|target| target.symlink_metadata().ok());
+            let (Some(target), Some(about)) = (target, about.filter(|about| about.is_file())) else {
+                tracing::warn!(path = %path.display(), "neither a file nor a link to one here: left out");
+                continue;
+            };
+            let name = path.strip_prefix(&root).ok().and_then(Path::to_str);
+            let name = name.ok_or_else(|| StorageError::BadName(path.to_string_lossy().into_owned()))?;
+            found.push(Source { name: name.to_owned(), path: target, size: about.len() });
+        }
+    }
+    Ok(found)
+}
+
+impl S3 {
+    /// Uploads files to keys that begin with `prefix/`; [`LAST`] after all others.
+    pub(super) async fn upload(&self, id: &RecordId, files: Vec<Source>, prefix: &Key) -> Result<()> {
+        let mut keys = Vec::new();
+        for file in files {
+            keys.push((key(&format!("{prefix}/{}", file.name))?, file));
+        }
+        let (last, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(_, file)| file.name == LAST);
+        for group in [others, last] {
+            stream::iter(group)
+                .map(|(to, file)| async move { self.upload_file(id, file, &to).await })
+                .buffer_unordered(AT_ONCE)
+                .try_collect::<()>()
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn upload_file(&self, id: &RecordId, file: Source, to: &Key) -> Result<()> {
+        if file.size > PIECE {
+            let read = move |range: Range<u64>| read_file(file.path.clone(), range).boxed();
+            return self.upload_parts(id, file.size, to, read).await;
+        }
+        let _room = self.pieces.acquire().await;
+        let bytes = read_file(file.path, 0..file.size).await?;
+        self.bucket.put(to, bytes).await
+    }
+
+    /// Writes an object in parts. Its note goes when it is done, or not begun any more.
+    pub(super) async fn upload_parts(
+        &self,
+        id: &RecordId,
+        size: u64,
+        to: &Key,
+        read: impl Fn(Range<u64>) -> BoxFuture<'static, Result<Bytes>> + Send + Sync,
+    ) -> Result<()> {
+        let failed = |error| fail("upload", to, &error);
+        let store = &self.bucket.0;
+        let options = PutMultipartOptions { attributes: attributes(to), ..PutMultipartOptions::default() };
+        let upload = store.create_multipart_opts(to, options).await.map_err(failed)?;
+        let note = Note::Upload.key(id);
+        let unfinished = Unfinished { key: to.to_string(), id: upload.clone() };
+        let text = serde_json::to_vec(&unfinished).map_err(|error| StorageError::Setup(error.to_string()))?;
+        let piece = PIECE.max(size.div_ceil(PARTS));
+        let ranges = (0..size.div_ceil(piece)).map(|n| n * piece..size.min((n + 1) * piece));
+        let (upload_id, read) = (&upload, &read);
+        let all = async {
+            self.bucket.put(&note, text.into()).await?;
+            let parts: Vec<_> = stream::iter(ranges.enumerate())
+                .map(|(n, range)| async move {
+                    let _room = self.pieces.acquire().await;
+                    let bytes = PutPayload::from_bytes(read(range).await?);
+                    store.put_part(to, upload_id, n, bytes).await.map_err(failed)
+                })
+                .buffered(PIECES)
+                .try_collect()
+                .await?;
+            store.complete_multipart(to, upload_id, parts).await.map_err(failed)
+        };
+        let done = all.await;
+        if done.is_err() && store.abort_multipart(to, &upload).await.is_err() {
+            // Whoever comes next finds the note.
+            return done.map(drop);
+        }
+        let cleared = self.bucket.delete(vec![note]).await;
+        done.map(drop).and(cleared)
+    }
+
+    /// Copies an object within the bucket.
+    pub(super) async fn copy(&self, id: &RecordId, from: &Key, to: &Key, size: u64) -> Result<()> {
+        if size <= self.copy_limit {
+            return self.bucket.copy(from, to).await;
+        }
+        let (bucket, source) = (self.bucket.clone(), from.clone());
+        let read = move |range| {
+            let (bucket, source) = (bucket.clone(), source.clone());
+            async move { bucket.read_range(&source, range, None).await }.boxed()
+        };
+        self.upload_parts(id, size, to, read).await
+    }
+}
+
+async fn read_file(path: PathBuf, range: Range<u64>) -> Result<Bytes> {
+    let path = Arc::new(path);
+    let failed = |source| StorageError::Io { what: "read", path: path.to_path_buf(), source };
+    let file = path.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        File::open(&*file)?.read_exact_at(&mut bytes, range.start)?;
+        Ok(Bytes::from(bytes))
+    });
+    read.await.unwrap_or_else(|_| Err(io::Error::other("this process is stopping"))).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_within_become_files_and_others_are_left_out() {
+        let (directory, outside) = (tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap());
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("deep/er")).unwrap();
+        fs::create_dir(at("empty")).unwrap();
+        fs::write(at("deep/er/file"), "four").unwrap();
+        fs::write(outside.path().join("file"), "elsewhere").unwrap();
+        symlink("er/file", at("deep/link")).unwrap();
+        symlink("link", at("deep/chain")).unwrap();
+        symlink("..", at("deep/up")).unwrap();
+        symlink("nothing", at("dangling")).unwrap();
+        symlink(outside.path().join("file"), at("out")).unwrap();
+        symlink("/etc/passwd", at("passwd")).unwrap();
+        let mut found: Vec<_> =
+            files(directory.path()).unwrap().into_iter().map(|file| (file.name, file.size)).collect();
+        found.sort();
+        let expected = [("deep/chain", 4), ("deep/er/file", 4), ("deep/link", 4)];
+        assert_eq!(found, expected.map(|(name, size)| (name.to_owned(), size)));
+    }
+}
