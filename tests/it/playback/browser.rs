@@ -31,6 +31,11 @@ fn plays(chromium: &mut Chromium, tab: &Tab) {
         );
         assert_eq!(chromium.eval(tab, "film.currentTime"), json!(to));
     }
+    // All that came of the film came in answer to ranges.
+    let came = "performance.getEntriesByName(film.currentSrc).filter(entry => entry.initiatorType === 'video')\
+                .map(entry => entry.responseStatus)";
+    chromium.until(tab, &format!("{came}.includes(206)"));
+    assert_eq!(chromium.eval(tab, &format!("{came}.includes(200)")), json!(false));
     chromium.eval(tab, "film.play().then(() => null)");
     chromium.until(tab, "film.currentTime > 2.7");
     chromium.eval(tab, "film.pause(); null");

@@ -204,25 +204,3 @@ fn or_it_is_that_of_a_directory() {
     not_found(&get("/../../etc/passwd"));
     not_found(&get("/%2e%2e/x"));
 }
-
-/// Whoever seeks in a film hangs up in the middle of what was asked before. The question to Postgres is put to
-/// its end all the same: a connection left in the middle of one would be away for two seconds.
-#[test]
-fn those_who_hang_up_keep_nobody_waiting() {
-    let stage = Stage::with(1, &[("PLAYBACK_SERVE", "true"), ("WORKER_THREADS", "1")]);
-    let target = format!("/video/{}/", stage.open);
-    let request = format!("GET {target} HTTP/1.1\r\nHost: sl\r\n\r\n");
-    for round in 0..20 {
-        let mut clients: Vec<_> =
-            (0..50).map(|_| crate::support::client::connect(&stage.pool().address(0))).collect();
-        for client in &mut clients {
-            client.write_all(request.as_bytes()).unwrap();
-        }
-        // The first answers come; the others are under way.
-        clients[0].read_exact(&mut [0; 15]).unwrap();
-        drop(clients);
-        assert_eq!(stage.get(&target).status, 200, "round {round}");
-    }
-    let log = stage.pool().replicas[0].log();
-    assert!(!log.contains("ERROR") && !log.contains("after_release"), "{log}");
-}
