@@ -174,11 +174,18 @@ impl Call {
         self != Call::InsertDocument
     }
 
-    /// Whether it leaves something half done when it is dropped in the middle.
+    /// Whether it leaves something half done when it is dropped in the middle: a change, or a connection to
+    /// Postgres in the middle of a question, which nobody can use for a while.
     pub fn must_finish(self) -> bool {
         matches!(
             self,
-            Call::Create | Call::Join | Call::End | Call::PublishRecordings | Call::DeleteRecordings
+            Call::Create
+                | Call::Join
+                | Call::End
+                | Call::GetRecordings
+                | Call::PublishRecordings
+                | Call::UpdateRecordings
+                | Call::DeleteRecordings
         )
     }
 
