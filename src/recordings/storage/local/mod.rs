@@ -149,6 +149,19 @@ impl Local {
         Ok(Some(bytes))
     }
 
+    pub(super) fn write_file(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let home = self.home(shelf, format);
+        home.settle(id)?;
+        home.write_file(id, name, bytes)
+    }
+
     pub(super) fn open(
         &self,
         id: &RecordId,

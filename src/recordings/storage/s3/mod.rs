@@ -183,6 +183,17 @@ impl S3 {
         self.bucket.read(&Place::new(shelf, format, id).at(name)?, most).await
     }
 
+    pub(super) async fn write_file(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        name: &str,
+        bytes: Bytes,
+    ) -> Result<()> {
+        self.bucket.put(&Place::new(shelf, format, id).at(name)?, bytes).await
+    }
+
     pub(super) async fn list(&self, shelf: Shelf, to: &mpsc::Sender<Result<(RecordId, FormatName)>>) {
         if let Err(error) = self.list_all(shelf, to).await {
             // Nobody reads on.
