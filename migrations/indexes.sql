@@ -22,3 +22,6 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_metadata_value ON metadata (key, left
 
 -- What belongs to a recording.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_thumbnails_format ON thumbnails (playback_format_id, sequence);
+
+-- The URL to call, by the client's meetingID.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_callback_data_meeting ON callback_data (meeting_id);

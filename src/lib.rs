@@ -22,7 +22,8 @@
 //! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
 //! | [`pool`] | the BBB servers: client, connector; `poll/`: lease, rounds, health | bbb, config, store |
 //! | [`recordings`] | recordings: index in Postgres, storage, import | bbb, config, pool's connector |
-//! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings |
+//! | [`callbacks`] | what clients asked to be told: kept, delivered | bbb, config, jwt, store, recordings |
+//! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings, callbacks |
 //! | [`playback`] | who may see a recording: links, tokens, cookies | bbb, config, store, recordings, jwt, calls |
 //! | [`http`] | the way in | bbb, config, jwt, store, recordings, calls, playback |
 //! | [`replica`] | threads, and what runs on each | all above |
@@ -40,6 +41,7 @@
 //! script.
 
 pub mod bbb;
+pub mod callbacks;
 pub mod calls;
 pub mod cli;
 pub mod config;

@@ -1,8 +1,9 @@
-//! One running replica: worker threads that serve requests, a thread for the poller, and one for the
-//! importer of recordings where it is asked for. Each
+//! One running replica: worker threads that serve requests, a thread for the poller, one for callbacks, and
+//! one for the importer of recordings where it is asked for. Each
 //! thread has a runtime, a connection to Redis and a pool of connections to servers of its own, so
 //! that nothing is shared between threads but the settings.
 
+use crate::callbacks;
 use crate::calls::App;
 use crate::config::Config;
 use crate::http::notice::Notice;
@@ -64,15 +65,21 @@ impl Replica {
             }
         }
         if (roles.api || roles.importer) && config.recordings.enabled() {
-            let (settings, mut stopped) = (config.recordings.clone(), stopped.clone());
+            let (config, tls, mut stopped) = (config.clone(), tls.clone(), stopped.clone());
             replica.spawn("index", move |runtime| {
                 runtime.block_on(async {
-                    let Some(index) = Index::connect_lazy(&settings) else { return };
+                    let Some(index) = Index::patient(&config.recordings) else { return Ok(()) };
                     tokio::select! {
                         () = schema::prepare(&index) => {}
                         _ = stopped.wait_for(|stop| *stop) => {}
                     }
-                });
+                    // The importer alone has no Redis.
+                    let store = if roles.api { Some(Store::new(&config.redis)?) } else { None };
+                    callbacks::run(index, store, &config, &tls, stopped).await;
+                    anyhow::Ok(())
+                })?;
+                // A name that is being looked up does not keep the process.
+                runtime.shutdown_timeout(Duration::from_secs(1));
                 Ok(())
             })?;
         } else if roles.api && !config.recordings.disabled {

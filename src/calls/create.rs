@@ -1,6 +1,6 @@
 //! create: puts a meeting on the least loaded server, or finds the server it is on.
 
-use super::{Answer, ApiRequest, App, Call, CallResult};
+use super::{Answer, ApiRequest, App, Call, CallResult, recording_ready};
 use crate::bbb::{ApiError, Params, voice_bridge, xml};
 use crate::pool::{BackendError, Payload, Reply};
 use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
@@ -34,6 +34,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     let meeting = request.meeting()?;
     let params = &mut request.params;
     let tag = params.remove("meta_server-tag").unwrap_or_default();
+    let ready_url = recording_ready::take(params);
     let password = match params.present("moderatorPW") {
         Some(password) => password.to_owned(),
         None => random_password(),
@@ -80,7 +81,13 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         ours(app, &mut request.params, &at);
         let begun = Instant::now();
         let failure = match app.backend.call(&at.server, "create", &request.params, request.payload()).await {
-            Ok(reply) => return Ok(answered(app, &wanted, &at, is_new, reply).await),
+            Ok(reply) => {
+                // Before the client knows of the meeting: what it does not hear of, it asks for again.
+                if let Some(url) = ready_url.filter(|_| reply.envelope.success) {
+                    recording_ready::remember(app, &meeting, &url, &reply.body).await;
+                }
+                return Ok(answered(app, &wanted, &at, is_new, reply).await);
+            }
             Err(failure) => failure,
         };
         let error = app.failed(Call::Create, &at.server, &failure);

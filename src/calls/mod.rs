@@ -10,6 +10,7 @@ mod get_meetings;
 mod index;
 mod info;
 mod join;
+mod recording_ready;
 mod recordings;
 
 use crate::bbb::{ApiError, Params};

@@ -3,6 +3,7 @@
 //! Exit status: 0 done; 1 refused or failed, with one line on standard error that says why and what
 //! to do; 2 wrong usage.
 
+mod callbacks;
 mod config;
 #[cfg(feature = "sim")]
 mod dev;
@@ -78,6 +79,12 @@ enum Command {
         #[command(subcommand)]
         command: recordings::RecordingsCommand,
     },
+    /// Callbacks to clients, and whether they are delivered
+    #[command(args_conflicts_with_subcommands = true)]
+    Callbacks {
+        #[command(subcommand)]
+        command: Option<callbacks::CallbacksCommand>,
+    },
     /// Make the database of the recordings' index, or bring Scalelite's forward in place
     Migrate,
     /// Every setting, its value, and where it came from
@@ -121,6 +128,9 @@ pub fn run() -> anyhow::Result<()> {
         }
         Command::Recordings { command } => {
             wait_for(async { recordings::run(read_config()?, command, out).await })
+        }
+        Command::Callbacks { command } => {
+            wait_for(async { callbacks::run(read_config()?, command, out).await })
         }
         Command::Migrate => wait_for(async { migrate::migrate(&read_config()?, out).await }),
         Command::Config => config::config(&read_config()?, out),

@@ -3,6 +3,7 @@
 
 mod api;
 mod backend;
+mod callbacks;
 mod env;
 mod import;
 mod listen;
@@ -16,6 +17,7 @@ mod storage;
 
 pub use self::api::ApiConfig;
 pub use self::backend::BackendConfig;
+pub use self::callbacks::{AllowPrivate, CallbacksConfig};
 pub use self::env::{BadSettings, Env, Setting, Source, without_password};
 pub use self::import::ImportConfig;
 pub use self::listen::{Bind, ListenConfig};
@@ -48,6 +50,8 @@ pub struct Config {
     pub import: ImportConfig,
     /// How recordings are played.
     pub playback: PlaybackConfig,
+    /// Callbacks to clients.
+    pub callbacks: CallbacksConfig,
     /// Every setting as it is in force, for `sl config`.
     pub settings: Vec<Setting>,
 }
@@ -70,10 +74,23 @@ impl Config {
         let recordings = RecordingsConfig::from_env(&mut env, &backend);
         let import = ImportConfig::from_env(&mut env);
         let playback = PlaybackConfig::from_env(&mut env);
+        let callbacks = CallbacksConfig::from_env(&mut env);
         env.text("LOG_FORMAT", "text", "text or json");
         env.text("LOG_LEVEL", "info", "error, warn, info, debug or trace");
         let settings = env.finish()?;
-        Ok(Config { api, listen, redis, backend, poll, load, recordings, import, playback, settings })
+        Ok(Config {
+            api,
+            listen,
+            redis,
+            backend,
+            poll,
+            load,
+            recordings,
+            import,
+            playback,
+            callbacks,
+            settings,
+        })
     }
 
     /// What `sl serve` needs beyond the commands that only speak to Redis.

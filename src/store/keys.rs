@@ -100,6 +100,11 @@ impl Keys {
         self.key("sl:brake")
     }
 
+    /// List, ours: what is on its way to Postgres.
+    pub fn outbox(&self) -> String {
+        self.key("sl:outbox")
+    }
+
     /// String with a TTL: what a link to a protected recording gives access to.
     pub fn playback_token(&self, token: &str) -> String {
         self.key2("protector_token_", token)

@@ -7,6 +7,7 @@
 //! - `lookups`: where meetings run, remembered until Redis says that it has changed
 //! - [`health`]: the poll's part of the scripts: lease, figures, brake, suspicion
 //! - [`servers`], [`meetings`]: records, listings
+//! - [`outbox`]: what is on its way to Postgres
 //! - [`tokens`]: who may play a protected recording
 
 pub mod connection;
@@ -14,6 +15,7 @@ pub mod health;
 pub mod keys;
 mod lookups;
 pub mod meetings;
+pub mod outbox;
 pub mod outcomes;
 pub mod scripts;
 pub mod servers;

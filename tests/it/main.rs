@@ -6,6 +6,7 @@
 mod accounting;
 mod backend_faults;
 mod bad_input;
+mod callbacks;
 mod calls;
 mod checksums;
 mod cli;

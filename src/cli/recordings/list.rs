@@ -128,7 +128,7 @@ fn shown(r: &Recording) -> Value {
 }
 
 /// `2026-01-31 12:00`
-pub(super) fn utc(ms: i64) -> String {
+pub(in crate::cli) fn utc(ms: i64) -> String {
     let minutes = ms.div_euclid(60_000);
     let (days, minute) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
     // Days since 1970 as a date: years that begin in March, so that leap days come last.

@@ -6,6 +6,8 @@ mod list;
 mod retain;
 mod verify;
 
+pub(super) use list::utc;
+
 use super::out::Out;
 use crate::config::Config;
 use crate::recordings::{Index, RecordId, Recordings, Storage};

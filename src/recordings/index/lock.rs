@@ -4,7 +4,7 @@
 //! Files are moved while the lock is held and before it is committed, so that what the index says is
 //! there. Cut off in between, the files are ahead of the index, and doing it again ends well.
 
-use super::{Index, IndexError, document};
+use super::{Index, IndexError, document, ready_urls};
 use crate::recordings::{FormatMetadata, RecordId, Shelf};
 use futures_util::FutureExt;
 use sqlx::{Postgres, Row, Transaction};
@@ -187,7 +187,8 @@ impl Locked {
     /// Writes the recording and these formats: new ones are added, those that are there replaced.
     /// Kept are the publish state, where a client has set it, and metadata that a client has
     /// changed or taken away (all of it, where Scalelite wrote it: it does not say who did). Doing it
-    /// twice is doing it once. After [`IndexError::Timeout`], there is nothing to do but drop it.
+    /// twice is doing it once. A recording that was not there before, or was deleted, is announced to the
+    /// URL that came with its meeting's create. After [`IndexError::Timeout`], there is nothing to do but drop it.
     pub async fn import(
         &mut self,
         formats: &[FormatMetadata],
@@ -236,6 +237,9 @@ impl Locked {
             self.import_format(id, format).await?;
         }
         document::write(&mut self.transaction, &[id]).await?;
+        if self.held.as_ref().is_none_or(Held::is_deleted) {
+            ready_urls::announce(&mut self.transaction, &self.id, &first.meeting_id).await?;
+        }
         Ok(Imported { record_id: self.id.clone(), shelf: Some(Shelf::of(published)), new })
     }
 
@@ -315,8 +319,8 @@ impl Locked {
         Ok(true)
     }
 
-    /// Writes that it is deleted; its metadata, formats and images go. Whether the index has it:
-    /// deleting what is deleted succeeds.
+    /// Writes that it is deleted; its metadata, formats and images go, and nobody is told any more that it
+    /// is ready. Whether the index has it: deleting what is deleted succeeds.
     pub async fn delete(&mut self) -> Result<bool, IndexError> {
         let Some(held) = &self.held else { return Ok(false) };
         let deadline = Instant::now() + self.patience;
@@ -325,6 +329,8 @@ impl Locked {
                  (SELECT id FROM playback_formats WHERE recording_id = $1)",
             "DELETE FROM playback_formats WHERE recording_id = $1",
             "DELETE FROM metadata WHERE recording_id = $1",
+            "DELETE FROM callbacks WHERE state = 'pending' AND kind = 'recording-ready' \
+                 AND record_id = (SELECT record_id FROM recordings WHERE id = $1)",
             "UPDATE recordings SET state = 'deleted', published = false, removed_metadata = NULL, \
                  deleted_at = coalesce(CASE WHEN state = 'deleted' THEN deleted_at END, now() AT TIME ZONE 'UTC') \
              WHERE id = $1",

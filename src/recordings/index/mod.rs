@@ -6,13 +6,16 @@
 //! - `playable`: what playback asks
 //! - `document`: what belongs to a recording, kept with it as one text
 //! - [`update`]: metadata and protection, of several recordings at once
+//! - [`ready_urls`]: whom to tell that a recording is ready; [`callbacks`]: the callbacks, until they are delivered
 //! - [`schema`]: `sl migrate`
 
+pub mod callbacks;
 mod document;
 pub mod lock;
 pub mod page;
 mod playable;
 pub mod query;
+pub mod ready_urls;
 pub mod schema;
 mod time;
 pub mod update;
@@ -21,6 +24,7 @@ pub use lock::{ImportOptions, Imported, Locked};
 pub use page::{Pages, PlaybackFormat, Recording};
 pub use playable::{Playable, PlayableFormat};
 pub use query::{MetaFilter, MetaValue, RecordingQuery};
+pub use ready_urls::ReadyUrl;
 pub use schema::Schema;
 pub use update::Update;
 

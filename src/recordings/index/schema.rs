@@ -8,19 +8,23 @@ use std::time::Duration;
 use tracing::{error, info};
 
 /// The files in migrations/ that have a number, in order. What has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "tables", include_str!("../../../migrations/0001_tables.sql")),
     (2, "ours", include_str!("../../../migrations/0002_ours.sql")),
     (3, "counts", include_str!("../../../migrations/0003_counts.sql")),
     (4, "documents", include_str!("../../../migrations/0004_documents.sql")),
+    (5, "callbacks", include_str!("../../../migrations/0005_callbacks.sql")),
 ];
 
 const INDEXES: &str = include_str!("../../../migrations/indexes.sql");
 
-/// Whoever owns the recordings reads what stands beside them, though another role has migrated.
-const RIGHTS: &str = "DO $$ BEGIN \
-    EXECUTE format('GRANT SELECT ON recording_counts, _sqlx_migrations TO %I', \
-        (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'recordings'::regclass)); \
+/// Whoever owns the recordings reads what stands beside them, and writes callbacks, though another role has
+/// migrated.
+const RIGHTS: &str = "DO $$ DECLARE \
+    owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'recordings'::regclass); \
+    BEGIN \
+    EXECUTE format('GRANT SELECT ON recording_counts, _sqlx_migrations TO %I', owner); \
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON callbacks, callback_urls TO %I', owner); \
     END $$";
 
 /// Whoever migrates holds this advisory lock.

@@ -111,7 +111,8 @@ fn words(values: &[u32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_be_bytes()).collect()
 }
 
-/// An MP4 of so many seconds, one picture each; followed by padding that players pass over.
+/// An MP4 of so many seconds, one picture each; before each is its share of the padding, which players pass
+/// over: who seeks in a large one must ask for the part that he needs.
 pub(super) fn mp4(seconds: u32, padding: &[u8]) -> Vec<u8> {
     const MATRIX: [u32; 9] = [0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x4000_0000];
     let (sps, pps) = parameter_sets();
@@ -145,15 +146,22 @@ pub(super) fn mp4(seconds: u32, padding: &[u8]) -> Vec<u8> {
         ],
     );
     let sizes: Vec<u32> = samples.iter().map(|s| s.len() as u32).collect();
-    let moov = |offset: u32| {
+    let gap = padding.len() / samples.len().max(1);
+    let moov = |data: u32| {
+        let mut end = data;
+        let offsets = sizes.iter().map(|size| {
+            end += gap as u32 + size;
+            end - size
+        });
+        let offsets: Vec<u32> = [0, seconds].into_iter().chain(offsets).collect();
         let table = with_box(
             b"stbl",
             &[
                 &with_box(b"stsd", &[&words(&[0, 1]), &entry]),
                 &with_box(b"stts", &[&words(&[0, 1, seconds, 1000])]),
-                &with_box(b"stsc", &[&words(&[0, 1, 1, seconds, 1])]),
+                &with_box(b"stsc", &[&words(&[0, 1, 1, 1, 1])]),
                 &with_box(b"stsz", &[&words(&[0, 0, seconds]), &words(&sizes)]),
-                &with_box(b"stco", &[&words(&[0, 1, offset])]),
+                &with_box(b"stco", &[&words(&offsets)]),
             ],
         );
         let own = with_box(b"dref", &[&words(&[0, 1]), &with_box(b"url ", &[&words(&[1])])]);
@@ -188,8 +196,11 @@ pub(super) fn mp4(seconds: u32, padding: &[u8]) -> Vec<u8> {
         with_box(b"moov", &[&movie, &with_box(b"trak", &[&track, &media])])
     };
     let head = kind.len() + moov(0).len() + 8;
-    let data: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
-    [kind, moov(head as u32), with_box(b"mdat", &data), with_box(b"free", &[padding])].concat()
+    let mut data: Vec<&[u8]> = Vec::new();
+    for (n, sample) in samples.iter().enumerate() {
+        data.extend([&padding[n * gap..(n + 1) * gap], sample]);
+    }
+    [kind, moov(head as u32), with_box(b"mdat", &data)].concat()
 }
 
 /// Ogg with so many seconds of Opus silence.

@@ -113,7 +113,10 @@ fn scalelite_goes_on_working_as_a_role_that_has_not_migrated() {
          UPDATE recordings SET state = 'deleted' WHERE record_id = 'r1'; \
          INSERT INTO metadata (recording_id, key, value) SELECT id, 'a', 'b' FROM recordings WHERE record_id = 'r4'; \
          DELETE FROM thumbnails; DELETE FROM playback_formats; DELETE FROM metadata; \
-         DELETE FROM recordings WHERE record_id = 'r2'",
+         DELETE FROM recordings WHERE record_id = 'r2'; \
+         INSERT INTO callbacks (kind, record_id, meeting_id, url) VALUES ('recording-ready', 'r4', 'm', 'u'); \
+         UPDATE callbacks SET tries = 1; DELETE FROM callbacks; \
+         INSERT INTO callback_urls VALUES ('r4', 'u', now()); DELETE FROM callback_urls",
     );
     let counts = "SELECT string_agg(state || n, ' ' ORDER BY state) FROM \
         (SELECT state, sum(change) AS n FROM recording_counts GROUP BY state HAVING sum(change) <> 0) x";

@@ -1,6 +1,6 @@
 //! How Postgres goes about each query: by index probes, whatever the table's size. Plans, not times.
 
-use crate::support::{Library, Postgres};
+use crate::support::{Library, Postgres, eventually};
 use std::collections::BTreeMap;
 
 /// Each shape of getRecordings.
@@ -102,6 +102,39 @@ fn no_query_reads_a_table_from_end_to_end() {
                 assert!(most <= 4000, "{query} (analyzed: {analyzed}) reads {read:?}: {plan}");
             }
         }
+    }
+}
+
+/// Looking whether a callback is due costs next to nothing, however many there were; noting a URL too.
+#[test]
+fn looking_for_callbacks_reads_none_that_is_not_due() {
+    let mut library = filled();
+    library.postgres.sql(
+        "INSERT INTO callbacks (kind, record_id, meeting_id, url, state, finished_at, due_at) \
+             SELECT 'recording-ready', 'r' || n, 'm', 'u', s, CASE s WHEN 'pending' THEN NULL ELSE now() END, \
+                 now() + interval '1 hour' \
+             FROM generate_series(1, 20000) n, \
+                 LATERAL (SELECT (ARRAY['pending', 'delivered', 'failed'])[n % 3 + 1] AS s) x; \
+         INSERT INTO callback_data (meeting_id, created_at, updated_at) \
+             SELECT 'm' || n, now(), now() FROM generate_series(1, 20000) n; \
+         INSERT INTO callback_urls SELECT 'i' || n, 'u', now() FROM generate_series(1, 20000) n",
+    );
+    library.pool.add(1, &[]);
+    library.pool.enable(1);
+    let before = library.postgres.log().len();
+    library.pool.serve(&["--no-poller"]);
+    library.pool.get("create", "meetingID=m17&meta_bn-recording-ready-url=https%3A%2F%2Fe.org").success();
+    let log = || library.postgres.log()[before..].to_owned();
+    for index in ["callbacks_due", "callbacks_finished", "callback_urls_noted", "sl_callback_data_meeting"] {
+        eventually(index, || log().contains(&format!("Scan using {index} on ")));
+    }
+    let log = log();
+    assert!(!log.contains("Seq Scan on callback"), "{log}");
+    for line in
+        log.lines().filter(|line| line.contains("Scan using callback") && line.contains("actual rows="))
+    {
+        let rows = line.split_once("actual rows=").unwrap().1.split(' ').next().unwrap();
+        assert!(rows.parse::<f64>().unwrap() <= 1.0, "{line}");
     }
 }
 

@@ -4,6 +4,14 @@ use super::Stage;
 use crate::nginx::Site;
 use crate::support::chromium::{Chromium, Tab};
 use serde_json::json;
+use sl::sim::RecordingFormat;
+
+/// Too much to be fetched all at once: who seeks asks for a part.
+const FILM: u64 = 30_000_000;
+
+fn stage(variables: &[(&str, &str)]) -> Stage {
+    Stage::of(1, variables, &[RecordingFormat::Presentation, RecordingFormat::Video], FILM)
+}
 
 const GONE: &str = "document.title === 'Recording Not Found'";
 
@@ -53,7 +61,7 @@ fn a_protected_recording_plays(stage: &Stage, origin: &str) {
     // Another browser has no cookie, and this one has none for another format.
     chromium.go(&other, &page);
     chromium.until(&other, GONE);
-    chromium.go(&mine, &format!("{origin}/podcast/{}/audio.ogg", stage.protected));
+    chromium.go(&mine, &format!("{origin}/presentation/{}/metadata.xml", stage.protected));
     chromium.until(&mine, GONE);
     // Unpublished, it is gone for who has the cookie too.
     let query = format!("recordID={}&publish=", stage.protected);
@@ -65,14 +73,14 @@ fn a_protected_recording_plays(stage: &Stage, origin: &str) {
 
 #[test]
 fn a_protected_recording_plays_without_nginx() {
-    let stage = Stage::serving();
+    let stage = stage(&[("PLAYBACK_SERVE", "true")]);
     let origin = format!("http://{}", stage.pool().address(0));
     a_protected_recording_plays(&stage, &origin);
 }
 
 #[test]
 fn a_protected_recording_plays_through_nginx() {
-    let stage = Stage::start();
+    let stage = stage(&[]);
     let published = stage.library.published().display().to_string();
     let edit = ("sl/recordings.conf", "/var/bigbluebutton/published", published.as_str());
     let site = Site::edited("plain", &[stage.pool().replicas[0].port], &[edit]);
@@ -81,7 +89,7 @@ fn a_protected_recording_plays_through_nginx() {
 
 #[test]
 fn a_presentation_shows_the_slides_that_belong_to_its_film() {
-    let stage = Stage::serving();
+    let stage = stage(&[("PLAYBACK_SERVE", "true")]);
     let origin = format!("http://{}", stage.pool().address(0));
     let mut chromium = Chromium::start();
     let (tab, other) = (chromium.tab(), chromium.tab());

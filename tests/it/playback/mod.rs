@@ -31,12 +31,18 @@ impl Stage {
     }
 
     fn with(replicas: usize, variables: &[(&str, &str)]) -> Stage {
+        Stage::of(replicas, variables, &RecordingFormat::ALL, 0)
+    }
+
+    /// In some formats, of so many bytes each.
+    fn of(replicas: usize, variables: &[(&str, &str)], formats: &[RecordingFormat], size: u64) -> Stage {
         let mut library = Library::with(0, &[]);
         let mut import = |meeting: &str| {
             let recording = Recording {
                 meeting_id: meeting.into(),
                 name: format!("The <{meeting}> one"),
-                formats: RecordingFormat::ALL.to_vec(),
+                formats: formats.to_vec(),
+                size,
                 ..Recording::default()
             };
             let spool = library.spool();

@@ -1,0 +1,41 @@
+//! Callbacks to clients: what they asked to be told, delivered once and for all.
+//!
+//! ```text
+//! create            ready_urls.rs   the URL that came along waits in Redis, and goes on to Postgres
+//! import            recordings/index/ready_urls.rs puts the callback up, in the import's own transaction
+//! every process     deliver.rs      takes in hand what is due, tries, writes what came of it
+//!                   client.rs       one try: the signed form, the answer, redirects
+//!                   connector.rs    resolves, looks at every address, connects to those and no others
+//! ```
+//!
+//! Clients choose where callbacks go, so a target counts as hostile: see [`address`].
+
+pub mod address;
+pub mod client;
+pub mod connector;
+pub mod deliver;
+pub mod ready_urls;
+
+pub use deliver::run;
+
+/// What of a URL may be shown: its scheme, host and port. The rest may be a secret.
+pub fn shown(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(url) if url.has_host() => url.origin().ascii_serialization(),
+        _ => "no URL".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn secrets_in_urls_are_not_shown() {
+        assert_eq!(shown("https://a:b@e.org:8443/x/y?token=c#d"), "https://e.org:8443");
+        assert_eq!(shown("http://e.org"), "http://e.org");
+        for url in ["", "x", "mailto:a@e.org", "javascript:alert(1)", "http://"] {
+            assert_eq!(shown(url), "no URL", "{url}");
+        }
+    }
+}

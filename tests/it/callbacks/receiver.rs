@@ -1,0 +1,166 @@
+//! A receiver of callbacks: a small HTTP server that answers as it is told and remembers what it got.
+
+use crate::support::{eventually, free_port};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A request that came in.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Method and target.
+    pub line: String,
+    /// As they came.
+    pub head: String,
+    /// The form's one value.
+    pub token: String,
+}
+
+impl Seen {
+    /// What the token claims: meeting_id, record_id. None if it is not signed with this.
+    pub fn claims(&self, secret: &str) -> Option<(String, String)> {
+        let algorithm = sl::jwt::Algorithm::Hs256;
+        let now = std::time::SystemTime::now();
+        let claims: serde_json::Value = sl::jwt::verify(algorithm, secret.as_bytes(), &self.token, now)?;
+        let text = |name: &str| claims[name].as_str().unwrap().to_owned();
+        assert_eq!(claims.as_object().unwrap().len(), 2, "{claims}");
+        Some((text("meeting_id"), text("record_id")))
+    }
+}
+
+type Answer = dyn Fn(&Seen) -> String + Send + Sync;
+
+/// See the module. Stops when it is dropped.
+pub struct Receiver {
+    host: &'static str,
+    pub port: u16,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<AtomicUsize>,
+    answer: Arc<Answer>,
+    open: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+}
+
+/// An answer without a body.
+pub fn status(status: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+/// The same with one more header.
+pub fn with_header(status: &str, header: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{header}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+impl Receiver {
+    /// One that takes everything.
+    pub fn start() -> Receiver {
+        Receiver::answering(|_| status("204 No Content"))
+    }
+
+    pub fn answering(answer: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Receiver {
+        Receiver::at("127.0.0.1", answer)
+    }
+
+    /// At an address of this host's.
+    pub fn at(host: &'static str, answer: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Receiver {
+        let mut receiver = Receiver {
+            host,
+            port: free_port(),
+            seen: Arc::default(),
+            connections: Arc::default(),
+            answer: Arc::new(answer),
+            open: None,
+        };
+        receiver.up();
+        receiver
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}:{}{path}", self.host, self.port)
+    }
+
+    /// Listens (again).
+    pub fn up(&mut self) {
+        let listener = TcpListener::bind((self.host, self.port)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let closing = Arc::new(AtomicBool::new(false));
+        let (closed, seen, connections) = (closing.clone(), self.seen.clone(), self.connections.clone());
+        let answer = self.answer.clone();
+        let thread = std::thread::spawn(move || {
+            while !closed.load(Ordering::Relaxed) {
+                let Ok((stream, _)) = listener.accept() else {
+                    std::thread::sleep(Duration::from_millis(2));
+                    continue;
+                };
+                connections.fetch_add(1, Ordering::Relaxed);
+                let (seen, answer) = (seen.clone(), answer.clone());
+                std::thread::spawn(move || serve(stream, &seen, &*answer));
+            }
+        });
+        self.open = Some((closing, thread));
+    }
+
+    /// Listens no more: connecting is refused.
+    pub fn down(&mut self) {
+        if let Some((closing, thread)) = self.open.take() {
+            closing.store(true, Ordering::Relaxed);
+            thread.join().unwrap();
+        }
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many requests have come, and gives them out.
+    #[track_caller]
+    pub fn got(&self, count: usize) -> Vec<Seen> {
+        eventually("the receiver is called", || self.seen.lock().unwrap().len() >= count);
+        self.seen()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.down();
+    }
+}
+
+fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answer) {
+    let _ = stream.set_nonblocking(false);
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    let request = loop {
+        match stream.read(&mut piece) {
+            Ok(n) if n > 0 => bytes.extend_from_slice(&piece[..n]),
+            _ => return,
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length =
+            head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() < length.unwrap_or(0) {
+            continue;
+        }
+        let fields: Vec<(String, String)> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+        let token = match &fields[..] {
+            [(name, token)] if name == "signed_parameters" => token.clone(),
+            _ => String::new(),
+        };
+        let line = head.lines().next().unwrap_or("").trim_end_matches(" HTTP/1.1").to_owned();
+        break Seen { line, head: head.to_owned(), token };
+    };
+    seen.lock().unwrap().push(request.clone());
+    let _ = stream.write_all(answer(&request).as_bytes());
+    if request.line == "POST /held" {
+        // Until the other side has enough of it.
+        let _ = stream.read(&mut piece);
+    }
+}

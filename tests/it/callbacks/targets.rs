@@ -1,0 +1,135 @@
+//! Where callbacks may go.
+
+use super::*;
+use crate::support::nginx::{Authority, Nginx};
+
+#[test]
+fn what_stands_behind_us_is_not_reached_in_any_spelling() {
+    let library = index(1, &[("CALLBACK_ALLOW_PRIVATE", "false")]);
+    let receiver = Receiver::start();
+    let port = receiver.port;
+    let targets = [
+        format!("http://127.0.0.1:{port}/"),
+        format!("http://localhost:{port}/"),
+        format!("http://2130706433:{port}/"),
+        format!("http://0x7f.1:{port}/"),
+        format!("http://0177.0.0.1:{port}/"),
+        format!("http://[::ffff:127.0.0.1]:{port}/"),
+        format!("http://0:{port}/"),
+        format!("https://localhost:{port}/"),
+        format!("ftp://127.0.0.1:{port}/"),
+        "file:///etc/passwd".to_owned(),
+        "no URL".to_owned(),
+        "http://169.254.169.254/latest/meta-data".to_owned(),
+        "http://10.0.0.1/".to_owned(),
+        "http://[fe80::1]/".to_owned(),
+    ];
+    for (n, target) in targets.iter().enumerate() {
+        put_up(&library, &format!("r{n}"), target);
+    }
+    all_are(&library, "failed");
+    let refused =
+        "SELECT count(*), count(DISTINCT tries) FROM callbacks WHERE outcome LIKE 'refused: %' AND tries = 1";
+    assert_eq!(library.postgres.sql(refused), format!("{}|1", targets.len()));
+    assert_eq!(
+        library.postgres.sql("SELECT outcome FROM callbacks WHERE record_id = 'r1'"),
+        // Whichever the name has first.
+        match library
+            .postgres
+            .sql("SELECT outcome LIKE '%::1%' FROM callbacks WHERE record_id = 'r1'")
+            .as_str()
+        {
+            "t" => "refused: ::1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
+            _ => "refused: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
+        }
+    );
+    assert_eq!(receiver.connections(), 0);
+}
+
+#[test]
+fn redirects_are_followed_to_where_callbacks_may_go_and_nowhere_else() {
+    // One address of this host counts as public, the others do not.
+    let library = index(1, &[("CALLBACK_ALLOW_PRIVATE", "127.0.0.2")]);
+    let inside = Receiver::start();
+    let private = inside.url("/inside");
+    let receiver = Receiver::at("127.0.0.2", move |seen| {
+        let to = |location: &str| with_header("307 Temporary Redirect", &format!("Location: {location}"));
+        match &*seen.line {
+            "POST /private" => to(&private),
+            "POST /private302" => with_header("302 Found", &format!("Location: {private}")),
+            "POST /file" => to("file:///etc/passwd"),
+            "POST /moved" => to("/here?a=1"),
+            "POST /far" => with_header("301 Moved Permanently", "Location: moved"),
+            "POST /loop" => to("/loop"),
+            "POST /nowhere" => status("308 Permanent Redirect"),
+            "POST /here?a=1" => status("200 OK"),
+            _ => status("404 Not Found"),
+        }
+    });
+    for path in ["far", "file", "loop", "moved", "nowhere", "private", "private302"] {
+        put_up(&library, path, &receiver.url(&format!("/{path}")));
+    }
+    eventually("all have been tried", || {
+        library.postgres.sql("SELECT count(*) FROM callbacks WHERE outcome IS NULL") == "0"
+    });
+    let outcome = |id: &str| {
+        library.postgres.sql(&format!("SELECT state, outcome FROM callbacks WHERE record_id = '{id}'"))
+    };
+    let refused = "failed|refused: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)";
+    assert_eq!(outcome("private"), refused);
+    assert_eq!(outcome("private302"), refused);
+    assert_eq!(outcome("file"), "failed|refused: neither http nor https");
+    assert_eq!(outcome("moved"), "delivered|status 200");
+    assert_eq!(outcome("far"), "delivered|status 200");
+    assert_eq!(outcome("loop"), "pending|more than 3 redirects");
+    assert_eq!(outcome("nowhere"), "pending|status 308");
+    assert_eq!(inside.connections(), 0);
+    // The form goes along.
+    let arrived: Vec<_> = receiver.seen().into_iter().filter(|seen| seen.line == "POST /here?a=1").collect();
+    assert_eq!(told(&arrived, &library.pool.secret), ["far", "moved"]);
+}
+
+#[test]
+fn credentials_in_a_url_are_sent_as_such() {
+    let library = index(1, &[]);
+    let receiver = Receiver::start();
+    put_up(&library, "r1", &format!("http://us:pw@127.0.0.1:{}/x", receiver.port));
+    let seen = &receiver.got(1)[0];
+    assert_eq!(seen.line, "POST /x");
+    assert!(seen.head.to_lowercase().contains("authorization: basic dxm6chc="), "{}", seen.head);
+}
+
+#[test]
+fn certificates_are_checked_and_https_is_not_left() {
+    let mut library = index(0, &[]);
+    let receiver = Receiver::answering(|_| status("200 OK"));
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("localhost");
+    let nginx = Nginx::start(&format!(
+        "server {{ listen 127.0.0.1:PORT ssl; ssl_certificate {}; ssl_certificate_key {};\n\
+         location / {{ proxy_pass http://127.0.0.1:{}; }}\n\
+         location /down {{ return 307 http://127.0.0.1:{}/plain; }} }}",
+        certificate.display(),
+        key.display(),
+        receiver.port,
+        receiver.port,
+    ));
+    library.pool.serve(&["--no-poller"]);
+    let secure = |path: &str| format!("https://localhost:{}{path}", nginx.port);
+    put_up(&library, "unknown", &secure("/"));
+    eventually("it is not trusted", || {
+        let all = callbacks(&library).to_lowercase();
+        all.contains("unknown|pending") && all.contains("certificate")
+    });
+    library.postgres.sql("DELETE FROM callbacks");
+    library.pool.replicas.clear();
+    library.pool.set("EXTRA_CA_FILE", authority.file().to_str().unwrap());
+    library.pool.serve(&["--no-poller"]);
+    put_up(&library, "known", &secure("/ready"));
+    put_up(&library, "down", &secure("/down"));
+    eventually("both are settled", || {
+        callbacks(&library)
+            == "down|failed|1|refused: a redirect away from https\nknown|delivered|1|status 200"
+    });
+    assert_eq!(told(&receiver.seen(), &library.pool.secret), ["known"]);
+}
