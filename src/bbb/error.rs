@@ -1,6 +1,7 @@
 //! The errors that we answer in BBB's own form, always with HTTP status 200.
 
 use crate::bbb::xml;
+use serde_json::json;
 
 /// An error that a client sees as `<returncode>FAILED</returncode>` with a key and a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,27 @@ pub enum ApiError {
     /// A recording that is in the index and nowhere else.
     #[error("The files of the recording are missing.")]
     FilesMissing,
+    /// A call on text tracks without this parameter.
+    #[error("Missing parameter {0}.")]
+    MissingTrackParam(&'static str),
+    /// No recording of that id, says a call on text tracks.
+    #[error("No recording found for {0}")]
+    NoSuchRecording(String),
+    /// A recording without text tracks.
+    #[error("No captions found for {0}")]
+    NoCaptions(String),
+    /// A kind of text track that is none.
+    #[error("Invalid kind parameter, expected='subtitles|captions' actual={0}")]
+    InvalidKind(String),
+    /// A language that is no BCP 47 tag.
+    #[error("Malformed lang parameter, received={0}")]
+    InvalidLang(String),
+    /// No file, or nothing in it.
+    #[error("Empty uploaded text track.")]
+    EmptyTrack,
+    /// A file that is no text track, or a recording that has no place for one.
+    #[error("Text track upload failed: {0}.")]
+    BadTrack(String),
     /// Every voice bridge tried for a new meeting is taken.
     #[error("Could not find a free voice bridge number.")]
     NoVoiceBridge,
@@ -90,6 +112,13 @@ impl ApiError {
             ApiError::MissingPublish => "missingParamPublish",
             ApiError::MissingFilter => "missingParameters",
             ApiError::RecordingNotFound => "notFound",
+            ApiError::MissingTrackParam(_) => "paramError",
+            ApiError::NoSuchRecording(_) => "noRecordings",
+            ApiError::NoCaptions(_) => "noCaptionsFound",
+            ApiError::InvalidKind(_) => "invalidKind",
+            ApiError::InvalidLang(_) => "invalidLang",
+            ApiError::EmptyTrack => "empty_uploaded_text_track",
+            ApiError::BadTrack(_) => "upload_text_track_failed",
             ApiError::NoServers
             | ApiError::AccessFailed
             | ApiError::CreateFailed
@@ -100,6 +129,12 @@ impl ApiError {
             | ApiError::FilesMissing
             | ApiError::NoVoiceBridge => "internalError",
         }
+    }
+
+    /// The whole answer of calls that answer JSON.
+    pub fn to_json(&self) -> String {
+        let (key, message) = (self.key(), self.to_string());
+        json!({ "response": { "returncode": "FAILED", "messageKey": key, "message": message } }).to_string()
     }
 
     /// The whole answer.

@@ -47,6 +47,8 @@ pub struct ApiRequest {
     pub params: Params,
     /// An XML body, with its content type.
     pub document: Option<(HeaderValue, Bytes)>,
+    /// The file of a form, for calls that take one.
+    pub file: Option<Bytes>,
     /// How the client reached us, `https://host`: what links in answers begin with. Empty for calls
     /// that answer none.
     pub base_url: String,
@@ -70,6 +72,8 @@ pub enum Answer {
         /// The others, as they come.
         rest: mpsc::Receiver<Result<Bytes, CutOff>>,
     },
+    /// JSON, where BBB has that.
+    Json(serde_json::Value),
     /// Sends the browser on.
     Redirect(String),
 }
@@ -112,6 +116,10 @@ pub enum Call {
     UpdateRecordings,
     /// deleteRecordings
     DeleteRecordings,
+    /// getRecordingTextTracks
+    GetRecordingTextTracks,
+    /// putRecordingTextTrack
+    PutRecordingTextTrack,
 }
 
 impl Call {
@@ -131,6 +139,8 @@ impl Call {
             "publishRecordings" => Call::PublishRecordings,
             "updateRecordings" => Call::UpdateRecordings,
             "deleteRecordings" => Call::DeleteRecordings,
+            "getRecordingTextTracks" => Call::GetRecordingTextTracks,
+            "putRecordingTextTrack" => Call::PutRecordingTextTrack,
             _ => return None,
         })
     }
@@ -151,12 +161,14 @@ impl Call {
             Call::PublishRecordings => "publishRecordings",
             Call::UpdateRecordings => "updateRecordings",
             Call::DeleteRecordings => "deleteRecordings",
+            Call::GetRecordingTextTracks => "getRecordingTextTracks",
+            Call::PutRecordingTextTrack => "putRecordingTextTrack",
         }
     }
 
     /// Whether it may come as GET (and HEAD).
     pub fn takes_get(self) -> bool {
-        self != Call::InsertDocument
+        !matches!(self, Call::InsertDocument | Call::PutRecordingTextTrack)
     }
 
     /// Whether it may come as POST.
@@ -174,6 +186,16 @@ impl Call {
         self != Call::InsertDocument
     }
 
+    /// Whether a form may have a file, and of how many bytes at most.
+    pub fn takes_file(self) -> Option<usize> {
+        (self == Call::PutRecordingTextTrack).then_some(10 * 1024 * 1024)
+    }
+
+    /// Whether its answers are JSON, also those of errors.
+    pub fn answers_json(self) -> bool {
+        matches!(self, Call::GetRecordingTextTracks | Call::PutRecordingTextTrack)
+    }
+
     /// Whether it leaves something half done when it is dropped in the middle: a change, or a connection to
     /// Postgres in the middle of a question, which nobody can use for a while.
     pub fn must_finish(self) -> bool {
@@ -186,12 +208,14 @@ impl Call {
                 | Call::PublishRecordings
                 | Call::UpdateRecordings
                 | Call::DeleteRecordings
+                | Call::GetRecordingTextTracks
+                | Call::PutRecordingTextTrack
         )
     }
 
     /// Whether its answer has links to where the client is.
     pub fn answers_links(self) -> bool {
-        self == Call::GetRecordings
+        matches!(self, Call::GetRecordings | Call::GetRecordingTextTracks)
     }
 
     /// Whether it needs a checksum.
@@ -219,6 +243,8 @@ impl Call {
             Call::PublishRecordings => recordings::publish_recordings(app, request).await,
             Call::UpdateRecordings => recordings::update_recordings(app, request).await,
             Call::DeleteRecordings => recordings::delete_recordings(app, request).await,
+            Call::GetRecordingTextTracks => recordings::get_text_tracks(app, request).await,
+            Call::PutRecordingTextTrack => recordings::put_text_track(app, request).await,
         }
     }
 }

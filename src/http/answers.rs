@@ -1,7 +1,7 @@
 //! Answers and errors as HTTP.
 
 use crate::bbb::ApiError;
-use crate::calls::{Answer, CallResult};
+use crate::calls::{Answer, Call, CallResult};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -10,10 +10,11 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use warp::reply::{Reply, Response as WarpResponse};
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A call's result. Errors are answers too: HTTP status 200, `text/xml`, as BBB has it.
-pub fn call(result: CallResult) -> WarpResponse {
+pub fn call(call: Call, result: CallResult) -> WarpResponse {
     match result {
         Ok(Answer::Xml(body)) => whole(StatusCode::OK, XML, body),
         Ok(Answer::XmlStream { begin, rest }) => {
@@ -24,6 +25,7 @@ pub fn call(result: CallResult) -> WarpResponse {
             response.headers_mut().insert(CONTENT_TYPE, XML);
             response
         }
+        Ok(Answer::Json(value)) => whole(StatusCode::OK, JSON, Bytes::from(value.to_string())),
         Ok(Answer::Redirect(to)) => match HeaderValue::try_from(to) {
             Ok(to) => {
                 let mut response = empty(StatusCode::FOUND);
@@ -34,8 +36,16 @@ pub fn call(result: CallResult) -> WarpResponse {
             // A server URL in Redis that no header can carry.
             Err(_) => error(&ApiError::AccessFailed),
         },
-        Err(failure) => error(&failure),
+        Err(failure) => error_of(call, &failure),
     }
+}
+
+/// The same in the form that the call's other answers have.
+pub fn error_of(call: Call, failure: &ApiError) -> WarpResponse {
+    if !call.answers_json() {
+        return error(failure);
+    }
+    whole(StatusCode::OK, JSON, Bytes::from(failure.to_json()))
 }
 
 /// An error in BBB's own form.

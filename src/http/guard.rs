@@ -66,10 +66,10 @@ where
         return Err(ApiError::Checksum.into());
     }
     let mut params = Params::parse(&cut.query)?;
-    let mut document = None;
+    let (mut document, mut file) = (None, None);
     // A checksum that was there has been verified by now, unless the call needs none.
     let limit = match cut.checksum {
-        Some(_) if signed => config.api.max_body,
+        Some(_) if signed => call.takes_file().unwrap_or(config.api.max_body),
         _ => config.api.max_body.min(UNSIGNED_FORM),
     };
     match kind {
@@ -91,7 +91,8 @@ where
         }
         BodyKind::Multipart(boundary) => {
             let form = read(config, limit, headers, body).await?;
-            multipart(&mut params, form, boundary).await?;
+            let files = multipart(&mut params, form, boundary).await?;
+            file = files.filter(|_| call.takes_file().is_some());
         }
     }
     let in_body = params.remove("checksum");
@@ -106,7 +107,7 @@ where
         }
     }
     let base_url = if call.answers_links() { base_url(headers) } else { String::new() };
-    Ok(ApiRequest { params, document, base_url })
+    Ok(ApiRequest { params, document, file, base_url })
 }
 
 /// `https://host[:port]` as the client sees us: nginx says so, or else the request itself.
@@ -168,15 +169,18 @@ where
         .unwrap_or(Err(ApiError::BadBody("it did not come in time")))
 }
 
-/// Text fields over the query; fields with a file are left out.
-async fn multipart(params: &mut Params, form: Bytes, boundary: String) -> Result<(), Refused> {
+/// Text fields over the query; of the fields with a file, the one that is called so.
+async fn multipart(params: &mut Params, form: Bytes, boundary: String) -> Result<Option<Bytes>, Refused> {
     let broken = |_| Refused::Api(ApiError::BadBody("it is not multipart/form-data"));
     let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(form)]);
     let mut parts = multer::Multipart::new(whole, boundary);
-    let mut checksums = 0;
+    let (mut checksums, mut file) = (0, None);
     while let Some(field) = parts.next_field().await.map_err(broken)? {
         let Some(name) = field.name().map(str::to_owned) else { continue };
         if field.file_name().is_some() {
+            if name == "file" {
+                file = Some(field.bytes().await.map_err(broken)?);
+            }
             continue;
         }
         checksums += usize::from(name == "checksum");
@@ -184,5 +188,5 @@ async fn multipart(params: &mut Params, form: Bytes, boundary: String) -> Result
         let value = std::str::from_utf8(&value).map_err(|_| Refused::BadEncoding)?;
         params.set(&name, value);
     }
-    if checksums > 1 { Err(ApiError::Checksum.into()) } else { Ok(()) }
+    if checksums > 1 { Err(ApiError::Checksum.into()) } else { Ok(file) }
 }

@@ -110,7 +110,7 @@ where
         Ok(request) => request,
         Err(guard::Refused::Api(error)) => {
             debug!(call = call.name(), key = error.key(), "refused");
-            return answers::error(&error);
+            return answers::error_of(call, &error);
         }
         Err(guard::Refused::BadEncoding) => return answers::empty(StatusCode::BAD_REQUEST),
     };
@@ -126,9 +126,9 @@ where
     result.map_or_else(
         || {
             error!(call = call.name(), "a request panicked");
-            answers::error(&ApiError::AccessFailed)
+            answers::error_of(call, &ApiError::AccessFailed)
         },
-        answers::call,
+        |result| answers::call(call, result),
     )
 }
 

@@ -2,25 +2,28 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `HEAD` | 200. `Upload-Offset`: bytes that are here of an upload that is not whole; `Recording-State`: `published`, `unpublished`, `deleted`, … as in the index, else `spool`, `failed`, or `none` |
+//! | `HEAD` | 200. `Upload-Offset`: bytes that are here of an upload that is not whole; `Upload-Complete: yes`: all of this archive (`sha256`) was taken since it was last begun anew; `Recording-State`: `published`, `unpublished`, `deleted`, … as in the index, else `spool`, `failed`, or `none` |
 //! | `PUT` | 201: the archive is whole, and in the spool |
 //! | `PUT`, `Content-Range: bytes FIRST-LAST/TOTAL` | 201, or 202 while LAST is not the end; 409 with `Upload-Offset` where FIRST is not what comes next. FIRST = 0 begins anew |
+//! | `PUT`, `Content-Range: bytes */TOTAL`, empty | the same, where all bytes are here already and only the 201 is missing |
 //!
 //! `Authorization: Bearer JWT`, HS256 or HS512 with the secret of any server of the pool. Claims: `sub`, the
 //! record id; `exp`, at most a day from now; `sha256` (64 hex digits, of the whole archive), which makes
-//! sure that parts belong together, and is compared at the end. Errors are `{"error": "…"}`.
+//! sure that parts belong together, and is compared at the end; `packed` (seconds since 1970), when the archive
+//! was made. Errors are `{"error": "…"}`.
 
 use super::answers;
+use crate::bbb::Secret;
 use crate::calls::App;
 use crate::jwt::{self, Algorithm};
 use crate::recordings::RecordId;
-use crate::recordings::index::RecordingQuery;
 use crate::recordings::upload::{Receiving, Upload, UploadError, Uploads};
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::{info, warn};
 use warp::reply::Response;
@@ -28,6 +31,11 @@ use warp::reply::Response;
 const BASE: &str = "/sl/recordings/";
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const STATE: HeaderName = HeaderName::from_static("recording-state");
+const COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
+/// The servers' secrets are looked up again after so long; sooner, but not more than once a second, for a
+/// token that none of them has signed.
+const REMEMBERED: Duration = Duration::from_secs(10);
+const AT_LEAST: Duration = Duration::from_secs(1);
 /// A token is not good for longer; clocks differ a little.
 const LONGEST: Duration = Duration::from_secs(25 * 3600);
 
@@ -41,6 +49,7 @@ struct Claims {
     sub: String,
     exp: f64,
     sha256: Option<String>,
+    packed: Option<f64>,
 }
 
 struct Refusal(StatusCode, String, Option<u64>);
@@ -90,29 +99,25 @@ where
             Some(Err(_)) => return Err(refusal(StatusCode::BAD_REQUEST, "sha256 must be 64 hex digits")),
         };
         let uploads = Uploads::new(&config.spool_dir, config.upload_max_size);
-        let mut upload = Upload { record_id: id.clone(), sha256, total: None };
+        let packed = claims.packed.and_then(|at| Duration::try_from_secs_f64(at).ok());
+        let packed = packed.and_then(|since| UNIX_EPOCH.checked_add(since));
+        let mut upload = Upload { record_id: id.clone(), sha256, total: None, packed };
         if *method == Method::HEAD {
             let mut response = answers::empty(StatusCode::OK);
             set(&mut response, OFFSET, uploads.received(&upload).await?);
+            if uploads.was_taken(&upload).await? {
+                response.headers_mut().insert(COMPLETE, HeaderValue::from_static("yes"));
+            }
             let state = match uploads.waiting(&id).await? {
                 (true, _) => "spool".to_owned(),
-                (false, failed) => {
-                    let query = RecordingQuery {
-                        record_ids: vec![id.as_str().to_owned()],
-                        limit: Some(1),
-                        ..Default::default()
-                    };
-                    let found = recordings.index.pages(query).next().await;
-                    let found = found.map_err(|failure| {
+                (false, true) => "failed".to_owned(),
+                (false, false) => match recordings.index.state(&id).await {
+                    Ok(state) => state.unwrap_or_else(|| "none".to_owned()),
+                    Err(failure) => {
                         warn!(%failure, "an upload: the index");
-                        refusal(StatusCode::SERVICE_UNAVAILABLE, "the index does not answer")
-                    })?;
-                    match found.into_iter().find(|recording| recording.record_id == id.as_str()) {
-                        _ if failed => "failed".to_owned(),
-                        Some(recording) => recording.state,
-                        None => "none".to_owned(),
+                        return Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "the index does not answer"));
                     }
-                }
+                },
             };
             if let Ok(state) = HeaderValue::try_from(state) {
                 response.headers_mut().insert(STATE, state);
@@ -165,7 +170,7 @@ fn set(response: &mut Response, name: HeaderName, number: u64) {
     response.headers_mut().insert(name, HeaderValue::from(number));
 }
 
-/// The claims, and which server signed them. Redis is asked only for tokens that could be good.
+/// The claims, and which server signed them.
 async fn authorize(app: &App, id: &RecordId, headers: &HeaderMap) -> Result<(Claims, String), Refusal> {
     let no = || {
         refusal(
@@ -181,24 +186,49 @@ async fn authorize(app: &App, id: &RecordId, headers: &HeaderMap) -> Result<(Cla
         .map(|(_, token)| token.trim())
         .filter(|token| token.split('.').count() == 3)
         .ok_or_else(no)?;
+    let now = SystemTime::now();
+    // Nobody makes us ask Redis for a token that would not do, whoever signed it.
+    let said: Claims = jwt::unverified(token).ok_or_else(no)?;
+    let latest = (now + LONGEST).duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+    if said.sub != id.as_str() || !said.exp.is_finite() || said.exp > latest {
+        return Err(no());
+    }
+    let mut oldest = REMEMBERED;
+    loop {
+        let (servers, are_new) = secrets(app, oldest).await?;
+        for (server, secret) in servers.iter() {
+            for algorithm in [Algorithm::Hs256, Algorithm::Hs512] {
+                if let Some(claims) = jwt::verify::<Claims>(algorithm, secret.expose().as_bytes(), token, now)
+                {
+                    return Ok((claims, server.clone()));
+                }
+            }
+        }
+        if are_new || oldest == AT_LEAST {
+            return Err(no());
+        }
+        oldest = AT_LEAST;
+    }
+}
+
+type Secrets = Arc<[(String, Secret)]>;
+
+/// Of all servers of the pool, no older than this; and whether they are from just now.
+async fn secrets(app: &App, oldest: Duration) -> Result<(Secrets, bool), Refusal> {
+    static LAST: Mutex<Option<(Instant, Secrets)>> = Mutex::new(None);
+    let last = || LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((at, secrets)) = &*last()
+        && at.elapsed() < oldest
+    {
+        return Ok((secrets.clone(), false));
+    }
     let servers = app.store.servers().await.map_err(|failure| {
         warn!(%failure, "an upload: Redis");
         refusal(StatusCode::SERVICE_UNAVAILABLE, "Redis does not answer")
     })?;
-    let now = SystemTime::now();
-    let latest = (now + LONGEST).duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
-    for server in servers {
-        let key = server.at.secret.expose().as_bytes();
-        for algorithm in [Algorithm::Hs256, Algorithm::Hs512] {
-            if let Some(claims) = jwt::verify::<Claims>(algorithm, key, token, now)
-                && claims.sub == id.as_str()
-                && claims.exp <= latest
-            {
-                return Ok((claims, server.at.id));
-            }
-        }
-    }
-    Err(no())
+    let secrets: Secrets = servers.into_iter().map(|server| (server.at.id, server.at.secret)).collect();
+    *last() = Some((Instant::now(), secrets.clone()));
+    Ok((secrets, true))
 }
 
 /// How many bytes come before what this request brings, and its last byte where that is known. Fills in the
@@ -210,6 +240,10 @@ fn range(headers: &HeaderMap, upload: &mut Upload) -> Result<(u64, Option<u64>),
     };
     let read = || {
         let (range, total) = range.to_str().ok()?.trim().strip_prefix("bytes ")?.split_once('/')?;
+        if range == "*" {
+            let total: u64 = total.parse().ok()?;
+            return (total > 0).then_some((total, total - 1, total));
+        }
         let (first, last) = range.split_once('-')?;
         let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
         let total: u64 = total.parse().ok()?;
@@ -218,7 +252,7 @@ fn range(headers: &HeaderMap, upload: &mut Upload) -> Result<(u64, Option<u64>),
     let (first, last, total) = read().ok_or_else(|| {
         refusal(
             StatusCode::BAD_REQUEST,
-            "Content-Range must be bytes FIRST-LAST/TOTAL, FIRST <= LAST < TOTAL",
+            "Content-Range must be bytes FIRST-LAST/TOTAL with FIRST <= LAST < TOTAL, or bytes */TOTAL",
         )
     })?;
     upload.total = Some(total);

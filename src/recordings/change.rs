@@ -52,7 +52,10 @@ impl Recordings {
         match (locked.held(), locked.shelf_now()) {
             (_, Some(shelf)) => {
                 let shift = self.storage.shift(id, Some(shelf), shelf).await?;
-                self.storage.finish(shift).await;
+                // Files that are nowhere may be on a disk that is not mounted.
+                if shift.shifted != Shifted::Missing {
+                    self.storage.finish(shift).await;
+                }
             }
             (Some(_), None) => drop(self.storage.remove(id).await?),
             // Its archive is still there, and brings it into the index.

@@ -6,6 +6,7 @@
 //! - [`index`]: what is where, in Postgres
 //! - [`metadata`]: what BBB says of a format, in its metadata.xml
 //! - [`storage`]: the files, on two shelves
+//! - [`text_tracks`]: subtitles and captions
 //! - [`unpack`]: archives, which may be hostile
 //! - [`upload`]: archives that come over HTTP, into the spool
 //! - [`verify`]: the index against the storage, both ways
@@ -14,6 +15,7 @@ pub mod import;
 pub mod index;
 pub mod metadata;
 pub mod storage;
+pub mod text_tracks;
 pub mod types;
 pub mod unpack;
 pub mod upload;

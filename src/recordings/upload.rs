@@ -4,20 +4,26 @@
 //! What has come of one lies beside the archives as `.{record_id}.{key}.sl-part`, a name that importers do
 //! not look at. The key says of which file it is a part, so that two different ones are never mixed. Who
 //! writes it holds its lock (flock), on whichever replica; it goes with the process. At the end the part
-//! is made safe on disk and renamed to `{record_id}.tar`.
+//! is compared with its digest, made safe on disk and renamed to `{record_id}.tar`. Then an empty file
+//! `.{record_id}.{key}.sl-taken` says for a while that it was: the sender may not have heard.
 
 use super::RecordId;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tracing::debug;
 
 const PART: &str = ".sl-part";
+const TAKEN: &str = ".sl-taken";
+/// The disk is told to begin writing after so many bytes, so that little is left for the end.
+const BEGIN_WRITING: u64 = 32 << 20;
 /// Pieces that wait to be written. A piece is what came in at once, at most some 70 KB.
 const WAITING: usize = 16;
 /// A part that nobody has gone on with for so long is given up.
@@ -67,6 +73,9 @@ pub struct Upload {
     pub sha256: Option<[u8; 32]>,
     /// Bytes of the whole archive, where the sender knows them.
     pub total: Option<u64>,
+    /// When it was made, where the sender says so: the file gets this time, so that a recording that was
+    /// deleted since then stays deleted.
+    pub packed: Option<SystemTime>,
 }
 
 /// The spool, as those see it who send to it.
@@ -99,6 +108,13 @@ impl Uploads {
         }
     }
 
+    /// Whether all of this archive was taken since it was last begun anew.
+    pub async fn was_taken(&self, upload: &Upload) -> Result<bool, UploadError> {
+        let note = taken(&self.part(upload));
+        let named = upload.sha256.is_some();
+        blocking(move || Ok(named && note.exists())).await
+    }
+
     /// Whether an archive of the recording waits in the spool, and whether one is in failed/.
     pub async fn waiting(&self, id: &RecordId) -> Result<(bool, bool), UploadError> {
         let name = format!("{id}.tar");
@@ -106,7 +122,8 @@ impl Uploads {
         blocking(move || Ok((spool.exists(), failed.exists()))).await
     }
 
-    /// Begins to take in an upload, after so many bytes of it: 0 begins anew.
+    /// Begins to take in an upload, after so many bytes of it: 0 begins anew. All of them: nothing more need
+    /// come.
     pub async fn begin(&self, upload: &Upload, after: u64) -> Result<Receiving, UploadError> {
         if upload.total.is_some_and(|total| total > self.most) {
             return Err(UploadError::TooLarge(self.most));
@@ -126,6 +143,11 @@ impl Uploads {
     }
 }
 
+/// The note that a part has become an archive.
+fn taken(part: &Path) -> PathBuf {
+    part.with_extension(&TAKEN[1..])
+}
+
 fn name(upload: &Upload) -> String {
     format!("{}.tar", upload.record_id)
 }
@@ -134,7 +156,9 @@ fn name(upload: &Upload) -> String {
 pub(super) fn sweep(spool: &Path) -> io::Result<()> {
     for entry in fs::read_dir(spool)? {
         let entry = entry?;
-        if !entry.file_name().to_string_lossy().ends_with(PART) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.ends_with(PART) && !name.ends_with(TAKEN) {
             continue;
         }
         let age = |path: &Path| {
@@ -186,7 +210,11 @@ struct Part {
     path: PathBuf,
     size: u64,
     total: Option<u64>,
-    digest: Option<(Sha256, [u8; 32])>,
+    packed: Option<SystemTime>,
+    /// What it must be, and, where all of it came in one go, what it is so far.
+    digest: Option<([u8; 32], Option<Sha256>)>,
+    /// So much of it was given to the disk.
+    begun: u64,
 }
 
 impl Part {
@@ -212,31 +240,23 @@ impl Part {
         };
         let mut part = Part {
             size: file.metadata()?.len(),
-            digest: upload.sha256.map(|expected| (Sha256::new(), expected)),
+            digest: upload.sha256.map(|expected| (expected, (after == 0).then(Sha256::new))),
             total: upload.total,
+            packed: upload.packed,
+            begun: after,
             file,
             path,
         };
         if after == 0 {
             part.file.set_len(0)?;
             part.size = 0;
+            none_is_fine(fs::remove_file(taken(&part.path)))?;
         } else if after != part.size {
             let size = part.size;
             part.unless_empty();
             return Err(UploadError::Offset(size));
         }
-        // What came before counts; afterwards the file stands at its end.
-        if let Some((digest, _)) = &mut part.digest {
-            let mut buffer = vec![0; 256 * 1024];
-            loop {
-                match part.file.read(&mut buffer)? {
-                    0 => break,
-                    n => digest.update(&buffer[..n]),
-                }
-            }
-        } else {
-            io::Seek::seek(&mut part.file, io::SeekFrom::End(0))?;
-        }
+        io::Seek::seek(&mut part.file, io::SeekFrom::End(0))?;
         Ok(part)
     }
 
@@ -257,12 +277,14 @@ impl Part {
                     }
                     self.file.write_all(&bytes)?;
                     self.size += bytes.len() as u64;
-                    if let Some((digest, _)) = &mut self.digest {
+                    if let Some((_, Some(digest))) = &mut self.digest {
                         digest.update(&bytes);
                     }
+                    self.begin_writing();
                 }
                 Some(None) => break,
-                // Broken off.
+                // Broken off, but perhaps after the last byte.
+                None if self.total == Some(self.size) => break,
                 None => {
                     self.unless_empty();
                     return Ok(self.size);
@@ -276,18 +298,59 @@ impl Part {
         if self.total.is_some_and(|total| self.size < total) {
             return Ok(self.size);
         }
-        if let Some((digest, expected)) = self.digest.take()
-            && digest.finalize()[..] != expected
-        {
+        if !self.is_what_was_meant()? {
             fs::remove_file(&self.path)?;
             return Err(UploadError::Digest);
         }
-        self.file.sync_all()?;
-        fs::rename(&self.path, whole)?;
-        if let Some(spool) = whole.parent() {
-            File::open(spool)?.sync_all()?;
+        if let Some(packed) = self.packed {
+            self.file.set_modified(packed.min(SystemTime::now()))?;
         }
+        if let Err(error) = self.file.sync_all() {
+            // What the kernel could not write it may forget, and a second attempt would succeed all the same.
+            let _ = fs::remove_file(&self.path);
+            return Err(error.into());
+        }
+        fs::rename(&self.path, whole)?;
+        // It is there. Names are made safe as well as the file system can.
+        if let Some(spool) = whole.parent()
+            && let Err(error) = File::open(spool).and_then(|spool| spool.sync_all())
+        {
+            debug!(%error, "the spool's directory cannot be synced");
+        }
+        let _ = File::create(taken(&self.path));
         Ok(WHOLE)
+    }
+
+    /// Looks at all of it once more where it came in pieces.
+    fn is_what_was_meant(&mut self) -> io::Result<bool> {
+        let Some((expected, digest)) = self.digest.take() else { return Ok(true) };
+        let digest = match digest {
+            Some(digest) => digest,
+            None => {
+                io::Seek::seek(&mut self.file, io::SeekFrom::Start(0))?;
+                let (mut digest, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
+                loop {
+                    match self.file.read(&mut buffer) {
+                        Ok(0) => break digest,
+                        Ok(n) => digest.update(&buffer[..n]),
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        };
+        Ok(digest.finalize()[..] == expected)
+    }
+
+    /// Does not wait for it, and does not mind where it is not possible.
+    fn begin_writing(&mut self) {
+        if self.size - self.begun < BEGIN_WRITING {
+            return;
+        }
+        let (from, length) = (self.begun as libc::off64_t, (self.size - self.begun) as libc::off64_t);
+        // SAFETY: a hint about a descriptor that is open; no memory is touched.
+        unsafe { libc::sync_file_range(self.file.as_raw_fd(), from, length, libc::SYNC_FILE_RANGE_WRITE) };
+        self.begun = self.size;
     }
 
     /// Nothing has come: no file need say so.
@@ -296,6 +359,10 @@ impl Part {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn none_is_fine(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 async fn blocking<T: Send + 'static>(
@@ -315,13 +382,20 @@ mod tests {
 
     fn upload(text: &[u8]) -> Upload {
         let sha256 = Some(Sha256::digest(text).into());
-        Upload { record_id: id(), sha256, total: Some(text.len() as u64) }
+        Upload { record_id: id(), sha256, total: Some(text.len() as u64), packed: None }
     }
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
+        names
+    }
+
+    /// Those that importers see.
+    fn archives(directory: &Path) -> Vec<String> {
+        let mut names = names(directory);
+        names.retain(|name| super::super::import::is_archive(name));
         names
     }
 
@@ -353,9 +427,47 @@ mod tests {
         assert_eq!(uploads.received(&upload(b"other")).await.unwrap(), 0);
         assert!(matches!(send(&uploads, &upload(b"other"), 1, b"x").await, Err(UploadError::Offset(0))));
         assert_eq!(send(&uploads, &whole, 4, b"456789").await.unwrap(), None);
-        assert_eq!(names(spool.path()), ["r-1.tar"]);
+        assert_eq!(archives(spool.path()), ["r-1.tar"]);
         assert_eq!(fs::read(spool.path().join("r-1.tar")).unwrap(), b"0123456789");
         assert_eq!(uploads.waiting(&id()).await.unwrap(), (true, false));
+        // The sender may ask whether it was, until it begins anew.
+        assert!(uploads.was_taken(&whole).await.unwrap());
+        assert!(!uploads.was_taken(&upload(b"other")).await.unwrap());
+        send(&uploads, &whole, 0, b"0").await.unwrap();
+        assert!(!uploads.was_taken(&whole).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_all_there_is_finished_by_nothing_more() {
+        let spool = TempDir::new().unwrap();
+        let uploads = Uploads::new(spool.path(), 100);
+        let whole = upload(b"0123456789");
+        // A kill after the last byte has left this.
+        fs::write(uploads.part(&whole), b"0123456789").unwrap();
+        assert_eq!(send(&uploads, &whole, 10, b"").await.unwrap(), None);
+        assert_eq!(archives(spool.path()), ["r-1.tar"]);
+        // Something else of that size is not taken for it.
+        fs::write(uploads.part(&whole), b"9876543210").unwrap();
+        assert!(matches!(send(&uploads, &whole, 10, b"").await, Err(UploadError::Digest)));
+        // The connection breaks after the last byte.
+        let mut receiving = uploads.begin(&whole, 0).await.unwrap();
+        receiving.piece(Bytes::from_static(b"0123456789")).await.unwrap();
+        let writer = receiving.writer;
+        drop(receiving.pieces);
+        assert_eq!(writer.await.unwrap().unwrap(), WHOLE);
+    }
+
+    #[tokio::test]
+    async fn an_archive_is_as_old_as_its_sender_says_and_not_from_the_future() {
+        let spool = TempDir::new().unwrap();
+        let uploads = Uploads::new(spool.path(), 100);
+        let made = |packed: SystemTime| Upload { packed: Some(packed), ..upload(b"0123456789") };
+        let modified = || fs::metadata(spool.path().join("r-1.tar")).unwrap().modified().unwrap();
+        let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+        send(&uploads, &made(then), 0, b"0123456789").await.unwrap();
+        assert_eq!(modified(), then);
+        send(&uploads, &made(SystemTime::now() + ABANDONED), 0, b"0123456789").await.unwrap();
+        assert!(modified() <= SystemTime::now());
     }
 
     #[tokio::test]
@@ -371,7 +483,7 @@ mod tests {
         assert_eq!(writer.await.unwrap().unwrap(), 5);
         assert_eq!(uploads.received(&whole).await.unwrap(), 5);
         assert_eq!(send(&uploads, &whole, 0, b"0123456789").await.unwrap(), None);
-        assert_eq!(names(spool.path()), ["r-1.tar"]);
+        assert_eq!(archives(spool.path()), ["r-1.tar"]);
     }
 
     #[tokio::test]
@@ -386,7 +498,7 @@ mod tests {
         assert!(matches!(send(&uploads, &whole, 0, b"0123456789a").await, Err(UploadError::TooLarge(10))));
         assert!(matches!(send(&uploads, &whole, 0, b"0123456x89").await, Err(UploadError::Digest)));
         assert_eq!(uploads.received(&whole).await.unwrap(), 0);
-        let unnamed = Upload { record_id: id(), sha256: None, total: None };
+        let unnamed = Upload { record_id: id(), sha256: None, total: None, packed: None };
         assert_eq!(send(&uploads, &unnamed, 0, b"anything").await.unwrap(), None);
         assert_eq!(fs::read(spool.path().join("r-1.tar")).unwrap(), b"anything");
     }

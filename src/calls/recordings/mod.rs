@@ -3,12 +3,14 @@
 mod delete;
 mod get;
 mod publish;
+mod text_tracks;
 mod update;
 mod xml;
 
 pub(super) use delete::delete_recordings;
 pub(super) use get::get_recordings;
 pub(super) use publish::publish_recordings;
+pub(super) use text_tracks::{get_text_tracks, put_text_track};
 pub(super) use update::update_recordings;
 
 use super::{ApiRequest, App};

@@ -3,7 +3,9 @@
 use super::claim::{Claim, Key};
 use super::{Importer, spool};
 use crate::recordings::unpack::{self, BadArchive, UnpackError, Unpacked, Watch};
-use crate::recordings::{FormatMetadata, ImportOptions, IndexError, RecordId, StorageError, metadata};
+use crate::recordings::{
+    FormatMetadata, ImportOptions, IndexError, RecordId, StorageError, metadata, text_tracks,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -209,6 +211,7 @@ impl Importer {
         // Formats that came earlier stay beside the new ones, wherever the recording belongs now.
         let shift = self.storage.shift(id, locked.shelf_now(), shelf).await?;
         for format in formats {
+            text_tracks::keep(&self.storage, id, &format.about.format, shelf, &format.path).await?;
             self.storage.place(&format.path, id, &format.about.format, shelf).await?;
         }
         locked.import(&about, options).await?;

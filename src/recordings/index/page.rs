@@ -77,12 +77,14 @@ pub struct Pages {
 impl Index {
     /// The recordings that a query asks for, page by page.
     pub fn pages(&self, query: RecordingQuery) -> Pages {
+        let query = query.sound();
         let done = query.is_hopeless() || query.limit == Some(0);
         Pages { index: self.clone(), left: query.limit, cursor: None, walk: false, query, done }
     }
 
     /// How many recordings there are, whatever the query's offset and limit.
     pub async fn total(&self, query: &RecordingQuery) -> Result<i64, IndexError> {
+        let query = query.clone().sound();
         if query.is_hopeless() {
             return Ok(0);
         }

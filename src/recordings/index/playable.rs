@@ -24,6 +24,26 @@ pub struct PlayableFormat {
 }
 
 impl Index {
+    /// What the index says of a recording: `published`, `unpublished`, `deleted`, … None where it has none.
+    pub async fn state(&self, id: &RecordId) -> Result<Option<String>, IndexError> {
+        let id = id.clone();
+        let found = self.to_its_end(move |index| {
+            let id = id.clone();
+            async move {
+                let row: Option<(Option<String>, Option<bool>)> =
+                    sqlx::query_as("SELECT state, published FROM recordings WHERE record_id = $1")
+                        .bind(id.as_str())
+                        .fetch_optional(&index.pool)
+                        .await?;
+                Ok(row.map(|(state, published)| {
+                    state.unwrap_or_else(|| super::lock::state_of(published.unwrap_or(false)).to_owned())
+                }))
+            }
+            .boxed()
+        });
+        found.await
+    }
+
     /// Whether a recording may be played, and by whom. None where there is none, and where it is
     /// unpublished or deleted.
     pub async fn playable(&self, id: &RecordId) -> Result<Option<Playable>, IndexError> {

@@ -23,6 +23,7 @@ pub use read::{Found, Pieces, StoredFile, open_below};
 
 use super::{FormatName, RecordId};
 use crate::config::{RecordingsConfig, S3Config};
+use bytes::Bytes;
 use local::Local;
 use s3::S3;
 use std::io;
@@ -264,6 +265,25 @@ impl Storage {
                 blocking(local, move |local| local.read_file(&record, &of, shelf, &file, most)).await
             }
             Kind::S3(s3) => s3.read_file(id, format, shelf, name, most).await,
+        }
+    }
+
+    /// Writes a file that stands directly in a format, which is there; replaces the one of that name. It is
+    /// there whole or not at all.
+    pub(super) async fn write_file(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        name: &str,
+        bytes: Bytes,
+    ) -> Result<(), StorageError> {
+        let (record, of, file) = (id.clone(), format.clone(), name.to_owned());
+        match &*self.0 {
+            Kind::Local(local) => {
+                blocking(local, move |local| local.write_file(&record, &of, shelf, &file, &bytes)).await
+            }
+            Kind::S3(s3) => s3.write_file(id, format, shelf, name, bytes).await,
         }
     }
 

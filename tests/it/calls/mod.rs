@@ -16,6 +16,7 @@ mod is_meeting_running;
 mod join;
 mod publish_recordings;
 mod send_chat_message;
+mod text_tracks;
 mod unsupported;
 mod update_recordings;
 mod voice_bridges;

@@ -47,16 +47,16 @@ async fn more_than_a_thousand_objects_come_move_are_replaced_and_go() {
         let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
         unpacked(&work, &files)
     };
-    storage.place(&directory(2_300), &id(), &format("presentation"), Shelf::Published).await.unwrap();
-    assert_eq!(bucket.objects().len(), 2_300);
+    storage.place(&directory(1_200), &id(), &format("presentation"), Shelf::Published).await.unwrap();
+    assert_eq!(bucket.objects().len(), 1_200);
     assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
-    let expected: BTreeMap<String, Vec<u8>> = many(2_300)
+    let expected: BTreeMap<String, Vec<u8>> = many(1_200)
         .into_iter()
         .map(|(name, text)| (format!("unpublished/presentation/{ID}/{name}"), text.into_bytes()))
         .collect();
     assert!(bucket.objects() == expected);
-    storage.place(&directory(1_100), &id(), &format("presentation"), Shelf::Unpublished).await.unwrap();
-    assert_eq!(bucket.objects().len(), 1_100);
+    storage.place(&directory(1_020), &id(), &format("presentation"), Shelf::Unpublished).await.unwrap();
+    assert_eq!(bucket.objects().len(), 1_020);
     assert_eq!(storage.remove(&id()).await.unwrap(), 1);
     assert_eq!(bucket.keys(), [""; 0]);
 }
@@ -172,4 +172,50 @@ async fn what_s3_refuses_is_told_without_secrets() {
     let told = storage.formats(&id()).await.unwrap_err().to_string();
     assert!(told.starts_with("S3: cannot list") && told.contains("SignatureDoesNotMatch"), "{told}");
     assert!(!told.contains("secret") && !told.contains("Signature=") && told.lines().count() == 1, "{told}");
+}
+
+/// Where the first and the last of the changes of this kind stand.
+fn span(changes: &[String], begin: &str) -> (usize, usize) {
+    let is = |change: &&String| change.starts_with(begin);
+    let first =
+        changes.iter().position(|change| is(&change)).unwrap_or_else(|| panic!("{begin}: {changes:#?}"));
+    (first, changes.iter().rposition(|change| is(&change)).unwrap())
+}
+
+#[tokio::test]
+async fn what_says_that_a_format_is_whole_comes_last_and_goes_first_and_a_note_comes_before() {
+    let (bucket, work) = (Bucket::start(), TempDir::new().unwrap());
+    let storage = bucket.storage();
+    let note = |shelf: &str| format!("put_object .sl-work/{ID}/half/{shelf}/video/");
+    let last = |call: &str, shelf: &str| format!("{call} {shelf}/video/{ID}/metadata.xml");
+    storage.place(&unpacked(&work, &files("one")), &id(), &format("video"), Shelf::Published).await.unwrap();
+    let changes = bucket.changes();
+    let puts = span(&changes, "put_object published/video/");
+    assert!(span(&changes, &note("published")).1 < puts.0, "{changes:#?}");
+    assert_eq!(span(&changes, &last("put_object", "published")).0, puts.1, "{changes:#?}");
+    // A move copies everything first.
+    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
+    let changes = bucket.changes();
+    let (copies, deletes) =
+        (span(&changes, "copy_object unpublished/"), span(&changes, "delete_object published/"));
+    assert!(span(&changes, &format!("put_object .sl-work/{ID}/move/")).1 < copies.0, "{changes:#?}");
+    assert!(span(&changes, &note("unpublished")).1 < copies.0, "{changes:#?}");
+    assert_eq!(span(&changes, &last("copy_object", "unpublished")).0, copies.1, "{changes:#?}");
+    assert!(copies.1 < span(&changes, &note("published")).0, "{changes:#?}");
+    assert!(span(&changes, &note("published")).1 < deletes.0, "{changes:#?}");
+    assert_eq!(span(&changes, &last("delete_object", "published")).1, deletes.0, "{changes:#?}");
+    // A successor is whole, and noted, before anything on the shelf changes.
+    storage
+        .place(&unpacked(&work, &files("two")), &id(), &format("video"), Shelf::Unpublished)
+        .await
+        .unwrap();
+    let changes = bucket.changes();
+    let (uploads, copies) = (
+        span(&changes, &format!("put_object .sl-work/{ID}/new/")),
+        span(&changes, "copy_object unpublished/"),
+    );
+    let ready = span(&changes, &format!("put_object .sl-work/{ID}/ready/"));
+    assert!(uploads.1 < ready.0 && ready.1 < copies.0, "{changes:#?}");
+    assert!(copies.1 < span(&changes, &format!("delete_object .sl-work/{ID}/ready/")).0, "{changes:#?}");
+    holds(&bucket, &[("unpublished/video", "two")]);
 }

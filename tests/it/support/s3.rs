@@ -30,7 +30,8 @@ pub struct Bucket {
 
 impl Bucket {
     pub fn start() -> Bucket {
-        let directory = TempDir::new().unwrap();
+        // In memory: every object is three files.
+        let directory = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
         std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
         let names = Arc::new(Names::default());
         let bucket = directory.path().join(BUCKET);
@@ -117,6 +118,13 @@ impl Bucket {
         std::fs::remove_file(self.root().join(self.names.short(key))).unwrap();
     }
 
+    /// What has been written, copied and deleted since it was last asked, in order: `put_object KEY`.
+    pub fn changes(&self) -> Vec<String> {
+        let mut calls = std::mem::take(&mut *self.names.1.lock().unwrap());
+        calls.retain(|call| !call.starts_with("get_object") && !call.starts_with("head_object"));
+        calls
+    }
+
     /// Uploads in parts that were begun, and neither finished nor given up.
     pub fn unfinished(&self) -> usize {
         let names = std::fs::read_dir(self.directory.path()).unwrap();
@@ -129,9 +137,13 @@ impl Bucket {
 /// s3s-fs makes names of files out of whole keys, and those of recordings are too long for that: long
 /// parts of keys get a short name of their own.
 #[derive(Default)]
-struct Names(Mutex<(HashMap<String, String>, Vec<String>)>);
+struct Names(Mutex<(HashMap<String, String>, Vec<String>)>, Mutex<Vec<String>>);
 
 impl Names {
+    fn note(&self, call: &str, key: &str) {
+        self.1.lock().unwrap().push(format!("{call} {key}"));
+    }
+
     fn short(&self, key: &str) -> String {
         let mut names = self.0.lock().unwrap();
         let part = |part: &str| {
@@ -171,6 +183,7 @@ macro_rules! pass {
         #[async_trait::async_trait]
         impl S3 for Short {
             $(async fn $call(&self, mut request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                self.names.note(stringify!($call), &request.input.key);
                 request.input.key = self.names.short(&request.input.key);
                 // What is a directory here is nothing in S3.
                 if self.bucket.join(&request.input.key).is_dir() {
@@ -183,6 +196,7 @@ macro_rules! pass {
                 &self,
                 mut request: S3Request<CopyObjectInput>,
             ) -> S3Result<S3Response<CopyObjectOutput>> {
+                self.names.note("copy_object", &request.input.key);
                 request.input.key = self.names.short(&request.input.key);
                 if let CopySource::Bucket { key, .. } = &mut request.input.copy_source {
                     *key = self.names.short(key).into();
@@ -195,6 +209,7 @@ macro_rules! pass {
                 mut request: S3Request<DeleteObjectsInput>,
             ) -> S3Result<S3Response<DeleteObjectsOutput>> {
                 for object in &mut request.input.delete.objects {
+                    self.names.note("delete_object", &object.key);
                     object.key = self.names.short(&object.key);
                 }
                 let mut response = self.store.delete_objects(request).await?;

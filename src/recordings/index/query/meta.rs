@@ -180,6 +180,11 @@ impl RecordingQuery {
 }
 
 impl MetaFilter {
+    /// No text of Postgres holds a NUL.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.key.contains('\0') || self.values.iter().all(|value| value.text.contains('\0'))
+    }
+
     fn keys(&self) -> Vec<String> {
         let lower = self.key.to_lowercase();
         if lower == self.key { vec![lower] } else { vec![self.key.clone(), lower] }

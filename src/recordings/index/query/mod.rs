@@ -62,7 +62,21 @@ impl RecordingQuery {
         all(&self.meeting_ids)
             || all(&self.record_ids)
             || self.states.as_ref().is_some_and(|states| states.is_empty() || all(states))
-            || self.meta.iter().any(|filter| nul(&filter.key) || filter.values.iter().any(|v| nul(&v.text)))
+            || match self.meta_match {
+                MetaMatch::All => self.meta.iter().any(MetaFilter::is_hopeless),
+                MetaMatch::Any => !self.meta.is_empty() && self.meta.iter().all(MetaFilter::is_hopeless),
+            }
+    }
+
+    /// Without what finds nothing and Postgres would not take.
+    pub(super) fn sound(mut self) -> RecordingQuery {
+        for filter in &mut self.meta {
+            filter.values.retain(|value| !value.text.contains('\0'));
+        }
+        if self.meta_match == MetaMatch::Any && !self.is_hopeless() {
+            self.meta.retain(|filter| !filter.is_hopeless());
+        }
+        self
     }
 
     fn driver(&self) -> Driver {

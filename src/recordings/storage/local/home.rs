@@ -6,8 +6,8 @@ use super::files::{copy_tree, fail, is_absent, is_occupied, remove, sync_directo
 use crate::recordings::{FormatName, RecordId};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const HIDDEN: &str = ".sl-work";
@@ -186,6 +186,25 @@ impl Home {
         remove(&old)?;
         self.tidy();
         Ok(())
+    }
+
+    /// Puts one file into a format: written and synced beside it, then renamed.
+    pub(super) fn write_file(&self, id: &RecordId, name: &str, bytes: &[u8]) -> Result<()> {
+        let place = self.at(id);
+        let written = self.in_hidden(id, "new", "write", |new| {
+            let mut file = File::create_new(new)?;
+            let done = file
+                .write_all(bytes)
+                .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o644)))
+                .and_then(|()| file.sync_all());
+            if done.is_err() {
+                let _ = fs::remove_file(new);
+            }
+            done.map(|()| new.to_owned())
+        })?;
+        fs::rename(&written, place.join(name)).map_err(|error| fail("write to", &place, error))?;
+        self.tidy();
+        sync_directory(&place)
     }
 
     /// Moves a format here from another shelf, where it is whole all the time.

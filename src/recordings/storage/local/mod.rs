@@ -53,11 +53,9 @@ impl Local {
                 sources.push(home);
             }
         }
-        // Those of attempts that were cut off are taken over.
+        // One of our own: those that are there may be taken away by whoever has just committed.
         let mut marks = self.marks(id)?;
-        if let Some(source) = sources.first()
-            && marks.is_empty()
-        {
+        if let Some(source) = sources.first() {
             marks.push(source.mark(id)?);
         }
         let moved = !sources.is_empty();
@@ -66,6 +64,9 @@ impl Local {
             if now == Some(to) && target.has(id)? {
                 source.take_out(id)?;
             } else {
+                // Gone before the other one comes: changing places, a kill would leave it to chance which of
+                // the two is taken for the right one.
+                target.take_out(id)?;
                 target.take_over(&source, id)?;
             }
         }
@@ -147,6 +148,19 @@ impl Local {
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Some(bytes))
+    }
+
+    pub(super) fn write_file(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let home = self.home(shelf, format);
+        home.settle(id)?;
+        home.write_file(id, name, bytes)
     }
 
     pub(super) fn open(

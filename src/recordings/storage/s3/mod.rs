@@ -102,9 +102,9 @@ impl S3 {
         self.settle(id).await?;
         let sources = self.places(id, to.other()).await?;
         let targets = self.places(id, to).await?;
-        // Those of attempts that were cut off are taken over.
+        // One of our own: those that are there may be taken away by whoever has just committed.
         let mut marks = self.moves(id).await?;
-        if !sources.is_empty() && marks.is_empty() {
+        if !sources.is_empty() {
             marks.push(self.note(id, &Note::Move).await?);
         }
         for source in &sources {
@@ -181,6 +181,17 @@ impl S3 {
         most: u64,
     ) -> Result<Option<Vec<u8>>> {
         self.bucket.read(&Place::new(shelf, format, id).at(name)?, most).await
+    }
+
+    pub(super) async fn write_file(
+        &self,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+        name: &str,
+        bytes: Bytes,
+    ) -> Result<()> {
+        self.bucket.put(&Place::new(shelf, format, id).at(name)?, bytes).await
     }
 
     pub(super) async fn list(&self, shelf: Shelf, to: &mpsc::Sender<Result<(RecordId, FormatName)>>) {

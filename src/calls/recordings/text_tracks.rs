@@ -1,0 +1,72 @@
+//! getRecordingTextTracks, putRecordingTextTrack. Their answers are JSON, also those of errors.
+
+use crate::bbb::ApiError;
+use crate::calls::{Answer, ApiRequest, App, CallResult};
+use crate::recordings::RecordId;
+use crate::recordings::text_tracks::{BadTrack, Kind, Language, Put, Source, TextTrack, to_webvtt};
+use serde_json::json;
+
+/// Characters of a label.
+const LONGEST_LABEL: usize = 200;
+
+/// Takes recordID. Answers the tracks that captions.json lists, published or not.
+pub(in crate::calls) async fn get_text_tracks(app: &App, request: ApiRequest) -> CallResult {
+    let given = request.params.present("recordID").ok_or(ApiError::MissingTrackParam("recordID"))?;
+    let unknown = || ApiError::NoSuchRecording(shown(given));
+    let id = RecordId::parse(given.trim()).ok_or_else(unknown)?;
+    let recordings = app.recordings()?;
+    let tracks = recordings.text_tracks(&id).await?.ok_or_else(unknown)?;
+    if tracks.is_empty() {
+        return Err(ApiError::NoCaptions(shown(given)));
+    }
+    let tracks: Vec<_> = tracks
+        .iter()
+        .map(|track| {
+            json!({
+                "href": format!("{}/presentation/{id}/{}", request.base_url, track.language.file()),
+                "kind": track.kind.as_str(),
+                "label": track.label,
+                "lang": track.language.as_str(),
+                "source": track.source.as_str(),
+            })
+        })
+        .collect();
+    Ok(Answer::Json(json!({ "response": { "returncode": "SUCCESS", "tracks": tracks } })))
+}
+
+/// Takes recordID, kind, lang, label and, as multipart/form-data, file: SRT or WebVTT in UTF-8.
+pub(in crate::calls) async fn put_text_track(app: &App, request: ApiRequest) -> CallResult {
+    let present = |name: &'static str| request.params.present(name).ok_or(ApiError::MissingTrackParam(name));
+    let (given, kind, lang) = (present("recordID")?, present("kind")?, present("lang")?);
+    let unknown = || ApiError::NoSuchRecording(shown(given));
+    let kind = Kind::parse(kind.trim()).ok_or_else(|| ApiError::InvalidKind(shown(kind)))?;
+    let language = Language::parse(lang.trim()).ok_or_else(|| ApiError::InvalidLang(shown(lang)))?;
+    let id = RecordId::parse(given.trim()).ok_or_else(unknown)?;
+    let recordings = app.recordings()?;
+    let webvtt = to_webvtt(request.file.as_deref().unwrap_or_default()).map_err(|bad| match bad {
+        BadTrack::Empty => ApiError::EmptyTrack,
+        bad => ApiError::BadTrack(bad.to_string()),
+    })?;
+    let label: String =
+        request.params.get("label").unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+    let label = match label.trim() {
+        "" => language.as_str().to_owned(),
+        label => label.chars().take(LONGEST_LABEL).collect(),
+    };
+    let track = TextTrack { label, language, kind, source: Source::Upload };
+    match recordings.put_text_track(&id, track, webvtt).await? {
+        Put::Done => Ok(Answer::Json(json!({ "response": {
+            "returncode": "SUCCESS",
+            "recordId": id.as_str(),
+            "messageKey": "upload_text_track_success",
+            "message": "Text track uploaded successfully",
+        } }))),
+        Put::NoRecording => Err(unknown()),
+        Put::NoPlace => Err(ApiError::BadTrack("the recording has no presentation to show it with".into())),
+    }
+}
+
+/// What a client sent, back in a message.
+fn shown(text: &str) -> String {
+    text.chars().take(128).collect()
+}
