@@ -211,6 +211,7 @@ struct Part {
     size: u64,
     total: Option<u64>,
     packed: Option<SystemTime>,
+    is_named: bool,
     /// What it must be, and, where all of it came in one go, what it is so far.
     digest: Option<([u8; 32], Option<Sha256>)>,
     /// So much of it was given to the disk.
@@ -243,6 +244,7 @@ impl Part {
             digest: upload.sha256.map(|expected| (expected, (after == 0).then(Sha256::new))),
             total: upload.total,
             packed: upload.packed,
+            is_named: upload.sha256.is_some(),
             begun: after,
             file,
             path,
@@ -317,7 +319,9 @@ impl Part {
         {
             debug!(%error, "the spool's directory cannot be synced");
         }
-        let _ = File::create(taken(&self.path));
+        if self.is_named {
+            let _ = File::create(taken(&self.path));
+        }
         Ok(WHOLE)
     }
 

@@ -209,6 +209,20 @@ async fn a_stale_copy_does_not_replace_what_the_index_means() {
 }
 
 #[tokio::test]
+async fn a_note_is_ones_own() {
+    let shelves = Shelves::new();
+    let storage = shelves.storage();
+    shelves.lay(Shelf::Published, &format!("video/{ID}"), "video");
+    // The first has committed, and has not taken its note away yet.
+    let first = storage.shift(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap();
+    let second = storage.shift(&id(), Some(Shelf::Unpublished), Shelf::Published).await.unwrap();
+    storage.finish(first).await;
+    assert_eq!(storage.leftovers().await.unwrap(), [id()], "the second one's move is noted");
+    storage.finish(second).await;
+    assert_eq!(storage.leftovers().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_shift_that_nobody_finishes_is_among_the_leftovers() {
     let shelves = Shelves::new();
     let storage = shelves.storage();

@@ -68,15 +68,26 @@ fn when_it_has_claimed_the_archive() {
 
 #[test]
 fn when_half_is_unpacked() {
-    let import = Import::start();
-    let recording = large();
-    let importer = import.importer();
-    import.arrives(&recording);
-    let whole = || files(&import.path("work")).iter().any(|path| path.ends_with("video-0.m4v"));
-    eventually("some is unpacked", || files(&import.path("work")).len() > 20);
-    kill_and_finish(&import, importer, &recording, || {
-        !whole() && files(&import.path("published")).is_empty() && import.claims() == 1
-    });
+    // On a busy machine the moment may be missed: it comes again with the next archive.
+    for attempt in 1.. {
+        let import = Import::start();
+        let recording = large();
+        let importer = import.importer();
+        import.arrives(&recording);
+        let half = || {
+            let unpacked = files(&import.path("work"));
+            unpacked.len() > 20
+                && !unpacked.iter().any(|path| path.ends_with("video-0.m4v"))
+                && files(&import.path("published")).is_empty()
+                && import.claims() == 1
+        };
+        if step_until(&importer, || files(&import.path("work")).len() > 20 || !import.has_archive(&recording))
+            && half()
+        {
+            return kill_and_finish(&import, importer, &recording, half);
+        }
+        assert!(attempt < 5, "it was never seen");
+    }
 }
 
 #[test]

@@ -36,10 +36,11 @@ fn pool(args: &[&str], variables: &[(&str, &str)]) -> Library {
 }
 
 impl Library {
-    /// What lies in the spool, by name, hidden or not.
+    /// What lies in the spool, by name, hidden or not; without the notes on what was taken.
     fn in_spool(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.spool()).unwrap();
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| !name.ends_with(".sl-taken"));
         names.sort();
         names
     }

@@ -15,6 +15,11 @@ fn an_archive_that_is_sent_becomes_a_recording() {
     assert_eq!(reply.status, 201, "{}", reply.body);
     eventually("it is imported", || library.listed("") == [id.as_str()]);
     eventually("its archive is gone", || library.in_spool().is_empty());
+    // Also beside a newer one whose id begins with its.
+    library.postgres.sql(&format!(
+        "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
+         VALUES ('{id}0', 'm', 'unpublished', false, now())"
+    ));
     let after = library.send("HEAD", &id, &token, None, b"");
     assert_eq!(after.header("recording-state"), Some("published"));
     let log = library.pool.replicas[0].log();
@@ -66,6 +71,64 @@ fn what_broke_off_goes_on_where_it_did_on_any_replica() {
     assert_eq!(library.in_spool(), [format!("{id}.tar")]);
     assert!(std::fs::read(library.spool().join(format!("{id}.tar"))).unwrap() == bytes);
     assert_eq!(library.send("HEAD", &id, &token, None, b"").header("recording-state"), Some("spool"));
+}
+
+#[test]
+fn what_lacks_only_its_last_answer_is_finished_without_sending_it_again() {
+    let library = pool(&["--no-poller"], &[]);
+    let recording = recording(1, &[Notes]);
+    let (id, bytes) = (recording.record_id(), archive(&recording));
+    let token = library.token_for(&id, &bytes);
+    let total = bytes.len();
+    let first = library.send(
+        "PUT",
+        &id,
+        &token,
+        Some(&format!("bytes 0-{}/{total}", total - 2)),
+        &bytes[..total - 1],
+    );
+    assert_eq!(first.status, 202);
+    let finish = format!("bytes */{total}");
+    let early = library.send("PUT", &id, &token, Some(&finish), b"");
+    let missing = (total - 1).to_string();
+    assert_eq!((early.status, early.header("upload-offset")), (409, Some(missing.as_str())));
+    // A replica was killed between the last byte and its answer.
+    let part = library.in_spool();
+    let mut file = std::fs::File::options().append(true).open(library.spool().join(&part[0])).unwrap();
+    file.write_all(&bytes[total - 1..]).unwrap();
+    let asked = library.send("HEAD", &id, &token, None, b"");
+    let all = total.to_string();
+    assert_eq!((asked.header("upload-offset"), asked.header("upload-complete")), (Some(all.as_str()), None));
+    assert_eq!(library.send("PUT", &id, &token, Some(&finish), b"").status, 201);
+    assert_eq!(library.in_spool(), [format!("{id}.tar")]);
+    let asked = library.send("HEAD", &id, &token, None, b"");
+    assert_eq!((asked.header("upload-offset"), asked.header("upload-complete")), (Some("0"), Some("yes")));
+    let other = library.token_for(&id, b"another archive");
+    assert_eq!(library.send("HEAD", &id, &other, None, b"").header("upload-complete"), None);
+}
+
+#[test]
+fn a_recording_that_was_deleted_after_its_archive_was_packed_stays_deleted() {
+    let library = pool(&["--no-poller", "--importer"], &[]);
+    let recording = recording(1, &[Notes]);
+    let (id, bytes) = (recording.record_id(), archive(&recording));
+    let packed = now() - 3600;
+    let token = |packed: u64| library.token(json!({ "sub": id, "exp": now() + 60, "packed": packed }));
+    assert_eq!(library.send("PUT", &id, &token(packed), None, &bytes).status, 201);
+    eventually("it is imported", || library.listed("") == [id.as_str()]);
+    library.pool.get("deleteRecordings", &format!("recordID={id}")).success();
+    assert_eq!(library.send("PUT", &id, &token(packed), None, &bytes).status, 201);
+    eventually("it was looked at", || library.pool.replicas[0].log().contains("stays deleted"));
+    assert_eq!(library.listed("state=any"), [id.as_str()]);
+    assert_eq!(library.listed(""), [""; 0]);
+    eventually("its archive is gone", || library.in_spool().is_empty());
+    assert_eq!(
+        library.send("HEAD", &id, &token(packed), None, b"").header("recording-state"),
+        Some("deleted")
+    );
+    // Packed anew, it comes back.
+    assert_eq!(library.send("PUT", &id, &token(now() + 1000), None, &bytes).status, 201);
+    eventually("it is back", || library.listed("") == [id.as_str()]);
 }
 
 #[test]
