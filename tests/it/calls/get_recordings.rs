@@ -35,6 +35,9 @@ fn without_any_it_says_so() {
     assert_eq!(library.listed("meetingID=other"), [""; 0]);
     assert_eq!(library.listed("recordID=%2C"), [""; 0]);
     assert_eq!(library.listed("meetingID=%00"), [""; 0]);
+    assert_eq!(library.listed("meta_bbb-origin=%00"), [""; 0]);
+    // One of several that can be no value takes nothing away from the others.
+    assert_eq!(library.listed("meta_bbb-origin=moodle,%00"), ["a-1"]);
 }
 
 #[test]
