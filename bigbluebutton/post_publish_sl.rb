@@ -20,8 +20,11 @@ end.parse!
 begin
   abort 'post_publish_sl.rb: -m RECORD-ID is missing' unless options[:id]
   config = SlRecordings::Config.load
+  config.become_owner
   log = config.logger
-  SlRecordings::Store.new(config, log: log).deliver(options[:id])
+  # BigBlueButton's worker waits for us: what does not go at once goes with the next batch.
+  quickly = config['url'] ? { attempts: [config.number('attempts').to_i, 3].min } : {}
+  SlRecordings::Store.new(config, log: log).deliver(options[:id], finished: options[:format], **quickly)
 rescue SlRecordings::Error => e
   log&.error("sl: #{options[:id]} is not sent: #{e.message}")
   abort "post_publish_sl.rb: #{options[:id]} is not sent: #{e.message}"

@@ -15,26 +15,37 @@ parser = OptionParser.new do |opts|
 end
 ids = parser.parse!
 
+failures = 0
+send_all = lambda do |store, named|
+  # Who names one wants it sent.
+  ids = named.empty? ? store.all.reject { |id| store.sent?(id) && !options[:again] } : named
+  ids.each_with_index do |id, n|
+    print "#{n + 1}/#{ids.size} #{id} "
+    $stdout.flush
+    if options[:dry]
+      puts "(#{store.formats(id).join(', ')})"
+    elsif named.empty? && store.deleted?(id)
+      puts 'is deleted at the balancer'
+    else
+      puts store.deliver(id, unless_sent: named.empty? && !options[:again]) ? 'sent' : 'has no published format'
+    end
+  rescue SlRecordings::Error => e
+    failures += 1
+    puts "not sent: #{e.message}"
+  end
+end
+
 begin
   config = SlRecordings::Config.load
+  config.become_owner
   store = SlRecordings::Store.new(config)
-rescue SlRecordings::Error => e
+  # One run at a time; but who names recordings does not wait for it.
+  if ids.empty? && !options[:dry]
+    puts 'another run is under way' unless store.alone { send_all.call(store, []) }
+  else
+    send_all.call(store, ids)
+  end
+rescue SlRecordings::Error, SystemCallError => e
   abort "sl_batch_import.rb: #{e.message}"
 end
-# Who names one wants it sent.
-ids = store.all.reject { |id| store.sent?(id) && !options[:again] } if ids.empty?
-
-failures = 0
-ids.each_with_index do |id, n|
-  print "#{n + 1}/#{ids.size} #{id} "
-  $stdout.flush
-  if options[:dry]
-    puts "(#{store.formats(id).join(', ')})"
-    next
-  end
-  puts store.deliver(id) ? 'sent' : 'has no published format'
-rescue SlRecordings::Error => e
-  failures += 1
-  puts "not sent: #{e.message}"
-end
-abort "sl_batch_import.rb: #{failures} of #{ids.size} were not sent; run it again" if failures.positive?
+abort "sl_batch_import.rb: #{failures} were not sent; run it again" if failures.positive?

@@ -186,7 +186,8 @@ fn read(reply: &Reply) -> Outcome {
     let said = format!("status {}", status.as_u16());
     match status {
         StatusCode::NOT_FOUND | StatusCode::GONE => Outcome::GaveUp(said),
-        status if status.is_success() => Outcome::Delivered(said),
+        // 303: what was posted is taken, and there is a page about it.
+        status if status.is_success() || status == StatusCode::SEE_OTHER => Outcome::Delivered(said),
         _ => Outcome::Later(said, retry_after(&reply.headers, SystemTime::now())),
     }
 }
@@ -223,13 +224,13 @@ mod tests {
 
     #[test]
     fn what_an_answer_means() {
-        for status in [200, 201, 204, 299] {
+        for status in [200, 201, 204, 299, 303] {
             assert!(matches!(read(&reply(status, "5")), Outcome::Delivered(_)), "{status}");
         }
         for status in [404, 410] {
             assert!(matches!(read(&reply(status, "5")), Outcome::GaveUp(_)), "{status}");
         }
-        for status in [100, 300, 303, 304, 400, 401, 403, 405, 429, 500, 503] {
+        for status in [100, 300, 304, 400, 401, 403, 405, 429, 500, 503] {
             let outcome = read(&reply(status, "5"));
             assert_eq!(
                 outcome,

@@ -21,7 +21,7 @@ pub async fn keep(store: &Store, index: &Index, noted: ReadyUrl) {
     match store.put_into_outbox(&text).await {
         Ok(()) => {
             tokio::spawn(async move {
-                if let Err(failure) = bring_one(&store, &index, &text).await {
+                if let Err(failure) = bring_one(&store, &index, text.as_bytes()).await {
                     debug!(failure, "a recording-ready URL waits in Redis");
                 }
             });
@@ -56,8 +56,8 @@ pub async fn bring(store: &Store, index: &Index) {
 }
 
 /// An error if it has to wait.
-async fn bring_one(store: &Store, index: &Index, text: &str) -> Result<(), String> {
-    match serde_json::from_str::<ReadyUrl>(text) {
+async fn bring_one(store: &Store, index: &Index, text: &[u8]) -> Result<(), String> {
+    match serde_json::from_slice::<ReadyUrl>(text) {
         Ok(noted) => match index.note_ready_url(&noted).await {
             Ok(()) => {}
             Err(failure) if failure.is_transient() => return Err(failure.to_string()),

@@ -13,6 +13,9 @@ use http::{HeaderMap, HeaderValue, Method};
 /// A form that carries the checksum itself is read before anybody has signed: at most so many bytes.
 const UNSIGNED_FORM: usize = 1024 * 1024;
 
+/// Fields of a multipart form, as browsers send them.
+const MOST_FIELDS: usize = 1000;
+
 /// Why a request does not reach its call.
 #[derive(Debug)]
 pub enum Refused {
@@ -91,7 +94,7 @@ where
         }
         BodyKind::Multipart(boundary) => {
             let form = read(config, limit, headers, body).await?;
-            let files = multipart(&mut params, form, boundary).await?;
+            let files = multipart(&mut params, form, boundary, call.takes_file().is_none()).await?;
             file = files.filter(|_| call.takes_file().is_some());
         }
     }
@@ -170,12 +173,26 @@ where
 }
 
 /// Text fields over the query; of the fields with a file, the one that is called so.
-async fn multipart(params: &mut Params, form: Bytes, boundary: String) -> Result<Option<Bytes>, Refused> {
+/// `over`: whether a field counts more than a parameter of that name that is there already.
+async fn multipart(
+    params: &mut Params,
+    form: Bytes,
+    boundary: String,
+    over: bool,
+) -> Result<Option<Bytes>, Refused> {
     let broken = |_| Refused::Api(ApiError::BadBody("it is not multipart/form-data"));
+    let signed: Vec<String> =
+        if over { Vec::new() } else { params.iter().map(|(name, _)| name.to_owned()).collect() };
     let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(form)]);
     let mut parts = multer::Multipart::new(whole, boundary);
     let (mut checksums, mut file) = (0, None);
+    let mut fields = 0;
     while let Some(field) = parts.next_field().await.map_err(broken)? {
+        // Each is looked for among those before it.
+        fields += 1;
+        if fields > MOST_FIELDS {
+            return Err(ApiError::BadBody("it has too many fields").into());
+        }
         let Some(name) = field.name().map(str::to_owned) else { continue };
         if field.file_name().is_some() {
             if name == "file" {
@@ -184,6 +201,9 @@ async fn multipart(params: &mut Params, form: Bytes, boundary: String) -> Result
             continue;
         }
         checksums += usize::from(name == "checksum");
+        if signed.contains(&name) {
+            continue;
+        }
         let value = field.bytes().await.map_err(broken)?;
         let value = std::str::from_utf8(&value).map_err(|_| Refused::BadEncoding)?;
         params.set(&name, value);

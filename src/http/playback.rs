@@ -93,7 +93,8 @@ async fn serve(app: &App, seen: Seen, query: &str, headers: &HeaderMap, is_head:
     let found = recordings.storage.open(&place.id, &place.format, Shelf::Published, &seen.path).await;
     match found {
         Ok(Some(Found::File(file))) => {
-            if may_come_from_elsewhere(seen.path.as_str()) {
+            // Players ask with HEAD what there is: from here, since a signed URL is good for GET only.
+            if !is_head && may_come_from_elsewhere(seen.path.as_str()) {
                 let (storage, shelf) = (&recordings.storage, Shelf::Published);
                 match storage.signed_url(&place.id, &place.format, shelf, &seen.path, is_saved(&seen)).await {
                     Ok(Some(url)) => return redirect(&url, None),
@@ -161,7 +162,10 @@ async fn show_player(app: &App, path: Option<FilePath>, headers: &HeaderMap, is_
     match (&config.player_dir, path) {
         _ if !config.serve => not_found(),
         (Some(directory), path) => player_of(directory, path, headers, is_head).await,
-        (None, path) => own_player(path.as_ref()),
+        (None, path) => {
+            let elsewhere = app.config.recordings.s3.as_ref().is_some_and(|s3| s3.redirect);
+            own_player(path.as_ref(), elsewhere)
+        }
     }
 }
 
@@ -182,16 +186,21 @@ async fn player_of(directory: &Path, path: Option<FilePath>, headers: &HeaderMap
     not_found()
 }
 
-fn own_player(path: Option<&FilePath>) -> Response {
+/// `elsewhere`: films and images are fetched from a bucket.
+fn own_player(path: Option<&FilePath>, elsewhere: bool) -> Response {
     const POLICY: HeaderValue = HeaderValue::from_static(
         "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'",
+    );
+    const WITH_BUCKET: HeaderValue = HeaderValue::from_static(
+        "default-src 'self'; img-src 'self' https: http:; media-src 'self' https: http:; object-src 'none'; \
+         base-uri 'none'; form-action 'none'",
     );
     let Some(asset) = path.and_then(player::asset) else { return not_found() };
     let mut response = answers::text(StatusCode::OK, asset.text);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(CONTENT_SECURITY_POLICY, if elsewhere { WITH_BUCKET } else { POLICY });
     response
 }
 

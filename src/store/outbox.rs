@@ -11,14 +11,14 @@ impl Store {
     }
 
     /// The oldest that wait.
-    pub async fn outbox(&self, most: usize) -> StoreResult<Vec<String>> {
+    pub async fn outbox(&self, most: usize) -> StoreResult<Vec<Vec<u8>>> {
         let mut range = redis::cmd("LRANGE");
         range.arg(self.keys.outbox()).arg(0).arg(most as i64 - 1);
         self.command(&range).await
     }
 
     /// This one has arrived; every copy of it goes.
-    pub async fn take_from_outbox(&self, text: &str) -> StoreResult<()> {
+    pub async fn take_from_outbox(&self, text: &[u8]) -> StoreResult<()> {
         let mut remove = redis::cmd("LREM");
         remove.arg(self.keys.outbox()).arg(0).arg(text);
         self.command::<u64>(&remove).await.map(drop)

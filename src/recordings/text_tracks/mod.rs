@@ -175,18 +175,20 @@ impl Recordings {
         let locked = self.index.lock(id).await?;
         let Some(shelf) = locked.shelf_now() else { return Ok(Put::NoRecording) };
         let Some(format) = presentation() else { return Ok(Put::NoPlace) };
+        // What is still to come into its place would replace what is put there now.
+        self.storage.settle(id).await?;
         if !self.storage.formats(id).await?.contains(&(format.clone(), shelf)) {
             return Ok(Put::NoPlace);
         }
-        let mut tracks = listed(&self.storage, id, &format, shelf).await?;
+        let bytes = self.storage.read_file(id, &format, shelf, LIST, LONGEST_LIST).await?;
+        // What is no list is not written over: somebody may want to mend it.
+        let Some(mut list) = entries(&bytes.unwrap_or_default()) else { return Ok(Put::NoPlace) };
         let file = track.language.file();
-        match tracks.iter().position(|other| other.language == track.language) {
-            Some(n) => tracks[n] = track,
-            None if tracks.len() >= MOST => return Ok(Put::NoPlace),
-            None => tracks.push(track),
+        if !put_into(&mut list, &track) {
+            return Ok(Put::NoPlace);
         }
         // Names and texts: they can be written.
-        let list = serde_json::to_vec(&tracks).unwrap_or_default();
+        let list = serde_json::to_vec(&list).unwrap_or_default();
         self.storage.write_file(id, &format, shelf, &file, webvtt.into()).await?;
         self.storage.write_file(id, &format, shelf, LIST, Bytes::from(list)).await?;
         locked.commit().await?;
@@ -219,8 +221,28 @@ async fn listed(
 
 /// What is no list, and what in it is no track, is as if it was not there.
 fn read_list(bytes: &[u8]) -> Vec<TextTrack> {
-    let entries: Vec<serde_json::Value> = serde_json::from_slice(bytes).unwrap_or_default();
+    let entries = entries(bytes).unwrap_or_default();
     entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect()
+}
+
+/// All that stands in a list, in whatever form BBB has it. None if it is none.
+fn entries(bytes: &[u8]) -> Option<Vec<serde_json::Value>> {
+    if bytes.is_empty() { Some(Vec::new()) } else { serde_json::from_slice(bytes).ok() }
+}
+
+/// Puts a track into a list, in the place of the one in that language; all else stays as it is. Whether
+/// there was room.
+fn put_into(list: &mut Vec<serde_json::Value>, track: &TextTrack) -> bool {
+    let language = |entry: &serde_json::Value| {
+        serde_json::from_value::<TextTrack>(entry.clone()).ok().map(|other| other.language)
+    };
+    let Ok(entry) = serde_json::to_value(track) else { return false };
+    match list.iter().position(|other| language(other).as_ref() == Some(&track.language)) {
+        Some(n) => list[n] = entry,
+        None if list.len() >= MOST => return false,
+        None => list.push(entry),
+    }
+    true
 }
 
 /// Takes the tracks that clients have uploaded over into a presentation that is to replace the one on the
@@ -235,38 +257,41 @@ pub(super) async fn keep(
     if presentation().as_ref() != Some(format) {
         return Ok(());
     }
+    let directory = into.to_owned();
+    let failed = |source| StorageError::Io { what: "keep the text tracks in", path: into.to_owned(), source };
+    let lost = || io::Error::other("this process is stopping");
     let mut kept = Vec::new();
     for track in listed(storage, id, format, shelf).await? {
         if track.source != Source::Upload {
             continue;
         }
         let file = track.language.file();
+        // One at a time in memory.
         if let Some(bytes) = storage.read_file(id, format, shelf, &file, LONGEST_TRACK).await? {
-            kept.push((track, bytes));
+            let path = directory.join(file);
+            let written = tokio::task::spawn_blocking(move || write_synced(&path, &bytes)).await;
+            written.unwrap_or_else(|_| Err(lost())).map_err(failed)?;
+            kept.push(track);
         }
     }
     if kept.is_empty() {
         return Ok(());
     }
-    let directory = into.to_owned();
-    let failed = |source| StorageError::Io { what: "keep the text tracks in", path: into.to_owned(), source };
-    let written = tokio::task::spawn_blocking(move || write_into(&directory, kept)).await;
-    written.unwrap_or_else(|_| Err(io::Error::other("this process is stopping"))).map_err(failed)
+    let written = tokio::task::spawn_blocking(move || list_in(&directory, kept)).await;
+    written.unwrap_or_else(|_| Err(lost())).map_err(failed)
 }
 
-fn write_into(directory: &Path, kept: Vec<(TextTrack, Vec<u8>)>) -> io::Result<()> {
+fn list_in(directory: &Path, kept: Vec<TextTrack>) -> io::Result<()> {
     let mut bytes = Vec::new();
     if let Ok(list) = File::open(directory.join(LIST)) {
         // What cannot be read is no list.
         let _ = list.take(LONGEST_LIST).read_to_end(&mut bytes);
     }
-    let mut tracks = read_list(&bytes);
-    for (track, webvtt) in kept {
-        write_synced(&directory.join(track.language.file()), &webvtt)?;
-        tracks.retain(|other| other.language != track.language);
-        tracks.push(track);
+    let mut list = entries(&bytes).unwrap_or_default();
+    for track in kept {
+        put_into(&mut list, &track);
     }
-    write_synced(&directory.join(LIST), &serde_json::to_vec(&tracks)?)
+    write_synced(&directory.join(LIST), &serde_json::to_vec(&list)?)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

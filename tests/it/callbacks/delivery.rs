@@ -182,7 +182,7 @@ fn not_found_and_gone_are_given_up_and_others_are_not() {
     let state = "SELECT string_agg(record_id || ' ' || state, ',' ORDER BY record_id) FROM callbacks";
     assert_eq!(
         library.postgres.sql(state),
-        "gone failed,later pending,missing failed,noise pending,odd pending,wrong pending"
+        "gone failed,later pending,missing failed,noise pending,odd delivered,wrong pending"
     );
     let outcome =
         |id: &str| library.postgres.sql(&format!("SELECT outcome FROM callbacks WHERE record_id = '{id}'"));

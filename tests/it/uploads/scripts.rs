@@ -5,6 +5,7 @@ use crate::support::ROOT;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// What a BBB server has: published formats, and the scripts with their settings.
@@ -14,13 +15,15 @@ impl Bbb {
     fn new(settings: &str) -> Bbb {
         let directory = TempDir::new().unwrap();
         let dir = directory.path().display();
-        fs::create_dir(directory.path().join("published")).unwrap();
+        for name in ["published", "status"] {
+            fs::create_dir(directory.path().join(name)).unwrap();
+        }
         // Notes which recordings it is to delete.
         let delete = directory.path().join("delete");
         fs::write(&delete, format!("#!/bin/sh\necho \"$@\" >>{dir}/deleted\n")).unwrap();
         let config = format!(
             "{settings}\nwait: 0.05\npublished_dir: {dir}/published\nwork_dir: {dir}/work\nlog_file: {dir}/log\n\
-             delete_command: [sh, {dir}/delete, --delete]\n"
+             status_dir: {dir}/status\ndelete_command: [sh, {dir}/delete, --delete]\n"
         );
         fs::write(directory.path().join("sl.yml"), config).unwrap();
         Bbb(directory)
@@ -42,6 +45,12 @@ impl Bbb {
         let done = Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(self.path("published")).status();
         assert!(done.unwrap().success());
         fs::remove_file(tar).unwrap();
+        for format in fs::read_dir(self.path("published")).unwrap().map(|entry| entry.unwrap()) {
+            if format.path().join(recording.record_id()).exists() {
+                let name = format.file_name().into_string().unwrap();
+                fs::write(self.path(&format!("status/{}-{name}.done", recording.record_id())), "").unwrap();
+            }
+        }
     }
 
     fn command(&self, script: &str, args: &[&str]) -> Command {
@@ -70,7 +79,10 @@ impl Bbb {
     /// Nothing is left of sending.
     fn is_tidy(&self) -> bool {
         let names = fs::read_dir(self.path("work")).unwrap().map(|entry| entry.unwrap().file_name());
-        names.filter(|name| !name.to_string_lossy().starts_with(".lock-")).count() == 1
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        let locks = fs::read_dir(self.path("work/locks")).unwrap().filter_map(Result::ok);
+        names == ["locks", "sent"] && locks.filter(|lock| lock.file_name() != "batch").count() == 0
     }
 }
 
@@ -133,6 +145,66 @@ fn old_recordings_and_what_could_not_be_sent_go_with_the_batch() {
 }
 
 #[test]
+fn a_format_that_could_not_be_sent_goes_with_the_batch_and_is_not_pruned_before() {
+    let mut library = pool(&["--no-poller", "--importer"], &[]);
+    let port = library.pool.replicas[0].port;
+    let bbb = Bbb::of(&library, "attempts: 2");
+    let (first, both) = (recording(1, &[Presentation]), recording(1, &[Presentation, Video]));
+    let id = first.record_id();
+    bbb.publishes(&first);
+    bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "presentation"]);
+    eventually("it is imported", || library.listed("") == [id.as_str()]);
+    library.pool.replicas.clear();
+    bbb.publishes(&both);
+    assert_eq!(bbb.run("post_publish_sl.rb", &["-m", &id, "-f", "video"]).status.code(), Some(1));
+    library.pool.serve_at(port, &["--no-poller", "--importer"]);
+    assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+    assert_eq!(bbb.ok("sl_batch_import.rb", &[]), format!("1/1 {id} sent\n"));
+    eventually("both are there", || library.files(&library.published()).len() == 2);
+    // Processed again: what was sent is not what is here.
+    let metadata = bbb.path("published/video").join(&id).join("metadata.xml");
+    fs::File::options().write(true).open(&metadata).unwrap().set_modified(SystemTime::now()).unwrap();
+    assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+    bbb.ok("sl_batch_import.rb", &[]);
+    eventually("it is there again", || library.in_spool().is_empty());
+    assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), format!("{id} deleted\n"));
+    assert!(bbb.is_tidy());
+}
+
+#[test]
+fn a_format_that_is_still_being_published_waits() {
+    let library = pool(&["--no-poller"], &[]);
+    let bbb = Bbb::of(&library, "");
+    let recording = recording(1, &[Presentation, Video]);
+    let id = recording.record_id();
+    bbb.publishes(&recording);
+    fs::remove_file(bbb.path(&format!("status/{id}-video.done"))).unwrap();
+    assert_eq!(bbb.ok("sl_batch_import.rb", &["--dry-run"]), format!("1/1 {id} (presentation)\n"));
+    // Of the one that it was called for, BigBlueButton says so itself.
+    bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "video"]);
+    assert!(bbb.log().contains("is sent: presentation, video"), "{}", bbb.log());
+}
+
+/// As an administrator does who has forgotten sudo -u.
+#[test]
+fn a_run_by_root_leaves_nothing_that_is_roots() {
+    use std::os::unix::fs::MetadataExt;
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return eprintln!("not tested: not root");
+    }
+    let library = pool(&["--no-poller"], &[]);
+    let bbb = Bbb::of(&library, "");
+    bbb.publishes(&recording(1, &[Notes]));
+    let chown = Command::new("chown").args(["-R", "nobody"]).arg(bbb.0.path()).status();
+    assert!(chown.unwrap().success());
+    let nobody = fs::metadata(bbb.path("published")).unwrap().uid();
+    bbb.ok("sl_batch_import.rb", &[]);
+    for name in ["work", "work/sent", "work/locks", "work/locks/batch", "log"] {
+        assert_eq!(fs::metadata(bbb.path(name)).unwrap().uid(), nobody, "{name}");
+    }
+}
+
+#[test]
 fn a_replica_that_dies_in_the_middle_is_only_a_pause() {
     let mut library = pool(&["--no-poller"], &[]);
     let port = library.pool.replicas[0].port;
@@ -187,7 +259,9 @@ fn into_a_spool_that_is_mounted_or_with_rsync() {
     };
     let mounted = with(format!("spool_dir: {}", spool.display()), 1);
     eventually("nothing is left in the spool", || library.in_spool().is_empty());
-    assert_eq!(mounted.ok("sl_prune_recordings.rb", &["--days", "0"]).lines().count(), 1);
+    // A spool that is not mounted would look the same.
+    assert_eq!(mounted.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+    assert_eq!(mounted.ok("sl_prune_recordings.rb", &["--days", "0", "--trust"]).lines().count(), 1);
     // rsync to another machine, whose shell is this one's.
     let shell = TempDir::new().unwrap();
     let script = shell.path().join("shell");

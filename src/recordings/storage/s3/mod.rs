@@ -56,6 +56,11 @@ pub(super) struct S3 {
     url_expires: Option<Duration>,
 }
 
+fn taken_over(id: &RecordId) -> StorageError {
+    let why = "somebody else has taken it in hand meanwhile".to_owned();
+    StorageError::S3 { what: "move", key: id.to_string(), why }
+}
+
 impl S3 {
     pub(super) fn new(config: &S3Config) -> Result<S3> {
         Ok(S3 {
@@ -104,8 +109,11 @@ impl S3 {
         let targets = self.places(id, to).await?;
         // One of our own: those that are there may be taken away by whoever has just committed.
         let mut marks = self.moves(id).await?;
+        let mut ours = None;
         if !sources.is_empty() {
-            marks.push(self.note(id, &Note::Move).await?);
+            let mark = self.note(id, &Note::Move).await?;
+            ours = Some(mark.clone());
+            marks.push(mark);
         }
         for source in &sources {
             let target = Place { shelf: to, ..source.clone() };
@@ -118,9 +126,14 @@ impl S3 {
             }
             let half = self.note(id, &Note::Half(target.clone())).await?;
             self.copy_all(id, &source.prefix(), &target.prefix()).await?;
+            self.still_ours(id, ours.as_ref()).await?;
+            if self.below(source).await? != self.below(&target).await? {
+                return Err(taken_over(id));
+            }
             self.bucket.delete(vec![half]).await?;
         }
         for source in &sources {
+            self.still_ours(id, ours.as_ref()).await?;
             self.take_out(source).await?;
         }
         let shifted = match (sources.is_empty(), targets.is_empty()) {
@@ -129,6 +142,23 @@ impl S3 {
             (true, true) => Shifted::Missing,
         };
         Ok(Shift { shifted, marks: Marks::S3(marks) })
+    }
+
+    /// Copying may take minutes. If the lock was lost meanwhile (Postgres was restarted), whoever got it has
+    /// cleared up what he took for ours, our note too: then nothing may be deleted any more.
+    async fn still_ours(&self, id: &RecordId, mark: Option<&Key>) -> Result<()> {
+        match mark {
+            Some(mark) if self.bucket.head(mark).await?.is_none() => Err(taken_over(id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a format consists of: names within it, and bytes.
+    async fn below(&self, place: &Place) -> Result<BTreeSet<(String, u64)>> {
+        let prefix = place.prefix();
+        let objects = self.bucket.below(&prefix).await?;
+        let within = |key: &str| key.strip_prefix(prefix.as_ref()).unwrap_or(key).to_owned();
+        Ok(objects.into_iter().map(|object| (within(object.location.as_ref()), object.size)).collect())
     }
 
     pub(super) async fn finish(&self, marks: Vec<Key>) -> Result<()> {
