@@ -160,6 +160,26 @@ fn nothing_that_a_client_says_becomes_a_path() {
     assert!(body.contains("Deutsch") && body.contains("\"live\"") && !body.contains(".."), "{body}");
 }
 
+/// A front end signs, and a browser fills in the form.
+#[test]
+fn a_field_of_the_form_changes_nothing_of_what_was_signed() {
+    let library = library(1, None);
+    library.add("r2", "m2", 2);
+    let text = "--x\r\nContent-Disposition: form-data; name=\"recordID\"\r\n\r\nr2\r\n\
+        --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.srt\"\r\n\r\n";
+    let body = [text.as_bytes(), SRT.as_bytes(), b"\r\n--x--\r\n"].concat();
+    let reply = library.pool.post("putRecordingTextTrack", GOOD, "multipart/form-data; boundary=x", &body);
+    assert!(reply.body.contains("\"recordId\":\"r1\""), "{}", reply.body);
+    assert!(library.pool.get("getRecordingTextTracks", "recordID=r2").body.contains("noCaptionsFound"));
+    // As many as nobody needs are not looked at.
+    let field = "--x\r\nContent-Disposition: form-data; name=\"NAME\"\r\n\r\n\r\n";
+    let many: String = (0..1100).map(|n| field.replace("NAME", &n.to_string())).collect();
+    let body = format!("{many}--x--\r\n");
+    let reply =
+        library.pool.post("putRecordingTextTrack", GOOD, "multipart/form-data; boundary=x", body.as_bytes());
+    assert!(reply.body.contains("too many fields"), "{}", reply.body);
+}
+
 #[test]
 fn a_recording_without_a_presentation_has_no_place_for_them() {
     let library = library(1, None);

@@ -93,6 +93,9 @@ fn media_come_from_the_bucket_where_that_is_wanted_and_pages_from_us() {
     let reply = fetch("GET", &url, &[("range", "bytes=0-9")], b"");
     assert_eq!((reply.status, reply.header("content-type")), (206, Some("video/x-m4v")));
     assert_eq!(reply.header("content-disposition"), None);
+    // Players ask like this whether there is a film; a signed URL would refuse it.
+    let asked = stage.library.pool.fetch("HEAD", &format!("/video/{id}/video-0.m4v"), &[], b"");
+    assert_eq!((asked.status, asked.header("location")), (200, None));
     let reply = fetch("GET", &elsewhere(&format!("/podcast/{id}/audio.ogg")), &[], b"");
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("audio/ogg")));
     assert_eq!(reply.header("content-disposition"), Some("attachment"));
