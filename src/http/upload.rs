@@ -112,7 +112,7 @@ where
                 (true, _) => "spool".to_owned(),
                 (false, true) => "failed".to_owned(),
                 (false, false) => match recordings.index.state(&id).await {
-                    Ok(state) => state.unwrap_or_else(|| "none".to_owned()),
+                    Ok(found) => found.map_or_else(|| "none".to_owned(), |(state, _)| state),
                     Err(failure) => {
                         warn!(%failure, "an upload: the index");
                         return Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "the index does not answer"));

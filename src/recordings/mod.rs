@@ -25,3 +25,8 @@ pub use change::{ChangeError, Recordings};
 pub use index::{ImportOptions, Imported, Index, IndexError, Locked};
 pub use storage::{Found, Shelf, Shifted, Storage, StorageError, StoredFile};
 pub use types::{FilePath, FormatMetadata, FormatName, RecordId, Thumbnail};
+
+/// Taking away what is gone already succeeds.
+fn none_is_fine(done: std::io::Result<()>) -> std::io::Result<()> {
+    done.or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}

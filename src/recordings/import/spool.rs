@@ -4,6 +4,7 @@
 //! a newer one of the same name may take the place of one that is just being imported: so what is
 //! taken away at the end is compared with what was opened at the beginning.
 
+use crate::recordings::none_is_fine;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
@@ -206,10 +207,6 @@ impl Spool {
 
 fn error_file(failed: &Path, name: &str) -> PathBuf {
     failed.join(format!("{name}.error"))
-}
-
-fn none_is_fine(done: io::Result<()>) -> io::Result<()> {
-    done.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Opens a file to import. None if there is none, or something that is no file.

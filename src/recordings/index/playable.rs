@@ -2,7 +2,7 @@
 //! remembered in between, so what is unpublished, protected or deleted is so at once.
 
 use super::{Index, IndexError};
-use crate::recordings::{FormatName, RecordId};
+use crate::recordings::{FormatName, RecordId, Shelf};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::Row;
@@ -24,8 +24,9 @@ pub struct PlayableFormat {
 }
 
 impl Index {
-    /// What the index says of a recording: `published`, `unpublished`, `deleted`, … None where it has none.
-    pub async fn state(&self, id: &RecordId) -> Result<Option<String>, IndexError> {
+    /// The state of a recording (`published`, `unpublished`, `deleted`, …) and the shelf that it is on. None
+    /// where there is none.
+    pub async fn state(&self, id: &RecordId) -> Result<Option<(String, Shelf)>, IndexError> {
         let id = id.clone();
         let found = self.to_its_end(move |index| {
             let id = id.clone();
@@ -36,7 +37,9 @@ impl Index {
                         .fetch_optional(&index.pool)
                         .await?;
                 Ok(row.map(|(state, published)| {
-                    state.unwrap_or_else(|| super::lock::state_of(published.unwrap_or(false)).to_owned())
+                    let published = published.unwrap_or(false);
+                    let state = state.unwrap_or_else(|| super::lock::state_of(published).to_owned());
+                    (state, Shelf::of(published))
                 }))
             }
             .boxed()

@@ -7,8 +7,7 @@ mod convert;
 
 pub use convert::{BadTrack, to_webvtt};
 
-use super::index::query::RecordingQuery;
-use super::{ChangeError, FormatName, IndexError, RecordId, Recordings, Shelf, Storage, StorageError};
+use super::{ChangeError, FormatName, RecordId, Recordings, Shelf, Storage, StorageError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -159,7 +158,10 @@ pub enum Put {
 impl Recordings {
     /// The text tracks of a recording, as they are listed. None where there is no such recording.
     pub async fn text_tracks(&self, id: &RecordId) -> Result<Option<Vec<TextTrack>>, ChangeError> {
-        let Some(shelf) = self.shelf_of(id).await? else { return Ok(None) };
+        let Some((state, shelf)) = self.index.state(id).await? else { return Ok(None) };
+        if state == "deleted" {
+            return Ok(None);
+        }
         let Some(format) = presentation() else { return Ok(Some(Vec::new())) };
         Ok(Some(listed(&self.storage, id, &format, shelf).await?))
     }
@@ -193,18 +195,6 @@ impl Recordings {
         self.storage.write_file(id, &format, shelf, LIST, Bytes::from(list)).await?;
         locked.commit().await?;
         Ok(Put::Done)
-    }
-
-    async fn shelf_of(&self, id: &RecordId) -> Result<Option<Shelf>, IndexError> {
-        let query = RecordingQuery { record_ids: vec![id.as_str().to_owned()], ..RecordingQuery::default() };
-        let mut pages = self.index.pages(query);
-        while !pages.is_done() {
-            let found = pages.next().await?.into_iter().find(|recording| recording.record_id == id.as_str());
-            if let Some(found) = found {
-                return Ok((found.state != "deleted").then_some(Shelf::of(found.published)));
-            }
-        }
-        Ok(None)
     }
 }
 
