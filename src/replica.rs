@@ -3,16 +3,18 @@
 //! thread has a runtime, a connection to Redis and a pool of connections to servers of its own, so
 //! that nothing is shared between threads but the settings.
 
+use crate::app::App;
 use crate::callbacks;
-use crate::calls::App;
 use crate::config::Config;
-use crate::http::notice::Notice;
-use crate::http::{listen, routes};
-use crate::pool::poll::suspicion::Suspicions;
-use crate::pool::{Backend, connector, poll};
+use crate::db::migrations;
+use crate::http::drain::Notice;
+use crate::http::listen;
+use crate::net::connector;
 use crate::recordings::import::{self, Importer};
-use crate::recordings::index::schema;
 use crate::recordings::{Index, Recordings, Storage};
+use crate::routes;
+use crate::servers::poll::suspicion::Suspicions;
+use crate::servers::{Backend, poll};
 use crate::store::Store;
 use anyhow::Context;
 use rustls::ClientConfig;
@@ -70,7 +72,7 @@ impl Replica {
                 runtime.block_on(async {
                     let Some(index) = Index::patient(&config.recordings) else { return Ok(()) };
                     tokio::select! {
-                        () = schema::prepare(&index) => {}
+                        () = migrations::prepare(&index) => {}
                         _ = stopped.wait_for(|stop| *stop) => {}
                     }
                     // The importer alone has no Redis.

@@ -2,10 +2,10 @@
 //! hand, the others leave alone until its lease lapses.
 
 use super::client::{Announcer, Outcome};
-use super::{ready_urls, shown};
+use super::table::{Claimed, Verdict};
+use super::{outbox, shown};
 use crate::config::Config;
 use crate::recordings::Index;
-use crate::recordings::index::callbacks::{Claimed, Verdict};
 use crate::store::Store;
 use rand::Rng;
 use rustls::ClientConfig;
@@ -77,7 +77,7 @@ impl Deliverer {
                 looks.tick().await;
             }
             if let Some(store) = &self.store {
-                ready_urls::bring(store, &self.index).await;
+                outbox::bring(store, &self.index).await;
             }
             let Some(announcer) = &self.announcer else { continue };
             // Only as many as there is room for: a lease begins now.

@@ -3,9 +3,9 @@
 use super::out::{Out, table};
 use super::recordings::utc;
 use crate::callbacks::shown;
+use crate::callbacks::table::{Callback, CallbackState};
 use crate::config::Config;
 use crate::recordings::Index;
-use crate::recordings::index::callbacks::{Callback, CallbackState};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 
 use super::target::{Place, Target};
 use super::{cookie, encoded};
-use crate::calls::App;
+use crate::app::App;
 use crate::recordings::index::{Playable, PlayableFormat};
 use crate::recordings::{FilePath, IndexError, RecordId, Recordings};
 use crate::store::StoreError;

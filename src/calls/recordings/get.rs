@@ -2,8 +2,9 @@
 
 use super::xml::Writer;
 use super::{Recordings, list};
+use crate::app::App;
 use crate::bbb::{ApiError, Params};
-use crate::calls::{Answer, ApiRequest, App, CallResult, CutOff};
+use crate::calls::{Answer, ApiRequest, CallResult, CutOff};
 use crate::config::RecordingsConfig;
 use crate::recordings::IndexError;
 use crate::recordings::index::{MetaFilter, MetaValue, Pages, Recording, RecordingQuery};
@@ -109,7 +110,7 @@ async fn write(app: &App, writer: &Writer, page: &[Recording], out: &mut Vec<u8>
 fn finish(out: &mut Vec<u8>, total: Option<i64>) {
     out.extend_from_slice(END.as_bytes());
     if let Some(total) = total {
-        crate::bbb::write::plain(out, "totalElements", total);
+        crate::bbb::xml_writer::plain(out, "totalElements", total);
     }
     out.extend_from_slice(TAIL.as_bytes());
 }

@@ -1,7 +1,8 @@
 //! One archive: unpacked, its formats put on their shelf, its recordings into the index.
 
+use super::Importer;
 use super::claim::{Claim, Key};
-use super::{Importer, spool};
+use crate::recordings::spool::directory as spool;
 use crate::recordings::unpack::{self, BadArchive, UnpackError, Unpacked, Watch};
 use crate::recordings::{
     FormatMetadata, ImportOptions, IndexError, RecordId, StorageError, metadata, text_tracks,

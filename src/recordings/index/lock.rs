@@ -4,7 +4,8 @@
 //! Files are moved while the lock is held and before it is committed, so that what the index says is
 //! there. Cut off in between, the files are ahead of the index, and doing it again ends well.
 
-use super::{Index, IndexError, document, ready_urls};
+use super::{Index, IndexError, document};
+use crate::callbacks::ready_urls;
 use crate::recordings::{FormatMetadata, RecordId, Shelf};
 use futures_util::FutureExt;
 use sqlx::{Postgres, Row, Transaction};

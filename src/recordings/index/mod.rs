@@ -6,17 +6,12 @@
 //! - `playable`: what playback asks
 //! - `document`: what belongs to a recording, kept with it as one text
 //! - [`update`]: metadata and protection, of several recordings at once
-//! - [`ready_urls`]: whom to tell that a recording is ready; [`callbacks`]: the callbacks, until they are delivered
-//! - [`schema`]: `sl migrate`
 
-pub mod callbacks;
 mod document;
 pub mod lock;
 pub mod page;
 mod playable;
 pub mod query;
-pub mod ready_urls;
-pub mod schema;
 mod time;
 pub mod update;
 
@@ -24,8 +19,6 @@ pub use lock::{ImportOptions, Imported, Locked};
 pub use page::{Pages, PlaybackFormat, Recording};
 pub use playable::{Playable, PlayableFormat};
 pub use query::{MetaFilter, MetaValue, RecordingQuery};
-pub use ready_urls::ReadyUrl;
-pub use schema::Schema;
 pub use update::Update;
 
 use crate::config::RecordingsConfig;
@@ -123,8 +116,8 @@ impl From<sqlx::Error> for IndexError {
 /// The index of recordings. Cheap to clone; clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Index {
-    pool: PgPool,
-    patience: Duration,
+    pub(crate) pool: PgPool,
+    pub(crate) patience: Duration,
     /// None: as many as there are connections.
     locks: Option<Arc<Semaphore>>,
 }
@@ -197,7 +190,7 @@ impl Index {
 
     /// Does it within our patience; again on another connection where one turns out to have been
     /// lost, which is noticed only when it is used. For what may be done twice.
-    async fn patiently<'a, T>(
+    pub(crate) async fn patiently<'a, T>(
         &'a self,
         attempt: impl Fn() -> BoxFuture<'a, Result<T, IndexError>> + Send,
     ) -> Result<T, IndexError> {

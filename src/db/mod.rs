@@ -1,0 +1,5 @@
+//! Postgres, apart from what the tables mean.
+//!
+//! - [`migrations`]: `sl migrate`
+
+pub mod migrations;
