@@ -6,7 +6,7 @@
 use crate::app::App;
 use crate::callbacks;
 use crate::config::Config;
-use crate::db::migrations;
+use crate::db::{DEFAULT_CONNECTIONS, Database, migrations};
 use crate::http::drain::Notice;
 use crate::http::listen;
 use crate::net::connector;
@@ -70,14 +70,16 @@ impl Replica {
             let (config, tls, mut stopped) = (config.clone(), tls.clone(), stopped.clone());
             replica.spawn("index", move |runtime| {
                 runtime.block_on(async {
-                    let Some(index) = Index::patient(&config.recordings) else { return Ok(()) };
+                    let Some(db) = Database::for_background(&config.recordings, DEFAULT_CONNECTIONS) else {
+                        return Ok(());
+                    };
                     tokio::select! {
-                        () = migrations::prepare(&index) => {}
+                        () = migrations::prepare(&db) => {}
                         _ = stopped.wait_for(|stop| *stop) => {}
                     }
                     // The importer alone has no Redis.
                     let store = if roles.api { Some(Store::new(&config.redis)?) } else { None };
-                    callbacks::run(index, store, &config, &tls, stopped).await;
+                    callbacks::run(db, store, &config, &tls, stopped).await;
                     anyhow::Ok(())
                 })?;
                 // A name that is being looked up does not keep the process.
@@ -145,7 +147,7 @@ impl Replica {
 /// The recordings, where the settings say that there are some.
 fn recordings(config: &Config) -> anyhow::Result<Option<Recordings>> {
     let settings = &config.recordings;
-    let index = settings.enabled().then(|| Index::connect_lazy(settings)).flatten();
+    let index = settings.enabled().then(|| Index::for_requests(settings)).flatten();
     Ok(match index {
         Some(index) => Some(Recordings { index, storage: Storage::new(settings)? }),
         None => None,

@@ -202,7 +202,7 @@ async fn health(app: &App) -> Response {
     }
     if app.config.recordings.health_check
         && let Some(recordings) = &app.recordings
-        && let Err(failure) = recordings.index.ping().await
+        && let Err(failure) = recordings.index.db().ping().await
     {
         return failed("The index of recordings", &failure);
     }

@@ -1,8 +1,8 @@
 //! Recording-ready URLs on their way from a create to the index. They wait in Redis, so that a create does
 //! not wait for Postgres and a Postgres that is away loses none.
 
-use super::ready_urls::ReadyUrl;
-use crate::recordings::Index;
+use super::ready_urls::{self, ReadyUrl};
+use crate::db::Database;
 use crate::store::Store;
 use std::time::Duration;
 use tracing::{debug, error, warn};
@@ -15,30 +15,30 @@ const INSISTENCE: u32 = 600;
 
 /// Keeps a URL safe: in Redis, or in Postgres if Redis has just gone. Returns when it is, or when neither is
 /// there; then it is tried on, for as long as this process lives. Must be called inside a runtime.
-pub async fn keep(store: &Store, index: &Index, noted: ReadyUrl) {
+pub async fn keep(store: &Store, db: &Database, noted: ReadyUrl) {
     let Ok(text) = serde_json::to_string(&noted) else { return };
-    let (store, index) = (store.clone(), index.clone());
+    let (store, db) = (store.clone(), db.clone());
     match store.put_into_outbox(&text).await {
         Ok(()) => {
             tokio::spawn(async move {
-                if let Err(failure) = bring_one(&store, &index, text.as_bytes()).await {
+                if let Err(failure) = bring_one(&store, &db, text.as_bytes()).await {
                     debug!(failure, "a recording-ready URL waits in Redis");
                 }
             });
         }
         Err(failure) => {
-            if index.note_ready_url(&noted).await.is_err() {
+            if ready_urls::store(&db, &noted).await.is_err() {
                 warn!(%failure, "neither Redis nor Postgres takes a recording-ready URL: trying on");
-                tokio::spawn(insist(store, index, noted, text));
+                tokio::spawn(insist(store, db, noted, text));
             }
         }
     }
 }
 
-async fn insist(store: Store, index: Index, noted: ReadyUrl, text: String) {
+async fn insist(store: Store, db: Database, noted: ReadyUrl, text: String) {
     for _ in 0..INSISTENCE {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if store.put_into_outbox(&text).await.is_ok() || index.note_ready_url(&noted).await.is_ok() {
+        if store.put_into_outbox(&text).await.is_ok() || ready_urls::store(&db, &noted).await.is_ok() {
             return;
         }
     }
@@ -46,19 +46,19 @@ async fn insist(store: Store, index: Index, noted: ReadyUrl, text: String) {
 }
 
 /// Brings what waits in Redis to the index, oldest first, for as long as it takes it.
-pub async fn bring(store: &Store, index: &Index) {
+pub async fn bring(store: &Store, db: &Database) {
     let Ok(waiting) = store.outbox(AT_ONCE).await else { return };
     for text in waiting {
-        if let Err(failure) = bring_one(store, index, &text).await {
+        if let Err(failure) = bring_one(store, db, &text).await {
             return debug!(failure, "recording-ready URLs wait in Redis");
         }
     }
 }
 
 /// An error if it has to wait.
-async fn bring_one(store: &Store, index: &Index, text: &[u8]) -> Result<(), String> {
+async fn bring_one(store: &Store, db: &Database, text: &[u8]) -> Result<(), String> {
     match serde_json::from_slice::<ReadyUrl>(text) {
-        Ok(noted) => match index.note_ready_url(&noted).await {
+        Ok(noted) => match ready_urls::store(db, &noted).await {
             Ok(()) => {}
             Err(failure) if failure.is_transient() => return Err(failure.to_string()),
             Err(failure) => {

@@ -36,7 +36,7 @@ pub async fn remember(app: &App, meeting: &MeetingKey, url: &str, answer: &[u8])
         url: url.to_owned(),
         at_ms: now.as_millis() as i64,
     };
-    outbox::keep(&app.store, &recordings.index, noted).await;
+    outbox::keep(&app.store, recordings.index.db(), noted).await;
 }
 
 #[cfg(test)]

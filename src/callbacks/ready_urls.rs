@@ -4,7 +4,8 @@
 //! the URL of its own meeting; and in Scalelite's `callback_data`, by meetingID, where the newest one
 //! stands. An import looks there second: for meetings that Scalelite created.
 
-use crate::recordings::{Index, IndexError, RecordId};
+use crate::db::advisory_lock::Lock;
+use crate::db::{Database, DbError};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -12,12 +13,6 @@ use yaml_serde::Value;
 
 /// The kind of callback that announces a recording.
 pub const RECORDING_READY: &str = "recording-ready";
-
-/// Advisory locks, beside that of recordings (29548): whoever announces a recording, and whoever notes a URL
-/// for it, do so one after the other; so one of them sees both.
-const ANNOUNCING: i32 = 29_549;
-/// Whoever writes the one row of a meetingID in `callback_data`.
-const MEETING: i32 = 29_550;
 
 /// As it stands in `callback_data.callback_attributes`.
 const KEY: &str = "recording_ready_url";
@@ -35,18 +30,16 @@ pub struct ReadyUrl {
     pub at_ms: i64,
 }
 
-impl Index {
-    /// Notes a URL. Should the recording be there already, it is announced now. Doing it twice is doing it
-    /// once.
-    pub async fn note_ready_url(&self, noted: &ReadyUrl) -> Result<(), IndexError> {
-        self.patiently(|| self.note_once(noted).boxed()).await
-    }
+/// Stores a URL. If the recording is in the index already, its callback is created now. Idempotent.
+pub async fn store(db: &Database, noted: &ReadyUrl) -> Result<(), DbError> {
+    db.run_idempotent(|| store_once(db, noted).boxed()).await
+}
 
-    async fn note_once(&self, noted: &ReadyUrl) -> Result<(), IndexError> {
-        let mut transaction = self.pool.begin().await?;
-        if let Some(id) = &noted.internal_meeting_id {
-            lock(&mut transaction, ANNOUNCING, id).await?;
-            sqlx::query(
+async fn store_once(db: &Database, noted: &ReadyUrl) -> Result<(), DbError> {
+    let mut transaction = db.pool().begin().await?;
+    if let Some(id) = &noted.internal_meeting_id {
+        Lock::Announcement.acquire(&mut transaction, id).await?;
+        sqlx::query(
                 "INSERT INTO callback_urls AS old (internal_meeting_id, url, noted_at) \
                  VALUES ($1, $2, to_timestamp($3::bigint / 1000.0)) \
                  ON CONFLICT (internal_meeting_id) DO UPDATE SET url = excluded.url, noted_at = excluded.noted_at \
@@ -57,29 +50,28 @@ impl Index {
             .bind(noted.at_ms)
             .execute(&mut *transaction)
             .await?;
-            // It came here late: Postgres was away.
-            sqlx::query(
-                "INSERT INTO callbacks AS old (kind, record_id, meeting_id, url) \
+        // It came here late: Postgres was away.
+        sqlx::query(
+            "INSERT INTO callbacks AS old (kind, record_id, meeting_id, url) \
                  SELECT $2, r.record_id, coalesce(r.meeting_id, ''), u.url \
                  FROM recordings r, callback_urls u \
                  WHERE r.record_id = $1 AND r.state IN ('published', 'unpublished') \
                      AND u.internal_meeting_id = $1 \
                  ON CONFLICT (kind, record_id) DO UPDATE SET url = excluded.url WHERE old.state = 'pending'",
-            )
-            .bind(id)
-            .bind(RECORDING_READY)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        note_for_scalelite(&mut transaction, noted).await?;
-        transaction.commit().await?;
-        Ok(())
+        )
+        .bind(id)
+        .bind(RECORDING_READY)
+        .execute(&mut *transaction)
+        .await?;
     }
+    note_for_scalelite(&mut transaction, noted).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// One row for each meetingID, with whatever else Scalelite keeps there.
 async fn note_for_scalelite(connection: &mut PgConnection, noted: &ReadyUrl) -> Result<(), sqlx::Error> {
-    lock(&mut *connection, MEETING, &noted.meeting_id).await?;
+    Lock::CallbackData.acquire(&mut *connection, &noted.meeting_id).await?;
     let newest = newest_attributes(&mut *connection, &noted.meeting_id).await?;
     let statement = match &newest {
         Some((updated_ms, ..)) if *updated_ms > noted.at_ms => return Ok(()),
@@ -129,13 +121,13 @@ async fn newest_attributes(
 /// Puts up the callback for a recording that was not there before, in the transaction that brings it.
 pub async fn announce(
     connection: &mut PgConnection,
-    id: &RecordId,
+    record_id: &str,
     meeting_id: &str,
 ) -> Result<(), sqlx::Error> {
-    lock(&mut *connection, ANNOUNCING, id.as_str()).await?;
+    Lock::Announcement.acquire(&mut *connection, record_id).await?;
     let mut url: Option<String> =
         sqlx::query_scalar("SELECT url FROM callback_urls WHERE internal_meeting_id = $1")
-            .bind(id.as_str())
+            .bind(record_id)
             .fetch_optional(&mut *connection)
             .await?;
     if url.is_none() {
@@ -151,21 +143,12 @@ pub async fn announce(
              tried_at = NULL, finished_at = NULL, outcome = NULL",
     )
     .bind(RECORDING_READY)
-    .bind(id.as_str())
+    .bind(record_id)
     .bind(meeting_id)
     .bind(url)
     .execute(connection)
     .await?;
     Ok(())
-}
-
-async fn lock(connection: &mut PgConnection, class: i32, what: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
-        .bind(class)
-        .bind(what)
-        .execute(connection)
-        .await
-        .map(drop)
 }
 
 /// The URL in `callback_attributes`: YAML, a hash whose keys are symbols (`:name`) or strings.

@@ -4,7 +4,7 @@
 //! no transaction is held meanwhile. What comes of the try is written only if nobody else has taken it in
 //! hand since.
 
-use crate::recordings::{Index, IndexError};
+use crate::db::{Database, DbError};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
@@ -103,9 +103,20 @@ pub struct Callback {
     pub outcome: Option<String>,
 }
 
-impl Index {
+/// The table of callbacks. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct CallbackTable {
+    db: Database,
+}
+
+impl CallbackTable {
+    /// In this database.
+    pub fn new(db: Database) -> CallbackTable {
+        CallbackTable { db }
+    }
+
     /// Takes some that are due in hand, for so long.
-    pub async fn claim_callbacks(&self, most: usize, lease: Duration) -> Result<Vec<Claimed>, IndexError> {
+    pub async fn claim(&self, most: usize, lease: Duration) -> Result<Vec<Claimed>, DbError> {
         let number: i64 = rand::random();
         let claiming = sqlx::query(
             "UPDATE callbacks SET lease = $3, tries = tries + 1, tried_at = now(), \
@@ -117,8 +128,8 @@ impl Index {
         .bind(most as i64)
         .bind(lease.as_secs_f64())
         .bind(number)
-        .fetch_all(&self.pool);
-        let rows = timeout(self.patience, claiming).await.map_err(|_| IndexError::Timeout)??;
+        .fetch_all(self.db.pool());
+        let rows = timeout(self.db.timeout(), claiming).await.map_err(|_| DbError::Timeout)??;
         let claimed = |row: PgRow| {
             Ok(Claimed {
                 id: row.try_get(0)?,
@@ -133,12 +144,12 @@ impl Index {
     }
 
     /// Writes what came of a try. The state now; None if it is not ours any more.
-    pub async fn settle_callback(
+    pub async fn record_outcome(
         &self,
         claimed: &Claimed,
         verdict: &Verdict,
         outcome: &str,
-    ) -> Result<Option<String>, IndexError> {
+    ) -> Result<Option<String>, DbError> {
         let (state, again) = match verdict {
             Verdict::Delivered => ("delivered", 0.0),
             Verdict::Failed => ("failed", 0.0),
@@ -160,16 +171,16 @@ impl Index {
         .bind(outcome)
         .bind(again)
         .bind(A_DAY)
-        .fetch_optional(&self.pool);
-        Ok(timeout(self.patience, settling).await.map_err(|_| IndexError::Timeout)??)
+        .fetch_optional(self.db.pool());
+        Ok(timeout(self.db.timeout(), settling).await.map_err(|_| DbError::Timeout)??)
     }
 
     /// The newest of them, in this state or any.
-    pub async fn callbacks(
+    pub async fn list(
         &self,
         state: Option<CallbackState>,
         limit: Option<u32>,
-    ) -> Result<Vec<Callback>, IndexError> {
+    ) -> Result<Vec<Callback>, DbError> {
         let rows = sqlx::query(
             "SELECT id, kind, record_id, meeting_id, url, state, tries, lease IS NOT NULL AND due_at > now(), outcome, \
                  (extract(epoch FROM created_at) * 1000)::bigint, (extract(epoch FROM due_at) * 1000)::bigint, \
@@ -178,7 +189,7 @@ impl Index {
         )
         .bind(state.map(CallbackState::as_str))
         .bind(limit.map(i64::from))
-        .fetch_all(&self.pool)
+        .fetch_all(self.db.pool())
         .await?;
         let read = |row: PgRow| {
             Ok(Callback {
@@ -202,7 +213,7 @@ impl Index {
 
     /// Has these tried from now on, for another day, whatever became of them; None: all that have failed.
     /// What is in hand just now stays there. The numbers of those that it was done for.
-    pub async fn retry_callbacks(&self, ids: Option<&[i64]>) -> Result<Vec<i64>, IndexError> {
+    pub async fn retry(&self, ids: Option<&[i64]>) -> Result<Vec<i64>, DbError> {
         Ok(sqlx::query_scalar(
             "UPDATE callbacks SET state = 'pending', began_at = now(), due_at = now(), lease = NULL, tries = 0, \
                  finished_at = NULL \
@@ -211,20 +222,20 @@ impl Index {
              RETURNING id",
         )
         .bind(ids)
-        .fetch_all(&self.pool)
+        .fetch_all(self.db.pool())
         .await?)
     }
 
     /// Forgets these. The numbers of those that were there.
-    pub async fn drop_callbacks(&self, ids: &[i64]) -> Result<Vec<i64>, IndexError> {
+    pub async fn delete(&self, ids: &[i64]) -> Result<Vec<i64>, DbError> {
         Ok(sqlx::query_scalar("DELETE FROM callbacks WHERE id = ANY ($1) RETURNING id")
             .bind(ids)
-            .fetch_all(&self.pool)
+            .fetch_all(self.db.pool())
             .await?)
     }
 
     /// Forgets what is over for long: see [`DELIVERED_DAYS`] and its neighbours.
-    pub async fn sweep_callbacks(&self) -> Result<(), IndexError> {
+    pub async fn sweep(&self) -> Result<(), DbError> {
         let finished = "DELETE FROM callbacks WHERE id = ANY (ARRAY(SELECT id FROM callbacks \
             WHERE state <> 'pending' AND state = $3 AND finished_at < now() - $1 * interval '1 day' LIMIT $2))";
         let urls = "DELETE FROM callback_urls WHERE internal_meeting_id = ANY (ARRAY( \
@@ -237,7 +248,7 @@ impl Index {
         ] {
             loop {
                 let gone =
-                    sqlx::query(statement).bind(days).bind(SWEEP).bind(what).execute(&self.pool).await?;
+                    sqlx::query(statement).bind(days).bind(SWEEP).bind(what).execute(self.db.pool()).await?;
                 if (gone.rows_affected() as i64) < SWEEP {
                     break;
                 }

@@ -1,7 +1,8 @@
 //! `sl migrate`: makes the tables of an empty database, or brings one of Scalelite's forward where it
 //! stands. Any number may do so at once, and be killed in the middle: the next one goes on.
 
-use crate::recordings::{Index, IndexError};
+use super::advisory_lock::MIGRATION_KEY;
+use super::{Database, DbError};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqlSafeStr};
 use std::time::Duration;
@@ -27,9 +28,6 @@ const RIGHTS: &str = "DO $$ DECLARE \
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON callbacks, callback_urls TO %I', owner); \
     END $$";
 
-/// Whoever migrates holds this advisory lock.
-const LOCK: i64 = 0x736c_6d69_6772;
-
 /// The last schema of Scalelite that is known here.
 const SCALELITE: i64 = 20_230_627_141_045;
 
@@ -46,16 +44,16 @@ pub enum Schema {
     Ready,
 }
 
-impl Index {
+impl Database {
     /// What stands in the database.
-    pub async fn schema(&self) -> Result<Schema, IndexError> {
+    pub async fn schema(&self) -> Result<Schema, DbError> {
         let mut connection = self.pool.acquire().await?;
         look(&mut connection).await
     }
 
     /// Makes tables, columns and indexes that are missing; `tell` hears of each step. Nobody is locked
     /// out meanwhile for longer than a moment.
-    pub async fn migrate(&self, mut tell: impl FnMut(&str)) -> Result<(), IndexError> {
+    pub async fn migrate(&self, mut tell: impl FnMut(&str)) -> Result<(), DbError> {
         // A connection of its own, whose locks end with it.
         let options = self.pool.connect_options();
         let mut connection = PgConnection::connect_with(&options).await?;
@@ -68,12 +66,12 @@ impl Index {
 /// For a process that starts to use the index: says in the log what is wrong with it, and makes the tables
 /// of an empty database, where there is nothing to lose and nobody to wait. Scalelite's are left to
 /// `sl migrate`. Waits for a Postgres that is not there yet.
-pub async fn prepare(index: &Index) {
+pub async fn prepare(db: &Database) {
     let mut told = false;
     loop {
-        match index.schema().await {
+        match db.schema().await {
             Ok(Schema::Ready) => return,
-            Ok(Schema::Empty) => match index.migrate(|step| info!("database: {step}")).await {
+            Ok(Schema::Empty) => match db.migrate(|step| info!("database: {step}")).await {
                 Ok(()) => return,
                 Err(failure) => error!(%failure, "cannot make the tables of the recordings' index"),
             },
@@ -90,7 +88,7 @@ pub async fn prepare(index: &Index) {
     }
 }
 
-async fn look(connection: &mut PgConnection) -> Result<Schema, IndexError> {
+async fn look(connection: &mut PgConnection) -> Result<Schema, DbError> {
     let there = async |connection: &mut PgConnection, table: &str| {
         sqlx::query_scalar::<_, bool>("SELECT to_regclass($1) IS NOT NULL")
             .bind(table)
@@ -126,11 +124,11 @@ async fn look(connection: &mut PgConnection) -> Result<Schema, IndexError> {
     Ok(Schema::Ready)
 }
 
-async fn migrate(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> Result<(), IndexError> {
+async fn migrate(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> Result<(), DbError> {
     // Waiting inside Postgres would hold a snapshot, for which CREATE INDEX CONCURRENTLY waits.
     let mut told = false;
     while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)")
-        .bind(LOCK)
+        .bind(MIGRATION_KEY)
         .fetch_one(&mut *connection)
         .await?
     {
@@ -144,7 +142,7 @@ async fn migrate(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> 
         Schema::Empty => tell("an empty database"),
         Schema::Behind(what) => tell(&format!("missing: {what}")),
         Schema::Scalelite(version) if version > SCALELITE => {
-            return Err(IndexError::Schema(format!(
+            return Err(DbError::Schema(format!(
                 "the database has Scalelite's schema {version}; {SCALELITE} is the last one known here"
             )));
         }
@@ -166,7 +164,7 @@ async fn migrate(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> 
 
 /// Databases of Scalelite's first years have recordings without a state. A row that somebody holds is left
 /// to migration 3.
-async fn states(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> Result<(), IndexError> {
+async fn states(connection: &mut PgConnection, tell: &mut impl FnMut(&str)) -> Result<(), DbError> {
     // By id, whatever Postgres believes of the table.
     let plan = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off";
     sqlx::raw_sql(plan).execute(&mut *connection).await?;
@@ -201,7 +199,7 @@ async fn tables(
     connection: &mut PgConnection,
     migrations: &[(i64, &'static str, &'static str)],
     tell: &mut impl FnMut(&str),
-) -> Result<(), IndexError> {
+) -> Result<(), DbError> {
     // A change of a table waits for whoever reads it, and everybody else waits behind it: rather give
     // up soon, and try again.
     sqlx::query("SET lock_timeout = '2s'").execute(&mut *connection).await?;
@@ -215,8 +213,8 @@ async fn tables(
     for attempt in 1.. {
         match migrator.run_direct(None, &mut *connection, false).await {
             Ok(()) => break,
-            Err(error) => match IndexError::from(error) {
-                IndexError::Busy if attempt < 60 => {
+            Err(error) => match DbError::from(error) {
+                DbError::Busy if attempt < 60 => {
                     tell("a table is in use: trying again");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
@@ -228,14 +226,12 @@ async fn tables(
     Ok(())
 }
 
-impl From<sqlx::migrate::MigrateError> for IndexError {
-    fn from(error: sqlx::migrate::MigrateError) -> IndexError {
+impl From<sqlx::migrate::MigrateError> for DbError {
+    fn from(error: sqlx::migrate::MigrateError) -> DbError {
         use sqlx::migrate::MigrateError;
         match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                IndexError::from(error)
-            }
-            other => IndexError::Schema(other.to_string()),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => DbError::from(error),
+            other => DbError::Schema(other.to_string()),
         }
     }
 }
@@ -261,7 +257,7 @@ fn indexes() -> impl Iterator<Item = Wanted> {
 }
 
 impl Wanted {
-    async fn is_there(&self, connection: &mut PgConnection) -> Result<bool, IndexError> {
+    async fn is_there(&self, connection: &mut PgConnection) -> Result<bool, DbError> {
         let rows = sqlx::query(
             "SELECT c.relname::text, \
                  i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL, \
@@ -284,16 +280,14 @@ impl Wanted {
         Ok(false)
     }
 
-    async fn build(&self, connection: &mut PgConnection) -> Result<(), IndexError> {
+    async fn build(&self, connection: &mut PgConnection) -> Result<(), DbError> {
         // What a build that was cut off left is there and of no use.
         let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", self.name);
         sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await?;
         sqlx::raw_sql(self.sql).execute(&mut *connection).await.map_err(|error| {
-            match IndexError::from(error) {
-                IndexError::Database(sqlx::Error::Database(told))
-                    if told.code().as_deref() == Some("23505") =>
-                {
-                    IndexError::Schema(format!("{} has rows twice: {}", self.table, told.message()))
+            match DbError::from(error) {
+                DbError::Database(sqlx::Error::Database(told)) if told.code().as_deref() == Some("23505") => {
+                    DbError::Schema(format!("{} has rows twice: {}", self.table, told.message()))
                 }
                 other => other,
             }

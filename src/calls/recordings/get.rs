@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::bbb::{ApiError, Params};
 use crate::calls::{Answer, ApiRequest, CallResult, CutOff};
 use crate::config::RecordingsConfig;
-use crate::recordings::IndexError;
+use crate::db::DbError;
 use crate::recordings::index::{MetaFilter, MetaValue, Pages, Recording, RecordingQuery};
 use bytes::Bytes;
 use futures_util::future::try_join;
@@ -57,7 +57,7 @@ async fn begin(
             Some(_) => match recordings.index.total(&query).await {
                 Ok(total) => Ok(Some(total)),
                 // Metadata that hundreds of thousands have: rather the page without their number than none.
-                Err(IndexError::Timeout) => {
+                Err(DbError::Timeout) => {
                     tracing::warn!(
                         "recordings could not be counted in time: an answer goes without totalElements"
                     );

@@ -2,7 +2,7 @@
 
 use super::{Kept, free_port, start_as, wait_until};
 use crate::config::Config;
-use crate::recordings::Index;
+use crate::db::{DEFAULT_CONNECTIONS, Database};
 use anyhow::{Context, ensure};
 use std::ffi::CStr;
 use std::fs;
@@ -78,9 +78,9 @@ pub(super) async fn start(binaries: &Path, directory: &Path) -> anyhow::Result<P
     let read = variables.clone();
     let config =
         Config::read(&move |name| read.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone()))?;
-    let index = Index::patient(&config.recordings).context("no DATABASE_URL")?;
-    wait_until("the private Postgres", async || index.ping().await.is_ok()).await?;
-    index.migrate(|_| {}).await?;
+    let db = Database::for_background(&config.recordings, DEFAULT_CONNECTIONS).context("no DATABASE_URL")?;
+    wait_until("the private Postgres", async || db.ping().await.is_ok()).await?;
+    db.migrate(|_| {}).await?;
     Ok(Postgres { process, variables })
 }
 

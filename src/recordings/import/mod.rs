@@ -65,7 +65,7 @@ impl Importer {
         let recordings = &config.recordings;
         let workers = config.import.workers as u32;
         let (Some(index), Some(database)) =
-            (Index::patient_with(recordings, workers + 1), recordings.database.as_ref())
+            (Index::for_importer(recordings, workers + 1), recordings.database.as_ref())
         else {
             return Ok(None);
         };
