@@ -11,7 +11,7 @@ pub mod lock;
 pub mod page;
 mod playable;
 pub mod query;
-mod time;
+mod timestamp;
 pub mod update;
 
 pub use lock::{ImportOptions, Imported, Locked};

@@ -3,7 +3,7 @@
 use super::Index;
 use super::document::{self, DOCUMENT};
 use super::query::{Cursor, PAGE, RecordingQuery};
-use super::time::Time;
+use super::timestamp::Time;
 use crate::db::DbError;
 use crate::recordings::Thumbnail;
 use futures_util::FutureExt;

@@ -14,12 +14,12 @@
 //! S3 has no others. What S3 cannot promise is told in `s3`.
 
 mod local;
-mod read;
 mod s3;
+mod stored_file;
 #[cfg(test)]
 mod tests;
 
-pub use read::{Found, Pieces, StoredFile, open_below};
+pub use stored_file::{Found, Pieces, StoredFile, open_below};
 
 use super::{FormatName, RecordId};
 use crate::config::{RecordingsConfig, S3Config};

@@ -7,7 +7,7 @@ mod meta;
 
 pub use meta::{MetaFilter, MetaValue};
 
-use super::time::Time;
+use super::timestamp::Time;
 use crate::config::MetaMatch;
 use sqlx::{Postgres, QueryBuilder};
 

@@ -6,15 +6,15 @@
 //! directory, they are on the same file system, and a rename is all that makes them seen or unseen.
 //! `move`, an empty file, says that the recording is changing its shelf.
 //!
-//! - `home`: one format on one shelf; `files`: directories, as the system has them
+//! - `format_dir`: one format on one shelf; `fs_ops`: directories, as the system has them
 
-mod files;
-mod home;
+mod format_dir;
+mod fs_ops;
 
-use super::{Found, Marks, Shelf, Shift, Shifted, StorageError, read};
+use super::{Found, Marks, Shelf, Shift, Shifted, StorageError, stored_file};
 use crate::recordings::{FilePath, FormatName, RecordId};
-use files::{fail, is_absent, sync_directory};
-use home::Home;
+use format_dir::Home;
+use fs_ops::{fail, is_absent, sync_directory};
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -81,7 +81,7 @@ impl Local {
     }
 
     pub(super) fn finish(&self, marks: &[PathBuf]) -> Result<()> {
-        marks.iter().try_for_each(|mark| home::unmark(mark))
+        marks.iter().try_for_each(|mark| format_dir::unmark(mark))
     }
 
     fn marks(&self, id: &RecordId) -> Result<Vec<PathBuf>> {
@@ -170,7 +170,7 @@ impl Local {
         shelf: Shelf,
         path: &FilePath,
     ) -> Result<Option<Found>> {
-        read::open(&self.home(shelf, format).directory, &format!("{id}/{}", path.as_str()))
+        stored_file::open(&self.home(shelf, format).directory, &format!("{id}/{}", path.as_str()))
     }
 
     pub(super) fn list(&self, shelf: Shelf, to: &mpsc::Sender<Result<(RecordId, FormatName)>>) {

@@ -1,7 +1,7 @@
 //! One bucket: what S3 can do with objects, and how its errors read.
 
 use super::super::StorageError;
-use super::connection::Connection;
+use super::http_client::Connection;
 use crate::config::S3Config;
 use crate::net::connector;
 use bytes::Bytes;

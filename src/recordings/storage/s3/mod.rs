@@ -2,7 +2,7 @@
 //!
 //! S3 renames nothing and exchanges nothing; an object is written, copied or deleted whole, and that is
 //! all. So what is under way is noted beside the shelves, under `.sl-work/{record_id}/`, before it begins
-//! (`names`), and what a kill leaves is finished or undone by whoever comes next ([`S3::settle`]):
+//! (`keys`), and what a kill leaves is finished or undone by whoever comes next ([`S3::settle`]):
 //!
 //! - A format that comes where there was none is uploaded into its place, metadata.xml last. Half of it
 //!   without metadata.xml is deleted. The index does not know it yet, so nobody sees it meanwhile.
@@ -13,19 +13,19 @@
 //! - A move copies all formats, and only then deletes what it copied. While a recording is being
 //!   unpublished, its files go a moment before the index says so.
 //!
-//! - `bucket`: what S3 can do; `connection`: the way there
-//! - `upload`: files, in parts where they are large; `read`: for who watches
+//! - `bucket`: what S3 can do; `http_client`: the way there
+//! - `upload`: files, in parts where they are large; `object`: for who watches
 
 mod bucket;
-mod connection;
-mod names;
-mod read;
-mod settle;
+mod http_client;
+mod keys;
+mod object;
+mod recover;
 #[cfg(test)]
 mod tests;
 mod upload;
 
-pub(super) use read::Object;
+pub(super) use object::Object;
 
 use super::{Marks, Shelf, Shift, Shifted, StorageError};
 use crate::config::S3Config;
@@ -33,7 +33,7 @@ use crate::recordings::{FormatName, RecordId};
 use bucket::{AT_ONCE, Bucket, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use names::{LAST, Note, Place, WORK, shelf_name};
+use keys::{LAST, Note, Place, WORK, shelf_name};
 use object_store::ObjectMeta;
 use object_store::path::Path as Key;
 use std::collections::BTreeSet;
@@ -83,8 +83,8 @@ impl S3 {
         let directory = from.to_owned();
         let files = blocking(move || upload::files(&directory)).await?;
         if self.bucket.has_below(&place.prefix()).await? {
-            let unique = names::unique();
-            self.upload(id, files, &names::new(id, &unique)).await?;
+            let unique = keys::unique();
+            self.upload(id, files, &keys::new(id, &unique)).await?;
             self.note(id, &Note::Ready(place.clone(), unique.clone())).await?;
             self.bring_in(&place, &unique).await?;
         } else {

@@ -4,7 +4,7 @@
 use super::super::StorageError;
 use super::S3;
 use super::bucket::{AT_ONCE, Result, attributes, fail, key};
-use super::names::{LAST, Note};
+use super::keys::{LAST, Note};
 use crate::recordings::RecordId;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

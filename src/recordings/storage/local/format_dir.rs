@@ -2,7 +2,7 @@
 
 use super::super::StorageError;
 use super::Result;
-use super::files::{copy_tree, fail, is_absent, is_occupied, remove, sync_directory, sync_file_system};
+use super::fs_ops::{copy_tree, fail, is_absent, is_occupied, remove, sync_directory, sync_file_system};
 use crate::recordings::{FormatName, RecordId};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};

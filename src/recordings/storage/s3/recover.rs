@@ -2,7 +2,7 @@
 
 use super::S3;
 use super::bucket::{Result, fail, key};
-use super::names::{self, Note, Place, work};
+use super::keys::{self, Note, Place, work};
 use super::upload::Unfinished;
 use crate::recordings::RecordId;
 use object_store::Error;
@@ -78,9 +78,9 @@ impl S3 {
     /// Puts a successor that is whole in the place of what is there.
     pub(super) async fn bring_in(&self, place: &Place, unique: &str) -> Result<()> {
         let id = &place.id;
-        let from = names::new(id, unique);
+        let from = keys::new(id, unique);
         // Half of it may be deleted already, where this was done before and only its note is left.
-        if self.bucket.head(&key(&format!("{from}/{}", names::LAST))?).await?.is_some() {
+        if self.bucket.head(&key(&format!("{from}/{}", keys::LAST))?).await?.is_some() {
             let there = self.bucket.below(&place.prefix()).await?;
             let new = self.copy_all(id, &from, &place.prefix()).await?;
             let old = there.into_iter().map(|object| object.location).filter(|key| !new.contains(key));
@@ -91,7 +91,7 @@ impl S3 {
     }
 
     async fn discard(&self, id: &RecordId, unique: &str) -> Result<()> {
-        let objects = self.bucket.below(&names::new(id, unique)).await?;
+        let objects = self.bucket.below(&keys::new(id, unique)).await?;
         self.bucket.delete(objects.into_iter().map(|object| object.location).collect()).await
     }
 

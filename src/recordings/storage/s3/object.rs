@@ -1,9 +1,9 @@
 //! Objects for who watches: any part of one, a piece at a time, or a URL to fetch it from the bucket.
 
 use super::super::Found;
-use super::super::read::StoredFile;
+use super::super::stored_file::StoredFile;
 use super::bucket::{Bucket, Result, fail};
-use super::names::Place;
+use super::keys::Place;
 use super::{S3, stopping};
 use crate::recordings::{FilePath, FormatName, RecordId, Shelf};
 use bytes::Bytes;
