@@ -5,7 +5,7 @@
 //! that is just at work raises no alarm.
 
 use super::index::query::RecordingQuery;
-use super::index::{Locked, page::Recording};
+use super::index::{Locked, ValueFilter, page::Recording};
 use super::{ChangeError, FormatName, ImportOptions, RecordId, Recordings, Shelf, metadata};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,7 +126,7 @@ impl Recordings {
         if ids.is_empty() {
             return Ok(ids);
         }
-        let record_ids = ids.iter().map(|id| id.as_str().to_owned()).collect();
+        let record_ids = ValueFilter::OneOf(ids.iter().map(|id| id.as_str().to_owned()).collect());
         let mut pages = self.index.pages(RecordingQuery { record_ids, ..RecordingQuery::default() });
         while !pages.is_done() {
             for recording in pages.next().await? {
@@ -144,7 +144,8 @@ impl Recordings {
         tell: &mut impl FnMut(Finding),
     ) -> Result<(), ChangeError> {
         let locked = self.index.lock(id).await?;
-        let query = RecordingQuery { record_ids: vec![id.as_str().to_owned()], ..RecordingQuery::default() };
+        let record_ids = ValueFilter::OneOf(vec![id.as_str().to_owned()]);
+        let query = RecordingQuery { record_ids, ..RecordingQuery::default() };
         let mut pages = self.index.pages(query);
         let mut recording = None;
         while !pages.is_done() && recording.is_none() {

@@ -7,7 +7,7 @@ use crate::bbb::{ApiError, Params};
 use crate::calls::{Answer, ApiRequest, CallResult, CutOff};
 use crate::config::RecordingsConfig;
 use crate::db::DbError;
-use crate::recordings::index::{MetaFilter, MetaValue, Pages, Recording, RecordingQuery};
+use crate::recordings::index::{MetaFilter, MetaValue, Pages, Recording, RecordingQuery, ValueFilter};
 use bytes::Bytes;
 use futures_util::future::try_join;
 use tokio::sync::mpsc;
@@ -126,15 +126,12 @@ fn query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQuery, A
     if config.must_filter && meetings.is_none() && records.is_none() {
         return Err(ApiError::MissingFilter);
     }
-    // A list of nothing but commas names no recording, which is not the same as no list.
-    let named = |list: Option<Vec<String>>| match list {
-        Some(list) if list.is_empty() => vec!["\0".to_owned()],
-        list => list.unwrap_or_default(),
-    };
+    // A list of nothing but commas is a filter that matches nothing, unlike a missing list.
+    let filter = |list: Option<Vec<String>>| list.map_or(ValueFilter::Any, ValueFilter::OneOf);
     let states = match list(params, "state") {
-        None => Some(vec!["published".to_owned(), "unpublished".to_owned()]),
-        Some(states) if states.iter().any(|state| state.eq_ignore_ascii_case("any")) => None,
-        Some(states) => Some(states.iter().map(|state| state.to_ascii_lowercase()).collect()),
+        None => ValueFilter::OneOf(vec!["published".to_owned(), "unpublished".to_owned()]),
+        Some(states) if states.iter().any(|state| state.eq_ignore_ascii_case("any")) => ValueFilter::Any,
+        Some(states) => ValueFilter::OneOf(states.iter().map(|state| state.to_ascii_lowercase()).collect()),
     };
     let meta = params
         .iter()
@@ -146,8 +143,8 @@ fn query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQuery, A
         .collect();
     let number = |name: &str| params.present(name).and_then(|text| text.trim().parse::<u32>().ok());
     Ok(RecordingQuery {
-        meeting_ids: named(meetings),
-        record_ids: named(records),
+        meeting_ids: filter(meetings),
+        record_ids: filter(records),
         states,
         meta,
         meta_match: config.meta_match,

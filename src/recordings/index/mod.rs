@@ -17,7 +17,7 @@ pub mod update;
 pub use lock::{ImportOptions, Imported, Locked};
 pub use page::{Pages, PlaybackFormat, Recording};
 pub use playable::{Playable, PlayableFormat};
-pub use query::{MetaFilter, MetaValue, RecordingQuery};
+pub use query::{MetaFilter, MetaValue, RecordingQuery, ValueFilter};
 pub use update::Update;
 
 use crate::config::RecordingsConfig;

@@ -78,15 +78,15 @@ pub struct Pages {
 impl Index {
     /// The recordings that a query asks for, page by page.
     pub fn pages(&self, query: RecordingQuery) -> Pages {
-        let query = query.sound();
-        let done = query.is_hopeless() || query.limit == Some(0);
+        let query = query.without_nul_filters();
+        let done = query.matches_nothing() || query.limit == Some(0);
         Pages { index: self.clone(), left: query.limit, cursor: None, walk: false, query, done }
     }
 
     /// How many recordings there are, whatever the query's offset and limit.
     pub async fn total(&self, query: &RecordingQuery) -> Result<i64, DbError> {
-        let query = query.clone().sound();
-        if query.is_hopeless() {
+        let query = query.clone().without_nul_filters();
+        if query.matches_nothing() {
             return Ok(0);
         }
         self.db

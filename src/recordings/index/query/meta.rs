@@ -180,8 +180,8 @@ impl RecordingQuery {
 }
 
 impl MetaFilter {
-    /// No text of Postgres holds a NUL.
-    pub(super) fn is_hopeless(&self) -> bool {
+    /// Postgres stores no text with a NUL.
+    pub(super) fn matches_nothing(&self) -> bool {
         self.key.contains('\0') || self.values.iter().all(|value| value.text.contains('\0'))
     }
 

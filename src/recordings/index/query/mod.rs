@@ -16,15 +16,54 @@ pub const PAGE: u32 = 100;
 
 const ORDER: &str = " ORDER BY coalesce(r.starttime, '-infinity'::timestamp) DESC, r.id DESC ";
 
+/// Values of one column that a query accepts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ValueFilter {
+    /// Every value.
+    #[default]
+    Any,
+    /// One of these. An empty list matches nothing.
+    OneOf(Vec<String>),
+}
+
+impl ValueFilter {
+    /// [`ValueFilter::Any`] if the list is empty, as where no filter was given.
+    pub fn any_if_empty(values: Vec<String>) -> ValueFilter {
+        if values.is_empty() { ValueFilter::Any } else { ValueFilter::OneOf(values) }
+    }
+
+    /// Postgres stores no text with a NUL, so such values match nothing either.
+    fn matches_nothing(&self) -> bool {
+        match self {
+            ValueFilter::Any => false,
+            ValueFilter::OneOf(values) => values.iter().all(|value| value.contains('\0')),
+        }
+    }
+
+    /// The values to bind: sorted, each once, without those that Postgres refuses. None: no condition.
+    fn values(&self) -> Option<Vec<String>> {
+        match self {
+            ValueFilter::Any => None,
+            ValueFilter::OneOf(values) => {
+                let mut values: Vec<String> =
+                    values.iter().filter(|value| !value.contains('\0')).cloned().collect();
+                values.sort_unstable();
+                values.dedup();
+                Some(values)
+            }
+        }
+    }
+}
+
 /// Which recordings.
 #[derive(Debug, Clone, Default)]
 pub struct RecordingQuery {
-    /// Of one of these meetings; empty: of any.
-    pub meeting_ids: Vec<String>,
-    /// With a record id that begins with one of these; empty: any.
-    pub record_ids: Vec<String>,
-    /// In one of these states; None: in any.
-    pub states: Option<Vec<String>>,
+    /// Client's meetingIDs.
+    pub meeting_ids: ValueFilter,
+    /// Prefixes of record ids.
+    pub record_ids: ValueFilter,
+    /// `published`, `unpublished`, …
+    pub states: ValueFilter,
     /// With this metadata. (A tenant's recordings will be a filter by `tenant-id` here.)
     pub meta: Vec<MetaFilter>,
     /// That began before this, ms since 1970; not those of which it is not known.
@@ -55,34 +94,30 @@ enum Driver {
 }
 
 impl RecordingQuery {
-    /// No text of Postgres holds a NUL: what asks for one finds nothing.
-    pub(super) fn is_hopeless(&self) -> bool {
-        let nul = |text: &str| text.contains('\0');
-        let all = |list: &[String]| !list.is_empty() && list.iter().all(|text| nul(text));
-        all(&self.meeting_ids)
-            || all(&self.record_ids)
-            || self.states.as_ref().is_some_and(|states| states.is_empty() || all(states))
+    /// Whether no recording can match, which needs no query.
+    pub(super) fn matches_nothing(&self) -> bool {
+        [&self.meeting_ids, &self.record_ids, &self.states].into_iter().any(ValueFilter::matches_nothing)
             || match self.meta_match {
-                MetaMatch::All => self.meta.iter().any(MetaFilter::is_hopeless),
-                MetaMatch::Any => !self.meta.is_empty() && self.meta.iter().all(MetaFilter::is_hopeless),
+                MetaMatch::All => self.meta.iter().any(MetaFilter::matches_nothing),
+                MetaMatch::Any => !self.meta.is_empty() && self.meta.iter().all(MetaFilter::matches_nothing),
             }
     }
 
-    /// Without what finds nothing and Postgres would not take.
-    pub(super) fn sound(mut self) -> RecordingQuery {
+    /// Drops metadata filters on texts with a NUL: they match nothing, and Postgres refuses them.
+    pub(super) fn without_nul_filters(mut self) -> RecordingQuery {
         for filter in &mut self.meta {
             filter.values.retain(|value| !value.text.contains('\0'));
         }
-        if self.meta_match == MetaMatch::Any && !self.is_hopeless() {
-            self.meta.retain(|filter| !filter.is_hopeless());
+        if self.meta_match == MetaMatch::Any && !self.matches_nothing() {
+            self.meta.retain(|filter| !filter.matches_nothing());
         }
         self
     }
 
     fn driver(&self) -> Driver {
-        if !self.record_ids.is_empty() {
+        if self.record_ids != ValueFilter::Any {
             Driver::Records
-        } else if !self.meeting_ids.is_empty() {
+        } else if self.meeting_ids != ValueFilter::Any {
             Driver::Meetings
         } else if !self.meta.is_empty() {
             Driver::Metadata
@@ -126,7 +161,7 @@ impl RecordingQuery {
             }
             Driver::Meetings => {
                 sql.push("SELECT r.* FROM unnest(");
-                sql.push_bind(distinct(&self.meeting_ids));
+                sql.push_bind(self.meeting_ids.values().unwrap_or_default());
                 sql.push("::text[]) AS asked (meeting) CROSS JOIN LATERAL (SELECT r.* FROM recordings r WHERE r.meeting_id = asked.meeting");
                 self.filters(&mut sql, false, cursor);
                 sql.push(format!("{ORDER} LIMIT {most}) r"));
@@ -149,10 +184,10 @@ impl RecordingQuery {
     /// The newest of each state, of which the newest are the newest of all.
     fn newest(&self, sql: &mut Sql, cursor: Option<Cursor>, most: u64) {
         sql.push("SELECT r.* FROM (");
-        match &self.states {
+        match self.states.values() {
             Some(states) => {
                 sql.push("SELECT unnest(");
-                sql.push_bind(distinct(states));
+                sql.push_bind(states);
                 sql.push("::text[])");
             }
             None => {
@@ -171,7 +206,7 @@ impl RecordingQuery {
 
     /// OFFSET 0 keeps it as it stands: a probe for each beginning.
     fn prefixes(&self, sql: &mut Sql) {
-        let (from, to) = ranges(&self.record_ids);
+        let (from, to) = ranges(self.record_ids.values().unwrap_or_default());
         sql.push("unnest(");
         sql.push_bind(from);
         sql.push("::text[], ");
@@ -186,10 +221,10 @@ impl RecordingQuery {
     }
 
     fn in_states(&self, sql: &mut Sql) {
-        if let Some(states) = &self.states {
+        if let Some(states) = self.states.values() {
             // No condition for an index: something else narrows more.
             sql.push(" AND coalesce(r.state, '') = ANY (");
-            sql.push_bind(distinct(states));
+            sql.push_bind(states);
             sql.push("::text[])");
         }
     }
@@ -200,9 +235,9 @@ impl RecordingQuery {
     }
 
     fn places(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
-        if with_meetings && !self.meeting_ids.is_empty() {
+        if with_meetings && let Some(meetings) = self.meeting_ids.values() {
             sql.push(" AND r.meeting_id = ANY (");
-            sql.push_bind(distinct(&self.meeting_ids));
+            sql.push_bind(meetings);
             sql.push("::text[])");
         }
         if let Some(cursor) = cursor {
@@ -247,21 +282,14 @@ fn after(beginning: &str) -> String {
     format!("{beginning}{}", char::MAX)
 }
 
-/// The beginnings as ranges that do not meet, so that nothing is found twice.
-fn ranges(beginnings: &[String]) -> (Vec<String>, Vec<String>) {
+/// Sorted beginnings as ranges that do not meet, so that nothing is found twice.
+fn ranges(beginnings: Vec<String>) -> (Vec<String>, Vec<String>) {
     let mut kept: Vec<String> = Vec::new();
-    for beginning in distinct(beginnings) {
+    for beginning in beginnings {
         if kept.last().is_none_or(|last| !beginning.starts_with(last.as_str())) {
             kept.push(beginning);
         }
     }
     let ends = kept.iter().map(|beginning| after(beginning)).collect();
     (kept, ends)
-}
-
-fn distinct(list: &[String]) -> Vec<String> {
-    let mut list: Vec<String> = list.iter().filter(|text| !text.contains('\0')).cloned().collect();
-    list.sort_unstable();
-    list.dedup();
-    list
 }
