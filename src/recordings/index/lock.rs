@@ -10,7 +10,7 @@ use crate::db::DbError;
 use crate::db::advisory_lock::Lock;
 use crate::recordings::{FormatMetadata, RecordId, Shelf};
 use futures_util::FutureExt;
-use sqlx::{Postgres, Row, Transaction};
+use sqlx::{Postgres, Transaction};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OwnedSemaphorePermit;
@@ -100,42 +100,24 @@ impl Index {
             .execute(&mut *transaction)
             .await?;
         Lock::Recording.acquire(&mut transaction, id.as_str()).await?;
-        let row = sqlx::query(
+        let row: Option<(i64, Option<bool>, Option<String>, Option<bool>, Option<i64>)> = sqlx::query_as(
             "SELECT id, published, state, publish_updated, (extract(epoch FROM deleted_at) * 1000)::bigint \
              FROM recordings WHERE record_id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(&mut *transaction)
         .await?;
-        let held = match row {
-            None => None,
-            Some(row) => {
-                let published = row.try_get::<Option<bool>, _>(1)?.unwrap_or(false);
-                let state = row.try_get::<Option<String>, _>(2)?;
-                Some(Held {
-                    id: row.try_get(0)?,
-                    published,
-                    state: state.unwrap_or_else(|| state_of(published).to_owned()),
-                    publish_updated: row.try_get::<Option<bool>, _>(3)?.unwrap_or(false),
-                    deleted_at: row.try_get(4)?,
-                })
+        let held = row.map(|(id, published, state, publish_updated, deleted_at)| {
+            let published = published.unwrap_or(false);
+            Held {
+                id,
+                published,
+                state: state.unwrap_or_else(|| state_of(published).to_owned()),
+                publish_updated: publish_updated.unwrap_or(false),
+                deleted_at,
             }
-        };
+        });
         Ok(Locked { transaction, id: id.clone(), held, patience: self.db.timeout(), _turn: None })
-    }
-
-    /// Writes the formats of one recording into the index: lock, import, commit. For whoever has put
-    /// the files in place already; see [`Locked::import`].
-    pub async fn import(
-        &self,
-        formats: &[FormatMetadata],
-        options: ImportOptions,
-    ) -> Result<Imported, DbError> {
-        let first = formats.first().ok_or(DbError::NotOneRecording)?;
-        let mut locked = self.lock(&first.record_id).await?;
-        let imported = locked.import(formats, options).await?;
-        locked.commit().await?;
-        Ok(imported)
     }
 }
 
@@ -214,7 +196,7 @@ impl Locked {
         let rooms: &[String] =
             formats.iter().map(|f| &f.breakout_rooms[..]).find(|rooms| !rooms.is_empty()).unwrap_or_default();
         let parent = formats.iter().find_map(|f| f.breakout_parent.as_ref());
-        let row = sqlx::query(UPSERT)
+        let id: i64 = sqlx::query_scalar(UPSERT)
             .bind(self.id.as_str())
             .bind(&first.meeting_id)
             .bind(formats.iter().find_map(|f| f.name.as_ref()))
@@ -231,7 +213,6 @@ impl Locked {
             .bind((!rooms.is_empty()).then_some(rooms))
             .fetch_one(&mut *self.transaction)
             .await?;
-        let id: i64 = row.try_get(0)?;
         self.import_metadata(id, formats).await?;
         for format in formats {
             self.import_format(id, format).await?;
@@ -265,7 +246,7 @@ impl Locked {
     }
 
     async fn import_format(&mut self, id: i64, format: &FormatMetadata) -> Result<(), DbError> {
-        let row = sqlx::query(
+        let format_id: i64 = sqlx::query_scalar(
             "INSERT INTO playback_formats (recording_id, format, url, length, processing_time, size) \
              VALUES ($1, $2, $3, $4, $5, $6) \
              ON CONFLICT (recording_id, format) DO UPDATE SET url = excluded.url, length = excluded.length, \
@@ -281,7 +262,6 @@ impl Locked {
         .bind(format.size)
         .fetch_one(&mut *self.transaction)
         .await?;
-        let format_id: i64 = row.try_get(0)?;
         sqlx::query("DELETE FROM thumbnails WHERE playback_format_id = $1")
             .bind(format_id)
             .execute(&mut *self.transaction)

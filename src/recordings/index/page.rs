@@ -114,17 +114,18 @@ impl Pages {
         let mut rows = self.rows(&columns, skip, size).await?;
         if !self.walk
             && let Some(row) = rows.first()
-            && row.try_get(MANY)?
+            && row.try_get("many")?
         {
             self.walk = true;
             rows = self.rows(&columns, skip, size).await?;
         }
         let mut recordings = Vec::with_capacity(rows.len());
         for row in &rows {
-            if let Some(id) = row.try_get(0)? {
-                let (cursor, recording) = recording(id, row)?;
-                self.cursor = Some(cursor);
-                recordings.push(recording);
+            // A row that only says `many` has none.
+            if let Some(id) = row.try_get("id")? {
+                let start = row.try_get::<Option<_>, _>("starttime")?.unwrap_or(Time::NEVER);
+                self.cursor = Some(Cursor { start, id });
+                recordings.push(recording(row)?);
             }
         }
         self.left = self.left.map(|left| left.saturating_sub(size));
@@ -147,49 +148,39 @@ impl Pages {
     }
 }
 
-/// The column after those of [`columns`]: see [`RecordingQuery::page`].
-const MANY: usize = 16;
-
-/// What a page has of each recording `r`, in the order in which [`recording`] reads it.
+/// What a page selects of each recording `r`, as [`recording`] reads it.
 fn columns() -> String {
     format!(
         "r.id, r.record_id, r.meeting_id, r.name, r.published, r.protected, r.state, r.starttime, r.endtime, \
          r.participants, r.raw_size, r.is_breakout, r.breakout_parent, r.breakout_sequence, r.breakout_rooms, \
-         coalesce(r.document, {DOCUMENT})"
+         coalesce(r.document, {DOCUMENT}) AS document"
     )
 }
 
-fn recording(id: i64, row: &PgRow) -> Result<(Cursor, Recording), DbError> {
-    let published = row.try_get::<Option<bool>, _>(4)?.unwrap_or(false);
-    let state: Option<String> = row.try_get(6)?;
-    let (start, end): (Option<Time>, Option<Time>) = (row.try_get(7)?, row.try_get(8)?);
-    let parent: Option<String> = row.try_get(12)?;
-    let cursor = Cursor { start: start.unwrap_or(Time::NEVER), id };
+/// Reads a row of a page. Columns of Scalelite's tables may be NULL. By hand: sqlx's derive(FromRow) does the
+/// same, but builds tokio, rustls and sqlx a second time for its macro.
+fn recording(row: &PgRow) -> Result<Recording, DbError> {
+    let published = row.try_get::<Option<_>, _>("published")?.unwrap_or(false);
+    let state: Option<String> = row.try_get("state")?;
+    let parent: Option<String> = row.try_get("breakout_parent")?;
+    let sequence: Option<i32> = row.try_get("breakout_sequence")?;
     let mut recording = Recording {
-        record_id: text(row, 1)?,
-        meeting_id: text(row, 2)?,
-        name: row.try_get(3)?,
+        record_id: row.try_get::<Option<_>, _>("record_id")?.unwrap_or_default(),
+        meeting_id: row.try_get::<Option<_>, _>("meeting_id")?.unwrap_or_default(),
+        name: row.try_get("name")?,
         published,
-        protected: row.try_get::<Option<bool>, _>(5)?.unwrap_or(false),
+        protected: row.try_get::<Option<_>, _>("protected")?.unwrap_or(false),
         state: state.unwrap_or_else(|| super::lock::state_of(published).to_owned()),
-        start_ms: start.map(Time::unix_ms),
-        end_ms: end.map(Time::unix_ms),
-        participants: row.try_get(9)?,
-        raw_size: row.try_get(10)?,
-        is_breakout: row.try_get::<Option<bool>, _>(11)?.unwrap_or(false),
-        breakout_parent: match parent {
-            Some(parent) => Some((parent, row.try_get::<Option<i32>, _>(13)?.unwrap_or(0))),
-            None => None,
-        },
-        breakout_rooms: row.try_get::<Option<Vec<String>>, _>(14)?.unwrap_or_default(),
+        start_ms: row.try_get::<Option<_>, _>("starttime")?.map(Time::unix_ms),
+        end_ms: row.try_get::<Option<_>, _>("endtime")?.map(Time::unix_ms),
+        participants: row.try_get("participants")?,
+        raw_size: row.try_get("raw_size")?,
+        is_breakout: row.try_get::<Option<_>, _>("is_breakout")?.unwrap_or(false),
+        breakout_parent: parent.map(|id| (id, sequence.unwrap_or(0))),
+        breakout_rooms: row.try_get::<Option<_>, _>("breakout_rooms")?.unwrap_or_default(),
         metadata: Vec::new(),
         formats: Vec::new(),
     };
-    document::read(row.try_get(15)?, &mut recording)?;
-    Ok((cursor, recording))
-}
-
-/// A text; empty where there is none.
-fn text(row: &PgRow, column: usize) -> Result<String, DbError> {
-    Ok(row.try_get::<Option<String>, _>(column)?.unwrap_or_default())
+    document::read(row.try_get("document")?, &mut recording)?;
+    Ok(recording)
 }

@@ -6,7 +6,6 @@ use crate::db::DbError;
 use crate::recordings::{FormatName, RecordId, Shelf};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::Row;
 
 /// A recording that may be played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,15 +54,14 @@ impl Index {
         let found = self.to_its_end(move |index| {
             let id = id.clone();
             async move {
-                let row = sqlx::query(
+                let protected: Option<bool> = sqlx::query_scalar(
                     "SELECT coalesce(protected, false) FROM recordings \
                      WHERE record_id = $1 AND published AND coalesce(state, '') <> 'deleted'",
                 )
                 .bind(id.as_str())
                 .fetch_optional(index.db.pool())
                 .await?;
-                let Some(row) = row else { return Ok(None) };
-                Ok(Some(Playable { protected: row.try_get(0)? }))
+                Ok(protected.map(|protected| Playable { protected }))
             }
             .boxed()
         });
@@ -80,7 +78,7 @@ impl Index {
         let found = self.to_its_end(move |index| {
             let (id, format) = (id.clone(), format.clone());
             async move {
-                let row = sqlx::query(
+                let row: Option<(bool, Option<String>)> = sqlx::query_as(
                     "SELECT coalesce(r.protected, false), f.url \
                      FROM recordings r JOIN playback_formats f ON f.recording_id = r.id AND f.format = $2 \
                      WHERE r.record_id = $1 AND r.published AND coalesce(r.state, '') <> 'deleted'",
@@ -89,10 +87,7 @@ impl Index {
                 .bind(format.as_str())
                 .fetch_optional(index.db.pool())
                 .await?;
-                let Some(row) = row else { return Ok(None) };
-                let url: Option<String> = row.try_get(1)?;
-                let protected = row.try_get(0)?;
-                Ok(url.map(|url| PlayableFormat { protected, url }))
+                Ok(row.and_then(|(protected, url)| Some(PlayableFormat { protected, url: url? })))
             }
             .boxed()
         });

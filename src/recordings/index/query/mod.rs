@@ -150,7 +150,7 @@ impl RecordingQuery {
             self.hits(&mut sql);
             sql.push(format!(" SELECT {columns}, found.many FROM found LEFT JOIN (SELECT * FROM ("));
         } else {
-            sql.push(format!("SELECT {columns}, false FROM (SELECT * FROM ("));
+            sql.push(format!("SELECT {columns}, false AS many FROM (SELECT * FROM ("));
         }
         match driver {
             Driver::Records => {
