@@ -5,7 +5,7 @@ use super::target::{Place, Target};
 use super::{cookie, encoded};
 use crate::app::App;
 use crate::db::DbError;
-use crate::recordings::index::{Playable, PlayableFormat};
+use crate::recordings::index::{PlayableFormat, PlayableRecording};
 use crate::recordings::{FilePath, RecordId, Recordings};
 use crate::store::StoreError;
 use http::HeaderMap;
@@ -86,7 +86,7 @@ struct Viewer<'r> {
 impl Viewer<'_> {
     /// The recording, if it is there for whoever is asking here: this and [`Viewer::format`] are the only
     /// ways to one. With tenants, a recording of another one is None in both.
-    async fn recording(&self, id: &RecordId) -> Result<Option<Playable>, DbError> {
+    async fn recording(&self, id: &RecordId) -> Result<Option<PlayableRecording>, DbError> {
         self.recordings.index.playable(id).await
     }
 
@@ -95,12 +95,12 @@ impl Viewer<'_> {
         self.recordings.index.playable_format(&place.id, &place.format).await
     }
 
-    fn is_protected(&self, recording: Playable) -> bool {
+    fn is_protected(&self, recording: PlayableRecording) -> bool {
         recording.protected && self.app.config.recordings.protected_enabled
     }
 
     /// The recording, if this browser may see its files.
-    async fn sees(&self, place: &Place) -> Result<Option<Playable>, PlaybackError> {
+    async fn sees(&self, place: &Place) -> Result<Option<PlayableRecording>, PlaybackError> {
         let Some(found) = self.recording(&place.id).await? else { return Ok(None) };
         let admitted = !self.is_protected(found)
             || self
@@ -117,7 +117,7 @@ impl Viewer<'_> {
         let config = &self.app.config;
         let Some(found) = self.format(&place).await? else { return Ok(Answer::NotFound) };
         let Some(to) = location(&found.url) else { return Ok(Answer::NotFound) };
-        if !self.is_protected(Playable { protected: found.protected }) {
+        if !self.is_protected(PlayableRecording { protected: found.protected }) {
             return Ok(Answer::Redirect(to, None));
         }
         let (Some(key), Some(token)) = (&config.playback.secret_key_base, token(self.query)) else {

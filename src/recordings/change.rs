@@ -1,6 +1,6 @@
 //! Changes that touch both the files and the index: under the recording's lock, files first.
 
-use super::{Index, Locked, RecordId, Shelf, Shifted, Storage, StorageError};
+use super::{Index, LockedRecording, RecordId, Shelf, Shifted, Storage, StorageError};
 use crate::db::DbError;
 
 /// Where recordings are, in a pool that has some.
@@ -32,7 +32,7 @@ impl Recordings {
     /// [`Recordings::put_right`], which importers call.
     pub async fn publish(&self, id: &RecordId, publish: bool) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
-        let Some(now) = locked.shelf_now() else { return Ok(false) };
+        let Some(now) = locked.current_shelf() else { return Ok(false) };
         let shift = self.storage.shift(id, Some(now), Shelf::of(publish)).await?;
         if shift.shifted == Shifted::Missing {
             return Err(ChangeError::FilesMissing(id.clone()));
@@ -45,12 +45,12 @@ impl Recordings {
 
     /// Finishes what a change that was cut off has left: clears what is hidden, and moves the files to
     /// where the index says. Whether there was anything; not if somebody has just done it.
-    pub async fn put_right(&self, locked: Locked) -> Result<bool, ChangeError> {
+    pub async fn put_right(&self, locked: LockedRecording) -> Result<bool, ChangeError> {
         let id = locked.id();
         if !self.storage.leftovers().await?.contains(id) {
             return Ok(false);
         }
-        match (locked.held(), locked.shelf_now()) {
+        match (locked.entry(), locked.current_shelf()) {
             (_, Some(shelf)) => {
                 let shift = self.storage.shift(id, Some(shelf), shelf).await?;
                 // Files that are nowhere may be on a disk that is not mounted.
@@ -69,7 +69,7 @@ impl Recordings {
     /// there is one: deleting what is deleted succeeds.
     pub async fn delete(&self, id: &RecordId) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
-        if locked.held().is_none() {
+        if locked.entry().is_none() {
             return Ok(false);
         }
         self.storage.remove(id).await?;

@@ -22,7 +22,7 @@ pub mod unpack;
 pub mod verify;
 
 pub use change::{ChangeError, Recordings};
-pub use index::{ImportOptions, Imported, Index, Locked};
+pub use index::{ImportOptions, Imported, Index, LockedRecording};
 pub use model::{FilePath, FormatMetadata, FormatName, RecordId, Thumbnail};
 pub use storage::{Found, Shelf, Shifted, Storage, StorageError, StoredFile};
 

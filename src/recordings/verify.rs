@@ -5,7 +5,7 @@
 //! that is just at work raises no alarm.
 
 use super::index::query::RecordingQuery;
-use super::index::{Locked, ValueFilter, page::Recording};
+use super::index::{LockedRecording, ValueFilter, page::Recording};
 use super::{ChangeError, FormatName, ImportOptions, RecordId, Recordings, Shelf, metadata};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,15 +196,15 @@ impl Recordings {
 
     async fn repair(
         &self,
-        mut locked: Locked,
+        mut locked: LockedRecording,
         protected: bool,
         findings: &mut [Finding],
     ) -> Result<(), ChangeError> {
         let id = locked.id().clone();
         let mut outcome: BTreeMap<usize, Result<(), String>> = BTreeMap::new();
         let mut good = Vec::new();
-        let mut shelf = locked.held().map(|held| Shelf::of(held.published));
-        let now = locked.shelf_now();
+        let mut shelf = locked.entry().map(|entry| Shelf::of(entry.published));
+        let now = locked.current_shelf();
         let mut shift = None;
         for (n, finding) in findings.iter().enumerate() {
             let done = match (&finding.problem, &finding.format) {
@@ -238,7 +238,7 @@ impl Recordings {
                 shelf = locked.import(&good, options).await?.shelf.or(shelf);
             }
             if let Some(shelf) = shelf
-                && (locked.held().is_some() || !good.is_empty())
+                && (locked.entry().is_some() || !good.is_empty())
             {
                 shift = Some(self.storage.shift(&id, now, shelf).await?);
             }

@@ -7,7 +7,9 @@ use crate::bbb::{ApiError, Params};
 use crate::calls::{Answer, ApiRequest, CallResult, CutOff};
 use crate::config::RecordingsConfig;
 use crate::db::DbError;
-use crate::recordings::index::{MetaFilter, MetaValue, Pages, Recording, RecordingQuery, ValueFilter};
+use crate::recordings::index::{
+    MetaFilter, MetaValue, Recording, RecordingPages, RecordingQuery, ValueFilter,
+};
 use bytes::Bytes;
 use futures_util::future::try_join;
 use tokio::sync::mpsc;
@@ -51,7 +53,7 @@ pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> 
 async fn begin(
     recordings: &Recordings,
     query: RecordingQuery,
-) -> Result<(Pages, Vec<Recording>, Option<i64>), ApiError> {
+) -> Result<(RecordingPages, Vec<Recording>, Option<i64>), ApiError> {
     let total = async {
         match query.limit {
             Some(_) => match recordings.index.total(&query).await {
@@ -76,7 +78,7 @@ async fn begin(
 async fn stream(
     app: &App,
     writer: &Writer,
-    mut pages: Pages,
+    mut pages: RecordingPages,
     total: Option<i64>,
     to: &mpsc::Sender<Result<Bytes, CutOff>>,
 ) -> Result<(), ApiError> {

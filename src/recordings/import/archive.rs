@@ -207,9 +207,9 @@ impl Importer {
     ) -> Result<bool, ImportError> {
         let about: Vec<FormatMetadata> = formats.iter().map(|format| format.about.clone()).collect();
         let mut locked = self.index.lock(id).await?;
-        let Some(shelf) = locked.shelf(&about, options) else { return Ok(false) };
+        let Some(shelf) = locked.target_shelf(&about, options) else { return Ok(false) };
         // Formats that came earlier stay beside the new ones, wherever the recording belongs now.
-        let shift = self.storage.shift(id, locked.shelf_now(), shelf).await?;
+        let shift = self.storage.shift(id, locked.current_shelf(), shelf).await?;
         for format in formats {
             text_tracks::keep(&self.storage, id, &format.about.format, shelf, &format.path).await?;
             self.storage.place(&format.path, id, &format.about.format, shelf).await?;

@@ -175,7 +175,7 @@ impl Recordings {
         webvtt: String,
     ) -> Result<Put, ChangeError> {
         let locked = self.index.lock(id).await?;
-        let Some(shelf) = locked.shelf_now() else { return Ok(Put::NoRecording) };
+        let Some(shelf) = locked.current_shelf() else { return Ok(Put::NoRecording) };
         let Some(format) = presentation() else { return Ok(Put::NoPlace) };
         // What is still to come into its place would replace what is put there now.
         self.storage.settle(id).await?;
