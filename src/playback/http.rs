@@ -4,7 +4,7 @@
 use super::{Answer, Seen, Target, player};
 use crate::app::App;
 use crate::http::{file_response, responses};
-use crate::recordings::storage::{Found, open_below};
+use crate::recordings::storage::{OpenedPath, open_below};
 use crate::recordings::{FilePath, Shelf, StorageError};
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE,
@@ -92,7 +92,7 @@ async fn serve(app: &App, seen: Seen, query: &str, headers: &HeaderMap, is_head:
     let place = &seen.place;
     let found = recordings.storage.open(&place.id, &place.format, Shelf::Published, &seen.path).await;
     match found {
-        Ok(Some(Found::File(file))) => {
+        Ok(Some(OpenedPath::File(file))) => {
             // Players ask with HEAD what there is: from here, since a signed URL is good for GET only.
             if !is_head && may_come_from_elsewhere(seen.path.as_str()) {
                 let (storage, shelf) = (&recordings.storage, Shelf::Published);
@@ -107,7 +107,7 @@ async fn serve(app: &App, seen: Seen, query: &str, headers: &HeaderMap, is_head:
             describe(&seen, response.headers_mut());
             response
         }
-        Ok(Some(Found::Directory)) => {
+        Ok(Some(OpenedPath::Directory)) => {
             let and = if query.is_empty() { "" } else { "?" };
             redirect(&format!("{}/{and}{query}", seen.url()), None)
         }
@@ -175,7 +175,7 @@ async fn player_of(directory: &Path, path: Option<FilePath>, headers: &HeaderMap
     for path in [path, FilePath::parse("index.html")].into_iter().flatten() {
         let content_type = content_type(path.as_str());
         match open_below(directory.to_owned(), path).await {
-            Ok(Some(Found::File(file))) => {
+            Ok(Some(OpenedPath::File(file))) => {
                 let mut response = file_response::answer(file, content_type, headers, is_head);
                 response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                 return response;

@@ -1,6 +1,6 @@
 //! Changes that touch both the files and the index: under the recording's lock, files first.
 
-use super::{Index, LockedRecording, RecordId, Shelf, Shifted, Storage, StorageError};
+use super::{Index, LockedRecording, MoveOutcome, RecordId, Shelf, Storage, StorageError};
 use crate::db::DbError;
 
 /// Where recordings are, in a pool that has some.
@@ -33,13 +33,13 @@ impl Recordings {
     pub async fn publish(&self, id: &RecordId, publish: bool) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
         let Some(now) = locked.current_shelf() else { return Ok(false) };
-        let shift = self.storage.shift(id, Some(now), Shelf::of(publish)).await?;
-        if shift.shifted == Shifted::Missing {
+        let shift = self.storage.move_to_shelf(id, Some(now), Shelf::of(publish)).await?;
+        if shift.outcome == MoveOutcome::Missing {
             return Err(ChangeError::FilesMissing(id.clone()));
         }
         locked.set_published(publish).await?;
         locked.commit().await?;
-        self.storage.finish(shift).await;
+        self.storage.finish_move(shift).await;
         Ok(true)
     }
 
@@ -52,15 +52,15 @@ impl Recordings {
         }
         match (locked.entry(), locked.current_shelf()) {
             (_, Some(shelf)) => {
-                let shift = self.storage.shift(id, Some(shelf), shelf).await?;
+                let shift = self.storage.move_to_shelf(id, Some(shelf), shelf).await?;
                 // Files that are nowhere may be on a disk that is not mounted.
-                if shift.shifted != Shifted::Missing {
-                    self.storage.finish(shift).await;
+                if shift.outcome != MoveOutcome::Missing {
+                    self.storage.finish_move(shift).await;
                 }
             }
-            (Some(_), None) => drop(self.storage.remove(id).await?),
+            (Some(_), None) => drop(self.storage.delete(id).await?),
             // Its archive is still there, and brings it into the index.
-            (None, None) => self.storage.clear(id).await?,
+            (None, None) => self.storage.recover_unindexed(id).await?,
         }
         Ok(true)
     }
@@ -72,7 +72,7 @@ impl Recordings {
         if locked.entry().is_none() {
             return Ok(false);
         }
-        self.storage.remove(id).await?;
+        self.storage.delete(id).await?;
         locked.delete().await?;
         locked.commit().await?;
         Ok(true)

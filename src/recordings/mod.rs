@@ -24,7 +24,7 @@ pub mod verify;
 pub use change::{ChangeError, Recordings};
 pub use index::{ImportOptions, Imported, Index, LockedRecording};
 pub use model::{FilePath, FormatMetadata, FormatName, RecordId, Thumbnail};
-pub use storage::{Found, Shelf, Shifted, Storage, StorageError, StoredFile};
+pub use storage::{MoveOutcome, OpenedPath, Shelf, Storage, StorageError, StoredFile};
 
 /// Taking away what is gone already succeeds.
 fn none_is_fine(done: std::io::Result<()>) -> std::io::Result<()> {

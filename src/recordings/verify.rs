@@ -210,7 +210,7 @@ impl Recordings {
             let done = match (&finding.problem, &finding.format) {
                 (Problem::NotIndexed(at), Some(format)) => {
                     shelf = shelf.or(Some(*at));
-                    let bytes = self.storage.metadata(&id, format, *at, metadata::MAX_BYTES + 1).await?;
+                    let bytes = self.storage.read_metadata(&id, format, *at, metadata::MAX_BYTES + 1).await?;
                     match bytes.as_deref().map(metadata::read) {
                         Some(Ok(about)) if about.record_id == id && about.format == *format => {
                             good.push(about);
@@ -229,7 +229,7 @@ impl Recordings {
             outcome.insert(n, done);
         }
         if findings.iter().any(|finding| matches!(finding.problem, Problem::Deleted(_))) {
-            self.storage.remove(&id).await?;
+            self.storage.delete(&id).await?;
         } else {
             if !good.is_empty() {
                 // It stays on the shelf where it is, whatever metadata.xml once said.
@@ -240,12 +240,12 @@ impl Recordings {
             if let Some(shelf) = shelf
                 && (locked.entry().is_some() || !good.is_empty())
             {
-                shift = Some(self.storage.shift(&id, now, shelf).await?);
+                shift = Some(self.storage.move_to_shelf(&id, now, shelf).await?);
             }
         }
         locked.commit().await?;
         if let Some(shift) = shift {
-            self.storage.finish(shift).await;
+            self.storage.finish_move(shift).await;
         }
         for (n, done) in outcome {
             findings[n].repaired = Some(done);

@@ -209,14 +209,14 @@ impl Importer {
         let mut locked = self.index.lock(id).await?;
         let Some(shelf) = locked.target_shelf(&about, options) else { return Ok(false) };
         // Formats that came earlier stay beside the new ones, wherever the recording belongs now.
-        let shift = self.storage.shift(id, locked.current_shelf(), shelf).await?;
+        let shift = self.storage.move_to_shelf(id, locked.current_shelf(), shelf).await?;
         for format in formats {
             text_tracks::keep(&self.storage, id, &format.about.format, shelf, &format.path).await?;
-            self.storage.place(&format.path, id, &format.about.format, shelf).await?;
+            self.storage.put_format(&format.path, id, &format.about.format, shelf).await?;
         }
         locked.import(&about, options).await?;
         locked.commit().await?;
-        self.storage.finish(shift).await;
+        self.storage.finish_move(shift).await;
         Ok(true)
     }
 }

@@ -178,7 +178,7 @@ impl Recordings {
         let Some(shelf) = locked.current_shelf() else { return Ok(Put::NoRecording) };
         let Some(format) = presentation() else { return Ok(Put::NoPlace) };
         // What is still to come into its place would replace what is put there now.
-        self.storage.settle(id).await?;
+        self.storage.recover(id).await?;
         if !self.storage.formats(id).await?.contains(&(format.clone(), shelf)) {
             return Ok(Put::NoPlace);
         }

@@ -1,15 +1,15 @@
-//! Keys: where things are in the bucket, and how what is under way is called.
+//! Keys of the bucket: formats on their shelves, and notes in the work area.
 
 use super::super::Shelf;
-use super::bucket::{Result, key};
+use super::bucket::{Result, object_key};
 use crate::recordings::{FormatName, RecordId};
 use object_store::path::Path;
 
-/// Beside the shelves: what is under way, by recording.
-pub(super) const WORK: &str = ".sl-work";
+/// The work area, beside the shelves: notes and staged files by recording.
+pub(super) const WORK_ROOT: &str = ".sl-work";
 
-/// The file whose presence says that a format is whole: it comes last and goes first.
-pub(super) const LAST: &str = "metadata.xml";
+/// The file whose presence says that a format is complete: it is written last and deleted first.
+pub(super) const LAST_FILE: &str = "metadata.xml";
 
 pub(super) fn shelf_name(shelf: Shelf) -> &'static str {
     match shelf {
@@ -20,99 +20,98 @@ pub(super) fn shelf_name(shelf: Shelf) -> &'static str {
 
 /// One format of a recording on a shelf.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FormatLocation {
     pub(super) shelf: Shelf,
     pub(super) format: FormatName,
     pub(super) id: RecordId,
 }
 
-impl Place {
-    pub(super) fn new(shelf: Shelf, format: &FormatName, id: &RecordId) -> Place {
-        Place { shelf, format: format.clone(), id: id.clone() }
+impl FormatLocation {
+    pub(super) fn new(shelf: Shelf, format: &FormatName, id: &RecordId) -> FormatLocation {
+        FormatLocation { shelf, format: format.clone(), id: id.clone() }
     }
 
-    /// What all keys of its objects begin with, before a `/`.
+    /// The prefix of all its keys, without the `/`.
     pub(super) fn prefix(&self) -> Path {
         Path::from_iter([shelf_name(self.shelf), self.format.as_str(), self.id.as_str()])
     }
 
-    /// The key of a file in it.
+    /// The key of a file of the format.
     pub(super) fn at(&self, path: &str) -> Result<Path> {
-        key(&format!("{}/{path}", self.prefix()))
+        object_key(&format!("{}/{path}", self.prefix()))
     }
 
-    pub(super) fn last(&self) -> Result<Path> {
-        self.at(LAST)
+    pub(super) fn last_file(&self) -> Result<Path> {
+        self.at(LAST_FILE)
     }
 }
 
-/// What is noted of a recording while something is under way.
+/// An object in the work area of a recording: an unfinished operation, or a file that belongs to one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Note {
-    /// It is changing its shelf: `.sl-work/{id}/move/{unique}`
+    /// The recording is moving to the other shelf: `.sl-work/{id}/move/{unique}`
     Move,
-    /// A format is coming or going, and may be there by half: `.sl-work/{id}/half/{shelf}/{format}/{unique}`
-    Half(Place),
-    /// A successor of a format is whole, and waits at `new/{unique}`:
+    /// A format is being written or deleted, and may be incomplete: `.sl-work/{id}/half/{shelf}/{format}/{unique}`
+    Partial(FormatLocation),
+    /// The new version of a format is completely staged at `new/{unique}`:
     /// `.sl-work/{id}/ready/{shelf}/{format}/{unique}`
-    Ready(Place, String),
-    /// An object is being uploaded in parts; the note says which and how:
-    /// `.sl-work/{id}/upload/{unique}`
-    Upload,
-    /// A file of a successor: `.sl-work/{id}/new/{unique}/{path}`
-    New(String),
+    Ready(FormatLocation, String),
+    /// A multipart upload; the object's content is a `MultipartNote`: `.sl-work/{id}/upload/{unique}`
+    Multipart,
+    /// A staged file of the new version of a format: `.sl-work/{id}/new/{unique}/{path}`
+    Staged(String),
 }
 
-pub(super) fn unique() -> String {
+pub(super) fn unique_name() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// All that is under way for a recording.
-pub(super) fn work(id: &RecordId) -> Path {
-    Path::from_iter([WORK, id.as_str()])
+/// The work area of a recording.
+pub(super) fn work_prefix(id: &RecordId) -> Path {
+    Path::from_iter([WORK_ROOT, id.as_str()])
 }
 
-/// Where a successor waits.
-pub(super) fn new(id: &RecordId, unique: &str) -> Path {
-    Path::from_iter([WORK, id.as_str(), "new", unique])
+/// Where the new version of a format is staged.
+pub(super) fn staging_prefix(id: &RecordId, unique: &str) -> Path {
+    Path::from_iter([WORK_ROOT, id.as_str(), "new", unique])
 }
 
 impl Note {
-    /// A key for such a note that nobody has; for `Ready` the one of what is ready.
+    /// A new, unique key for such a note; for `Ready` and `Staged`, the key of the staged files' name.
     pub(super) fn key(&self, id: &RecordId) -> Path {
-        let work = work(id);
-        let of = |kind: &str, place: &Place, unique: &str| {
-            let names = [kind, shelf_name(place.shelf), place.format.as_str(), unique];
-            Path::from_iter([WORK, id.as_str()].into_iter().chain(names))
+        let work = work_prefix(id);
+        let of = |kind: &str, location: &FormatLocation, unique: &str| {
+            let names = [kind, shelf_name(location.shelf), location.format.as_str(), unique];
+            Path::from_iter([WORK_ROOT, id.as_str()].into_iter().chain(names))
         };
         match self {
-            Note::Move => work.join("move").join(unique()),
-            Note::Half(place) => of("half", place, &unique()),
-            Note::Ready(place, unique) => of("ready", place, unique),
-            Note::Upload => work.join("upload").join(unique()),
-            Note::New(unique) => new(id, unique),
+            Note::Move => work.join("move").join(unique_name()),
+            Note::Partial(location) => of("half", location, &unique_name()),
+            Note::Ready(location, unique) => of("ready", location, unique),
+            Note::Multipart => work.join("upload").join(unique_name()),
+            Note::Staged(unique) => staging_prefix(id, unique),
         }
     }
 
-    /// What an object under way is; None for what nobody of us has put there.
+    /// The meaning of a key in the work area. None if `sl` does not write such keys.
     pub(super) fn parse(id: &RecordId, key: &Path) -> Option<Note> {
-        let rest = key.as_ref().strip_prefix(work(id).as_ref())?.strip_prefix('/')?;
+        let rest = key.as_ref().strip_prefix(work_prefix(id).as_ref())?.strip_prefix('/')?;
         let mut names = rest.split('/');
         let kind = names.next()?;
-        let place = |names: &mut std::str::Split<'_, char>| {
+        let location = |names: &mut std::str::Split<'_, char>| {
             let shelf = match names.next()? {
                 "published" => Shelf::Published,
                 "unpublished" => Shelf::Unpublished,
                 _ => return None,
             };
-            Some(Place { shelf, format: FormatName::parse(names.next()?)?, id: id.clone() })
+            Some(FormatLocation { shelf, format: FormatName::parse(names.next()?)?, id: id.clone() })
         };
         Some(match kind {
             "move" => Note::Move,
-            "half" => Note::Half(place(&mut names)?),
-            "ready" => Note::Ready(place(&mut names)?, names.next()?.to_owned()),
-            "upload" => Note::Upload,
-            "new" => Note::New(names.next()?.to_owned()),
+            "half" => Note::Partial(location(&mut names)?),
+            "ready" => Note::Ready(location(&mut names)?, names.next()?.to_owned()),
+            "upload" => Note::Multipart,
+            "new" => Note::Staged(names.next()?.to_owned()),
             _ => return None,
         })
     }
@@ -123,15 +122,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_are_read_as_they_were_written() {
+    fn parse_reads_what_key_writes() {
         let id = RecordId::parse("r1").unwrap();
-        let place = Place::new(Shelf::Unpublished, &FormatName::parse("video").unwrap(), &id);
+        let location = FormatLocation::new(Shelf::Unpublished, &FormatName::parse("video").unwrap(), &id);
         for note in [
             Note::Move,
-            Note::Half(place.clone()),
-            Note::Ready(place, "u1".into()),
-            Note::Upload,
-            Note::New("u2".into()),
+            Note::Partial(location.clone()),
+            Note::Ready(location, "u1".into()),
+            Note::Multipart,
+            Note::Staged("u2".into()),
         ] {
             assert_eq!(Note::parse(&id, &note.key(&id)), Some(note));
         }

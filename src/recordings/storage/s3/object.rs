@@ -1,10 +1,10 @@
-//! Objects for who watches: any part of one, a piece at a time, or a URL to fetch it from the bucket.
+//! Objects for playback: ranges read in chunks, and signed URLs.
 
-use super::super::Found;
 use super::super::stored_file::StoredFile;
+use super::super::{OpenedPath, shutting_down};
+use super::S3Storage;
 use super::bucket::{Bucket, Result, fail};
-use super::keys::Place;
-use super::{S3, stopping};
+use super::keys::FormatLocation;
 use crate::recordings::{FilePath, FormatName, RecordId, Shelf};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -15,11 +15,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn};
 
-/// What is asked for at once. Two such pieces of an object are in memory, one being sent and one being read.
-const PIECE: u64 = 1 << 20;
+/// Bytes of one request. Two chunks of an object are in memory: one is being sent while the next is read.
+const CHUNK_BYTES: u64 = 1 << 20;
 
-/// An object that was looked at. Should it be replaced meanwhile, reading it fails: nobody gets the
-/// beginning of one and the end of another.
+/// An object at the time of [`S3Storage::open`]. If it is replaced, reading fails, so that no client gets the
+/// beginning of one version and the end of another.
 #[derive(Debug)]
 pub(in super::super) struct Object {
     e_tag: Option<String>,
@@ -27,42 +27,42 @@ pub(in super::super) struct Object {
     key: Key,
 }
 
-impl S3 {
+impl S3Storage {
     pub(in super::super) async fn open(
         &self,
         id: &RecordId,
         format: &FormatName,
         shelf: Shelf,
         path: &FilePath,
-    ) -> Result<Option<Found>> {
-        // What can be no key is no object.
-        let Ok(key) = Place::new(shelf, format, id).at(path.as_str()) else { return Ok(None) };
-        let Some(about) = self.bucket.head(&key).await? else {
-            return Ok(self.bucket.has_below(&key).await?.then_some(Found::Directory));
+    ) -> Result<Option<OpenedPath>> {
+        // An invalid key has no object.
+        let Ok(key) = FormatLocation::new(shelf, format, id).at(path.as_str()) else { return Ok(None) };
+        let Some(meta) = self.bucket.head(&key).await? else {
+            return Ok(self.bucket.any_below(&key).await?.then_some(OpenedPath::Directory));
         };
         let is_plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
-        let mut tag: String = about.e_tag.iter().flat_map(|tag| tag.chars()).filter(is_plain).collect();
+        let mut tag: String = meta.e_tag.iter().flat_map(|tag| tag.chars()).filter(is_plain).collect();
         if tag.is_empty() {
-            tag = format!("{:x}-{:x}", about.last_modified.timestamp_millis(), about.size);
+            tag = format!("{:x}-{:x}", meta.last_modified.timestamp_millis(), meta.size);
         }
-        let object = Object { e_tag: about.e_tag, bucket: self.bucket.clone(), key };
-        let modified = Some(about.last_modified.into());
-        Ok(Some(Found::File(StoredFile::in_s3(about.size, modified, tag, object))))
+        let object = Object { e_tag: meta.e_tag, bucket: self.bucket.clone(), key };
+        let modified = Some(meta.last_modified.into());
+        Ok(Some(OpenedPath::File(StoredFile::from_s3(meta.size, modified, tag, object))))
     }
 
-    /// Where a browser fetches a file from the bucket itself. None where it is to get it from us.
+    /// See [`Storage::signed_url`](super::super::Storage::signed_url).
     pub(in super::super) async fn signed_url(
         &self,
         id: &RecordId,
         format: &FormatName,
         shelf: Shelf,
         path: &FilePath,
-        saved: bool,
+        download: bool,
     ) -> Result<Option<String>> {
         let Some(expires) = self.url_expires else { return Ok(None) };
-        let key = Place::new(shelf, format, id).at(path.as_str())?;
+        let key = FormatLocation::new(shelf, format, id).at(path.as_str())?;
         let mut options = SignedUrlOptions::default();
-        if saved {
+        if download {
             options = options.with_query([("response-content-disposition", "attachment")]);
         }
         let signed = self.bucket.0.signed_url_opts(Method::GET, &key, expires, &options).await;
@@ -70,21 +70,21 @@ impl S3 {
     }
 }
 
-type Reading = JoinHandle<Result<Bytes>>;
+type ReadTask = JoinHandle<Result<Bytes>>;
 
 impl Object {
-    /// These bytes of it, which must be within it.
+    /// Reads a range, which must be within the object.
     pub(in super::super) fn read(self, range: Range<u64>) -> impl Stream<Item = Result<Bytes>> + Send + Sync {
         let object = Arc::new(self);
-        // While a piece is being sent, the next one is being read.
+        // Reads the next chunk while one is being sent.
         stream::unfold((object, range, None), |(object, mut range, reading)| async move {
-            let reading: Reading = match reading {
+            let reading: ReadTask = match reading {
                 Some(reading) => reading,
-                None => object.begin(&mut range)?,
+                None => object.start_next_read(&mut range)?,
             };
-            let result = reading.await.unwrap_or_else(|_| Err(stopping()));
+            let result = reading.await.unwrap_or_else(|_| Err(shutting_down()));
             let next = match &result {
-                Ok(_) => object.begin(&mut range),
+                Ok(_) => object.start_next_read(&mut range),
                 Err(_) => {
                     range.start = range.end;
                     None
@@ -94,13 +94,13 @@ impl Object {
         })
     }
 
-    fn begin(self: &Arc<Self>, left: &mut Range<u64>) -> Option<Reading> {
-        let piece = left.start..left.end.min(left.start + PIECE);
-        if piece.is_empty() {
+    fn start_next_read(self: &Arc<Self>, left: &mut Range<u64>) -> Option<ReadTask> {
+        let chunk = left.start..left.end.min(left.start + CHUNK_BYTES);
+        if chunk.is_empty() {
             return None;
         }
-        left.start = piece.end;
+        left.start = chunk.end;
         let object = self.clone();
-        Some(spawn(async move { object.bucket.read_range(&object.key, piece, object.e_tag.clone()).await }))
+        Some(spawn(async move { object.bucket.read_range(&object.key, chunk, object.e_tag.clone()).await }))
     }
 }
