@@ -6,7 +6,7 @@ use crate::bbb::ApiError;
 use crate::calls::{Call, guard};
 use crate::http::drain::Notice;
 use crate::http::responses;
-use crate::playback::{self, Target};
+use crate::playback::{self, PlaybackTarget};
 use crate::uploads::http as upload;
 use bytes::Buf;
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -96,10 +96,10 @@ where
     }
     if method == Method::GET
         && !path.starts_with(BASE)
-        && let Some(target) = Target::of(raw_path, &app.config.playback)
+        && let Some(target) = PlaybackTarget::from_path(raw_path, &app.config.playback)
     {
         let span = debug_span!("playback", id = id.to_str().unwrap_or("-"));
-        let playing = playback::http::answer(&app, target, query, headers, is_head).instrument(span);
+        let playing = playback::http::respond(&app, target, query, headers, is_head).instrument(span);
         return AssertUnwindSafe(playing).catch_unwind().await.unwrap_or_else(|_| {
             error!("a request for playback panicked");
             responses::empty(StatusCode::INTERNAL_SERVER_ERROR)
