@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::calls::{ApiRequest, CallResult};
 use crate::recordings::index::RecordingUpdate;
 
-/// Takes recordID, a list; `meta_` parameters, of which an empty value takes the key away; protect.
-/// All recordings are changed or none: an id that is no recording makes `updated` false.
+/// Takes recordID, a list; `meta_` parameters, where an empty value removes the key; protect. Changes all recordings or
+/// none: with an unknown id, nothing is changed and `updated` is false.
 pub(in crate::calls) async fn update_recordings(app: &App, request: ApiRequest) -> CallResult {
     let ids = request.record_ids()?;
     let index = &app.recordings()?.index;
@@ -15,7 +15,7 @@ pub(in crate::calls) async fn update_recordings(app: &App, request: ApiRequest) 
         else {
             continue;
         };
-        // Two spellings of one key: the last one counts.
+        // Spellings of a key that differ in case are one key; the last one wins.
         update.set.retain(|(other, _)| *other != key);
         update.remove.retain(|other| *other != key);
         match value {

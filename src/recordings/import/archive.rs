@@ -211,7 +211,8 @@ impl Importer {
         // Formats that came earlier stay beside the new ones, wherever the recording belongs now.
         let shift = self.storage.move_to_shelf(id, locked.current_shelf(), shelf).await?;
         for format in formats {
-            text_tracks::keep(&self.storage, id, &format.about.format, shelf, &format.path).await?;
+            text_tracks::carry_over_uploads(&self.storage, id, &format.about.format, shelf, &format.path)
+                .await?;
             self.storage.put_format(&format.path, id, &format.about.format, shelf).await?;
         }
         locked.import(&about, options).await?;

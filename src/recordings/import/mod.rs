@@ -7,7 +7,7 @@
 //! | claim the archive (`claim`) | nothing: the claim dies with its holder | begins anew |
 //! | unpack into a work directory, sync it (`work_dir`, [`unpack`](super::unpack)) | a work directory | removes it, begins anew |
 //! | lock the recording, ask the index for its shelf | nothing: the lock dies with its holder | begins anew |
-//! | put each format on the shelf, whole (`Storage::place`) | files that the index does not show, or new files of a recording that it shows; what is on its way is hidden | clears what is hidden, puts the formats there once more |
+//! | put each format on the shelf, whole (`Storage::put_format`) | files that the index does not show, or new files of a recording that it shows; what is on its way is hidden | clears what is hidden, puts the formats there once more |
 //! | write the index in one transaction | a recording that is there, and its archive | imports it once more, which changes nothing |
 //! | take the archive away | a work directory, nearly empty | removes it |
 //! | remove the work directory, let go of the claim | nothing | |
