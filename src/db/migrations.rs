@@ -1,5 +1,5 @@
-//! `sl migrate`: creates the schema in an empty database, or upgrades Scalelite's schema in place. Several processes may
-//! run it at the same time, and be killed at any point: the next run continues.
+//! `sl migrate`: creates the schema in an empty database, or upgrades Scalelite's schema in place. Several
+//! processes may run it at the same time, and be killed at any point: the next run continues.
 
 use super::advisory_lock::MIGRATION_KEY;
 use super::required_indexes::REQUIRED_INDEXES;
@@ -75,9 +75,9 @@ impl Database {
     }
 }
 
-/// Prepares the database when a process starts: waits for Postgres, creates the schema in an empty database, where there
-/// is nothing to lose and no one to lock out, and logs what is missing otherwise. Upgrading Scalelite's schema is left
-/// to `sl migrate`.
+/// Prepares the database when a process starts: waits for Postgres, creates the schema in an empty database,
+/// where there is nothing to lose and no one to lock out, and logs what is missing otherwise. Upgrading
+/// Scalelite's schema is left to `sl migrate`.
 pub async fn prepare(db: &Database) {
     let mut logged = false;
     loop {
