@@ -101,11 +101,7 @@ fn each_format_that_is_published_arrives_and_what_has_arrived_is_pruned() {
     eventually("it is in the index", || {
         library.pool.get("getRecordings", "").body.matches("<format>").count() == 2
     });
-    assert!(
-        bbb.is_tidy() && bbb.log().contains(&format!("{id} sent: presentation, video")),
-        "{}",
-        bbb.log()
-    );
+    assert!(bbb.is_tidy() && bbb.log().contains(&format!("{id} sent: presentation, video")), "{}", bbb.log());
     // Not before its time, and not what the balancer has not got.
     assert_eq!(bbb.ok("sl_prune_recordings.rb", &[]), "");
     fs::write(bbb.path("work/sent/lost-1"), "").unwrap();
