@@ -6,6 +6,7 @@ use super::processes::{Redis, not_there};
 use super::report::{Limit, Row};
 use anyhow::{Context, Result, ensure};
 use redis::{Connection, Script};
+use sl::store::scripts;
 use std::path::Path;
 use std::process::Command;
 
@@ -55,8 +56,8 @@ fn row(case: &str, samples: &[Sample]) -> Row {
 /// Adds servers that are enabled and online, by the project's own scripts.
 fn fill(redis: &Redis, servers: usize) -> Result<()> {
     let mut connection = redis.connect()?;
-    let add = Script::new(include_str!("../../lua/add_server.lua"));
-    let set_state = Script::new(include_str!("../../lua/set_state.lua"));
+    let add = Script::new(scripts::text("add_server").context("no script add_server")?);
+    let set_state = Script::new(scripts::text("set_state").context("no script set_state")?);
     for script in [&add, &set_state] {
         script.prepare_invoke().load(&mut connection)?;
     }
@@ -87,7 +88,7 @@ fn fill(redis: &Redis, servers: usize) -> Result<()> {
 
 fn measure(redis: &Redis, round: u64) -> Result<Sample> {
     let mut connection = redis.connect()?;
-    let script = include_str!("../../lua/assign.lua");
+    let script = scripts::text("assign").context("no script assign")?;
     let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(script).query(&mut connection)?;
     // The first call makes the index of the pool; it is not what is measured.
     benchmark(redis, &sha, 1000, &format!("{round}0"))?;

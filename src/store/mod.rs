@@ -3,6 +3,7 @@
 //!
 //! - [`keys`]: the only place where a key is spelled
 //! - [`connection`]: one multiplexed connection per thread, fast failure, reconnects by itself
+//! - `lua`: their text, with the includes expanded
 //! - [`scripts`]: each lua file as one typed function; [`outcomes`]: each outcome as an enum
 //! - `lookups`: where meetings run, remembered until Redis says that it has changed
 //! - [`health`]: the poll's part of the scripts: lease, figures, brake, suspicion
@@ -14,6 +15,7 @@ pub mod connection;
 pub mod health;
 pub mod keys;
 mod lookups;
+mod lua;
 pub mod meetings;
 pub mod outbox;
 pub mod outcomes;

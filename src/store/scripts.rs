@@ -7,6 +7,7 @@
 use super::connection::{Question, Store, StoreError, StoreResult};
 use super::keys::MeetingKey;
 use super::lookups::tracking;
+use super::lua;
 use super::outcomes::{
     AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, ReassignOutcome, ReleaseOutcome,
     RemoveOutcome, Standing, Why,
@@ -21,14 +22,18 @@ macro_rules! scripts {
     ($($name:ident),+ $(,)?) => {
         pub(super) struct Scripts { $(pub(super) $name: Lua),+ }
 
-        pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts { $($name: Lua {
-            name: stringify!($name),
-            script: Script::new(include_str!(concat!("../../lua/", stringify!($name), ".lua"))),
-        }),+ });
+        pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts { $($name: Lua::new(
+            stringify!($name),
+            include_str!(concat!("../../lua/", stringify!($name), ".lua")),
+        )),+ });
 
-        /// The name and the text of every script.
-        pub const SOURCES: &[(&str, &str)] =
-            &[$((stringify!($name), include_str!(concat!("../../lua/", stringify!($name), ".lua")))),+];
+        /// The name of every script.
+        pub const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+        /// A script as Redis runs it, with its includes expanded.
+        pub fn text(name: &str) -> Option<&'static str> {
+            [$(&SCRIPTS.$name),+].into_iter().find(|lua| lua.name == name).map(|lua| lua.text.as_str())
+        }
     };
 }
 
@@ -62,6 +67,7 @@ const SWEPT_PAGES: usize = 10;
 
 pub(super) struct Lua {
     name: &'static str,
+    text: String,
     script: Script,
 }
 
@@ -371,6 +377,11 @@ impl Store {
 }
 
 impl Lua {
+    fn new(name: &'static str, file: &str) -> Lua {
+        let text = lua::expand(file);
+        Lua { name, script: Script::new(&text), text }
+    }
+
     pub(super) fn unexpected(&self) -> StoreError {
         StoreError::Unexpected(self.name)
     }

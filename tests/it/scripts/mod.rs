@@ -4,7 +4,7 @@ mod adopt;
 mod assign;
 mod by_hand;
 mod lease;
-mod library;
+mod lua_files;
 mod meetings;
 mod polls;
 mod reassign;
