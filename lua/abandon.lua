@@ -1,5 +1,5 @@
--- abandon: releases the meetings of a server that has been offline for OFFLINE_GRACE, so that their
--- next create or join gets a new meeting elsewhere. If the server returns with them, the poll adopts
+-- abandon: releases the meetings of a server that has been offline for OFFLINE_GRACE.
+-- Their next create or join gets a new meeting elsewhere. If the server returns with them, the poll adopts
 -- those that run nowhere else.
 --
 -- KEYS[1]  key prefix

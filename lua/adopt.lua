@@ -1,5 +1,6 @@
--- adopt: records meetings that a server runs and that have no record. After Redis has lost its data,
--- every meeting is recorded again once every server was polled. apply_poll has counted their load.
+-- adopt: records meetings that a server runs and that have no record.
+-- After Redis has lost its data, every meeting is recorded again once every server was polled. apply_poll
+-- has counted their load.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 server       server id

@@ -1,5 +1,6 @@
--- apply_poll: writes what a server answered to a poll. Sets its load and figures, brings it online,
--- renews the records of its meetings, releases those it no longer has, and returns those without one.
+-- apply_poll: writes what a server answered to a poll.
+-- Sets its load and figures, brings it online, renews the records of its meetings, releases those it no
+-- longer has, and returns those without one.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 server             server id

@@ -1,5 +1,5 @@
--- assign: chooses the server for a create. Finds the meeting's server, or picks the least loaded candidate
--- and records the meeting there, in one step.
+-- assign: chooses the server for a create and records the meeting there.
+-- Finds the meeting's server, or picks the least loaded candidate, in one step.
 --
 -- KEYS[1]  key prefix, such as `scalelite:` (absent: none)
 -- ARGV     1 meeting             meeting id

@@ -1,6 +1,6 @@
--- brake: records the result of a whole round of polls. If more than half of the servers that should
--- answer do not, the fault is more likely here than there: the brake holds, and abandon.lua abandons
--- no server.
+-- brake: decides after a round of polls whether the brake holds.
+-- If more than half of the servers that should answer do not, the fault is more likely here than there: the
+-- brake holds, and abandon.lua abandons no server.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 failed    servers that should answer and do not

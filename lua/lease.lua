@@ -1,6 +1,6 @@
--- lease: takes, renews or gives up the lease on polling. One replica holds it until it expires. Each
--- new holder gets a fence, which the writes of its polls carry, so that a holder that was paused
--- cannot overwrite its successor.
+-- lease: takes, renews or gives up the lease on polling.
+-- One replica holds it until it expires. Each new holder gets a fence, which the writes of its polls carry,
+-- so that a holder that was paused cannot overwrite its successor.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 replica       id of the replica that wants it

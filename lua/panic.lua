@@ -1,5 +1,5 @@
--- panic: disables a server and releases all of its meetings, so that their next create or join gets a
--- new meeting elsewhere.
+-- panic: disables a server and releases all of its meetings.
+-- Their next create or join gets a new meeting elsewhere.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 server      server id

@@ -1,5 +1,6 @@
--- poll_failed: a server did not answer a poll. After enough failures in a row it is offline: it gets
--- no new meetings, and joins are refused. Its meetings stay recorded.
+-- poll_failed: counts a poll that a server did not answer.
+-- After enough failures in a row it is offline: it gets no new meetings, and joins are refused. Its
+-- meetings stay recorded.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 server               server id

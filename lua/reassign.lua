@@ -1,5 +1,5 @@
--- reassign: moves a meeting to another server, with its load, in one step: after a create failed on its
--- server, or when that server does not run it any more.
+-- reassign: moves a meeting to another server, with its load, in one step.
+-- For a create that failed on its server, and for a meeting that its server does not run any more.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 meeting             meeting id

@@ -1,5 +1,6 @@
--- recreated: a server has created a meeting that had a record: it had ended there between polls, or an
--- earlier create never reached the server. Records its real moderator password, counts it as new.
+-- recreated: a server has created a meeting that had a record.
+-- It had ended there between polls, or an earlier create never reached the server. Records its real
+-- moderator password, and counts it as new.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 meeting       meeting id

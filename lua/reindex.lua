@@ -1,5 +1,5 @@
--- reindex: rebuilds the index of candidates by tag from servers, server:{id} and server_load. assign.lua
--- does so by itself every few seconds.
+-- reindex: rebuilds the index of candidates by tag from servers, server:{id} and server_load.
+-- assign.lua does so by itself every few seconds.
 --
 -- KEYS[1]  key prefix
 -- ARGV     none

@@ -1,5 +1,5 @@
--- release: deletes the record of a meeting that has ended or was never created. Frees its voice bridge
--- and subtracts its load from its server.
+-- release: deletes the record of a meeting that has ended or was never created.
+-- Frees its voice bridge and subtracts its load from its server.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 meeting          meeting id

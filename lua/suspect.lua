@@ -1,5 +1,5 @@
--- suspect: counts a request of ours that failed on a server, up to one failure short of taking it
--- offline. Only a poll takes it offline: the caller that gets `probe` must poll it now.
+-- suspect: counts a request that failed on a server, up to one failure short of taking it offline.
+-- Only a poll takes it offline: the caller that gets `probe` must poll it now.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 server               server id

@@ -1,5 +1,5 @@
--- sweep: one step through `meetings`. Deletes ids whose record has expired, with sl:meeting:{id}. Lists
--- the others with the meetings of their server, for those that another program (Scalelite) recorded.
+-- sweep: one step through `meetings`: deletes ids whose record has expired, with sl:meeting:{id}.
+-- Lists the others with the meetings of their server, for those that another program (Scalelite) recorded.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 cursor        where to go on ('0' at first)

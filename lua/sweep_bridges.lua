@@ -1,5 +1,4 @@
--- sweep_bridges: one step through `voice_bridges`. Frees the voice bridges of meetings whose record has
--- expired.
+-- sweep_bridges: one step through `voice_bridges`: frees those of meetings whose record has expired.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 cursor  where to go on ('0' at first)

@@ -1,4 +1,4 @@
--- update_server: changes some of url, secret, load_multiplier and tag. The load follows at once.
+-- update_server: changes some of url, secret, load_multiplier and tag; the load follows at once.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 server   server id

@@ -18,6 +18,7 @@ mod out;
 mod poll;
 mod rebuild;
 mod recordings;
+mod script;
 mod serve;
 mod servers;
 #[cfg(feature = "sim")]
@@ -89,6 +90,8 @@ enum Command {
     Migrate,
     /// Every setting, its value, and where it came from
     Config,
+    /// Print a Lua script, to run by hand: redis-cli --eval <(sl script find) scalelite: , MEETING
+    Script(script::ScriptArgs),
     /// Run simulated BigBlueButton servers
     #[cfg(feature = "sim")]
     Sim(sim::SimArgs),
@@ -134,6 +137,7 @@ pub fn run() -> anyhow::Result<()> {
         }
         Command::Migrate => wait_for(async { migrate::migrate(&read_config()?, out).await }),
         Command::Config => config::config(&read_config()?, out),
+        Command::Script(args) => script::script(args, out),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::sim(args, out),
         #[cfg(feature = "sim")]

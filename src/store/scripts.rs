@@ -37,6 +37,11 @@ macro_rules! scripts {
     };
 }
 
+/// What a script does, from the first line of its contract.
+pub fn summary(name: &str) -> Option<&'static str> {
+    text(name)?.lines().next()?.strip_prefix("-- ")?.split_once(": ").map(|(_, about)| about)
+}
+
 scripts!(
     abandon,
     add_server,

@@ -119,7 +119,8 @@ fn no_library_file_is_left_unused_or_includes_itself() {
 fn every_script_has_a_complete_contract_and_compiles() {
     let redis = Redis::start();
     for (name, text) in files("lua") {
-        assert!(text.starts_with(&format!("-- {name}: ")), "{name}");
+        let first = text.lines().next().unwrap();
+        assert!(first.starts_with(&format!("-- {name}: ")) && first.ends_with('.'), "{name}: {first}");
         let contract: Vec<&str> = text.lines().take_while(|line| line.starts_with("--")).collect();
         for section in ["KEYS[1]", "ARGV", "Returns", "Keys", "Repeat", "Cost"] {
             let begins = |line: &&str| line.starts_with(&format!("-- {section:9}"));
