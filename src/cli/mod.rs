@@ -7,10 +7,6 @@ mod callbacks;
 mod config;
 #[cfg(feature = "sim")]
 mod dev;
-#[cfg(feature = "sim")]
-mod dev_postgres;
-#[cfg(feature = "sim")]
-mod dev_samples;
 mod drain;
 mod meetings;
 mod migrate;
@@ -21,14 +17,11 @@ mod recordings;
 mod script;
 mod serve;
 mod servers;
-#[cfg(feature = "sim")]
-mod sim;
-#[cfg(feature = "sim")]
-mod sim_recording;
 mod status;
 
 use crate::config::Config;
-use crate::pool::{Backend, connector};
+use crate::net::connector;
+use crate::servers::Backend;
 use crate::store::{Server, Store, connection};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -94,7 +87,7 @@ enum Command {
     Script(script::ScriptArgs),
     /// Run simulated BigBlueButton servers
     #[cfg(feature = "sim")]
-    Sim(sim::SimArgs),
+    Sim(dev::sim::SimArgs),
     /// Run a whole local pool: a private Redis, simulated servers with people in them, a replica
     #[cfg(feature = "sim")]
     Dev(dev::DevArgs),
@@ -139,7 +132,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Config => config::config(&read_config()?, out),
         Command::Script(args) => script::script(args, out),
         #[cfg(feature = "sim")]
-        Command::Sim(args) => sim::sim(args, out),
+        Command::Sim(args) => dev::sim::sim(args, out),
         #[cfg(feature = "sim")]
         Command::Dev(args) => dev::dev(args, out),
         Command::Completions { shell } => {

@@ -1,0 +1,86 @@
+//! `sl sim recording`: archives as BBB servers make them.
+
+use super::super::out::Out;
+use crate::sim::{Packing, Recording, RecordingFormat};
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// A minute between the starts of two recordings.
+const APART_MS: u64 = 60_000;
+
+#[derive(Args)]
+pub struct RecordingArgs {
+    /// The directory to write into: a spool, say
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+    /// How many recordings, of one meeting each
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    count: u32,
+    /// Formats: presentation, video, podcast, notes, screenshare
+    #[arg(long, value_delimiter = ',', default_value = "presentation,video")]
+    formats: Vec<RecordingFormat>,
+    /// About so many bytes for each format
+    #[arg(long, default_value_t = 0)]
+    size: u64,
+    /// Slides of the presentation
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    slides: u32,
+    /// The client's meetingID; a number is added where there are several recordings
+    #[arg(long, default_value = "algebra-101")]
+    meeting_id: String,
+    /// The meeting's name
+    #[arg(long, default_value = "Algebra & Co")]
+    name: String,
+    /// Metadata, KEY=VALUE; may be given several times
+    #[arg(long = "meta", value_name = "KEY=VALUE")]
+    metadata: Vec<String>,
+    /// When the first meeting began, ms since 1970
+    #[arg(long, default_value_t = 1_767_225_600_000)]
+    start: u64,
+    /// The same seed makes the same bytes
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// none, gz, zst or xz
+    #[arg(long, default_value = "none")]
+    compress: Packing,
+}
+
+/// Writes the archives, and prints their paths.
+pub fn recording(args: RecordingArgs, out: Out) -> anyhow::Result<()> {
+    let mut recording = Recording {
+        name: args.name,
+        formats: args.formats,
+        slides: args.slides,
+        size: args.size,
+        ..Recording::default()
+    };
+    for pair in &args.metadata {
+        let Some((key, value)) = pair.split_once('=') else { bail!("--meta {pair} must be KEY=VALUE") };
+        recording.metadata.retain(|(known, _)| known != key);
+        recording.metadata.push((key.to_owned(), value.to_owned()));
+    }
+    let mut paths = Vec::new();
+    for n in 0..args.count {
+        let meeting_id = match (args.count, n) {
+            (1, _) => args.meeting_id.clone(),
+            (_, n) => format!("{}-{}", args.meeting_id, n + 1),
+        };
+        let recording = Recording {
+            meeting_id,
+            start_ms: args.start + u64::from(n) * APART_MS,
+            seed: args.seed.wrapping_add(u64::from(n)),
+            ..recording.clone()
+        };
+        let path = recording
+            .archive(&args.out, args.compress)
+            .with_context(|| format!("cannot write into {}", args.out.display()))?;
+        if out.json {
+            paths.push(json!({ "recordID": recording.record_id(), "path": path }));
+        } else {
+            out.text(format!("{}\n", path.display()))?;
+        }
+    }
+    if out.json { out.value(&paths) } else { Ok(()) }
+}
