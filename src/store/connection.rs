@@ -2,7 +2,7 @@
 //! down makes requests fail fast, and the first request after its return finds it again.
 
 use super::keys::Keys;
-use super::lookups::Lookups;
+use super::location_cache::Lookups;
 use crate::config::RedisConfig;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, SendError};
 use redis::{

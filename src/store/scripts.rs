@@ -6,7 +6,7 @@
 
 use super::connection::{Question, Store, StoreError, StoreResult};
 use super::keys::MeetingKey;
-use super::lookups::tracking;
+use super::location_cache::tracking;
 use super::lua;
 use super::outcomes::{
     AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, ReassignOutcome, ReleaseOutcome,

@@ -1,7 +1,7 @@
 //! Server records, as Scalelite has them.
 
 use super::connection::{Store, StoreResult};
-use super::lookups::tracking;
+use super::location_cache::tracking;
 use crate::bbb::Secret;
 use redis::RedisError;
 use serde::Serialize;
