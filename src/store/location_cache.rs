@@ -1,17 +1,17 @@
-//! Where meetings run, remembered for as long as Redis says that nothing has changed.
+//! A cache of where meetings run, valid until Redis reports a change.
 //!
-//! Client tracking (RESP3, Redis 6 and later): the connection that read a record is told when the
-//! record is written, expires or goes. A lookup that is remembered costs no round trip. Only what
-//! was found is remembered; what a lost connection had been promised is forgotten with it.
+//! Client tracking (RESP3, Redis 6 and later): the connection that read a record gets a push when the record
+//! is written, expires or is deleted. A cached location costs no round trip. Only meetings that were found
+//! are cached, and everything is evicted when the connection is lost, since its pushes are lost with it.
 //!
-//! Of what a script reads, Redis before 7.2 watches only the keys that the caller has named. The
-//! caller knows the key of the meeting, not yet that of its server: a server that is new to this
-//! thread is read once more, by itself, while the request goes on with what the script has told.
+//! Of the keys that a script reads, Redis before 7.2 tracks only those that the caller has named. The caller
+//! knows the key of the meeting, but not yet that of its server: a server that is new to this thread is read
+//! once more, by itself, while the request continues with what the script has returned.
 
 use super::connection::{Store, StoreError, StoreResult};
 use super::keys::{Keys, MeetingKey};
-use super::outcomes::FindOutcome;
-use super::servers::ServerRef;
+use super::model::ServerRef;
+use super::placement::FindOutcome;
 use lru::LruCache;
 use redis::{ErrorKind, Pipeline, PushInfo, PushKind, ServerErrorKind, Value};
 use std::collections::HashMap;
@@ -21,146 +21,147 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::debug;
 
-/// Meetings remembered by one thread.
-const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// Meetings cached by one thread.
+const MAX_MEETINGS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// A connection that died without a word promises nothing; nothing is remembered longer than this.
+/// Nothing is cached longer than this: a connection may die without notice, and then sends no pushes.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-/// What one connection was told, and has not been told to forget.
-pub(super) struct Lookups {
+/// What one connection has read and Redis has not invalidated.
+pub(super) struct LocationCache {
     keys: Keys,
-    usable: AtomicBool,
-    book: Mutex<Book>,
+    enabled: AtomicBool,
+    entries: Mutex<Entries>,
 }
 
-struct Book {
-    /// Grows with everything forgotten: an answer that was on its way meanwhile is not noted.
-    edition: u64,
+struct Entries {
+    /// Grows with every invalidation: a reply that was under way meanwhile is not cached.
+    version: u64,
     meetings: LruCache<MeetingKey, (Arc<str>, Instant)>,
     /// None: being read.
     servers: HashMap<Arc<str>, Option<Arc<ServerRef>>>,
 }
 
-impl Lookups {
-    /// `usable`: the connection speaks RESP3.
-    pub(super) fn new(keys: Keys, usable: bool) -> Lookups {
-        let book = Book { edition: 0, meetings: LruCache::new(CAPACITY), servers: HashMap::new() };
-        Lookups { keys, usable: AtomicBool::new(usable), book: Mutex::new(book) }
+impl LocationCache {
+    /// `enabled`: the connection speaks RESP3.
+    pub(super) fn new(keys: Keys, enabled: bool) -> LocationCache {
+        let entries = Entries { version: 0, meetings: LruCache::new(MAX_MEETINGS), servers: HashMap::new() };
+        LocationCache { keys, enabled: AtomicBool::new(enabled), entries: Mutex::new(entries) }
     }
 
-    /// What Redis, or the connection, has to say.
-    pub(super) fn told(&self, push: &PushInfo) {
+    /// Handles a push of Redis or of the connection.
+    pub(super) fn on_push(&self, push: &PushInfo) {
         match push.kind {
             PushKind::Invalidate => match push.data.first() {
-                Some(Value::Array(names)) => names.iter().for_each(|name| self.forget(name)),
+                Some(Value::Array(keys)) => keys.iter().for_each(|key| self.invalidate(key)),
                 // Everything was flushed.
-                _ => self.book().clear(),
+                _ => self.entries().clear(),
             },
-            PushKind::Disconnection => self.book().clear(),
+            PushKind::Disconnection => self.entries().clear(),
             _ => {}
         }
     }
 
-    fn forget(&self, name: &Value) {
-        let mut book = self.book();
-        let name = match name {
-            Value::BulkString(name) => std::str::from_utf8(name).ok(),
-            Value::SimpleString(name) => Some(name.as_str()),
+    fn invalidate(&self, key: &Value) {
+        let mut entries = self.entries();
+        let key = match key {
+            Value::BulkString(key) => std::str::from_utf8(key).ok(),
+            Value::SimpleString(key) => Some(key.as_str()),
             _ => None,
         };
-        if let Some(meeting) = name.and_then(|name| self.keys.meeting_of(name)) {
-            book.edition += 1;
-            book.meetings.pop(&meeting);
-        } else if let Some(server) = name.and_then(|name| self.keys.server_of(name)) {
-            book.edition += 1;
-            book.servers.remove(server);
+        if let Some(meeting) = key.and_then(|key| self.keys.meeting_of(key)) {
+            entries.version += 1;
+            entries.meetings.pop(&meeting);
+        } else if let Some(server) = key.and_then(|key| self.keys.server_of(key)) {
+            entries.version += 1;
+            entries.servers.remove(server);
         } else {
-            book.clear();
+            entries.clear();
         }
     }
 
-    fn look_up(&self, meeting: &MeetingKey) -> Result<Arc<ServerRef>, u64> {
-        let mut book = self.book();
-        let edition = book.edition;
-        let (server, noted) = book.meetings.get(meeting).ok_or(edition)?;
-        if noted.elapsed() > MAX_AGE {
-            return Err(edition);
+    /// The server of a meeting, or the version to insert it with.
+    fn get(&self, meeting: &MeetingKey) -> Result<Arc<ServerRef>, u64> {
+        let mut entries = self.entries();
+        let version = entries.version;
+        let (server, inserted) = entries.meetings.get(meeting).ok_or(version)?;
+        if inserted.elapsed() > MAX_AGE {
+            return Err(version);
         }
         let server = server.clone();
-        book.servers.get(&server).cloned().flatten().ok_or(edition)
+        entries.servers.get(&server).cloned().flatten().ok_or(version)
     }
 
-    /// Notes where a meeting runs; true if that server has to be read.
-    fn note(&self, edition: u64, meeting: &MeetingKey, server: &Arc<str>) -> bool {
-        let mut book = self.book();
-        if book.edition != edition {
+    /// Caches where a meeting runs; true if the caller must read that server.
+    fn insert_meeting(&self, version: u64, meeting: &MeetingKey, server: &Arc<str>) -> bool {
+        let mut entries = self.entries();
+        if entries.version != version {
             return false;
         }
-        book.meetings.put(meeting.clone(), (server.clone(), Instant::now()));
-        let unknown = !book.servers.contains_key(server);
-        if unknown {
-            book.servers.insert(server.clone(), None);
+        entries.meetings.put(meeting.clone(), (server.clone(), Instant::now()));
+        let is_new = !entries.servers.contains_key(server);
+        if is_new {
+            entries.servers.insert(server.clone(), None);
         }
-        unknown
+        is_new
     }
 
-    fn note_server(&self, edition: u64, server: &Arc<str>, at: Option<ServerRef>) {
-        let mut book = self.book();
-        match at {
-            Some(at) if book.edition == edition => {
-                book.servers.insert(server.clone(), Some(Arc::new(at)));
+    fn insert_server(&self, version: u64, server: &Arc<str>, found: Option<ServerRef>) {
+        let mut entries = self.entries();
+        match found {
+            Some(found) if entries.version == version => {
+                entries.servers.insert(server.clone(), Some(Arc::new(found)));
             }
-            // To be read again by whoever needs it next.
+            // The next request that needs it reads it again.
             _ => {
-                if matches!(book.servers.get(server), Some(None)) {
-                    book.servers.remove(server);
+                if matches!(entries.servers.get(server), Some(None)) {
+                    entries.servers.remove(server);
                 }
             }
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Book {
+impl Entries {
     fn clear(&mut self) {
-        self.edition += 1;
+        self.version += 1;
         self.meetings.clear();
         self.servers.clear();
     }
 }
 
 impl Store {
-    /// Where a meeting runs, None if it is not recorded or its server has left the pool: from
-    /// memory, or in one round trip as [`Store::find`] tells it.
+    /// The server that a meeting runs on, None if it is not recorded or its server has left the pool. From
+    /// the cache, or in one round trip like [`Store::find`].
     pub async fn locate(&self, meeting: &MeetingKey) -> StoreResult<Option<Arc<ServerRef>>> {
-        let lookups = &self.lookups;
-        if !lookups.usable.load(Relaxed) {
+        let cache = &self.locations;
+        if !cache.enabled.load(Relaxed) {
             return Ok(self.find(meeting, false).await?.server());
         }
-        let edition = match lookups.look_up(meeting) {
+        let version = match cache.get(meeting) {
             Ok(server) => return Ok(Some(server)),
-            Err(edition) => edition,
+            Err(version) => version,
         };
         match self.find_tracked(meeting).await {
             Ok(found) => {
-                let at = found.server();
-                if let Some(at) = &at {
-                    let server: Arc<str> = at.id.as_str().into();
-                    if lookups.note(edition, meeting, &server) {
-                        tokio::spawn(self.clone().learn(server));
+                let found = found.server();
+                if let Some(found) = &found {
+                    let server: Arc<str> = found.id.as_str().into();
+                    if cache.insert_meeting(version, meeting, &server) {
+                        tokio::spawn(self.clone().cache_server(server));
                     }
                 }
-                Ok(at)
+                Ok(found)
             }
             // The script is not loaded yet, or this Redis does not track.
             Err(StoreError::Redis(error)) if !error.is_io_error() => {
                 if error.kind() != ErrorKind::Server(ServerErrorKind::NoScript) {
-                    debug!(%error, "no lookups are remembered");
-                    lookups.usable.store(false, Relaxed);
+                    debug!(%error, "client tracking failed: meeting locations are not cached");
+                    cache.enabled.store(false, Relaxed);
                 }
                 Ok(self.find(meeting, false).await?.server())
             }
@@ -168,16 +169,16 @@ impl Store {
         }
     }
 
-    /// Reads a server's record, and asks to be told when it changes.
-    async fn learn(self, server: Arc<str>) {
-        let edition = self.lookups.book().edition;
-        let at = self.server_tracked(&server).await;
-        self.lookups.note_server(edition, &server, at.ok().flatten());
+    /// Reads a server's record with tracking, and caches it.
+    async fn cache_server(self, server: Arc<str>) {
+        let version = self.locations.entries().version;
+        let found = self.server_tracked(&server).await;
+        self.locations.insert_server(version, &server, found.ok().flatten());
     }
 }
 
-/// Begins a pipeline: what its next command reads is tracked. Tracking is turned on each time, since
-/// the connection may be a new one.
+/// Begins a pipeline: the keys that its next command reads are tracked. Tracking is turned on each time,
+/// since the connection may be a new one.
 pub(super) fn tracking() -> Pipeline {
     let mut pipeline = redis::pipe();
     pipeline.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN").ignore();
@@ -198,76 +199,77 @@ impl FindOutcome {
 mod tests {
     use super::*;
 
-    fn at(id: &str) -> ServerRef {
+    fn server(id: &str) -> ServerRef {
         ServerRef { id: id.into(), url: format!("http://{id}"), secret: "s".into() }
     }
 
-    fn lookups() -> Lookups {
-        let lookups = Lookups::new(Keys::new("ns:"), true);
-        for (meeting, server, new) in [("a", "x", true), ("b", "x", false), ("c", "y", true)] {
-            let (edition, server) = (lookups.book().edition, server.into());
-            assert_eq!(lookups.note(edition, &MeetingKey::of(meeting), &server), new);
-            assert!(lookups.look_up(&MeetingKey::of(meeting)).is_ok() != new, "not before it is read");
-            lookups.note_server(edition, &server, Some(at(&server)));
+    /// Meetings a and b on server x, c on y.
+    fn filled_cache() -> LocationCache {
+        let cache = LocationCache::new(Keys::new("ns:"), true);
+        for (meeting, id, is_new) in [("a", "x", true), ("b", "x", false), ("c", "y", true)] {
+            let (version, id) = (cache.entries().version, id.into());
+            assert_eq!(cache.insert_meeting(version, &MeetingKey::of(meeting), &id), is_new);
+            assert!(cache.get(&MeetingKey::of(meeting)).is_ok() != is_new, "not before its server is read");
+            cache.insert_server(version, &id, Some(server(&id)));
         }
-        lookups
+        cache
     }
 
-    fn known(lookups: &Lookups) -> String {
-        ["a", "b", "c"].into_iter().filter(|id| lookups.look_up(&MeetingKey::of(id)).is_ok()).collect()
+    fn cached(cache: &LocationCache) -> String {
+        ["a", "b", "c"].into_iter().filter(|id| cache.get(&MeetingKey::of(id)).is_ok()).collect()
     }
 
-    fn invalidate(names: &[&str]) -> PushInfo {
-        let names = names.iter().map(|name| Value::BulkString(name.as_bytes().to_vec())).collect();
-        PushInfo { kind: PushKind::Invalidate, data: vec![Value::Array(names)] }
-    }
-
-    #[test]
-    fn what_has_changed_is_forgotten_and_nothing_else() {
-        let lookups = lookups();
-        assert_eq!(known(&lookups), "abc");
-        lookups.told(&invalidate(&["ns:meeting:a"]));
-        assert_eq!(known(&lookups), "bc");
-        lookups.told(&invalidate(&["ns:server:y"]));
-        assert_eq!(known(&lookups), "b");
-        lookups.told(&invalidate(&["ns:something else"]));
-        assert_eq!(known(&lookups), "");
+    fn invalidation(keys: &[&str]) -> PushInfo {
+        let keys = keys.iter().map(|key| Value::BulkString(key.as_bytes().to_vec())).collect();
+        PushInfo { kind: PushKind::Invalidate, data: vec![Value::Array(keys)] }
     }
 
     #[test]
-    fn a_flush_and_a_lost_connection_forget_everything() {
+    fn an_invalidation_evicts_its_key_and_no_other() {
+        let cache = filled_cache();
+        assert_eq!(cached(&cache), "abc");
+        cache.on_push(&invalidation(&["ns:meeting:a"]));
+        assert_eq!(cached(&cache), "bc");
+        cache.on_push(&invalidation(&["ns:server:y"]));
+        assert_eq!(cached(&cache), "b");
+        cache.on_push(&invalidation(&["ns:something else"]));
+        assert_eq!(cached(&cache), "");
+    }
+
+    #[test]
+    fn a_flush_and_a_lost_connection_evict_everything() {
         for push in [
             PushInfo { kind: PushKind::Invalidate, data: vec![Value::Nil] },
             PushInfo { kind: PushKind::Disconnection, data: vec![] },
         ] {
-            let lookups = lookups();
-            lookups.told(&push);
-            assert_eq!(known(&lookups), "");
+            let cache = filled_cache();
+            cache.on_push(&push);
+            assert_eq!(cached(&cache), "");
         }
     }
 
     #[test]
-    fn an_answer_that_something_overtook_is_not_noted() {
-        let lookups = Lookups::new(Keys::new("ns:"), true);
+    fn a_reply_is_not_cached_after_an_invalidation_during_its_read() {
+        let cache = LocationCache::new(Keys::new("ns:"), true);
         let meeting = MeetingKey::of("a");
-        let edition = lookups.look_up(&meeting).unwrap_err();
-        lookups.told(&invalidate(&["ns:meeting:a"]));
-        assert!(!lookups.note(edition, &meeting, &"x".into()));
-        assert_eq!(known(&lookups), "");
+        let version = cache.get(&meeting).unwrap_err();
+        cache.on_push(&invalidation(&["ns:meeting:a"]));
+        assert!(!cache.insert_meeting(version, &meeting, &"x".into()));
+        assert_eq!(cached(&cache), "");
 
-        let edition = lookups.look_up(&meeting).unwrap_err();
-        assert!(lookups.note(edition, &meeting, &"x".into()));
-        lookups.told(&invalidate(&["ns:server:x"]));
-        lookups.note_server(edition, &"x".into(), Some(at("x")));
-        assert_eq!(known(&lookups), "");
+        let version = cache.get(&meeting).unwrap_err();
+        assert!(cache.insert_meeting(version, &meeting, &"x".into()));
+        cache.on_push(&invalidation(&["ns:server:x"]));
+        cache.insert_server(version, &"x".into(), Some(server("x")));
+        assert_eq!(cached(&cache), "");
     }
 
     #[test]
     fn a_server_that_could_not_be_read_is_read_again() {
-        let lookups = Lookups::new(Keys::new("ns:"), true);
-        assert!(lookups.note(0, &MeetingKey::of("a"), &"x".into()));
-        assert!(!lookups.note(0, &MeetingKey::of("b"), &"x".into()), "one reads it");
-        lookups.note_server(0, &"x".into(), None);
-        assert!(lookups.note(0, &MeetingKey::of("b"), &"x".into()));
+        let cache = LocationCache::new(Keys::new("ns:"), true);
+        assert!(cache.insert_meeting(0, &MeetingKey::of("a"), &"x".into()));
+        assert!(!cache.insert_meeting(0, &MeetingKey::of("b"), &"x".into()), "only the first reads it");
+        cache.insert_server(0, &"x".into(), None);
+        assert!(cache.insert_meeting(0, &MeetingKey::of("b"), &"x".into()));
     }
 }

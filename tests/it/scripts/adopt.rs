@@ -1,7 +1,7 @@
 //! adopt.lua, and what apply_poll.lua says is not recorded.
 
 use super::Lab;
-use sl::store::{Listed, MeetingKey, PollFigures, PollOutcome};
+use sl::store::{AdoptOutcome, Fence, Listed, MeetingKey, PollFigures, PollOutcome};
 
 /// The whole of a poll: what is unrecorded is adopted. Each meeting: id, people, voice bridge.
 fn poll(lab: &Lab, id: &str, meetings: &[(&str, u64, &str)]) -> Vec<String> {
@@ -21,12 +21,15 @@ fn poll(lab: &Lab, id: &str, meetings: &[(&str, u64, &str)]) -> Vec<String> {
         .collect();
     let figures = PollFigures { started_ms: 0, meetings: meetings.len(), listed, ..Default::default() };
     let (config, load) = (&lab.config.poll, &lab.config.load);
-    let unrecorded = match lab.run(lab.store.apply_poll(id, &figures, "", config, load)).unwrap() {
+    let unrecorded = match lab.run(lab.store.apply_poll(id, &figures, &Fence::None, config, load)).unwrap() {
         PollOutcome::Applied { unrecorded, .. } => unrecorded,
         other => panic!("{other:?}"),
     };
     let wanted = figures.listed.iter().filter(|(m, _)| unrecorded.iter().any(|u| u == m.as_str()));
-    lab.run(lab.store.adopt(id, 0, "", load, wanted.map(|(m, l)| (m, l)))).unwrap()
+    match lab.run(lab.store.adopt(id, 0, &Fence::None, load, wanted.map(|(m, l)| (m, l)))).unwrap() {
+        AdoptOutcome::Adopted(meetings) => meetings,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

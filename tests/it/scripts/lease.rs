@@ -1,15 +1,22 @@
 //! lease.lua, and the fence that it gives to the writes of polls.
 
 use super::Lab;
-use sl::store::{AbandonOutcome, BrakeOutcome, LeaseOutcome, PollFigures, PollOutcome};
+use sl::store::{AbandonOutcome, AdoptOutcome, BrakeOutcome, Fence, LeaseOutcome, PollFigures, PollOutcome};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn take(lab: &Lab, who: &str, lasts: Duration) -> Option<(String, Option<Duration>)> {
+fn take(lab: &Lab, who: &str, lasts: Duration) -> Option<(Fence, Option<Duration>)> {
     match lab.run(lab.store.lease(who, lasts, false)).unwrap() {
         LeaseOutcome::Held { fence, since_round } => Some((fence, since_round)),
         LeaseOutcome::Other | LeaseOutcome::Free => None,
+    }
+}
+
+fn number(fence: &Fence) -> u64 {
+    match fence {
+        Fence::Held(fence) => fence.parse().unwrap(),
+        Fence::None => panic!("no fence"),
     }
 }
 
@@ -25,7 +32,7 @@ fn one_holds_it_renews_it_and_gives_it_up() {
     lab.run(lab.store.give_up_lease("a")).unwrap();
     let second = take(&lab, "b", LONG).unwrap().0;
     assert_ne!(second, first);
-    assert!(second.parse::<u64>().unwrap() > first.parse::<u64>().unwrap());
+    assert!(number(&second) > number(&first));
 }
 
 #[test]
@@ -63,16 +70,17 @@ fn a_holder_that_was_paused_writes_nothing_over_its_successor() {
     let mine = take(&lab, "b", LONG).unwrap().0;
     let (poll, load) = (&lab.config.poll, &lab.config.load);
     let figures = PollFigures { started_ms: lab.tick(), ..Default::default() };
-    let apply = |fence: &str| lab.run(lab.store.apply_poll("s1", &figures, fence, poll, load)).unwrap();
-    let fail = |fence: &str| lab.run(lab.store.poll_failed("s2", figures.started_ms, fence, poll)).unwrap();
+    let apply = |fence: &Fence| lab.run(lab.store.apply_poll("s1", &figures, fence, poll, load)).unwrap();
+    let fail = |fence: &Fence| lab.run(lab.store.poll_failed("s2", figures.started_ms, fence, poll)).unwrap();
     let (before, unhealthy) = (lab.load("s1"), lab.hget("scalelite:sl:server:s2", "unhealthy"));
     assert_eq!(apply(&paused), PollOutcome::Fenced);
     assert_eq!(fail(&paused), PollOutcome::Fenced);
-    assert_eq!(lab.run(lab.store.brake(9, 9, &paused)).unwrap(), BrakeOutcome::Fenced);
+    assert_eq!(lab.run(lab.store.update_brake(9, 9, &paused)).unwrap(), BrakeOutcome::Fenced);
     let abandoned = lab.run(lab.store.abandon("s1", Duration::ZERO, &paused)).unwrap();
     assert_eq!(abandoned, AbandonOutcome::Fenced);
     let nothing = std::iter::empty();
-    assert!(lab.run(lab.store.adopt("s1", figures.started_ms, &paused, load, nothing)).unwrap().is_empty());
+    let adopted = lab.run(lab.store.adopt("s1", figures.started_ms, &paused, load, nothing)).unwrap();
+    assert_eq!(adopted, AdoptOutcome::Fenced);
     assert_eq!(lab.load("s1"), before);
     assert_eq!(lab.hget("scalelite:sl:server:s2", "unhealthy"), unhealthy);
     assert!(!lab.exists("scalelite:sl:brake"));
@@ -87,7 +95,7 @@ fn an_answer_that_a_later_one_has_overtaken_is_not_written() {
     assert!(matches!(lab.poll_begun("s1", &[("a", 30, 0)], now), PollOutcome::Applied { .. }));
     assert_eq!(lab.poll_begun("s1", &[], now - 1), PollOutcome::Stale);
     assert_eq!(lab.load("s1"), Some(30.0));
-    let failed = lab.run(lab.store.poll_failed("s1", now - 1, "", &lab.config.poll)).unwrap();
+    let failed = lab.run(lab.store.poll_failed("s1", now - 1, &Fence::None, &lab.config.poll)).unwrap();
     assert_eq!(failed, PollOutcome::Stale);
     assert_eq!(lab.hget("scalelite:sl:server:s1", "unhealthy"), "0");
 }

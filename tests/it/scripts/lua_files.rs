@@ -134,6 +134,25 @@ fn every_script_has_a_complete_contract_and_compiles() {
 }
 
 #[test]
+fn the_arguments_in_rust_are_those_of_the_contract_in_its_order() {
+    for (name, text) in files("lua") {
+        let lines = text.lines().skip_while(|line| !line.starts_with("-- ARGV     "));
+        let section = lines.take_while(|line| !line.starts_with("-- Returns"));
+        let mut arguments = Vec::new();
+        for line in section {
+            // `N name  what it is`, `N… name` for a list, or `none`; other lines continue the one before.
+            let Some((number, rest)) = line[12..].split_once(' ') else { continue };
+            if !number.is_empty() {
+                assert_eq!(number.trim_end_matches('…').parse(), Ok(arguments.len() + 1), "{name}: {line}");
+                arguments.push(rest.split(' ').next().unwrap());
+            }
+        }
+        let position = scripts::NAMES.iter().position(|other| *other == name).unwrap();
+        assert_eq!(arguments, scripts::ARGUMENTS[position], "{name}");
+    }
+}
+
+#[test]
 fn the_keys_section_names_every_key_a_script_uses() {
     for (name, text) in files("lua") {
         let lines = text.lines().skip_while(|line| !line.starts_with("-- Keys     "));

@@ -2,7 +2,7 @@
 
 use super::{Lab, assigned};
 use sl::config::Accounting;
-use sl::store::{FindOutcome, JoinOutcome, MeetingKey, ReleaseOutcome};
+use sl::store::{FindOutcome, JoinOutcome, MeetingKey, ReleaseOutcome, Swept};
 
 #[test]
 fn find_finds_and_writes_nothing() {
@@ -173,10 +173,10 @@ fn sweep_forgets_expired_records_and_notes_foreign_ones() {
     lab.redis.cli(&["DEL", "scalelite:meeting:m7"]);
     lab.redis.cli(&["HSET", "scalelite:meeting:foreign", "server_id", "s1"]);
     lab.redis.cli(&["SADD", "scalelite:meetings", "foreign", "nothing"]);
-    assert_eq!(lab.run(lab.store.sweep()).unwrap(), (2, 0));
+    assert_eq!(lab.run(lab.store.sweep()).unwrap(), Swept { expired: 2, dropped: 0 });
     assert_eq!(lab.redis.cli(&["EXISTS", "scalelite:sl:meeting:m7", "scalelite:sl:meeting:m8"]), "1");
     assert_eq!(lab.redis.cli(&["SCARD", "scalelite:meetings"]), "1200");
     let noted = lab.redis.cli(&["ZSCORE", "scalelite:sl:server_meetings:s1", "foreign"]);
     assert!(noted.parse::<u64>().unwrap() > 1_700_000_000_000, "{noted}");
-    assert_eq!(lab.run(lab.store.sweep()).unwrap(), (0, 0));
+    assert_eq!(lab.run(lab.store.sweep()).unwrap(), Swept::default());
 }

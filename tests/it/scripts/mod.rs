@@ -13,7 +13,10 @@ mod suspicion;
 
 use crate::support::Redis;
 use sl::config::Config;
-use sl::store::{AssignOutcome, Assignment, Listed, MeetingKey, Placement, PollFigures, Store};
+use sl::store::{
+    AddOutcome, AssignOutcome, Assignment, Fence, Listed, MeetingKey, Placement, PollFigures,
+    SetStateOutcome, Store,
+};
 use std::future::Future;
 use tokio::runtime::Runtime;
 
@@ -55,8 +58,10 @@ impl Lab {
         let url = format!("http://{id}/bigbluebutton/api");
         let secret = sl::bbb::Secret::from("secret");
         let tag = (!tag.is_empty()).then_some(tag);
-        assert!(self.run(self.store.add_server(id, &url, &secret, Some(multiplier), tag)).unwrap());
-        self.run(self.store.set_state(id, sl::store::ServerState::Enabled)).unwrap().unwrap();
+        let added = self.run(self.store.add_server(id, &url, &secret, Some(multiplier), tag)).unwrap();
+        assert_eq!(added, AddOutcome::Added);
+        let set = self.run(self.store.set_state(id, sl::store::ServerState::Enabled)).unwrap();
+        assert_eq!(set, SetStateOutcome::Set { meetings: 0 });
         self.poll(id, &[]);
     }
 
@@ -88,7 +93,8 @@ impl Lab {
             videos: 0,
             listed: meetings.iter().map(|m| (MeetingKey::of(m.0), listed(m.1, now - m.2 * 1000))).collect(),
         };
-        self.run(self.store.apply_poll(id, &figures, "", &self.config.poll, &self.config.load)).unwrap()
+        self.run(self.store.apply_poll(id, &figures, &Fence::None, &self.config.poll, &self.config.load))
+            .unwrap()
     }
 
     fn assign_as(&self, meeting: &str, tag: &str, bridges: &[&str]) -> AssignOutcome {

@@ -1,7 +1,7 @@
 //! apply_poll.lua and poll_failed.lua
 
 use super::Lab;
-use sl::store::{PollOutcome, ServerState};
+use sl::store::{Fence, PollOutcome, ServerState};
 
 fn applied(outcome: PollOutcome) -> (bool, bool, ServerState, Vec<String>) {
     match outcome {
@@ -11,7 +11,7 @@ fn applied(outcome: PollOutcome) -> (bool, bool, ServerState, Vec<String>) {
 }
 
 fn fail(lab: &Lab, id: &str) -> (bool, bool) {
-    let outcome = lab.run(lab.store.poll_failed(id, 0, "", &lab.config.poll)).unwrap();
+    let outcome = lab.run(lab.store.poll_failed(id, 0, &Fence::None, &lab.config.poll)).unwrap();
     let (online, changed, ..) = applied(outcome);
     (online, changed)
 }
@@ -161,7 +161,10 @@ fn a_server_that_left_meanwhile_is_not_made_anew() {
     let lab = Lab::with_servers(1);
     lab.redis.eval("remove_server", &["s1"]);
     assert_eq!(lab.poll("s1", &[]), PollOutcome::Unknown);
-    assert_eq!(lab.run(lab.store.poll_failed("s1", 0, "", &lab.config.poll)).unwrap(), PollOutcome::Unknown);
+    assert_eq!(
+        lab.run(lab.store.poll_failed("s1", 0, &Fence::None, &lab.config.poll)).unwrap(),
+        PollOutcome::Unknown
+    );
     let left = lab.redis.cli(&["KEYS", "*s1*"]);
     assert_eq!(left, "");
 }

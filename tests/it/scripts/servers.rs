@@ -2,14 +2,14 @@
 
 use super::Lab;
 use sl::bbb::Secret;
-use sl::store::{RemoveOutcome, ServerState};
+use sl::store::{AddOutcome, PanicOutcome, RemoveOutcome, ServerState, SetStateOutcome};
 
 #[test]
 fn a_new_server_is_disabled_and_offline_and_an_id_is_taken_once() {
     let lab = Lab::new();
     let add = |url: &str| lab.run(lab.store.add_server("s1", url, &Secret::from("x"), None, Some("gpu")));
-    assert!(add("http://a/bigbluebutton/api").unwrap());
-    assert!(!add("http://b/bigbluebutton/api").unwrap());
+    assert_eq!(add("http://a/bigbluebutton/api").unwrap(), AddOutcome::Added);
+    assert_eq!(add("http://b/bigbluebutton/api").unwrap(), AddOutcome::Exists);
     let server = lab.run(lab.store.server("s1")).unwrap().unwrap();
     assert_eq!(server.at.url, "http://a/bigbluebutton/api");
     assert_eq!((server.state, server.online), (ServerState::Disabled, false));
@@ -65,7 +65,10 @@ fn states_move_the_load_and_keep_the_meetings() {
     let lab = Lab::with_servers(2);
     lab.assign("a");
     lab.assign("b");
-    let set = |state| lab.run(lab.store.set_state("s1", state)).unwrap();
+    let set = |state| match lab.run(lab.store.set_state("s1", state)).unwrap() {
+        SetStateOutcome::Set { meetings } => Some(meetings),
+        SetStateOutcome::Unknown => None,
+    };
     assert_eq!(set(ServerState::Cordoned), Some(1));
     assert_eq!(lab.load("s1"), None);
     assert_eq!(lab.redis.cli(&["ZSCORE", "scalelite:cordoned_server_load", "s1"]), "15");
@@ -77,7 +80,7 @@ fn states_move_the_load_and_keep_the_meetings() {
     assert_eq!(set(ServerState::Enabled), Some(1));
     assert_eq!(lab.load("s1"), Some(15.0));
     lab.index_is_true();
-    assert_eq!(lab.run(lab.store.set_state("s9", ServerState::Enabled)).unwrap(), None);
+    assert_eq!(lab.run(lab.store.set_state("s9", ServerState::Enabled)).unwrap(), SetStateOutcome::Unknown);
 }
 
 #[test]
@@ -116,7 +119,9 @@ fn panic_releases_everything_there_and_nothing_elsewhere() {
     // One that Scalelite recorded, so that no index of ours has it.
     lab.redis.cli(&["HSET", "scalelite:meeting:old", "server_id", "s1", "moderator_pw", "opw"]);
     lab.redis.cli(&["SADD", "scalelite:meetings", "old"]);
-    let released = lab.run(lab.store.panic("s1", false)).unwrap().unwrap();
+    let PanicOutcome::Panicked(released) = lab.run(lab.store.panic("s1", false)).unwrap() else {
+        panic!("no such server")
+    };
     assert_eq!(released.len(), 4);
     assert!(released.iter().any(|(key, password)| key.as_str() == "old" && password == "opw"));
     assert_eq!(lab.redis.cli(&["SCARD", "scalelite:meetings"]), "3");
@@ -124,8 +129,8 @@ fn panic_releases_everything_there_and_nothing_elsewhere() {
     assert_eq!(lab.load("s1"), None);
     assert_eq!(lab.load("s2"), Some(45.0));
     assert_eq!(lab.hget("scalelite:server:s1", "state"), "disabled");
-    assert_eq!(lab.run(lab.store.panic("s1", false)).unwrap().unwrap(), []);
-    assert!(lab.run(lab.store.panic("s9", false)).unwrap().is_none());
+    assert_eq!(lab.run(lab.store.panic("s1", false)).unwrap(), PanicOutcome::Panicked(vec![]));
+    assert_eq!(lab.run(lab.store.panic("s9", false)).unwrap(), PanicOutcome::Unknown);
     lab.index_is_true();
 }
 
@@ -133,7 +138,7 @@ fn panic_releases_everything_there_and_nothing_elsewhere() {
 fn panic_can_keep_the_state() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
-    lab.run(lab.store.panic("s1", true)).unwrap().unwrap();
+    lab.run(lab.store.panic("s1", true)).unwrap();
     assert_eq!(lab.hget("scalelite:server:s1", "state"), "enabled");
     assert_eq!(lab.load("s1"), Some(0.0));
     assert_eq!(lab.assign("a"), "s1");

@@ -1,15 +1,17 @@
 //! suspect.lua, brake.lua and abandon.lua
 
 use super::Lab;
-use sl::store::{AbandonOutcome, BrakeOutcome, MeetingKey, PollOutcome};
+use sl::store::{
+    AbandonOutcome, BrakeOutcome, Fence, MeetingKey, PollOutcome, ServerAvailability, SuspectOutcome,
+};
 use std::time::Duration;
 
 fn suspect(lab: &Lab, id: &str) -> bool {
-    lab.run(lab.store.suspect(id, &lab.config.poll)).unwrap().is_some()
+    matches!(lab.run(lab.store.suspect(id, &lab.config.poll)).unwrap(), SuspectOutcome::Probe(_))
 }
 
 fn poll_fails(lab: &Lab, id: &str) -> bool {
-    match lab.run(lab.store.poll_failed(id, 0, "", &lab.config.poll)).unwrap() {
+    match lab.run(lab.store.poll_failed(id, 0, &Fence::None, &lab.config.poll)).unwrap() {
         PollOutcome::Applied { online, .. } => online,
         other => panic!("{other:?}"),
     }
@@ -34,7 +36,8 @@ fn a_poll_that_succeeds_clears_a_server_of_suspicion() {
     suspect(&lab, "s1");
     lab.poll("s1", &[]);
     assert!(poll_fails(&lab, "s1"), "the first failure in a row");
-    let wait = lab.run(lab.store.suspect("s1", &lab.config.poll)).unwrap().unwrap();
+    let outcome = lab.run(lab.store.suspect("s1", &lab.config.poll)).unwrap();
+    let SuspectOutcome::Probe(wait) = outcome else { panic!("{outcome:?}") };
     assert!((1..=1000).contains(&wait.as_millis()), "polled within the last second: {wait:?}");
 }
 
@@ -48,19 +51,19 @@ fn with_a_threshold_of_one_a_request_alone_counts_nothing() {
 #[test]
 fn the_brake_holds_when_more_than_half_do_not_answer() {
     let lab = Lab::new();
-    let brake = |failed, expected| lab.run(lab.store.brake(failed, expected, "")).unwrap();
+    let brake = |failed, expected| lab.run(lab.store.update_brake(failed, expected, &Fence::None)).unwrap();
     assert_eq!(brake(0, 0), BrakeOutcome::None);
     assert_eq!(brake(2, 4), BrakeOutcome::None, "half is not more than half");
     assert_eq!(brake(3, 4), BrakeOutcome::On);
     assert_eq!(brake(4, 4), BrakeOutcome::Holding);
-    let held = lab.run(lab.store.brake_held()).unwrap().unwrap();
+    let held = lab.run(lab.store.brake()).unwrap().unwrap();
     assert_eq!((held.failed, held.expected), (4, 4));
     assert_eq!(brake(1, 4), BrakeOutcome::Off);
-    assert_eq!(lab.run(lab.store.brake_held()).unwrap(), None);
+    assert_eq!(lab.run(lab.store.brake()).unwrap(), None);
 }
 
 fn abandon(lab: &Lab, grace: Duration) -> AbandonOutcome {
-    lab.run(lab.store.abandon("s1", grace, "")).unwrap()
+    lab.run(lab.store.abandon("s1", grace, &Fence::None)).unwrap()
 }
 
 #[test]
@@ -72,10 +75,10 @@ fn an_offline_server_is_given_up_after_its_grace_and_not_under_the_brake() {
     poll_fails(&lab, "s1");
     assert!(!poll_fails(&lab, "s1"));
     assert_eq!(abandon(&lab, Duration::from_secs(60)), AbandonOutcome::Kept, "within its grace");
-    lab.run(lab.store.brake(2, 2, "")).unwrap();
+    lab.run(lab.store.update_brake(2, 2, &Fence::None)).unwrap();
     assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Kept, "the brake holds");
     assert!(lab.exists("scalelite:meeting:a"));
-    lab.run(lab.store.brake(0, 2, "")).unwrap();
+    lab.run(lab.store.update_brake(0, 2, &Fence::None)).unwrap();
     assert_eq!(abandon(&lab, Duration::from_secs(60)), AbandonOutcome::Kept, "the grace begins again");
     assert_eq!(abandon(&lab, Duration::ZERO), AbandonOutcome::Abandoned(vec!["a".into()]));
     for key in ["meeting:a", "sl:meeting:a", "meetings", "voice_bridges", "sl:server_meetings:s1"] {
@@ -96,12 +99,12 @@ fn what_is_still_recorded_on_a_server_given_up_is_assigned_anew() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("a");
     for _ in 0..2 {
-        lab.run(lab.store.poll_failed(&at, 0, "", &lab.config.poll)).unwrap();
+        lab.run(lab.store.poll_failed(&at, 0, &Fence::None, &lab.config.poll)).unwrap();
     }
     let placement = super::existing(lab.assign_as("a", "", &[]));
     assert_eq!(
-        (placement.server.id.as_str(), placement.standing),
-        (at.as_str(), sl::store::Standing::Offline)
+        (placement.server.id.as_str(), placement.availability),
+        (at.as_str(), ServerAvailability::Offline)
     );
     // Given up, but this record came later, by another program.
     lab.redis.cli(&["HSET", &format!("scalelite:sl:server:{at}"), "lost", "1"]);
@@ -119,11 +122,11 @@ fn the_grace_of_who_is_still_offline_begins_when_the_brake_is_released() {
     lab.assign("a");
     poll_fails(&lab, "s1");
     poll_fails(&lab, "s1");
-    lab.run(lab.store.brake(1, 1, "")).unwrap();
+    lab.run(lab.store.update_brake(1, 1, &Fence::None)).unwrap();
     // The outage is an hour old.
     let long_ago = lab.run(lab.store.now_ms()).unwrap() - 3_600_000;
     lab.redis.cli(&["HSET", "scalelite:sl:server:s1", "offline_since", &long_ago.to_string()]);
-    assert_eq!(lab.run(lab.store.brake(0, 1, "")).unwrap(), BrakeOutcome::Off);
+    assert_eq!(lab.run(lab.store.update_brake(0, 1, &Fence::None)).unwrap(), BrakeOutcome::Off);
     assert_eq!(abandon(&lab, Duration::from_secs(60)), AbandonOutcome::Kept);
     assert!(lab.exists("scalelite:meeting:a"));
 }
@@ -137,7 +140,7 @@ fn while_a_poller_lives_it_alone_takes_servers_offline() {
     }
     assert_eq!(lab.run(lab.store.suspects()).unwrap(), ["s1"], "the poller is to look");
     let fence = lab.redis.cli(&["GET", "scalelite:sl:poll_fence"]);
-    let outcome = lab.run(lab.store.poll_failed("s1", 0, &fence, &lab.config.poll)).unwrap();
+    let outcome = lab.run(lab.store.poll_failed("s1", 0, &Fence::Held(fence), &lab.config.poll)).unwrap();
     assert!(matches!(outcome, PollOutcome::Applied { online: false, changed: true, .. }), "{outcome:?}");
     lab.poll("s1", &[]);
     assert!(lab.run(lab.store.suspects()).unwrap().is_empty());
