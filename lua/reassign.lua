@@ -8,9 +8,9 @@
 --          4 reserve             participants it counts for until they have joined
 --          5 ttl_seconds         until the record expires unless renewed
 --          6 any_if_no_untagged  '1': if the pool has no untagged server at all, any server will do
---          7 reason              `failed`: a create failed there. The meeting moves only if nobody can
---                                be in it: recorded for less than two minutes, no join, not seen by a
---                                poll. The server is held for a while: no new ones if there are others
+--          7 reason              `failed`: a create failed there. The meeting moves only if it cannot
+--                                have participants: recorded for less than two minutes, no join, not
+--                                polled. The server is held for a while: no new ones if there are others
 --                                `stale`: the server does not have it. It moves unless its first create
 --                                may still be under way: recorded for less than 15 s, no join, not polled
 --                                `gone`: it moves

@@ -6,8 +6,8 @@
 --          2 only_server      only if it is recorded on this server ('' or absent: any)
 --          3 only_generation  only if its generation is still this one ('' or absent: any), so that a
 --                             create in between keeps its meeting
---          4 create_failed    '1': a create of it has failed; only if every create of this record has
---                             failed, nobody has joined, and no poll has seen it
+--          4 create_failed    '1': a create of it has failed; only if all creates of this record have
+--                             failed, without a join, and no poll has seen it
 -- Returns  released, unknown (no such record), kept (on another server, or created again)
 -- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load, sl:meeting:{id},
 --          sl:server_meetings:{id}, sl:released:{id}, sl:tag_load:{tag}; reads server:{id}, server_enabled

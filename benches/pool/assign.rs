@@ -1,5 +1,5 @@
-//! What `lua/assign.lua` costs Redis, with few servers and with many: redis-benchmark runs it, and Redis
-//! tells how long it took.
+//! What `lua/assign.lua` costs Redis, with few servers and with many. redis-benchmark runs it, and Redis
+//! measures the time of each call.
 
 use super::Settings;
 use super::processes::{Redis, not_there};
@@ -53,7 +53,7 @@ fn row(case: &str, samples: &[Sample]) -> Row {
     }
 }
 
-/// Adds servers that are enabled and online, by the project's own scripts.
+/// Adds servers, enabled and online, with the scripts that `sl` uses.
 fn fill(redis: &Redis, servers: usize) -> Result<()> {
     let mut connection = redis.connect()?;
     let add = Script::new(scripts::text("add_server").context("no script add_server")?);
@@ -68,7 +68,7 @@ fn fill(redis: &Redis, servers: usize) -> Result<()> {
             let (id, url) = (format!("bbb{n}"), format!("https://bbb{n}.example.org/bigbluebutton/api"));
             pipeline.cmd("EVALSHA").arg(add.get_hash()).arg(1).arg(PREFIX);
             pipeline.arg(&id).arg(url).arg("a-secret").arg("1.0").arg("").ignore();
-            // What the first answered poll would say.
+            // As after their first poll.
             pipeline.cmd("HSET").arg(format!("{PREFIX}server:{id}")).arg("online").arg("true").ignore();
             pipeline
                 .cmd("EVALSHA")
@@ -90,7 +90,7 @@ fn measure(redis: &Redis, round: u64) -> Result<Sample> {
     let mut connection = redis.connect()?;
     let script = scripts::text("assign").context("no script assign")?;
     let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(script).query(&mut connection)?;
-    // The first call makes the index of the pool; it is not what is measured.
+    // The first call builds the index by tag; it is not measured.
     benchmark(redis, &sha, 1000, &format!("{round}0"))?;
     redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut connection)?;
     let meetings = meetings(&mut connection)?;
@@ -119,8 +119,8 @@ fn meetings(connection: &mut Connection) -> Result<f64> {
     Ok(redis::cmd("SCARD").arg(format!("{PREFIX}meetings")).query(connection)?)
 }
 
-/// Eight clients create meetings; each `__rand_int__` becomes another number. Two runs may draw the same
-/// numbers, so each has digits of its own before them.
+/// Eight clients create meetings; redis-benchmark replaces each `__rand_int__` with a random number. Two runs
+/// may draw the same numbers, so each puts its own digits before them.
 fn benchmark(redis: &Redis, sha: &str, calls: usize, own: &str) -> Result<String> {
     let number = format!("{own}__rand_int__");
     let output = Command::new("redis-benchmark")

@@ -1,4 +1,4 @@
-//! The same steps by the program and by an operator with `redis-cli --eval` leave the same state.
+//! The same steps by `sl` and by an operator with `redis-cli --eval` leave the same state.
 
 use super::Lab;
 use crate::support::Redis;
@@ -8,7 +8,7 @@ use sl::store::{Assignment, Fence, Listed, MeetingKey, ReassignReason, ServerSta
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Everything under a prefix, without the times.
+/// All keys under a prefix, without the times.
 fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for key in redis.cli(&["KEYS", "*"]).lines() {
@@ -60,7 +60,7 @@ fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_program_and_redis_cli_leave_the_same_state() {
+fn sl_and_redis_cli_leave_the_same_state() {
     let program = Lab::new();
     for id in ["s1", "s2", "s3"] {
         let url = format!("http://{id}/bigbluebutton/api");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn take(lab: &Lab, who: &str, lasts: Duration) -> Option<(Fence, Option<Duration>)> {
-    match lab.run(lab.store.lease(who, lasts, false)).unwrap() {
+fn take(lab: &Lab, replica: &str, lasts: Duration) -> Option<(Fence, Option<Duration>)> {
+    match lab.run(lab.store.lease(replica, lasts, false)).unwrap() {
         LeaseOutcome::Held { fence, since_round } => Some((fence, since_round)),
         LeaseOutcome::Other | LeaseOutcome::Free => None,
     }
@@ -21,14 +21,14 @@ fn number(fence: &Fence) -> u64 {
 }
 
 #[test]
-fn one_holds_it_renews_it_and_gives_it_up() {
+fn one_replica_holds_the_lease_until_it_gives_it_up() {
     let lab = Lab::new();
     let (first, round) = take(&lab, "a", LONG).unwrap();
-    assert_eq!(round, None, "nobody has polled yet");
+    assert_eq!(round, None, "no replica has polled yet");
     assert_eq!(take(&lab, "b", LONG), None);
     assert_eq!(take(&lab, "a", LONG).unwrap().0, first, "renewed under the same fence");
     lab.run(lab.store.give_up_lease("b")).unwrap();
-    assert_eq!(take(&lab, "b", LONG), None, "nobody gives up another's lease");
+    assert_eq!(take(&lab, "b", LONG), None, "only its holder gives it up");
     lab.run(lab.store.give_up_lease("a")).unwrap();
     let second = take(&lab, "b", LONG).unwrap().0;
     assert_ne!(second, first);
@@ -36,7 +36,7 @@ fn one_holds_it_renews_it_and_gives_it_up() {
 }
 
 #[test]
-fn it_expires_and_who_comes_next_knows_when_the_last_round_began() {
+fn the_next_holder_learns_when_the_last_round_began() {
     let lab = Lab::new();
     lab.run(lab.store.lease("a", Duration::from_millis(30), true)).unwrap();
     crate::support::eventually("the lease expires", || take(&lab, "b", LONG).is_some());
@@ -45,7 +45,7 @@ fn it_expires_and_who_comes_next_knows_when_the_last_round_began() {
 }
 
 #[test]
-fn a_fence_is_never_given_twice_even_when_redis_forgets_everything() {
+fn a_fence_is_unique_even_after_redis_has_lost_its_data() {
     let lab = Lab::new();
     let before = take(&lab, "a", LONG).unwrap().0;
     lab.redis.cli(&["FLUSHALL"]);
@@ -54,7 +54,7 @@ fn a_fence_is_never_given_twice_even_when_redis_forgets_everything() {
 }
 
 #[test]
-fn of_two_clients_that_ask_at_once_one_gets_it() {
+fn one_of_two_simultaneous_requests_gets_the_lease() {
     let lab = Lab::new();
     let (a, b) =
         lab.run(async { tokio::join!(lab.store.lease("a", LONG, false), lab.store.lease("b", LONG, false)) });
@@ -63,7 +63,7 @@ fn of_two_clients_that_ask_at_once_one_gets_it() {
 }
 
 #[test]
-fn a_holder_that_was_paused_writes_nothing_over_its_successor() {
+fn a_poller_with_an_old_fence_writes_nothing() {
     let lab = Lab::with_servers(2);
     let paused = take(&lab, "a", LONG).unwrap().0;
     lab.run(lab.store.give_up_lease("a")).unwrap();
@@ -89,11 +89,11 @@ fn a_holder_that_was_paused_writes_nothing_over_its_successor() {
 }
 
 #[test]
-fn an_answer_that_a_later_one_has_overtaken_is_not_written() {
+fn a_poll_older_than_the_last_written_one_is_not_written() {
     let lab = Lab::with_servers(1);
     let now = lab.tick();
-    assert!(matches!(lab.poll_begun("s1", &[("a", 30, 0)], now), PollOutcome::Applied { .. }));
-    assert_eq!(lab.poll_begun("s1", &[], now - 1), PollOutcome::Stale);
+    assert!(matches!(lab.poll_sent_at("s1", &[("a", 30, 0)], now), PollOutcome::Applied { .. }));
+    assert_eq!(lab.poll_sent_at("s1", &[], now - 1), PollOutcome::Stale);
     assert_eq!(lab.load("s1"), Some(30.0));
     let failed = lab.run(lab.store.poll_failed("s1", now - 1, &Fence::None, &lab.config.poll)).unwrap();
     assert_eq!(failed, PollOutcome::Stale);

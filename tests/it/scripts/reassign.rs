@@ -38,7 +38,7 @@ fn moved(outcome: ReassignOutcome) -> Placement {
 }
 
 #[test]
-fn record_bridge_and_load_go_to_the_next_candidate() {
+fn reassign_moves_record_voice_bridge_and_load() {
     let lab = Lab::with_servers(0);
     lab.server("s1", 2.0, "");
     lab.server("s2", 1.0, "");
@@ -50,12 +50,12 @@ fn record_bridge_and_load_go_to_the_next_candidate() {
     let second = moved(reassign(&lab, "a", "", "s1", ReassignReason::Failed, &["s1"]));
     assert_eq!(second.server.id, "s2");
     assert_eq!((second.voice_bridge.as_str(), second.moderator_pw.as_str()), ("71", "mp"));
-    assert_eq!(lab.load("s1"), Some(0.0), "its load is taken off");
+    assert_eq!(lab.load("s1"), Some(0.0), "its load is subtracted");
     assert_eq!(lab.load("s2"), Some(35.0));
     assert_eq!(lab.hget("scalelite:meeting:a", "server_id"), "s2");
     assert_eq!(lab.hget("scalelite:voice_bridges", "71"), "a");
     assert!(!lab.exists("scalelite:sl:server_meetings:s1"));
-    lab.index_is_true();
+    lab.assert_index_matches();
 
     // A repeat, and another create of this meeting that failed there too.
     match reassign(&lab, "a", "", "s1", ReassignReason::Failed, &["s1"]) {
@@ -73,7 +73,7 @@ fn record_bridge_and_load_go_to_the_next_candidate() {
 }
 
 #[test]
-fn tags_count_as_for_a_first_assignment() {
+fn reassign_respects_tags_as_assign_does() {
     let lab = Lab::with_servers(1);
     lab.server("g1", 1.0, "gpu");
     lab.server("g2", 1.0, "gpu");
@@ -91,7 +91,7 @@ fn tags_count_as_for_a_first_assignment() {
 }
 
 #[test]
-fn nobody_is_moved_away_from_people() {
+fn a_failed_create_moves_no_meeting_that_may_have_participants() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("joined");
     lab.redis.eval("join", &["joined"]);
@@ -102,7 +102,7 @@ fn nobody_is_moved_away_from_people() {
     let at = lab.assign("old");
     lab.age("old", 121);
     assert!(matches!(reassign(&lab, "old", "", &at, ReassignReason::Failed, &[]), ReassignOutcome::Kept));
-    // Whoever knows that the server has no such meeting moves it all the same.
+    // A create that knows that the server does not have the meeting moves it all the same.
     for meeting in ["joined", "polled", "old"] {
         let at = lab.hget(&format!("scalelite:meeting:{meeting}"), "server_id");
         lab.redis.eval("set_state", &[&at, "cordoned"]);
@@ -114,7 +114,7 @@ fn nobody_is_moved_away_from_people() {
 }
 
 #[test]
-fn a_server_on_which_a_create_failed_gets_no_more_while_there_are_others() {
+fn a_server_where_a_create_failed_is_held_while_there_are_others() {
     let lab = Lab::with_servers(3);
     lab.poll("s2", &[("x", 500, 0)]);
     lab.poll("s3", &[("y", 500, 0)]);
@@ -131,11 +131,11 @@ fn a_server_on_which_a_create_failed_gets_no_more_while_there_are_others() {
         lab.redis.eval("set_state", &[id, "enabled"]);
     }
     lab.redis.cli(&["ZADD", "scalelite:sl:held", "1", "s1"]);
-    assert_eq!(lab.assign("later"), "s1", "its time is over");
+    assert_eq!(lab.assign("later"), "s1", "it is no longer held");
 }
 
 #[test]
-fn of_two_creates_whose_server_failed_one_moves_the_meeting_and_the_other_follows() {
+fn of_two_failed_creates_one_moves_the_meeting_and_the_other_follows() {
     let lab = Lab::with_servers(3);
     let at = lab.assign("a");
     existing(lab.assign_as("a", "", &[]));
@@ -161,7 +161,7 @@ fn of_two_creates_whose_server_failed_one_moves_the_meeting_and_the_other_follow
 }
 
 #[test]
-fn what_its_first_create_may_still_be_making_is_not_moved_at_once() {
+fn a_young_meeting_is_not_moved_as_stale() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("young");
     assert!(matches!(reassign(&lab, "young", "", &at, ReassignReason::Stale, &[]), ReassignOutcome::Kept));
@@ -170,7 +170,7 @@ fn what_its_first_create_may_still_be_making_is_not_moved_at_once() {
 }
 
 #[test]
-fn a_meeting_goes_when_all_of_its_creates_have_failed_and_not_before() {
+fn withdraw_releases_a_meeting_once_all_of_its_creates_have_failed() {
     let lab = Lab::with_servers(3);
     let meeting = MeetingKey::of("a");
     let withdraw = |at: &str| lab.run(lab.store.withdraw(&meeting, at)).unwrap();
@@ -178,7 +178,7 @@ fn a_meeting_goes_when_all_of_its_creates_have_failed_and_not_before() {
     existing(lab.assign_as("a", "", &[]));
     assert_eq!(withdraw(&at), ReleaseOutcome::Kept, "the other may succeed");
     assert_eq!(withdraw(&at), ReleaseOutcome::Released);
-    // Both fail on one, go to the next, and fail there.
+    // Both creates fail on one server, move to the next, and fail there.
     let at = lab.assign("a");
     existing(lab.assign_as("a", "", &[]));
     let next = moved(reassign(&lab, "a", "", &at, ReassignReason::Failed, &[])).server.id;
@@ -188,7 +188,7 @@ fn a_meeting_goes_when_all_of_its_creates_have_failed_and_not_before() {
     ));
     assert_eq!(withdraw(&next), ReleaseOutcome::Kept);
     assert_eq!(withdraw(&next), ReleaseOutcome::Released);
-    // One succeeded, and another fails; or somebody is in it; or another program made it.
+    // One succeeded and another fails; or a participant has joined; or another program recorded it.
     let at = lab.assign("a");
     existing(lab.assign_as("a", "", &[]));
     assert_eq!(withdraw(&at), ReleaseOutcome::Kept);
@@ -202,7 +202,7 @@ fn a_meeting_goes_when_all_of_its_creates_have_failed_and_not_before() {
 }
 
 #[test]
-fn what_the_failed_server_made_late_is_not_taken_for_a_meeting_without_a_record() {
+fn a_meeting_created_late_on_the_failed_server_is_not_adopted() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("a");
     moved(reassign(&lab, "a", "", &at, ReassignReason::Failed, &[]));
