@@ -7,7 +7,7 @@ ARGS ?=
 # For `make test`: make test TESTS=clients
 TESTS ?=
 
-.PHONY: help build demo test lint bench clients setup lua
+.PHONY: help build demo test lint bench clients setup
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,3 @@ clients: ## Install the third-party clients that the tests use
 
 setup: clients ## Install everything, without building
 	@scripts/setup
-
-lua: ## Copy lua/lib into the scripts that use it
-	@SL_UPDATE_LUA=1 $(CARGO) test --locked --test it every_copy_is_current

@@ -1,11 +1,12 @@
-//! What `lua/assign.lua` costs Redis, with few servers and with many: redis-benchmark runs it, and Redis
-//! tells how long it took.
+//! What `lua/assign.lua` costs Redis, with few servers and with many. redis-benchmark runs it, and Redis
+//! measures the time of each call.
 
 use super::Settings;
 use super::processes::{Redis, not_there};
 use super::report::{Limit, Row};
 use anyhow::{Context, Result, ensure};
 use redis::{Connection, Script};
+use sl::store::scripts;
 use std::path::Path;
 use std::process::Command;
 
@@ -52,11 +53,11 @@ fn row(case: &str, samples: &[Sample]) -> Row {
     }
 }
 
-/// Adds servers that are enabled and online, by the project's own scripts.
+/// Adds servers, enabled and online, with the scripts that `sl` uses.
 fn fill(redis: &Redis, servers: usize) -> Result<()> {
     let mut connection = redis.connect()?;
-    let add = Script::new(include_str!("../../lua/add_server.lua"));
-    let set_state = Script::new(include_str!("../../lua/set_state.lua"));
+    let add = Script::new(scripts::text("add_server").context("no script add_server")?);
+    let set_state = Script::new(scripts::text("set_state").context("no script set_state")?);
     for script in [&add, &set_state] {
         script.prepare_invoke().load(&mut connection)?;
     }
@@ -67,7 +68,7 @@ fn fill(redis: &Redis, servers: usize) -> Result<()> {
             let (id, url) = (format!("bbb{n}"), format!("https://bbb{n}.example.org/bigbluebutton/api"));
             pipeline.cmd("EVALSHA").arg(add.get_hash()).arg(1).arg(PREFIX);
             pipeline.arg(&id).arg(url).arg("a-secret").arg("1.0").arg("").ignore();
-            // What the first answered poll would say.
+            // As after their first poll.
             pipeline.cmd("HSET").arg(format!("{PREFIX}server:{id}")).arg("online").arg("true").ignore();
             pipeline
                 .cmd("EVALSHA")
@@ -87,9 +88,9 @@ fn fill(redis: &Redis, servers: usize) -> Result<()> {
 
 fn measure(redis: &Redis, round: u64) -> Result<Sample> {
     let mut connection = redis.connect()?;
-    let script = include_str!("../../lua/assign.lua");
+    let script = scripts::text("assign").context("no script assign")?;
     let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(script).query(&mut connection)?;
-    // The first call makes the index of the pool; it is not what is measured.
+    // The first call builds the index by tag; it is not measured.
     benchmark(redis, &sha, 1000, &format!("{round}0"))?;
     redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut connection)?;
     let meetings = meetings(&mut connection)?;
@@ -118,8 +119,8 @@ fn meetings(connection: &mut Connection) -> Result<f64> {
     Ok(redis::cmd("SCARD").arg(format!("{PREFIX}meetings")).query(connection)?)
 }
 
-/// Eight clients create meetings; each `__rand_int__` becomes another number. Two runs may draw the same
-/// numbers, so each has digits of its own before them.
+/// Eight clients create meetings; redis-benchmark replaces each `__rand_int__` with a random number. Two runs
+/// may draw the same numbers, so each puts its own digits before them.
 fn benchmark(redis: &Redis, sha: &str, calls: usize, own: &str) -> Result<String> {
     let number = format!("{own}__rand_int__");
     let output = Command::new("redis-benchmark")

@@ -8,6 +8,7 @@ use super::{cpu, http};
 use anyhow::{Context, Result, ensure};
 use redis::{Connection, Script};
 use serde_json::Value;
+use sl::store::scripts;
 use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
@@ -74,8 +75,8 @@ pub fn round(directory: &Path) -> Result<Vec<Row>> {
 
 /// Enabled, by the project's own scripts.
 fn add_all(sim: &Sim, connection: &mut Connection) -> Result<()> {
-    let add = Script::new(include_str!("../../lua/add_server.lua"));
-    let set_state = Script::new(include_str!("../../lua/set_state.lua"));
+    let add = Script::new(scripts::text("add_server").context("no script add_server")?);
+    let set_state = Script::new(scripts::text("set_state").context("no script set_state")?);
     for (n, url) in sim.urls.iter().enumerate() {
         let id = format!("bbb{}", n + 1);
         let _: String = add.key(PREFIX).arg(&id).arg(url).arg(SIM_SECRET).invoke(connection)?;

@@ -5,7 +5,9 @@ use crate::app::App;
 use crate::bbb::{ApiError, Params, voice_bridge, xml_reader};
 use crate::callbacks::params as recording_ready;
 use crate::servers::{BackendError, Payload, Reply};
-use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
+use crate::store::{
+    AssignOutcome, Assignment, MeetingKey, Placement, ReassignOutcome, ReassignReason, ServerAvailability,
+};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use std::time::{Duration, Instant};
@@ -64,7 +66,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     }
     let (mut at, mut is_new) = placed(outcome)?;
     let mut failover = Failover::new(app);
-    if at.standing == Standing::Closed {
+    if at.availability == ServerAvailability::Closed {
         match leave_closed(app, &wanted, &at).await? {
             // It runs there, or its server does not say.
             Left::Stays => failover.stop(),
@@ -105,7 +107,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
             return Err(error);
         }
         if failover.goes_on(&at, &failure, begun.elapsed()) {
-            match app.store.reassign(&wanted, &at.server.id, Why::Failed, &failover.tried).await? {
+            match app.store.reassign(&wanted, &at.server.id, ReassignReason::Failed, &failover.tried).await? {
                 ReassignOutcome::Moved(moved) => {
                     info!(meeting = meeting.as_str(), from = at.server.id, to = moved.server.id, "moved");
                     (at, is_new) = (moved, true);
@@ -148,7 +150,7 @@ enum Left {
 
 /// A meeting stays on a server that takes no new ones for as long as it runs there.
 async fn leave_closed(app: &App, wanted: &Assignment<'_>, at: &Placement) -> Result<Left, ApiError> {
-    let mut why = Why::Stale;
+    let mut why = ReassignReason::Stale;
     loop {
         // One that does not say counts as running it.
         if has_meeting(app, wanted.meeting, at).await != Has::No {
@@ -160,8 +162,8 @@ async fn leave_closed(app: &App, wanted: &Assignment<'_>, at: &Placement) -> Res
             ReassignOutcome::NoServer => Err(ApiError::NoServers),
             ReassignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
             // Its first create may be on its way there.
-            ReassignOutcome::Kept if why == Why::Stale => {
-                why = Why::Gone;
+            ReassignOutcome::Kept if why == ReassignReason::Stale => {
+                why = ReassignReason::Gone;
                 tokio::time::sleep(SECOND_QUESTION).await;
                 continue;
             }

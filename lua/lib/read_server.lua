@@ -1,4 +1,4 @@
--- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
+-- A server's record, or nil. Old Scalelites write no state; then server_enabled decides.
 local function read_server(id)
   local v = call('HMGET', P .. 'server:' .. id,
     'url', 'secret', 'tag', 'state', 'online', 'load_multiplier')

@@ -1,6 +1,8 @@
--- Makes sl:tag_load:* anew from what servers, server:{id} and server_load say. O(servers). In a
--- pool without any tag, server_load itself is all there is to know, and there is no index.
-local function reindex(now)
+-- @include ms
+
+-- Rebuilds sl:tag_load:* from servers, server:{id} and server_load. O(servers). A pool without tags
+-- needs no such index: server_load says everything.
+local function rebuild_index(now)
   for _, tag in ipairs(call('SMEMBERS', P .. 'sl:tags')) do
     call('DEL', P .. 'sl:tag_load:' .. tag)
   end
@@ -22,7 +24,7 @@ local function reindex(now)
       end
     end
   end
-  call('HSET', P .. 'sl:index', 'built', string.format('%.0f', now), 'servers', #servers,
+  call('HSET', P .. 'sl:index', 'built', ms(now), 'servers', #servers,
     'candidates', call('ZCARD', P .. 'server_load'), 'untagged', untagged, 'tagged', tagged)
   return #servers
 end
