@@ -22,14 +22,14 @@ demo: ## A whole local pool with simulated BigBlueButton servers; Ctrl-C ends it
 
 test: clients ## Every test (or TESTS=part of a name)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then set -x; $(CARGO) nextest run --locked --no-fail-fast $(TESTS); \
-	else set -x; $(CARGO) test --locked --no-fail-fast --tests $(TESTS); fi
-	$(CARGO) test --doc --locked $(TESTS)
+	then set -x; $(CARGO) nextest run --locked --workspace --no-fail-fast $(TESTS); \
+	else set -x; $(CARGO) test --locked --workspace --no-fail-fast --tests $(TESTS); fi
+	$(CARGO) test --doc --locked --workspace $(TESTS)
 
 lint: ## Format, clippy, and what dependencies bring in: licences, bans, sources, advisories
 	@scripts/setup lint
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
 	$(CARGO) deny --log-level error check --hide-inclusion-graph licenses bans sources
 	@scripts/advisories

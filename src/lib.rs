@@ -27,8 +27,9 @@
 //! | [`playback`] | who may see a recording: links, tokens, cookies | bbb, config, store, recordings, jwt, calls |
 //! | [`http`] | the way in | bbb, config, jwt, store, recordings, calls, playback |
 //! | [`replica`] | threads, and what runs on each | all above |
-//! | [`cli`] | the `sl` command, one file for each noun | all above |
-//! | `sim` (feature `sim`) | simulated BBB servers; a second opinion that shares no code with the rest | – |
+//! | [`cli`] | the `sl` command, one file for each noun | all above; `sl_sim` in `sl sim` and `sl dev` |
+//!
+//! The simulated BBB servers are a crate of their own, `crates/sl-sim` (feature `sim`), which cannot import this one.
 //!
 //! A recording call goes on from `calls/recordings/` to `recordings/index/` (Postgres says what is where)
 //! and `recordings/storage/` (the files), not to a BBB server.
@@ -51,7 +52,5 @@ pub mod playback;
 pub mod pool;
 pub mod recordings;
 pub mod replica;
-#[cfg(feature = "sim")]
-pub mod sim;
 pub mod store;
 pub mod telemetry;

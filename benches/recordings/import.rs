@@ -5,7 +5,7 @@ use super::processes::{Process, SL, until};
 use super::report::{Limit, Row};
 use super::{median, number};
 use anyhow::{Context, Result, ensure};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Packing, Recording, RecordingFormat};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::recordings::import::Importer;
 use crate::recordings::unpack::Watch;
-use crate::sim::{Packing, Recording, RecordingFormat};
 use anyhow::{Context, Result};
+use sl_sim::{Packing, Recording, RecordingFormat};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

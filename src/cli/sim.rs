@@ -2,10 +2,10 @@
 
 use super::out::Out;
 use super::sim_recording::{RecordingArgs, recording};
-use crate::sim::{Sim, SimConfig};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use sl_sim::{Sim, SimConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -1,10 +1,10 @@
 //! `sl sim recording`: archives as BBB servers make them.
 
 use super::out::Out;
-use crate::sim::{Packing, Recording, RecordingFormat};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
+use sl_sim::{Packing, Recording, RecordingFormat};
 use std::path::PathBuf;
 
 /// A minute between the starts of two recordings.

@@ -9,7 +9,7 @@ mod targets;
 
 use crate::support::{Library, eventually};
 use receiver::{Receiver, Seen, status, with_header};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Packing, Recording, RecordingFormat};
 
 /// Importers that do not wait, and receivers on this host.
 const HERE: [(&str, &str); 3] = [

@@ -1,7 +1,7 @@
 //! create: what the meeting's server gets to read.
 
 use crate::support::{Pool, parameter, parameters, sign};
-use sl::sim::RawRequest;
+use sl_sim::RawRequest;
 
 fn created(pool: &Pool, query: &str) -> RawRequest {
     pool.get("create", query).success();

@@ -3,7 +3,7 @@
 use crate::assert_answer;
 use crate::support::s3::Bucket;
 use crate::support::{Library, Reply, eventually};
-use sl::sim::{Packing, Recording};
+use sl_sim::{Packing, Recording};
 use std::collections::BTreeSet;
 
 const SRT: &str = "1\r\n00:00:01,000 --> 00:00:02,500\r\nGrüße\r\n";

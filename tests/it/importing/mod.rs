@@ -11,7 +11,7 @@ mod stopping;
 use crate::support::{Postgres, eventually};
 use sl::config::Config;
 use sl::recordings::Index;
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Packing, Recording, RecordingFormat};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -10,7 +10,7 @@ mod tokens;
 
 use crate::support::client::{self, Reply};
 use crate::support::{Library, Pool};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Packing, Recording, RecordingFormat};
 
 /// One that everybody may see, and one that is protected, in all formats; protection is in force.
 struct Stage {

@@ -4,7 +4,7 @@ use super::*;
 use crate::importing::{Import, Importer, entries, recording};
 use crate::support::eventually;
 use RecordingFormat::{Notes, Presentation, Screenshare, Video};
-use sl::sim::{Recording, RecordingFormat};
+use sl_sim::{Recording, RecordingFormat};
 use std::process::Command;
 
 fn on(bucket: &Bucket, more: &[(&str, &str)]) -> Import {

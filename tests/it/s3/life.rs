@@ -5,7 +5,7 @@ use crate::importing::recording;
 use crate::support::snapshot::shown;
 use crate::support::{Library, s3::tree};
 use RecordingFormat::{Notes, Presentation, Video};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Packing, Recording, RecordingFormat};
 use std::fs;
 
 /// A pool with recordings, wherever its files are.

@@ -4,7 +4,7 @@ use super::*;
 use crate::support::client::fetch;
 use crate::support::{Library, Reply};
 use RecordingFormat::{Notes, Podcast, Presentation, Video};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Packing, Recording, RecordingFormat};
 
 struct Stage {
     library: Library,

@@ -3,7 +3,7 @@
 use super::client::{self, Reply, sign};
 use super::pool::Replica;
 use super::{Pool, within};
-use sl::sim::RawRequest;
+use sl_sim::RawRequest;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 

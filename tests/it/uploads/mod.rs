@@ -10,7 +10,7 @@ use crate::support::{Library, eventually};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sl::jwt::{Algorithm, sign};
-use sl::sim::{Recording, RecordingFormat::*};
+use sl_sim::{Recording, RecordingFormat::*};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn now() -> u64 {

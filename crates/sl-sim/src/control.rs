@@ -154,7 +154,7 @@ fn act(servers: &[SimServer], method: &Method, path: &str, body: &[u8]) -> Outco
     }
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let [first, rest @ ..] = segments.as_slice() else {
-        return Ok(json!({ "servers": "/servers", "documentation": "sl::sim" }));
+        return Ok(json!({ "servers": "/servers", "documentation": "sl_sim" }));
     };
     if *first != "servers" {
         return Err(unknown());
@@ -264,5 +264,5 @@ fn bad(error: impl ToString) -> (StatusCode, String) {
 }
 
 fn unknown() -> (StatusCode, String) {
-    (StatusCode::NOT_FOUND, "no such request; the documentation of sl::sim lists them".into())
+    (StatusCode::NOT_FOUND, "no such request; the documentation of sl_sim lists them".into())
 }

@@ -21,7 +21,7 @@
 //! # From Rust
 //! ```no_run
 //! # fn main() -> std::io::Result<()> {
-//! use sl::sim::{Fault, FaultKind, Sim, SimConfig};
+//! use sl_sim::{Fault, FaultKind, Sim, SimConfig};
 //!
 //! let sim = Sim::start(SimConfig { servers: 2, ..SimConfig::default() })?;
 //! let server = &sim.servers()[0];

@@ -83,7 +83,7 @@ pub(super) fn nibble(c: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
-    const VECTORS: &str = include_str!("../../tests/vectors/checksum.tsv");
+    const VECTORS: &str = include_str!("../../../tests/vectors/checksum.tsv");
 
     /// (call, query, secret, checksum) of every vector.
     fn vectors() -> impl Iterator<Item = (&'static str, &'static str, &'static str, &'static str)> {
