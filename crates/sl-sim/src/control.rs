@@ -21,20 +21,20 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::demo::{self, Demo};
-use super::faults;
-use super::params;
-use super::server::SimServer;
+use crate::demo::{self, Demo};
+use crate::faults;
+use crate::handle::SimServer;
+use crate::protocol::params;
 
 /// The door's thread, which also moves the demo people.
-pub(super) struct Control {
-    pub(super) address: SocketAddr,
+pub(crate) struct Control {
+    pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     thread: thread::JoinHandle<()>,
 }
 
 impl Control {
-    pub(super) fn start(address: SocketAddr, servers: Arc<[SimServer]>, people: u32) -> io::Result<Control> {
+    pub(crate) fn start(address: SocketAddr, servers: Arc<[SimServer]>, people: u32) -> io::Result<Control> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -58,7 +58,7 @@ impl Control {
         Ok(Control { address, stop, thread })
     }
 
-    pub(super) fn stop(self) {
+    pub(crate) fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.thread.join();
     }

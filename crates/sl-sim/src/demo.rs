@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::calls::random_word;
-use super::meeting::{Meeting, Person};
-use super::server::Server;
+use crate::calls::random_word;
+use crate::meeting::{Meeting, Person};
+use crate::server::Server;
 
 const NAMES: [&str; 24] = [
     "Aisha Bello",
@@ -55,10 +55,10 @@ const TITLES: [&str; 12] = [
 const PER_MEETING: u32 = 8;
 
 /// How often people come and go.
-pub(super) const TICK: Duration = Duration::from_secs(2);
+pub(crate) const TICK: Duration = Duration::from_secs(2);
 
 /// Creates a meeting from inside; false when the id is taken.
-pub(super) fn create(server: &Server, id: &str, name: &str) -> bool {
+pub(crate) fn create(server: &Server, id: &str, name: &str) -> bool {
     let now = server.now_ms();
     let mut book = server.book();
     if book.get(id, now).is_some() {
@@ -73,7 +73,7 @@ pub(super) fn create(server: &Server, id: &str, name: &str) -> bool {
 }
 
 /// Adds people; false without that meeting.
-pub(super) fn add_people(server: &Server, id: &str, n: usize) -> bool {
+pub(crate) fn add_people(server: &Server, id: &str, n: usize) -> bool {
     let now = server.now_ms();
     let mut book = server.book();
     let Some(meeting) = book.get(id, now) else {
@@ -99,7 +99,7 @@ pub(super) fn add_people(server: &Server, id: &str, n: usize) -> bool {
 }
 
 /// The demo meetings of one server.
-pub(super) struct Demo {
+pub(crate) struct Demo {
     server: Arc<Server>,
     /// People per server, about.
     people: u32,
@@ -108,7 +108,7 @@ pub(super) struct Demo {
 
 impl Demo {
     /// Fills a server with meetings of `people` people in all.
-    pub(super) fn start(server: Arc<Server>, people: u32) -> Demo {
+    pub(crate) fn start(server: Arc<Server>, people: u32) -> Demo {
         let mut demo = Demo { server, people, meetings: Vec::new() };
         let mut left = people;
         for _ in 0..people.div_ceil(PER_MEETING) {
@@ -129,7 +129,7 @@ impl Demo {
 
     /// A little later: some came, some went, now and then a meeting is over
     /// and another begins. Never more than twice the people it began with.
-    pub(super) fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         let mut rng = rand::rng();
         if !self.meetings.is_empty() && rng.random_ratio(1, 100) {
             let at = rng.random_range(0..self.meetings.len());
@@ -172,8 +172,8 @@ impl Demo {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Sim, SimConfig};
     use super::*;
+    use crate::{Sim, SimConfig};
 
     #[test]
     fn a_demo_has_its_people_when_start_returns() {

@@ -57,42 +57,37 @@
 //! `{"error":…}`. The kinds of faults are those of [`FaultKind`], in snake_case.
 //! The door asks for no password: it is for tests and demos.
 
-mod book;
 mod calls;
-mod checksum;
 mod control;
+mod counters;
 mod demo;
-#[cfg(test)]
-mod fault_tests;
 mod faults;
-mod hooks;
-mod join;
+mod handle;
 mod meeting;
 mod net;
-mod params;
-mod raw;
-mod record;
+mod protocol;
 mod recording;
+mod registry;
+mod request_log;
 mod server;
 mod service;
 #[cfg(test)]
-mod test_client;
-#[cfg(test)]
 mod tests;
-mod xml;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::{fmt, io, thread};
 
+pub use counters::Counts;
 pub use faults::{Fault, FaultKind};
+pub use handle::SimServer;
 pub use meeting::{MeetingView, PersonView};
-pub use record::{Counts, RawRequest};
 pub use recording::{Packing, Recording, RecordingFormat};
-pub use server::SimServer;
+pub use request_log::RawRequest;
 
 use control::Control;
-use net::Worker;
+use net::sockets;
+use net::worker::Worker;
 use server::{Making, Server};
 
 /// What to simulate.
@@ -174,7 +169,7 @@ impl Sim {
         for n in 1..=config.servers.max(1) {
             let server = Arc::new(Server::new(Making {
                 n,
-                port: net::reserve(SocketAddr::new(config.bind, port(&config, n)?))?,
+                port: sockets::reserve(SocketAddr::new(config.bind, port(&config, n)?))?,
                 secret: config.secret.clone().unwrap_or_else(|| calls::random_word(40)),
                 version: config.version.clone(),
                 record_requests: config.record_requests,

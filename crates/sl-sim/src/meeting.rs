@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::checksum::sha1_hex;
-use super::xml::{Xml, is_name};
+use crate::protocol::checksum::sha1_hex;
+use crate::protocol::xml::{Xml, is_name};
 
 /// A meeting, for tests and for the control door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,52 +53,52 @@ pub struct PersonView {
     pub moderator: bool,
 }
 
-pub(super) struct Person {
-    pub(super) user_id: String,
-    pub(super) internal_id: String,
-    pub(super) full_name: String,
-    pub(super) moderator: bool,
-    pub(super) presenter: bool,
-    pub(super) listening_only: bool,
-    pub(super) voice: bool,
-    pub(super) video: bool,
+pub(crate) struct Person {
+    pub(crate) user_id: String,
+    pub(crate) internal_id: String,
+    pub(crate) full_name: String,
+    pub(crate) moderator: bool,
+    pub(crate) presenter: bool,
+    pub(crate) listening_only: bool,
+    pub(crate) voice: bool,
+    pub(crate) video: bool,
     /// What the browser's URL carries after a join; empty for made-up people.
-    pub(super) session_token: String,
+    pub(crate) session_token: String,
 }
 
-pub(super) struct Breakout {
-    pub(super) parent_internal: String,
-    pub(super) sequence: u32,
-    pub(super) free_join: bool,
+pub(crate) struct Breakout {
+    pub(crate) parent_internal: String,
+    pub(crate) sequence: u32,
+    pub(crate) free_join: bool,
 }
 
-pub(super) struct Meeting {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) internal_id: String,
-    pub(super) created_ms: i64,
-    pub(super) attendee_pw: String,
-    pub(super) moderator_pw: String,
-    pub(super) voice_bridge: String,
-    pub(super) dial_number: String,
+pub(crate) struct Meeting {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) internal_id: String,
+    pub(crate) created_ms: i64,
+    pub(crate) attendee_pw: String,
+    pub(crate) moderator_pw: String,
+    pub(crate) voice_bridge: String,
+    pub(crate) dial_number: String,
     /// Minutes; 0 never ends.
-    pub(super) duration: u32,
-    pub(super) max_users: u32,
-    pub(super) record: bool,
-    pub(super) has_user_joined: bool,
-    pub(super) metadata: Vec<(String, String)>,
-    pub(super) people: Vec<Person>,
-    pub(super) documents: u32,
-    pub(super) chat: Vec<String>,
-    pub(super) breakout: Option<Box<Breakout>>,
-    pub(super) breakouts: Vec<String>,
+    pub(crate) duration: u32,
+    pub(crate) max_users: u32,
+    pub(crate) record: bool,
+    pub(crate) has_user_joined: bool,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) people: Vec<Person>,
+    pub(crate) documents: u32,
+    pub(crate) chat: Vec<String>,
+    pub(crate) breakout: Option<Box<Breakout>>,
+    pub(crate) breakouts: Vec<String>,
     /// Position in getMeetings.
-    pub(super) sequence: u64,
+    pub(crate) sequence: u64,
 }
 
 impl Meeting {
     /// A meeting with this id, everything else at its default.
-    pub(super) fn new(id: &str, name: &str, now_ms: i64) -> Meeting {
+    pub(crate) fn new(id: &str, name: &str, now_ms: i64) -> Meeting {
         let mut internal_id = sha1_hex(id);
         internal_id.push('-');
         internal_id.push_str(&now_ms.to_string());
@@ -125,15 +125,15 @@ impl Meeting {
         }
     }
 
-    pub(super) fn running(&self) -> bool {
+    pub(crate) fn running(&self) -> bool {
         self.has_user_joined && !self.people.is_empty()
     }
 
-    pub(super) fn over(&self, now_ms: i64) -> bool {
+    pub(crate) fn over(&self, now_ms: i64) -> bool {
         self.duration > 0 && now_ms >= self.created_ms + i64::from(self.duration) * 60_000
     }
 
-    pub(super) fn view(&self) -> MeetingView {
+    pub(crate) fn view(&self) -> MeetingView {
         MeetingView {
             id: self.id.clone(),
             name: self.name.clone(),
@@ -162,7 +162,7 @@ impl Meeting {
     }
 
     /// What create answers, from meetingID up to (not with) the messageKey.
-    pub(super) fn write_created(&self, xml: &mut Xml) {
+    pub(crate) fn write_created(&self, xml: &mut Xml) {
         xml.el("meetingID", &self.id);
         xml.el("internalMeetingID", &self.internal_id);
         let parent = self.breakout.as_ref().map(|b| b.parent_internal.as_str());
@@ -179,7 +179,7 @@ impl Meeting {
     }
 
     /// The elements that getMeetingInfo and each `<meeting>` of getMeetings have.
-    pub(super) fn write_info(&self, xml: &mut Xml) {
+    pub(crate) fn write_info(&self, xml: &mut Xml) {
         xml.el("meetingName", &self.name);
         xml.el("meetingID", &self.id);
         xml.el("internalMeetingID", &self.internal_id);
@@ -247,7 +247,7 @@ impl Person {
 }
 
 /// `Thu Jan 01 00:00:00 UTC 2026`: how BBB's Java writes a date.
-pub(super) fn bbb_date(ms: i64) -> String {
+pub(crate) fn bbb_date(ms: i64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

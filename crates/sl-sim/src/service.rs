@@ -1,7 +1,6 @@
 //! From an HTTP request to its answer, by way of the faults.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -10,20 +9,19 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::calls::{self, Answer, Ask, Call, HTML, XML};
-use super::faults::{Fault, FaultKind, GARBAGE, deep_xml, entities, html_page};
-use super::join;
-use super::net::Connection;
-use super::params::Params;
-use super::raw;
-use super::server::Server;
+use crate::calls::{self, Answer, Ask, Call, join};
+use crate::faults::bodies::html_page;
+use crate::faults::inject::misbehave;
+use crate::net::connection::Connection;
+use crate::protocol::params::Params;
+use crate::server::Server;
 
 /// The largest request body taken: insertDocument carries slides in base64.
 const LARGEST_BODY: usize = 64 << 20;
 
 /// The one answer there is no HTTP for: the connection ends here.
 #[derive(Debug)]
-pub(super) struct Dropped;
+pub(crate) struct Dropped;
 
 impl std::fmt::Display for Dropped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -34,7 +32,7 @@ impl std::fmt::Display for Dropped {
 impl std::error::Error for Dropped {}
 
 /// Answers one request.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Dropped> {
@@ -71,7 +69,7 @@ async fn collect(mut incoming: Incoming) -> Result<Bytes, Dropped> {
 }
 
 /// What a healthy server answers.
-fn answer(server: &Server, call: Call, parts: &Parts, body: &[u8]) -> Answer {
+pub(crate) fn answer(server: &Server, call: Call, parts: &Parts, body: &[u8]) -> Answer {
     match call {
         Call::Index => return calls::index(server),
         Call::Unsupported => return calls::unsupported(),
@@ -133,7 +131,7 @@ fn answer(server: &Server, call: Call, parts: &Parts, body: &[u8]) -> Answer {
     calls::answer(server, call, &Ask { params, xml, host })
 }
 
-fn checksum_error() -> Answer {
+pub(crate) fn checksum_error() -> Answer {
     Answer::failed("checksumError", "Checksums do not match")
 }
 
@@ -165,7 +163,7 @@ fn content_type(parts: &Parts) -> ContentType<'_> {
     }
 }
 
-fn response(answer: Answer) -> Response<Full<Bytes>> {
+pub(crate) fn response(answer: Answer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
@@ -174,82 +172,4 @@ fn response(answer: Answer) -> Response<Full<Bytes>> {
         headers.insert(LOCATION, location);
     }
     response
-}
-
-/// What a server with a fault answers, or does instead.
-async fn misbehave(
-    connection: &Connection,
-    fault: Fault,
-    call: Call,
-    parts: &Parts,
-    body: &[u8],
-) -> Result<Response<Full<Bytes>>, Dropped> {
-    let wait = |ms| tokio::time::sleep(Duration::from_millis(ms));
-    if fault.delay_ms > 0 {
-        wait(fault.delay_ms).await;
-    }
-    let ok = |content_type, body: Bytes| {
-        Ok(response(Answer { status: StatusCode::OK, content_type, location: None, body }))
-    };
-    let proper = || answer(&connection.server, call, parts, body);
-    match fault.kind {
-        FaultKind::Slow { ms } => {
-            let answer = proper();
-            wait(ms).await;
-            Ok(response(answer))
-        }
-        FaultKind::Refuse | FaultKind::Reset => {
-            raw::reset(connection);
-            Err(Dropped)
-        }
-        FaultKind::ResetAfter => {
-            proper();
-            raw::reset(connection);
-            Err(Dropped)
-        }
-        FaultKind::Hang => std::future::pending().await,
-        FaultKind::HangAfter => {
-            proper();
-            std::future::pending().await
-        }
-        FaultKind::Full => Ok(response(Answer::failed(
-            "maxConcurrentMeetings",
-            "The maximum number of concurrent meetings on this server has been reached.",
-        ))),
-        FaultKind::Failed { message_key, message } => Ok(response(Answer::failed(&message_key, &message))),
-        FaultKind::Garbage => ok(XML, Bytes::from_static(GARBAGE)),
-        FaultKind::NotXmlHtml => ok(HTML, html_page("Welcome to nginx!")),
-        FaultKind::NoReturncode => {
-            ok(XML, Bytes::from_static(b"<response><running>true</running></response>"))
-        }
-        FaultKind::Status { code } => {
-            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            Ok(response(Answer::html(status, html_page(&status.to_string()))))
-        }
-        FaultKind::Huge { bytes } => {
-            raw::huge(connection, bytes);
-            Err(Dropped)
-        }
-        FaultKind::EndlessHeaders => {
-            raw::endless_headers(connection);
-            Err(Dropped)
-        }
-        FaultKind::DeepXml { depth } => ok(XML, deep_xml(depth)),
-        FaultKind::Entities => ok(XML, entities()),
-        FaultKind::Truncated => {
-            let answer = proper();
-            let length = answer.body.len().to_string();
-            let half = answer.body.len() / 2;
-            raw::send(connection, &answer, &length, half, true);
-            Err(Dropped)
-        }
-        FaultKind::BadLength { value } => {
-            let answer = proper();
-            raw::send(connection, &answer, &value, answer.body.len(), false);
-            Err(Dropped)
-        }
-        FaultKind::WrongChecksum if call != Call::Index => Ok(response(checksum_error())),
-        FaultKind::WrongChecksum => Ok(response(proper())),
-        FaultKind::Forget => Ok(response(Answer::not_found())),
-    }
 }

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use hyper::StatusCode;
 
-use super::calls::{Answer, Ask, meeting_id, random_word};
-use super::meeting::Person;
-use super::params::Params;
-use super::server::Server;
-use super::xml::{Xml, escape};
+use super::{Answer, Ask, meeting_id, random_word};
+use crate::meeting::Person;
+use crate::protocol::params::Params;
+use crate::protocol::xml::{Xml, escape};
+use crate::server::Server;
 
 /// The call itself: adds the person, then sends the browser on.
-pub(super) fn join(server: &Server, ask: &Ask) -> Answer {
+pub(crate) fn join(server: &Server, ask: &Ask) -> Answer {
     let id = match meeting_id(ask) {
         Ok(id) => id,
         Err(answer) => return answer,
@@ -103,7 +103,7 @@ fn plain_host(host: &str) -> bool {
 }
 
 /// The page that stands for BBB's HTML5 client.
-pub(super) fn page(server: &Server, params: &Params) -> Answer {
+pub(crate) fn page(server: &Server, params: &Params) -> Answer {
     let token = params.filled("sessionToken").unwrap_or_default();
     let now = server.now_ms();
     let found = server.book().list(now).into_iter().find_map(|meeting| {

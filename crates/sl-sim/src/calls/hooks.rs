@@ -1,19 +1,19 @@
 //! The webhook calls: registered and listed, never called back.
 
-use super::calls::{Answer, Ask};
-use super::server::Server;
-use super::xml::Xml;
+use super::{Answer, Ask};
+use crate::protocol::xml::Xml;
+use crate::server::Server;
 
 /// A webhook that somebody registered.
 #[derive(Clone)]
-pub(super) struct Hook {
-    pub(super) id: u32,
-    pub(super) url: String,
-    pub(super) meeting: Option<String>,
-    pub(super) raw: bool,
+pub(crate) struct Hook {
+    pub(crate) id: u32,
+    pub(crate) url: String,
+    pub(crate) meeting: Option<String>,
+    pub(crate) raw: bool,
 }
 
-pub(super) fn create(server: &Server, ask: &Ask) -> Answer {
+pub(crate) fn create(server: &Server, ask: &Ask) -> Answer {
     let Some(url) = ask.params.filled("callbackURL") else {
         return Answer::failed(
             "missingParamCallbackURL",
@@ -43,7 +43,7 @@ pub(super) fn create(server: &Server, ask: &Ask) -> Answer {
     Answer::xml(xml.end())
 }
 
-pub(super) fn destroy(server: &Server, ask: &Ask) -> Answer {
+pub(crate) fn destroy(server: &Server, ask: &Ask) -> Answer {
     let Some(id) = ask.params.filled("hookID") else {
         return Answer::failed("missingParamHookID", "You must specify a hookID in the parameters.");
     };
@@ -58,7 +58,7 @@ pub(super) fn destroy(server: &Server, ask: &Ask) -> Answer {
     Answer::xml(xml.end())
 }
 
-pub(super) fn list(server: &Server, ask: &Ask) -> Answer {
+pub(crate) fn list(server: &Server, ask: &Ask) -> Answer {
     let meeting = ask.params.filled("meetingID");
     let mut xml = Xml::success();
     xml.open("hooks");

@@ -4,21 +4,21 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::*;
+use crate::*;
 
 /// One empty server.
-pub(super) fn one() -> Sim {
+pub(crate) fn one() -> Sim {
     Sim::start(SimConfig::default()).unwrap()
 }
 
-pub(super) fn connect(server: &SimServer) -> io::Result<TcpStream> {
+pub(crate) fn connect(server: &SimServer) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&server.0.address, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     Ok(stream)
 }
 
 /// Sends these bytes and reads all until the server closes.
-pub(super) fn exchange(server: &SimServer, request: &str) -> io::Result<Vec<u8>> {
+pub(crate) fn exchange(server: &SimServer, request: &str) -> io::Result<Vec<u8>> {
     let mut stream = connect(server)?;
     stream.write_all(request.as_bytes())?;
     let mut all = Vec::new();
@@ -27,31 +27,31 @@ pub(super) fn exchange(server: &SimServer, request: &str) -> io::Result<Vec<u8>>
 }
 
 /// Path and query of a signed request.
-pub(super) fn target(server: &SimServer, call: &str, query: &str) -> String {
+pub(crate) fn target(server: &SimServer, call: &str, query: &str) -> String {
     let url = server.signed(call, query);
     url[url.find("/bigbluebutton").unwrap()..].to_string()
 }
 
 /// A GET whose connection closes after the answer.
-pub(super) fn get_request(server: &SimServer, call: &str, query: &str) -> String {
+pub(crate) fn get_request(server: &SimServer, call: &str, query: &str) -> String {
     let target = target(server, call, query);
     format!("GET {target} HTTP/1.1\r\nHost: bbb.test:80\r\nConnection: close\r\n\r\n")
 }
 
 /// The answer's head and body.
-pub(super) fn raw(server: &SimServer, request: &str) -> (String, String) {
+pub(crate) fn raw(server: &SimServer, request: &str) -> (String, String) {
     let all = String::from_utf8(exchange(server, request).unwrap()).unwrap();
     let (head, body) = all.split_once("\r\n\r\n").expect("a whole answer");
     (head.to_string(), body.to_string())
 }
 
 /// The body of a signed GET.
-pub(super) fn get(server: &SimServer, call: &str, query: &str) -> String {
+pub(crate) fn get(server: &SimServer, call: &str, query: &str) -> String {
     raw(server, &get_request(server, call, query)).1
 }
 
 /// The body of a POST with this path, query and body.
-pub(super) fn post(server: &SimServer, target: &str, content_type: &str, body: &str) -> String {
+pub(crate) fn post(server: &SimServer, target: &str, content_type: &str, body: &str) -> String {
     let request = format!(
         "POST {target} HTTP/1.1\r\nHost: b\r\nContent-Type: {content_type}\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -61,7 +61,7 @@ pub(super) fn post(server: &SimServer, target: &str, content_type: &str, body: &
 }
 
 /// Tries until it is so, for ten seconds at most.
-pub(super) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !so() {
         assert!(Instant::now() < deadline, "never: {what}");

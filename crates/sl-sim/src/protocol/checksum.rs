@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// Whether the request carries exactly one checksum and it is right.
 /// `in_body` holds the checksum parameters found in a form body, if any.
-pub(super) fn verify<'a>(
+pub(crate) fn verify<'a>(
     call: &str,
     query: &'a str,
     in_body: impl IntoIterator<Item = &'a str>,
@@ -32,12 +32,12 @@ pub(super) fn verify<'a>(
 }
 
 /// The SHA-256 checksum of a query that has no checksum parameter yet.
-pub(super) fn sign(call: &str, query: &str, secret: &str) -> String {
+pub(crate) fn sign(call: &str, query: &str, secret: &str) -> String {
     hex::encode(digest::<Sha256>(call, query, secret))
 }
 
 /// Lower-case hex of SHA-1, which BBB makes internal meeting ids of.
-pub(super) fn sha1_hex(text: &str) -> String {
+pub(crate) fn sha1_hex(text: &str) -> String {
     hex::encode(Sha1::digest(text.as_bytes()))
 }
 
@@ -70,7 +70,7 @@ fn digest<D: Digest>(call: &str, query: &str, secret: &str) -> sha1::digest::Out
 }
 
 /// The value of a hex digit; both cases are BBB's.
-pub(super) fn nibble(c: u8) -> Option<u8> {
+pub(crate) fn nibble(c: u8) -> Option<u8> {
     match c {
         b'0'..=b'9' => Some(c - b'0'),
         b'a'..=b'f' => Some(c - b'a' + 10),
@@ -83,7 +83,7 @@ pub(super) fn nibble(c: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
-    const VECTORS: &str = include_str!("../../../tests/vectors/checksum.tsv");
+    const VECTORS: &str = include_str!("../../../../tests/vectors/checksum.tsv");
 
     /// (call, query, secret, checksum) of every vector.
     fn vectors() -> impl Iterator<Item = (&'static str, &'static str, &'static str, &'static str)> {

@@ -6,11 +6,11 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::calls::Answer;
-use super::net::Connection;
+use crate::calls::Answer;
+use crate::net::connection::Connection;
 
 /// Ends the connection with a reset instead of an orderly close.
-pub(super) fn reset(connection: &Connection) {
+pub(crate) fn reset(connection: &Connection) {
     if let Some(stream) = connection.take() {
         // Lingering for no time at all is what makes the kernel send RST.
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
@@ -18,7 +18,7 @@ pub(super) fn reset(connection: &Connection) {
 }
 
 /// A status line and then headers, until the client has had enough.
-pub(super) fn endless_headers(connection: &Connection) {
+pub(crate) fn endless_headers(connection: &Connection) {
     let Some(mut stream) = connection.take() else {
         return;
     };
@@ -39,7 +39,7 @@ pub(super) fn endless_headers(connection: &Connection) {
 /// One enormous text element, made on the way out; without end for 0 bytes.
 ///
 /// Not through hyper: under pipeline_flush it would buffer such a body whole.
-pub(super) fn huge(connection: &Connection, bytes: u64) {
+pub(crate) fn huge(connection: &Connection, bytes: u64) {
     let Some(mut stream) = connection.take() else {
         return;
     };
@@ -71,7 +71,7 @@ fn chunk(text: &str) -> String {
 
 /// Sends `sent` bytes of an answer under a Content-Length of our choice, then
 /// closes or waits for the client to.
-pub(super) fn send(connection: &Connection, answer: &Answer, content_length: &str, sent: usize, close: bool) {
+pub(crate) fn send(connection: &Connection, answer: &Answer, content_length: &str, sent: usize, close: bool) {
     let Some(mut stream) = connection.take() else {
         return;
     };

@@ -1,8 +1,11 @@
 //! What can be made to go wrong, and when.
 
+pub(crate) mod bodies;
+pub(crate) mod inject;
+mod socket;
+
 use std::io;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// A fault on one server: what happens, to which calls, how often.
@@ -144,25 +147,25 @@ fn default_length() -> String {
 
 /// The faults set on one server; the first that matches a request is used.
 #[derive(Default)]
-pub(super) struct Faults(Vec<Fault>);
+pub(crate) struct Faults(Vec<Fault>);
 
 impl Faults {
-    pub(super) fn add(&mut self, fault: Fault) {
+    pub(crate) fn add(&mut self, fault: Fault) {
         if fault.times != Some(0) {
             self.0.push(fault);
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub(super) fn list(&self) -> &[Fault] {
+    pub(crate) fn list(&self) -> &[Fault] {
         &self.0
     }
 
     /// The fault for a request to `call`, used up by one.
-    pub(super) fn take(&mut self, call: &str) -> Option<Fault> {
+    pub(crate) fn take(&mut self, call: &str) -> Option<Fault> {
         let at = self.0.iter().position(|fault| fault.hits(call))?;
         let fault = &mut self.0[at];
         let taken = fault.clone();
@@ -178,50 +181,17 @@ impl Faults {
     }
 
     /// Whether the server has to refuse connections.
-    pub(super) fn refusing(&self) -> bool {
+    pub(crate) fn refusing(&self) -> bool {
         self.0.iter().any(|f| f.kind == FaultKind::Refuse)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// An HTML page such as nginx shows.
-pub(super) fn html_page(title: &str) -> Bytes {
-    Bytes::from(format!(
-        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1>\
-         </center>\r\n<hr><center>nginx<br></center>\r\n</body>\r\n</html>\r\n"
-    ))
-}
-
-/// Bytes that are nothing.
-pub(super) const GARBAGE: &[u8] = b"\x00\xff\xfe\x80<respo\xc3\x28nse>\x1b[2J&&&&<<<\xf0\x28\x8c\x28";
-
-/// `depth` elements within each other, after a returncode of SUCCESS.
-pub(super) fn deep_xml(depth: u32) -> Bytes {
-    let depth = depth as usize;
-    let mut out = String::with_capacity(depth * 7 + 64);
-    out.push_str("<response><returncode>SUCCESS</returncode>");
-    (0..depth).for_each(|_| out.push_str("<a>"));
-    (0..depth).for_each(|_| out.push_str("</a>"));
-    out.push_str("</response>");
-    Bytes::from(out)
-}
-
-/// The billion laughs.
-pub(super) fn entities() -> Bytes {
-    let mut out = String::from("<?xml version=\"1.0\"?>\n<!DOCTYPE response [\n<!ENTITY l0 \"ha\">\n");
-    for n in 1..=9 {
-        let inner = format!("&l{};", n - 1).repeat(10);
-        out.push_str(&format!("<!ENTITY l{n} \"{inner}\">\n"));
-    }
-    out.push_str("]>\n<response><returncode>SUCCESS</returncode><message>&l9;</message></response>");
-    Bytes::from(out)
-}
-
 /// Reads a [`Fault`] from JSON.
-pub(super) fn from_json(json: &[u8]) -> io::Result<Fault> {
+pub(crate) fn from_json(json: &[u8]) -> io::Result<Fault> {
     serde_json::from_slice(json).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))
 }
 

@@ -3,8 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::test_client::*;
-use super::*;
+use super::client::*;
+use crate::protocol::checksum;
+use crate::*;
 
 /// The names of the elements inside the outermost one, or inside `within`.
 fn elements<'a>(xml: &'a str, within: &str) -> Vec<&'a str> {

@@ -6,15 +6,15 @@ use super::checksum::{self, nibble};
 
 /// The parameters of one request, in the order they came, query first.
 #[derive(Default)]
-pub(super) struct Params<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub(crate) struct Params<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 /// The bytes cannot be read as parameters: a broken percent sign, or not UTF-8.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 impl<'a> Params<'a> {
     /// Adds what an urlencoded string (query or form body) holds.
-    pub(super) fn add_urlencoded(&mut self, raw: &'a str) -> Result<(), Malformed> {
+    pub(crate) fn add_urlencoded(&mut self, raw: &'a str) -> Result<(), Malformed> {
         for part in raw.split('&') {
             if part.is_empty() {
                 continue;
@@ -26,7 +26,7 @@ impl<'a> Params<'a> {
     }
 
     /// Adds the fields of a multipart/form-data body; files count as fields.
-    pub(super) fn add_multipart(&mut self, body: &'a [u8], boundary: &str) -> Result<(), Malformed> {
+    pub(crate) fn add_multipart(&mut self, body: &'a [u8], boundary: &str) -> Result<(), Malformed> {
         let body = std::str::from_utf8(body).map_err(|_| Malformed)?;
         let delimiter = format!("--{boundary}");
         for part in body.split(delimiter.as_str()).skip(1) {
@@ -44,46 +44,46 @@ impl<'a> Params<'a> {
     }
 
     /// The value of `name`; the last one when it was given twice.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_ref())
     }
 
     /// Like [`Params::get`], but a blank value counts as none.
-    pub(super) fn filled(&self, name: &str) -> Option<&str> {
+    pub(crate) fn filled(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.trim().is_empty())
     }
 
     /// A boolean parameter: `true` in any case is true.
-    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         self.filled(name).map(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// A number, absent when it is not one.
-    pub(super) fn number(&self, name: &str) -> Option<u32> {
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
         self.filled(name).and_then(|value| value.parse().ok())
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether the request carries one right checksum, in its query or among
     /// the parameters of its body, which begin at `in_query`.
-    pub(super) fn signed(&self, in_query: usize, call: &str, query: &str, secret: &str) -> bool {
+    pub(crate) fn signed(&self, in_query: usize, call: &str, query: &str, secret: &str) -> bool {
         let in_body =
             self.0[in_query..].iter().filter(|(name, _)| name == "checksum").map(|(_, value)| value.as_ref());
         checksum::verify(call, query, in_body, secret)
     }
 
     /// Every parameter.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(n, v)| (n.as_ref(), v.as_ref()))
     }
 }
 
 /// Percent-decodes, with `+` as a space.
-pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, Malformed> {
+pub(crate) fn decode(raw: &str) -> Result<Cow<'_, str>, Malformed> {
     if !raw.bytes().any(|b| b == b'%' || b == b'+') {
         return Ok(Cow::Borrowed(raw));
     }

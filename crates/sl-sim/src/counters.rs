@@ -1,13 +1,10 @@
-//! What a server remembers of its requests: how many, and the last of them.
+//! Counters of one server's requests, by call.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use bytes::Bytes;
-use hyper::http::request::Parts;
 use serde::Serialize;
 
-use super::calls::Call;
+use crate::calls::Call;
 
 /// How many requests one server got, by call, whatever it answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -55,10 +52,10 @@ pub struct Counts {
 }
 
 #[derive(Default)]
-pub(super) struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(super) fn one(&self) {
+    pub(crate) fn one(&self) {
         self.0.fetch_add(1, Relaxed);
     }
 }
@@ -67,13 +64,13 @@ macro_rules! tally {
     ($($field:ident),* $(,)?) => {
         /// [`Counts`] while counting.
         #[derive(Default)]
-        pub(super) struct Tally { $(pub(super) $field: Counter),* }
+        pub(crate) struct Tally { $(pub(crate) $field: Counter),* }
 
         impl Tally {
-            pub(super) fn counts(&self) -> Counts {
+            pub(crate) fn counts(&self) -> Counts {
                 Counts { $($field: self.$field.0.load(Relaxed)),* }
             }
-            pub(super) fn reset(&self) {
+            pub(crate) fn reset(&self) {
                 $(self.$field.0.store(0, Relaxed);)*
             }
         }
@@ -105,7 +102,7 @@ tally!(
 
 impl Tally {
     /// Counts a request to `call`.
-    pub(super) fn request(&self, call: Call) {
+    pub(crate) fn request(&self, call: Call) {
         self.total.one();
         match call {
             Call::Index => &self.index,
@@ -123,84 +120,5 @@ impl Tally {
             Call::Unsupported | Call::Elsewhere => &self.unsupported,
         }
         .one();
-    }
-}
-
-/// A request as it arrived.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RawRequest {
-    /// Its number on this server, from 1.
-    pub number: u64,
-    /// The method.
-    pub method: String,
-    /// Path and query, byte for byte.
-    pub target: String,
-    /// Headers in their order, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body; bytes that are not UTF-8 are replaced.
-    pub body: String,
-}
-
-impl RawRequest {
-    /// The path without the query.
-    pub fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
-    }
-
-    /// The query as it came, without the question mark.
-    pub fn query(&self) -> &str {
-        self.target.split_once('?').map_or("", |(_, query)| query)
-    }
-
-    /// The first value of a header; `name` in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// How many requests are kept.
-const KEPT: usize = 100;
-
-/// The last requests, kept as hyper gave them: turned into text only when asked.
-#[derive(Default)]
-pub(super) struct Recent {
-    kept: VecDeque<(Parts, Bytes)>,
-    seen: u64,
-}
-
-impl Recent {
-    pub(super) fn add(&mut self, parts: Parts, body: Bytes) {
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
-        }
-        self.kept.push_back((parts, body));
-        self.seen += 1;
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.kept.clear();
-    }
-
-    /// Oldest first.
-    pub(super) fn list(&self) -> Vec<RawRequest> {
-        let first = self.seen - self.kept.len() as u64 + 1;
-        self.kept
-            .iter()
-            .zip(first..)
-            .map(|((parts, body), number)| RawRequest {
-                number,
-                method: parts.method.to_string(),
-                target: parts.uri.to_string(),
-                headers: parts
-                    .headers
-                    .iter()
-                    .map(|(name, value)| {
-                        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                        (name.to_string(), value)
-                    })
-                    .collect(),
-                body: String::from_utf8_lossy(body).into_owned(),
-            })
-            .collect()
     }
 }

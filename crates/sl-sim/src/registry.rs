@@ -2,25 +2,25 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::checksum::sha1_hex;
-use super::hooks::Hook;
-use super::meeting::{Breakout, Meeting};
+use crate::calls::hooks::Hook;
+use crate::meeting::{Breakout, Meeting};
+use crate::protocol::checksum::sha1_hex;
 
 /// Everything one server remembers. Lives behind its mutex.
 #[derive(Default)]
-pub(super) struct Book {
+pub(crate) struct Book {
     /// Boxed: a map of thousands that grows does not stand still to move them.
     meetings: HashMap<String, Box<Meeting>>,
     /// Voice bridges that clients asked for: BBB takes each only once.
     bridges: HashSet<String>,
     created: u64,
-    pub(super) hooks: Vec<Hook>,
-    pub(super) last_hook: u32,
+    pub(crate) hooks: Vec<Hook>,
+    pub(crate) last_hook: u32,
 }
 
 impl Book {
     /// The meeting, unless there is none or its duration is over.
-    pub(super) fn get(&mut self, id: &str, now_ms: i64) -> Option<&mut Meeting> {
+    pub(crate) fn get(&mut self, id: &str, now_ms: i64) -> Option<&mut Meeting> {
         if self.meetings.get(id)?.over(now_ms) {
             self.end(id);
             return None;
@@ -29,12 +29,12 @@ impl Book {
     }
 
     /// Whether another meeting already has this voice bridge.
-    pub(super) fn bridge_taken(&self, bridge: &str) -> bool {
+    pub(crate) fn bridge_taken(&self, bridge: &str) -> bool {
         self.bridges.contains(bridge)
     }
 
     /// Keeps a new meeting, whose voice bridge was asked for or made up.
-    pub(super) fn insert(&mut self, mut meeting: Meeting, asked_bridge: bool) {
+    pub(crate) fn insert(&mut self, mut meeting: Meeting, asked_bridge: bool) {
         self.created += 1;
         meeting.sequence = self.created;
         if asked_bridge {
@@ -44,7 +44,7 @@ impl Book {
     }
 
     /// Ends a meeting and its breakout rooms; false when there is none.
-    pub(super) fn end(&mut self, id: &str) -> bool {
+    pub(crate) fn end(&mut self, id: &str) -> bool {
         let Some(meeting) = self.remove(id) else {
             return false;
         };
@@ -55,20 +55,20 @@ impl Book {
     }
 
     /// Forgets one meeting only.
-    pub(super) fn remove(&mut self, id: &str) -> Option<Meeting> {
+    pub(crate) fn remove(&mut self, id: &str) -> Option<Meeting> {
         let meeting = self.meetings.remove(id)?;
         self.bridges.remove(&meeting.voice_bridge);
         Some(*meeting)
     }
 
     /// Forgets all meetings, not the hooks.
-    pub(super) fn forget_all(&mut self) {
+    pub(crate) fn forget_all(&mut self) {
         self.meetings.clear();
         self.bridges.clear();
     }
 
     /// All meetings that are not over, in the order they were created.
-    pub(super) fn list(&mut self, now_ms: i64) -> Vec<&Meeting> {
+    pub(crate) fn list(&mut self, now_ms: i64) -> Vec<&Meeting> {
         let over: Vec<String> =
             self.meetings.values().filter(|m| m.over(now_ms)).map(|m| m.id.clone()).collect();
         for id in over {
@@ -80,14 +80,14 @@ impl Book {
     }
 
     /// How many meetings and how many people there are.
-    pub(super) fn census(&self) -> (usize, usize) {
+    pub(crate) fn census(&self) -> (usize, usize) {
         let people = self.meetings.values().map(|m| m.people.len()).sum();
         (self.meetings.len(), people)
     }
 
     /// Opens breakout rooms as BBB does from inside a meeting; their ids, or
     /// nothing without the parent.
-    pub(super) fn add_breakouts(
+    pub(crate) fn add_breakouts(
         &mut self,
         parent: &str,
         rooms: u32,

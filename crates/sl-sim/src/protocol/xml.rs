@@ -14,7 +14,7 @@ fn forbidden(c: char) -> bool {
 
 /// Appends `text` to `out`, safe inside an element or a quoted attribute, in
 /// XML and in HTML. Characters that XML 1.0 forbids are dropped.
-pub(super) fn escape_into(out: &mut String, text: &str) {
+pub(crate) fn escape_into(out: &mut String, text: &str) {
     // Nearly all text is plain. 0xef begins U+FFFE and U+FFFF (and others).
     let plain = |b| !matches!(b, 0..0x20 | b'&' | b'<' | b'>' | b'"' | b'\'' | 0xef);
     if text.bytes().all(plain) {
@@ -37,7 +37,7 @@ pub(super) fn escape_into(out: &mut String, text: &str) {
 }
 
 /// `text` escaped, on its own.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     escape_into(&mut out, text);
     out
@@ -45,25 +45,25 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Whether `name` may be an element's name. Metadata names come from clients,
 /// so this is what stands between them and broken XML.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 /// One `<response>` being written.
-pub(super) struct Xml(String);
+pub(crate) struct Xml(String);
 
 impl Xml {
     /// `<response><returncode>SUCCESS</returncode>`
-    pub(super) fn success() -> Xml {
+    pub(crate) fn success() -> Xml {
         let mut out = String::with_capacity(1024);
         out.push_str("<response><returncode>SUCCESS</returncode>");
         Xml(out)
     }
 
     /// A whole FAILED answer with a key and a message.
-    pub(super) fn failed(key: &str, message: &str) -> Bytes {
+    pub(crate) fn failed(key: &str, message: &str) -> Bytes {
         let mut xml = Xml(String::with_capacity(256));
         xml.0.push_str("<response><returncode>FAILED</returncode>");
         xml.el("messageKey", key);
@@ -72,7 +72,7 @@ impl Xml {
     }
 
     /// A whole FAILED answer in BBB's other form, without a messageKey.
-    pub(super) fn failed_validation(message: &str) -> Bytes {
+    pub(crate) fn failed_validation(message: &str) -> Bytes {
         let mut out = String::with_capacity(256);
         out.push_str("<response><returncode>FAILED</returncode><errors>");
         out.push_str("<error key=\"validationError\" message=\"");
@@ -82,14 +82,14 @@ impl Xml {
     }
 
     /// `<name>text</name>`, escaped.
-    pub(super) fn el(&mut self, name: &str, text: &str) {
+    pub(crate) fn el(&mut self, name: &str, text: &str) {
         self.open(name);
         escape_into(&mut self.0, text);
         self.close(name);
     }
 
     /// `<name>value</name>` for what needs no escaping: numbers and booleans.
-    pub(super) fn val(&mut self, name: &str, value: impl std::fmt::Display) {
+    pub(crate) fn val(&mut self, name: &str, value: impl std::fmt::Display) {
         self.open(name);
         // Writing to a String does not fail.
         let _ = write!(self.0, "{value}");
@@ -97,28 +97,28 @@ impl Xml {
     }
 
     /// `<name>`
-    pub(super) fn open(&mut self, name: &str) {
+    pub(crate) fn open(&mut self, name: &str) {
         self.0.push('<');
         self.0.push_str(name);
         self.0.push('>');
     }
 
     /// `</name>`
-    pub(super) fn close(&mut self, name: &str) {
+    pub(crate) fn close(&mut self, name: &str) {
         self.0.push_str("</");
         self.0.push_str(name);
         self.0.push('>');
     }
 
     /// `<name/>`
-    pub(super) fn empty(&mut self, name: &str) {
+    pub(crate) fn empty(&mut self, name: &str) {
         self.0.push('<');
         self.0.push_str(name);
         self.0.push_str("/>");
     }
 
     /// `</response>`, and the bytes.
-    pub(super) fn end(mut self) -> Bytes {
+    pub(crate) fn end(mut self) -> Bytes {
         self.close("response");
         Bytes::from(self.0)
     }
