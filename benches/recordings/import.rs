@@ -5,7 +5,7 @@ use super::processes::{Process, SL, until};
 use super::report::{Limit, Row};
 use super::{median, number};
 use anyhow::{Context, Result, ensure};
-use sl_sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -108,7 +108,7 @@ impl Bench {
                 seed: n + 1,
                 ..Recording::default()
             };
-            let path = recording.archive(&self.path("made"), Packing::None)?;
+            let path = recording.write_archive(&self.path("made"), Compression::None)?;
             bytes += fs::metadata(&path)?.len();
             archives.push(path);
         }

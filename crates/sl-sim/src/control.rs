@@ -1,5 +1,4 @@
-//! The control door: what tests and demos do to the servers, over HTTP.
-//! The module's documentation has the list of requests.
+//! The control API: HTTP and JSON, for tests and demos. The crate's documentation lists its requests.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -26,7 +25,16 @@ use crate::faults;
 use crate::handle::SimServer;
 use crate::protocol::params;
 
-/// The door's thread, which also moves the demo people.
+/// Bounds the body of a control request.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Bounds the meetings or participants that one request adds: a typing error must not exhaust the memory.
+const MAX_ADDED: usize = 100_000;
+
+/// Bounds the breakout rooms that one request adds, for the same reason.
+const MAX_ADDED_BREAKOUTS: u32 = 100;
+
+/// The thread of the control API, which also runs the demo meetings.
 pub(crate) struct Control {
     pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -48,7 +56,7 @@ impl Control {
         let (stop, mut stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("sim-control".into()).spawn(move || {
             runtime.block_on(async move {
-                tokio::spawn(live(demos));
+                tokio::spawn(run_demos(demos));
                 tokio::select! {
                     _ = &mut stopped => {}
                     () = accept(listener, servers) => {}
@@ -64,10 +72,10 @@ impl Control {
     }
 }
 
-/// Moves the demo people, as long as the runtime lives.
-async fn live(mut demos: Vec<Demo>) {
+/// Changes the demo meetings until the runtime stops.
+async fn run_demos(mut demos: Vec<Demo>) {
     while !demos.is_empty() {
-        tokio::time::sleep(demo::TICK).await;
+        tokio::time::sleep(demo::TICK_INTERVAL).await;
         demos.iter_mut().for_each(Demo::tick);
     }
 }
@@ -75,7 +83,7 @@ async fn live(mut demos: Vec<Demo>) {
 async fn accept(listener: std::net::TcpListener, servers: Arc<[SimServer]>) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "no control door"),
+        Err(error) => return tracing::error!(%error, "cannot start the control API"),
     };
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -95,11 +103,11 @@ async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
-    let answer = match Limited::new(body, 1 << 20).collect().await {
-        Ok(body) => act(&servers, &parts.method, parts.uri.path(), &body.to_bytes()),
+    let result = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => dispatch(&servers, &parts.method, parts.uri.path(), &body.to_bytes()),
         Err(error) => Err((StatusCode::BAD_REQUEST, error.to_string())),
     };
-    let (status, value) = match answer {
+    let (status, value) = match result {
         Ok(value) => (StatusCode::OK, value),
         Err((status, error)) => (status, json!({ "error": error })),
     };
@@ -109,10 +117,10 @@ async fn serve(
     Ok(response)
 }
 
-type Outcome = Result<Value, (StatusCode, String)>;
+type ControlResult = Result<Value, (StatusCode, String)>;
 
 #[derive(Deserialize)]
-struct People {
+struct PeopleChange {
     #[serde(default)]
     add: usize,
     #[serde(default)]
@@ -120,7 +128,7 @@ struct People {
 }
 
 #[derive(Deserialize)]
-struct Rooms {
+struct NewBreakouts {
     add: u32,
     #[serde(default)]
     free_join: bool,
@@ -138,17 +146,17 @@ struct NewMeeting {
 }
 
 #[derive(Deserialize)]
-struct Clock {
+struct ClockChange {
     advance_ms: u64,
 }
 
-/// Does what one control request asks.
-fn act(servers: &[SimServer], method: &Method, path: &str, body: &[u8]) -> Outcome {
+/// Executes one control request.
+fn dispatch(servers: &[SimServer], method: &Method, path: &str, body: &[u8]) -> ControlResult {
     let mut segments = Vec::new();
     for segment in path.split('/').filter(|s| !s.is_empty()) {
-        // A plus is a plus in a path.
-        let segment = params::decode(&segment.replace('+', "%2B"))
-            .map_err(|_| bad("the path cannot be decoded"))?
+        // In a path a plus is literal.
+        let segment = params::percent_decode(&segment.replace('+', "%2B"))
+            .map_err(|_| bad_request("the path cannot be decoded"))?
             .into_owned();
         segments.push(segment);
     }
@@ -157,93 +165,99 @@ fn act(servers: &[SimServer], method: &Method, path: &str, body: &[u8]) -> Outco
         return Ok(json!({ "servers": "/servers", "documentation": "sl_sim" }));
     };
     if *first != "servers" {
-        return Err(unknown());
+        return Err(unknown_request());
     }
     let [n, rest @ ..] = rest else {
-        return Ok(servers.iter().map(describe).collect());
+        return Ok(servers.iter().map(describe_server).collect());
     };
     let server = n
         .parse::<usize>()
         .ok()
         .and_then(|n| servers.get(n.checked_sub(1)?))
-        .ok_or_else(|| (StatusCode::NOT_FOUND, format!("there is no server {n}")))?;
-    let done = || Ok(json!({ "ok": true }));
-    let there = |found: bool| match found {
-        true => done(),
-        false => Err((StatusCode::NOT_FOUND, "there is no such meeting".into())),
-    };
-    match (method.as_str(), rest) {
-        ("GET", []) => Ok(describe(server)),
-        ("GET", ["fault"]) => Ok(json!(server.faults())),
-        ("POST", ["fault"]) => {
-            server.set_fault(faults::from_json(body).map_err(bad)?);
-            done()
-        }
-        ("DELETE", ["fault"]) => {
-            server.clear_faults();
-            done()
-        }
-        ("POST", ["restart"]) => {
-            server.restart();
-            done()
-        }
-        ("POST", ["clock"]) => {
-            let Clock { advance_ms } = parse(body)?;
-            server.advance_clock(Duration::from_millis(advance_ms));
-            done()
-        }
-        ("GET", ["requests"]) => Ok(json!(server.last_requests())),
-        ("DELETE", ["requests"]) => {
-            server.clear_requests();
-            done()
-        }
-        ("GET", ["meetings"]) => Ok(json!(server.meetings())),
-        ("POST", ["meetings"]) => {
-            let new: NewMeeting = parse(body)?;
-            if new.count.max(new.people) > 100_000 {
-                return Err(bad("that is a crowd"));
-            }
-            for n in 1..=new.count {
-                let id = format!("{}-{n}", new.id);
-                if server.create_meeting(&id, &id) {
-                    server.add_people(&id, new.people);
-                }
-            }
-            if new.count > 0 {
-                return done();
-            }
-            if !server.create_meeting(&new.id, new.name.as_deref().unwrap_or(&new.id)) {
-                return Err((StatusCode::CONFLICT, "the meeting exists".into()));
-            }
-            there(server.add_people(&new.id, new.people))
-        }
-        ("GET", ["meetings", id]) => match server.meeting(id) {
-            Some(meeting) => Ok(json!(meeting)),
-            None => there(false),
-        },
-        ("POST", ["meetings", id, "people"]) => {
-            let People { add, remove } = parse(body)?;
-            if add > 100_000 {
-                return Err(bad("that is a crowd"));
-            }
-            there(server.remove_people(id, remove) && server.add_people(id, add))
-        }
-        ("POST", ["meetings", id, "breakouts"]) => {
-            let Rooms { add, free_join } = parse(body)?;
-            if add > 100 {
-                return Err(bad("that is more rooms than people"));
-            }
-            there(server.meeting(id).is_some())?;
-            Ok(json!({ "breakouts": server.add_breakouts(id, add, free_join) }))
-        }
-        ("POST", ["meetings", id, "end"]) => there(server.end_meeting(id)),
-        ("POST", ["meetings", id, "forget"]) => there(server.forget_meeting(id)),
-        _ => Err(unknown()),
+        .ok_or_else(|| (StatusCode::NOT_FOUND, format!("no server {n}")))?;
+    match rest {
+        ["meetings", rest @ ..] => handle_meetings(server, method, rest, body),
+        _ => handle_server(server, method, rest, body),
     }
 }
 
-fn describe(server: &SimServer) -> Value {
-    let (meetings, people) = server.census();
+fn handle_server(server: &SimServer, method: &Method, path: &[&str], body: &[u8]) -> ControlResult {
+    match (method.as_str(), path) {
+        ("GET", []) => return Ok(describe_server(server)),
+        ("GET", ["fault"]) => return Ok(json!(server.faults())),
+        ("GET", ["requests"]) => return Ok(json!(server.last_requests())),
+        ("POST", ["fault"]) => server.set_fault(faults::from_json(body).map_err(bad_request)?),
+        ("DELETE", ["fault"]) => server.clear_faults(),
+        ("DELETE", ["requests"]) => server.clear_requests(),
+        ("POST", ["restart"]) => server.restart(),
+        ("POST", ["clock"]) => {
+            let ClockChange { advance_ms } = parse(body)?;
+            server.advance_clock(Duration::from_millis(advance_ms));
+        }
+        _ => return Err(unknown_request()),
+    }
+    Ok(ok())
+}
+
+fn handle_meetings(server: &SimServer, method: &Method, path: &[&str], body: &[u8]) -> ControlResult {
+    match (method.as_str(), path) {
+        ("GET", []) => Ok(json!(server.meetings())),
+        ("POST", []) => add_meetings(server, parse(body)?),
+        ("GET", [id]) => server.meeting(id).map(|meeting| json!(meeting)).ok_or_else(no_meeting),
+        ("POST", [id, "people"]) => {
+            let PeopleChange { add, remove } = parse(body)?;
+            if add > MAX_ADDED {
+                return Err(bad_request(format!("at most {MAX_ADDED} people")));
+            }
+            ok_if_found(server.remove_people(id, remove) && server.add_people(id, add))
+        }
+        ("POST", [id, "breakouts"]) => {
+            let NewBreakouts { add, free_join } = parse(body)?;
+            if add > MAX_ADDED_BREAKOUTS {
+                return Err(bad_request(format!("at most {MAX_ADDED_BREAKOUTS} breakout rooms")));
+            }
+            server.meeting(id).ok_or_else(no_meeting)?;
+            Ok(json!({ "breakouts": server.add_breakouts(id, add, free_join) }))
+        }
+        ("POST", [id, "end"]) => ok_if_found(server.end_meeting(id)),
+        ("POST", [id, "forget"]) => ok_if_found(server.forget_meeting(id)),
+        _ => Err(unknown_request()),
+    }
+}
+
+fn add_meetings(server: &SimServer, new: NewMeeting) -> ControlResult {
+    if new.count.max(new.people) > MAX_ADDED {
+        return Err(bad_request(format!("at most {MAX_ADDED} meetings, of at most {MAX_ADDED} people")));
+    }
+    for n in 1..=new.count {
+        let id = format!("{}-{n}", new.id);
+        if server.create_meeting(&id, &id) {
+            server.add_people(&id, new.people);
+        }
+    }
+    if new.count > 0 {
+        return Ok(ok());
+    }
+    if !server.create_meeting(&new.id, new.name.as_deref().unwrap_or(&new.id)) {
+        return Err((StatusCode::CONFLICT, "the meeting already exists".into()));
+    }
+    ok_if_found(server.add_people(&new.id, new.people))
+}
+
+fn ok() -> Value {
+    json!({ "ok": true })
+}
+
+fn ok_if_found(found: bool) -> ControlResult {
+    if found { Ok(ok()) } else { Err(no_meeting()) }
+}
+
+fn no_meeting() -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, "no such meeting".into())
+}
+
+fn describe_server(server: &SimServer) -> Value {
+    let (meetings, people) = server.totals();
     json!({
         "n": server.number(),
         "url": server.url(),
@@ -256,13 +270,13 @@ fn describe(server: &SimServer) -> Value {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, String)> {
-    serde_json::from_slice(body).map_err(bad)
+    serde_json::from_slice(body).map_err(bad_request)
 }
 
-fn bad(error: impl ToString) -> (StatusCode, String) {
+fn bad_request(error: impl ToString) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, error.to_string())
 }
 
-fn unknown() -> (StatusCode, String) {
-    (StatusCode::NOT_FOUND, "no such request; the documentation of sl_sim lists them".into())
+fn unknown_request() -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, "no such request; the documentation of sl_sim lists all requests".into())
 }

@@ -1,4 +1,4 @@
-//! Counters of one server's requests, by call.
+//! Counts the requests of one server, by call.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -6,22 +6,22 @@ use serde::Serialize;
 
 use crate::calls::Call;
 
-/// How many requests one server got, by call, whatever it answered.
+/// Number of requests that one server received, by call and whatever the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Every request, the ones not under the API too.
+    /// All requests, including those outside the API.
     pub total: u64,
-    /// The unsigned version call.
+    /// index, the unsigned version call.
     pub index: u64,
-    /// create, all of them.
+    /// create, whatever its outcome.
     pub create: u64,
-    /// creates that made a meeting.
+    /// create that made a meeting.
     pub create_new: u64,
-    /// creates answered with duplicateWarning.
+    /// create that returned duplicateWarning.
     pub create_duplicate: u64,
-    /// join, all of them.
+    /// join, whatever its outcome.
     pub join: u64,
-    /// joins that put somebody into a meeting.
+    /// join that added a participant.
     pub joined: u64,
     /// end.
     pub end: u64,
@@ -37,17 +37,17 @@ pub struct Counts {
     pub send_chat_message: u64,
     /// getRecordings.
     pub get_recordings: u64,
-    /// hooks/create, hooks/destroy and hooks/list together.
+    /// hooks/create, hooks/destroy and hooks/list.
     pub hooks: u64,
-    /// Views of the page behind a join.
+    /// The page that join redirects to.
     pub page: u64,
     /// Anything else.
     pub unsupported: u64,
-    /// Requests whose checksum was missing or wrong.
+    /// Requests with a missing or wrong checksum.
     pub checksum_failures: u64,
-    /// Requests that met a fault.
+    /// Requests that a fault applied to.
     pub faults: u64,
-    /// TCP connections accepted.
+    /// Accepted TCP connections.
     pub connections: u64,
 }
 
@@ -55,18 +55,18 @@ pub struct Counts {
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(crate) fn one(&self) {
+    pub(crate) fn increment(&self) {
         self.0.fetch_add(1, Relaxed);
     }
 }
 
-macro_rules! tally {
+macro_rules! define_counters {
     ($($field:ident),* $(,)?) => {
-        /// [`Counts`] while counting.
+        /// [`Counts`], atomic.
         #[derive(Default)]
-        pub(crate) struct Tally { $(pub(crate) $field: Counter),* }
+        pub(crate) struct Counters { $(pub(crate) $field: Counter),* }
 
-        impl Tally {
+        impl Counters {
             pub(crate) fn counts(&self) -> Counts {
                 Counts { $($field: self.$field.0.load(Relaxed)),* }
             }
@@ -77,7 +77,7 @@ macro_rules! tally {
     };
 }
 
-tally!(
+define_counters!(
     total,
     index,
     create,
@@ -100,10 +100,10 @@ tally!(
     connections,
 );
 
-impl Tally {
-    /// Counts a request to `call`.
-    pub(crate) fn request(&self, call: Call) {
-        self.total.one();
+impl Counters {
+    /// Counts one request to `call`.
+    pub(crate) fn count_request(&self, call: Call) {
+        self.total.increment();
         match call {
             Call::Index => &self.index,
             Call::Create => &self.create,
@@ -116,9 +116,9 @@ impl Tally {
             Call::SendChatMessage => &self.send_chat_message,
             Call::GetRecordings => &self.get_recordings,
             Call::HooksCreate | Call::HooksDestroy | Call::HooksList => &self.hooks,
-            Call::Page => &self.page,
-            Call::Unsupported | Call::Elsewhere => &self.unsupported,
+            Call::ClientPage => &self.page,
+            Call::Unsupported | Call::OutsideApi => &self.unsupported,
         }
-        .one();
+        .increment();
     }
 }

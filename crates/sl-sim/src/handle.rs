@@ -6,32 +6,32 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::counters::Counts;
-use crate::demo;
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, FaultList};
 use crate::meeting::MeetingView;
+use crate::populate;
 use crate::protocol::checksum;
-use crate::registry::Book;
-use crate::request_log::RawRequest;
+use crate::registry::Registry;
+use crate::request_log::RecordedRequest;
 use crate::server::{Server, lock};
 
-/// A simulated server. Cheap to clone; every clone is the same server. It
-/// answers as long as its [`Sim`](super::Sim) runs.
+/// A simulated server. Clones are cheap and refer to the same server. It responds while its [`Sim`](crate::Sim)
+/// runs.
 #[derive(Clone)]
 pub struct SimServer(pub(crate) Arc<Server>);
 
 impl fmt::Debug for SimServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimServer {} at {}", self.0.n, self.url())
+        write!(f, "SimServer {} at {}", self.0.number, self.url())
     }
 }
 
 impl SimServer {
     /// Its number, from 1.
     pub fn number(&self) -> usize {
-        self.0.n
+        self.0.number
     }
 
-    /// `http://127.0.0.1:PORT/bigbluebutton/api`, as one would register it.
+    /// `http://127.0.0.1:PORT/bigbluebutton/api`, the URL to add to a pool.
     pub fn url(&self) -> String {
         format!("http://{}/bigbluebutton/api", self.0.authority)
     }
@@ -46,35 +46,32 @@ impl SimServer {
         &self.0.secret
     }
 
-    /// A whole URL for `call` (`create`, `hooks/list` …), signed with SHA-256.
-    /// `query` goes into it as it is.
-    pub fn signed(&self, call: &str, query: &str) -> String {
+    /// The full URL of `call` (`create`, `hooks/list` …), signed with SHA-256. `query` must be encoded.
+    pub fn signed_url(&self, call: &str, query: &str) -> String {
         let checksum = checksum::sign(call, query, &self.0.secret);
         let and = if query.is_empty() { "" } else { "&" };
         format!("{}/{call}?{query}{and}checksum={checksum}", self.url())
     }
 
-    /// Sets this fault in place of all others. When this returns the fault
-    /// holds, for connections that are already open too.
+    /// Replaces all faults with this one. It applies when this returns, also to open connections.
     pub fn set_fault(&self, fault: impl Into<Fault>) {
-        self.0.change_faults(|faults| {
+        self.0.update_faults(|faults| {
             faults.clear();
             faults.add(fault.into());
         });
     }
 
-    /// Adds a fault; of several, the first that matches a request is used.
+    /// Adds a fault; the first one that matches a request applies.
     pub fn add_fault(&self, fault: impl Into<Fault>) {
-        self.0.change_faults(|faults| faults.add(fault.into()));
+        self.0.update_faults(|faults| faults.add(fault.into()));
     }
 
-    /// Behaves again. When this returns the port accepts connections.
-    /// Requests that hang go on hanging.
+    /// Removes all faults. The port accepts connections when this returns. Requests that hang keep hanging.
     pub fn clear_faults(&self) {
-        self.0.change_faults(Faults::clear);
+        self.0.update_faults(FaultList::clear);
     }
 
-    /// The faults still in force.
+    /// The faults that are set.
     pub fn faults(&self) -> Vec<Fault> {
         lock(&self.0.faults).list().to_vec()
     }
@@ -82,110 +79,105 @@ impl SimServer {
     /// Its meetings, oldest first.
     pub fn meetings(&self) -> Vec<MeetingView> {
         let now = self.0.now_ms();
-        let mut book = self.0.book();
-        book.list(now).into_iter().map(|m| m.view()).collect()
+        let mut registry = self.0.registry();
+        registry.list_meetings(now).into_iter().map(|m| m.view()).collect()
     }
 
     /// One meeting.
     pub fn meeting(&self, meeting_id: &str) -> Option<MeetingView> {
         let now = self.0.now_ms();
-        self.0.book().get(meeting_id, now).map(|m| m.view())
+        self.0.registry().meeting(meeting_id, now).map(|m| m.view())
     }
 
-    /// How many meetings and how many people it has: cheaper than
-    /// [`meetings`](SimServer::meetings) when there are many.
-    pub fn census(&self) -> (usize, usize) {
-        self.0.book().census()
+    /// The numbers of meetings and of participants: cheaper than [`meetings`](SimServer::meetings) when there are
+    /// many.
+    pub fn totals(&self) -> (usize, usize) {
+        self.0.registry().totals()
     }
 
-    /// How many requests it got.
+    /// Number of requests received, by call.
     pub fn counts(&self) -> Counts {
-        self.0.tally.counts()
+        self.0.counters.counts()
     }
 
-    /// Counts from zero again.
+    /// Sets all counts to zero.
     pub fn reset_counts(&self) {
-        self.0.tally.reset();
+        self.0.counters.reset();
     }
 
-    /// Creates a meeting as if from inside the server: no request, no checksum.
-    /// False when the id is taken.
+    /// Creates a meeting without a request. False if the id is taken.
     pub fn create_meeting(&self, meeting_id: &str, name: &str) -> bool {
-        demo::create(&self.0, meeting_id, name)
+        populate::create_meeting(&self.0, meeting_id, name)
     }
 
-    /// Puts `n` made-up people into a meeting, every third with a camera.
-    /// False without that meeting.
-    pub fn add_people(&self, meeting_id: &str, n: usize) -> bool {
-        demo::add_people(&self.0, meeting_id, n)
+    /// Adds `count` generated participants to a meeting, every third with a camera. False if the meeting does not
+    /// exist.
+    pub fn add_people(&self, meeting_id: &str, count: usize) -> bool {
+        populate::add_people(&self.0, meeting_id, count)
     }
 
-    /// Takes up to `n` people out of a meeting, last come first gone. False
-    /// without that meeting.
-    pub fn remove_people(&self, meeting_id: &str, n: usize) -> bool {
+    /// Removes up to `count` participants from a meeting, the newest first. False if the meeting does not exist.
+    pub fn remove_people(&self, meeting_id: &str, count: usize) -> bool {
         let now = self.0.now_ms();
-        let mut book = self.0.book();
-        let Some(meeting) = book.get(meeting_id, now) else {
+        let mut registry = self.0.registry();
+        let Some(meeting) = registry.meeting(meeting_id, now) else {
             return false;
         };
-        let left = meeting.people.len().saturating_sub(n);
-        meeting.people.truncate(left);
+        let remaining = meeting.people.len().saturating_sub(count);
+        meeting.people.truncate(remaining);
         true
     }
 
-    /// Opens `rooms` breakout rooms in a meeting, and tells their meetingIDs;
-    /// none without that meeting.
+    /// Creates `rooms` breakout rooms of a meeting and returns their meetingIDs; none if the meeting does not exist.
     pub fn add_breakouts(&self, meeting_id: &str, rooms: u32, free_join: bool) -> Vec<String> {
         let now = self.0.now_ms();
-        self.0.book().add_breakouts(meeting_id, rooms, free_join, now)
+        self.0.registry().add_breakouts(meeting_id, rooms, free_join, now)
     }
 
-    /// Ends a meeting and its breakout rooms, as a moderator would. False
-    /// without that meeting.
+    /// Ends a meeting and its breakout rooms, as a moderator does. False if the meeting does not exist.
     pub fn end_meeting(&self, meeting_id: &str) -> bool {
-        self.0.book().end(meeting_id)
+        self.0.registry().end(meeting_id)
     }
 
-    /// Forgets this one meeting, as if it had never been created.
+    /// Removes this meeting only, as if it had never been created.
     pub fn forget_meeting(&self, meeting_id: &str) -> bool {
-        self.0.book().remove(meeting_id).is_some()
+        self.0.registry().remove(meeting_id).is_some()
     }
 
-    /// Forgets all meetings; hooks stay.
+    /// Removes all meetings, not the hooks.
     pub fn forget_all(&self) {
-        self.0.book().forget_all();
+        self.0.registry().remove_all();
     }
 
-    /// Comes back empty, as after a reboot: no meetings, no hooks. Faults,
-    /// counts and recorded requests stay.
+    /// Loses all meetings and hooks, as in a reboot. Faults, counts and recorded requests stay.
     pub fn restart(&self) {
-        *self.0.book() = Book::default();
+        *self.0.registry() = Registry::default();
     }
 
-    /// Puts this server's clock forward, so that durations end without waiting.
+    /// Moves this server's clock forward, so that a test need not wait for a duration to pass.
     pub fn advance_clock(&self, by: Duration) {
         let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 4);
-        self.0.ahead_ms.fetch_add(ms, Ordering::Relaxed);
+        self.0.clock_offset_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
-    /// The last hundred requests, oldest first, also those that met a fault.
-    pub fn last_requests(&self) -> Vec<RawRequest> {
-        lock(&self.0.recent).list()
+    /// The last 100 requests, oldest first, including those that a fault applied to.
+    pub fn last_requests(&self) -> Vec<RecordedRequest> {
+        lock(&self.0.request_log).list()
     }
 
-    /// The newest request to this call (`create`, `hooks/list` …).
-    pub fn last_request(&self, call: &str) -> Option<RawRequest> {
+    /// The last request to this call (`create`, `hooks/list` …).
+    pub fn last_request(&self, call: &str) -> Option<RecordedRequest> {
         let path = format!("/bigbluebutton/api/{call}");
         self.last_requests().into_iter().rfind(|r| r.path() == path)
     }
 
-    /// Forgets the recorded requests.
+    /// Clears the recorded requests.
     pub fn clear_requests(&self) {
-        lock(&self.0.recent).clear();
+        lock(&self.0.request_log).clear();
     }
 
     /// Turns the recording of requests on or off.
     pub fn record_requests(&self, on: bool) {
-        self.0.recording.store(on, Ordering::Relaxed);
+        self.0.records_requests.store(on, Ordering::Relaxed);
     }
 }

@@ -1,22 +1,26 @@
 //! Simulated BigBlueButton servers: many in one process, over real sockets.
 //!
-//! Used by `sl sim` and the pool of `sl dev`, by the integration tests and by
-//! the load benchmark. They are a **second opinion**: checksums, queries and XML
-//! are read and written by code of their own, and nothing here imports from the
-//! rest of the crate, so that one mistake cannot hide another.
+//! `sl sim` and `sl dev`, the integration tests and the benchmarks use them. They are a **second opinion**: they verify
+//! checksums, parse queries and write XML with code of their own, and this crate cannot import the proxy, so that a bug
+//! there is not hidden by the same bug here.
 //!
 //! # Tour
-//! - `net`: ports, worker threads (a current-thread runtime each, all listening
-//!   on all ports with SO_REUSEPORT), connections
-//! - `service`: from an HTTP request to its answer, by way of the faults
-//! - `params`, `checksum`, `xml`: the second opinions
-//! - `calls`, `join`, `hooks`: what each API call does and answers
-//! - `book`, `meeting`: what a server remembers, and how it is told
-//! - `faults`, `raw`: what can go wrong, above and below HTTP
-//! - `record`: counters and the last requests
-//! - `server`: the state of one server, and [`SimServer`], the handle to it
-//! - `recording`: archives of recordings, as a BBB server's post-publish script makes them
-//! - `control`: the control door; `demo`: people who come and go
+//! A request goes from `net/` through `service` to `calls/`, or to `faults/` if one is set.
+//!
+//! | file | |
+//! | --- | --- |
+//! | `net/` | `sockets`: reserved ports; `worker`: threads, each accepting on all ports (SO_REUSEPORT); `connection` |
+//! | `service` | handles one HTTP request: parameters, checksum, call or fault |
+//! | `protocol/` | the BBB protocol: `params`, `checksum`, `xml` |
+//! | `calls/` | the API calls: `create`, `join` and its page, `meetings` (the others), `hooks` |
+//! | `faults/` | the kinds of faults; `inject`: the effect of each; `bodies`, `socket`: the broken responses |
+//! | `server`, `handle` | the state of one server; [`SimServer`], the handle to it |
+//! | `registry`, `meeting` | the meetings and hooks of one server; one meeting and its XML |
+//! | `counters`, `request_log` | number of requests by call; the last requests |
+//! | `control` | the control API |
+//! | `populate`, `demo`, `random` | generated meetings and participants; demo meetings that change; random ids |
+//! | `recording/` | archives of recordings, as the post-publish script of a BBB server makes them |
+//! | `tests/` | the calls, the faults and the control API, over TCP |
 //!
 //! # From Rust
 //! ```no_run
@@ -32,30 +36,29 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # The control door
-//! A second listener, plain HTTP and JSON, at [`Sim::control_url`]. `{n}` counts
-//! from 1; a meeting's id is percent-encoded.
+//! # The control API
+//! HTTP and JSON on a second port, at [`Sim::control_url`]. `{n}` is a server's number, from 1; `{id}` is a
+//! percent-encoded meetingID.
 //!
 //! | request | |
 //! | --- | --- |
 //! | `GET /servers` | all servers: n, url, secret, meetings, people, counts, fault |
-//! | `GET /servers/{n}` | one of them |
-//! | `POST /servers/{n}/fault` | a [`Fault`]: `{"kind":"slow","ms":500,"calls":["create"],"times":3,"delay_ms":0}`; only `kind` and its own numbers are needed |
-//! | `GET`, `DELETE /servers/{n}/fault` | the faults in force; none from now on |
-//! | `POST /servers/{n}/restart` | comes back empty |
-//! | `POST /servers/{n}/clock` | `{"advance_ms":60000}`: its clock goes forward |
-//! | `GET`, `DELETE /servers/{n}/requests` | the last 100 requests as they came; none of them |
-//! | `GET /servers/{n}/meetings` | the meetings with their people |
-//! | `POST /servers/{n}/meetings` | `{"id":"m","name":"M","people":5}`: a meeting that no create made; with `"count":100` as many, `m-1`, `m-2`, … |
+//! | `GET /servers/{n}` | one server |
+//! | `POST /servers/{n}/fault` | sets a [`Fault`]: `{"kind":"slow","ms":500,"calls":["create"],"times":3,"delay_ms":0}`; only `kind` and its own fields are required |
+//! | `GET`, `DELETE /servers/{n}/fault` | lists the faults; clears them |
+//! | `POST /servers/{n}/restart` | loses all meetings and hooks |
+//! | `POST /servers/{n}/clock` | `{"advance_ms":60000}` moves its clock forward |
+//! | `GET`, `DELETE /servers/{n}/requests` | lists the last 100 requests as received; clears them |
+//! | `GET /servers/{n}/meetings` | the meetings with their participants |
+//! | `POST /servers/{n}/meetings` | `{"id":"m","name":"M","people":5}` adds a meeting without a create; with `"count":100` it adds `m-1` to `m-100` |
 //! | `GET /servers/{n}/meetings/{id}` | one meeting |
-//! | `POST /servers/{n}/meetings/{id}/people` | `{"add":5}` or `{"remove":2}` |
+//! | `POST /servers/{n}/meetings/{id}/people` | `{"add":5}` or `{"remove":2}` participants |
 //! | `POST /servers/{n}/meetings/{id}/breakouts` | `{"add":3,"free_join":false}` |
-//! | `POST /servers/{n}/meetings/{id}/end` | as a moderator would |
-//! | `POST /servers/{n}/meetings/{id}/forget` | as if it had never been created |
+//! | `POST /servers/{n}/meetings/{id}/end` | ends it as a moderator does |
+//! | `POST /servers/{n}/meetings/{id}/forget` | removes it as if it had never been created |
 //!
-//! Answers are `{"ok":true}` or what was asked for; 400 and 404 come with
-//! `{"error":…}`. The kinds of faults are those of [`FaultKind`], in snake_case.
-//! The door asks for no password: it is for tests and demos.
+//! The response is `{"ok":true}` or the requested data; errors (400, 404, 409) have `{"error":…}`. The kinds of faults are
+//! those of [`FaultKind`] in snake_case. There is no authentication: this is for tests and demos.
 
 mod calls;
 mod control;
@@ -65,7 +68,9 @@ mod faults;
 mod handle;
 mod meeting;
 mod net;
+mod populate;
 mod protocol;
+mod random;
 mod recording;
 mod registry;
 mod request_log;
@@ -82,38 +87,37 @@ pub use counters::Counts;
 pub use faults::{Fault, FaultKind};
 pub use handle::SimServer;
 pub use meeting::{MeetingView, PersonView};
-pub use recording::{Packing, Recording, RecordingFormat};
-pub use request_log::RawRequest;
+pub use recording::{Compression, Recording, RecordingFormat};
+pub use request_log::RecordedRequest;
 
 use control::Control;
 use net::sockets;
 use net::worker::Worker;
-use server::{Making, Server};
+use server::{Server, ServerOptions};
 
-/// What to simulate.
+/// Settings of the simulated servers.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
-    /// How many servers; at least one.
+    /// Number of servers, at least 1.
     pub servers: usize,
-    /// The address that all of them, and the control door, listen on.
+    /// Address that the servers and the control API listen on.
     pub bind: IpAddr,
-    /// The first server's port; the others follow. 0: free ports, unrelated.
+    /// Port of the first server; the others follow. 0: any free ports.
     pub first_port: u16,
-    /// The secret of all servers; `None`: a random one each.
+    /// Secret of all servers; `None`: a random one for each.
     pub secret: Option<String>,
-    /// The control door's port; 0: a free one.
+    /// Port of the control API; 0: any free port.
     pub control_port: u16,
-    /// Worker threads; at least one.
+    /// Number of worker threads, at least 1.
     pub threads: usize,
-    /// The bbbVersion that index reports.
+    /// bbbVersion in the response of index.
     pub version: String,
-    /// For demos: about so many people on each server, in meetings of about
-    /// eight, who come and go. 0: empty servers.
+    /// For demos: approximate number of participants on each server, who join and leave, in meetings of about eight.
+    /// 0: no meetings.
     pub people: u32,
-    /// Whether the last hundred requests of each server are kept. Costs about
-    /// a microsecond a request.
+    /// Whether each server records its last 100 requests. Costs about 1 µs per request.
     pub record_requests: bool,
-    /// Whether each failed checksum is logged as a warning.
+    /// Whether to log each checksum failure as a warning.
     pub log_checksum_failures: bool,
 }
 
@@ -135,8 +139,7 @@ impl Default for SimConfig {
     }
 }
 
-/// Running servers. Dropping it stops them, closes their connections and frees
-/// their ports before it returns.
+/// The running servers. Drop stops them, closes their connections and frees their ports before it returns.
 pub struct Sim {
     servers: Arc<[SimServer]>,
     control_url: String,
@@ -152,25 +155,25 @@ impl fmt::Debug for Sim {
 }
 
 impl Sim {
-    /// Starts the servers on threads of their own; when this returns they
-    /// accept connections. May be called inside or outside any runtime.
+    /// Starts the servers on their own threads. They accept connections when this returns. May be called inside or
+    /// outside a runtime.
     ///
     /// # Errors
-    /// A port that is taken or out of range, or no threads to be had.
+    /// A port is in use or above 65535, or a thread cannot be started.
     pub fn start(config: SimConfig) -> io::Result<Sim> {
         let mut sim =
             Sim { servers: Arc::from([]), control_url: String::new(), control: None, workers: Vec::new() };
-        // From here on an error drops `sim`, which stops what has begun.
+        // From here on an error drops `sim`, which stops what was started.
         for n in 0..config.threads.max(1) {
             sim.workers.push(Worker::start(format!("sim-{n}"))?);
         }
         let workers: Vec<Worker> = sim.workers.iter().map(|(w, _)| w.clone()).collect();
         let mut servers = Vec::new();
         for n in 1..=config.servers.max(1) {
-            let server = Arc::new(Server::new(Making {
-                n,
-                port: sockets::reserve(SocketAddr::new(config.bind, port(&config, n)?))?,
-                secret: config.secret.clone().unwrap_or_else(|| calls::random_word(40)),
+            let server = Arc::new(Server::new(ServerOptions {
+                number: n,
+                reserved_port: sockets::reserve_port(SocketAddr::new(config.bind, server_port(&config, n)?))?,
+                secret: config.secret.clone().unwrap_or_else(|| random::random_word(40)),
                 version: config.version.clone(),
                 record_requests: config.record_requests,
                 log_checksum_failures: config.log_checksum_failures,
@@ -185,7 +188,7 @@ impl Sim {
             sim.servers.clone(),
             config.people,
         )?;
-        sim.control_url = format!("http://{}", server::reachable(control.address));
+        sim.control_url = format!("http://{}", server::connectable_address(control.address));
         sim.control = Some(control);
         Ok(sim)
     }
@@ -195,12 +198,12 @@ impl Sim {
         &self.servers
     }
 
-    /// Where the control door is: `http://127.0.0.1:PORT`.
+    /// The control API: `http://127.0.0.1:PORT`.
     pub fn control_url(&self) -> String {
         self.control_url.clone()
     }
 
-    /// Stops all servers. Dropping does the same.
+    /// Stops all servers, as drop does.
     pub fn stop(self) {}
 }
 
@@ -221,7 +224,7 @@ impl Drop for Sim {
     }
 }
 
-fn port(config: &SimConfig, n: usize) -> io::Result<u16> {
+fn server_port(config: &SimConfig, n: usize) -> io::Result<u16> {
     if config.first_port == 0 {
         return Ok(0);
     }

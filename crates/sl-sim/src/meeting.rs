@@ -1,55 +1,55 @@
-//! A meeting and its people, told as BBB tells them.
+//! A meeting and its participants, and how BBB writes them as XML.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::protocol::checksum::sha1_hex;
-use crate::protocol::xml::{Xml, is_name};
+use crate::protocol::xml::{XmlWriter, is_valid_name};
 
-/// A meeting, for tests and for the control door.
+/// A meeting, as tests and the control API see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MeetingView {
-    /// The meetingID it was created with.
+    /// The meetingID.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// BBB's own id: hex SHA-1 of the meetingID, a dash, the create time.
+    /// internalMeetingID: hex SHA-1 of the meetingID, a dash, the create time.
     pub internal_id: String,
-    /// When it was created, in milliseconds since 1970.
+    /// Create time, in milliseconds since 1970.
     pub created_ms: i64,
     /// The attendees' password.
     pub attendee_pw: String,
     /// The moderators' password.
     pub moderator_pw: String,
-    /// The number that callers dial.
+    /// The voice bridge.
     pub voice_bridge: String,
-    /// Minutes until it ends by itself; 0 never.
+    /// Minutes until it ends by itself; 0: never.
     pub duration: u32,
-    /// Whether somebody is in it.
+    /// Whether it has participants.
     pub running: bool,
-    /// Who is in it.
+    /// Its participants.
     pub people: Vec<PersonView>,
-    /// The `meta_` parameters, names in lower case and without the prefix.
+    /// The `meta_` parameters, names in lower case without the prefix.
     pub metadata: BTreeMap<String, String>,
-    /// How many `<document>`s came with create or insertDocument.
+    /// Number of `<document>` elements in create and insertDocument.
     pub documents: u32,
-    /// What sendChatMessage brought.
+    /// The messages of sendChatMessage.
     pub chat: Vec<String>,
-    /// For a breakout room, the internal id of its parent.
+    /// Of a breakout room: the internal id of its parent.
     pub breakout_of: Option<String>,
     /// The ids of its breakout rooms.
     pub breakouts: Vec<String>,
 }
 
-/// Somebody in a meeting.
+/// A participant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PersonView {
-    /// The userID given on join, or the one made up.
+    /// The userID of join, or a generated one.
     pub user_id: String,
-    /// The name shown.
+    /// The full name.
     pub full_name: String,
-    /// Whether a moderator.
+    /// Whether a moderator, not a viewer.
     pub moderator: bool,
 }
 
@@ -62,12 +62,12 @@ pub(crate) struct Person {
     pub(crate) listening_only: bool,
     pub(crate) voice: bool,
     pub(crate) video: bool,
-    /// What the browser's URL carries after a join; empty for made-up people.
+    /// The sessionToken in the URL after join; empty for generated participants.
     pub(crate) session_token: String,
 }
 
 pub(crate) struct Breakout {
-    pub(crate) parent_internal: String,
+    pub(crate) parent_internal_id: String,
     pub(crate) sequence: u32,
     pub(crate) free_join: bool,
 }
@@ -81,7 +81,7 @@ pub(crate) struct Meeting {
     pub(crate) moderator_pw: String,
     pub(crate) voice_bridge: String,
     pub(crate) dial_number: String,
-    /// Minutes; 0 never ends.
+    /// Minutes; 0: never ends.
     pub(crate) duration: u32,
     pub(crate) max_users: u32,
     pub(crate) record: bool,
@@ -92,12 +92,12 @@ pub(crate) struct Meeting {
     pub(crate) chat: Vec<String>,
     pub(crate) breakout: Option<Box<Breakout>>,
     pub(crate) breakouts: Vec<String>,
-    /// Position in getMeetings.
+    /// Orders getMeetings.
     pub(crate) sequence: u64,
 }
 
 impl Meeting {
-    /// A meeting with this id, everything else at its default.
+    /// A meeting with this id and name, otherwise with defaults.
     pub(crate) fn new(id: &str, name: &str, now_ms: i64) -> Meeting {
         let mut internal_id = sha1_hex(id);
         internal_id.push('-');
@@ -125,11 +125,11 @@ impl Meeting {
         }
     }
 
-    pub(crate) fn running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.has_user_joined && !self.people.is_empty()
     }
 
-    pub(crate) fn over(&self, now_ms: i64) -> bool {
+    pub(crate) fn has_expired(&self, now_ms: i64) -> bool {
         self.duration > 0 && now_ms >= self.created_ms + i64::from(self.duration) * 60_000
     }
 
@@ -143,7 +143,7 @@ impl Meeting {
             moderator_pw: self.moderator_pw.clone(),
             voice_bridge: self.voice_bridge.clone(),
             duration: self.duration,
-            running: self.running(),
+            running: self.is_running(),
             people: self
                 .people
                 .iter()
@@ -156,75 +156,75 @@ impl Meeting {
             metadata: self.metadata.iter().cloned().collect(),
             documents: self.documents,
             chat: self.chat.clone(),
-            breakout_of: self.breakout.as_ref().map(|b| b.parent_internal.clone()),
+            breakout_of: self.breakout.as_ref().map(|b| b.parent_internal_id.clone()),
             breakouts: self.breakouts.clone(),
         }
     }
 
-    /// What create answers, from meetingID up to (not with) the messageKey.
-    pub(crate) fn write_created(&self, xml: &mut Xml) {
-        xml.el("meetingID", &self.id);
-        xml.el("internalMeetingID", &self.internal_id);
-        let parent = self.breakout.as_ref().map(|b| b.parent_internal.as_str());
-        xml.el("parentMeetingID", parent.unwrap_or("bbb-none"));
-        xml.el("attendeePW", &self.attendee_pw);
-        xml.el("moderatorPW", &self.moderator_pw);
-        xml.val("createTime", self.created_ms);
-        xml.el("voiceBridge", &self.voice_bridge);
-        xml.el("dialNumber", &self.dial_number);
-        xml.el("createDate", &bbb_date(self.created_ms));
-        xml.val("hasUserJoined", self.has_user_joined);
-        xml.val("duration", self.duration);
-        xml.val("hasBeenForciblyEnded", false);
+    /// The elements of create's response, from meetingID up to but not including messageKey.
+    pub(crate) fn write_create_fields(&self, xml: &mut XmlWriter) {
+        xml.write_text("meetingID", &self.id);
+        xml.write_text("internalMeetingID", &self.internal_id);
+        let parent = self.breakout.as_ref().map(|b| b.parent_internal_id.as_str());
+        xml.write_text("parentMeetingID", parent.unwrap_or("bbb-none"));
+        xml.write_text("attendeePW", &self.attendee_pw);
+        xml.write_text("moderatorPW", &self.moderator_pw);
+        xml.write_value("createTime", self.created_ms);
+        xml.write_text("voiceBridge", &self.voice_bridge);
+        xml.write_text("dialNumber", &self.dial_number);
+        xml.write_text("createDate", &bbb_date(self.created_ms));
+        xml.write_value("hasUserJoined", self.has_user_joined);
+        xml.write_value("duration", self.duration);
+        xml.write_value("hasBeenForciblyEnded", false);
     }
 
-    /// The elements that getMeetingInfo and each `<meeting>` of getMeetings have.
-    pub(crate) fn write_info(&self, xml: &mut Xml) {
-        xml.el("meetingName", &self.name);
-        xml.el("meetingID", &self.id);
-        xml.el("internalMeetingID", &self.internal_id);
-        xml.val("createTime", self.created_ms);
-        xml.el("createDate", &bbb_date(self.created_ms));
-        xml.el("voiceBridge", &self.voice_bridge);
-        xml.el("dialNumber", &self.dial_number);
-        xml.el("attendeePW", &self.attendee_pw);
-        xml.el("moderatorPW", &self.moderator_pw);
-        xml.val("running", self.running());
-        xml.val("duration", self.duration);
-        xml.val("hasUserJoined", self.has_user_joined);
-        xml.val("recording", self.record);
-        xml.val("hasBeenForciblyEnded", false);
-        xml.val("startTime", self.created_ms);
-        xml.val("endTime", 0);
+    /// The elements of getMeetingInfo, and of each `<meeting>` in getMeetings.
+    pub(crate) fn write_info_fields(&self, xml: &mut XmlWriter) {
+        xml.write_text("meetingName", &self.name);
+        xml.write_text("meetingID", &self.id);
+        xml.write_text("internalMeetingID", &self.internal_id);
+        xml.write_value("createTime", self.created_ms);
+        xml.write_text("createDate", &bbb_date(self.created_ms));
+        xml.write_text("voiceBridge", &self.voice_bridge);
+        xml.write_text("dialNumber", &self.dial_number);
+        xml.write_text("attendeePW", &self.attendee_pw);
+        xml.write_text("moderatorPW", &self.moderator_pw);
+        xml.write_value("running", self.is_running());
+        xml.write_value("duration", self.duration);
+        xml.write_value("hasUserJoined", self.has_user_joined);
+        xml.write_value("recording", self.record);
+        xml.write_value("hasBeenForciblyEnded", false);
+        xml.write_value("startTime", self.created_ms);
+        xml.write_value("endTime", 0);
         let count = |f: fn(&Person) -> bool| self.people.iter().filter(|p| f(p)).count();
-        xml.val("participantCount", self.people.len());
-        xml.val("listenerCount", count(|p| p.listening_only));
-        xml.val("voiceParticipantCount", count(|p| p.voice));
-        xml.val("videoCount", count(|p| p.video));
-        xml.val("maxUsers", self.max_users);
-        xml.val("moderatorCount", count(|p| p.moderator));
+        xml.write_value("participantCount", self.people.len());
+        xml.write_value("listenerCount", count(|p| p.listening_only));
+        xml.write_value("voiceParticipantCount", count(|p| p.voice));
+        xml.write_value("videoCount", count(|p| p.video));
+        xml.write_value("maxUsers", self.max_users);
+        xml.write_value("moderatorCount", count(|p| p.moderator));
         xml.open("attendees");
         for person in &self.people {
-            person.write(xml);
+            person.write_attendee(xml);
         }
         xml.close("attendees");
         xml.open("metadata");
         for (name, value) in &self.metadata {
-            if is_name(name) {
-                xml.el(name, value);
+            if is_valid_name(name) {
+                xml.write_text(name, value);
             }
         }
         xml.close("metadata");
-        xml.val("isBreakout", self.breakout.is_some());
+        xml.write_value("isBreakout", self.breakout.is_some());
         if let Some(breakout) = &self.breakout {
-            xml.el("parentMeetingID", &breakout.parent_internal);
-            xml.val("sequence", breakout.sequence);
-            xml.val("freeJoin", breakout.free_join);
+            xml.write_text("parentMeetingID", &breakout.parent_internal_id);
+            xml.write_value("sequence", breakout.sequence);
+            xml.write_value("freeJoin", breakout.free_join);
         }
         if !self.breakouts.is_empty() {
             xml.open("breakoutRooms");
             for room in &self.breakouts {
-                xml.el("breakout", room);
+                xml.write_text("breakout", room);
             }
             xml.close("breakoutRooms");
         }
@@ -232,21 +232,21 @@ impl Meeting {
 }
 
 impl Person {
-    fn write(&self, xml: &mut Xml) {
+    fn write_attendee(&self, xml: &mut XmlWriter) {
         xml.open("attendee");
-        xml.el("userID", &self.user_id);
-        xml.el("fullName", &self.full_name);
-        xml.el("role", if self.moderator { "MODERATOR" } else { "VIEWER" });
-        xml.val("isPresenter", self.presenter);
-        xml.val("isListeningOnly", self.listening_only);
-        xml.val("hasJoinedVoice", self.voice);
-        xml.val("hasVideo", self.video);
-        xml.el("clientType", "HTML5");
+        xml.write_text("userID", &self.user_id);
+        xml.write_text("fullName", &self.full_name);
+        xml.write_text("role", if self.moderator { "MODERATOR" } else { "VIEWER" });
+        xml.write_value("isPresenter", self.presenter);
+        xml.write_value("isListeningOnly", self.listening_only);
+        xml.write_value("hasJoinedVoice", self.voice);
+        xml.write_value("hasVideo", self.video);
+        xml.write_text("clientType", "HTML5");
         xml.close("attendee");
     }
 }
 
-/// `Thu Jan 01 00:00:00 UTC 2026`: how BBB's Java writes a date.
+/// `Thu Jan 01 00:00:00 UTC 2026`: a date as BBB's Java formats it.
 pub(crate) fn bbb_date(ms: i64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
@@ -257,7 +257,7 @@ pub(crate) fn bbb_date(ms: i64) -> String {
         let t = seconds.rem_euclid(86_400);
         (t / 3600, t / 60 % 60, t % 60)
     };
-    // Days to date on a calendar whose years begin in March, in eras of 400 years.
+    // Days to a civil date, in years that begin in March and eras of 400 years: leap days come last.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_written_as_java_does() {
+    fn bbb_date_formats_as_java_does() {
         for (ms, date) in [
             (0, "Thu Jan 01 00:00:00 UTC 1970"),
             (1_767_225_600_000, "Thu Jan 01 00:00:00 UTC 2026"),

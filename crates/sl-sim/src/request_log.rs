@@ -1,4 +1,4 @@
-//! The last requests of one server.
+//! Records the last requests of one server.
 
 use std::collections::VecDeque;
 
@@ -6,28 +6,28 @@ use bytes::Bytes;
 use hyper::http::request::Parts;
 use serde::Serialize;
 
-/// A request as it arrived.
+/// A request as it was received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RawRequest {
+pub struct RecordedRequest {
     /// Its number on this server, from 1.
     pub number: u64,
-    /// The method.
+    /// HTTP method.
     pub method: String,
     /// Path and query, byte for byte.
     pub target: String,
-    /// Headers in their order, names in lower case.
+    /// Headers in the order received, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body; bytes that are not UTF-8 are replaced.
+    /// The body; invalid UTF-8 is replaced.
     pub body: String,
 }
 
-impl RawRequest {
+impl RecordedRequest {
     /// The path without the query.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// The query as it came, without the question mark.
+    /// The query byte for byte, without the question mark.
     pub fn query(&self) -> &str {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
@@ -38,36 +38,35 @@ impl RawRequest {
     }
 }
 
-/// How many requests are kept.
-const KEPT: usize = 100;
+const MAX_RECORDED_REQUESTS: usize = 100;
 
-/// The last requests, kept as hyper gave them: turned into text only when asked.
+/// The last requests, stored as hyper parsed them and converted to text only when listed.
 #[derive(Default)]
-pub(crate) struct Recent {
-    kept: VecDeque<(Parts, Bytes)>,
-    seen: u64,
+pub(crate) struct RequestLog {
+    requests: VecDeque<(Parts, Bytes)>,
+    total: u64,
 }
 
-impl Recent {
+impl RequestLog {
     pub(crate) fn add(&mut self, parts: Parts, body: Bytes) {
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
+        if self.requests.len() == MAX_RECORDED_REQUESTS {
+            self.requests.pop_front();
         }
-        self.kept.push_back((parts, body));
-        self.seen += 1;
+        self.requests.push_back((parts, body));
+        self.total += 1;
     }
 
     pub(crate) fn clear(&mut self) {
-        self.kept.clear();
+        self.requests.clear();
     }
 
     /// Oldest first.
-    pub(crate) fn list(&self) -> Vec<RawRequest> {
-        let first = self.seen - self.kept.len() as u64 + 1;
-        self.kept
+    pub(crate) fn list(&self) -> Vec<RecordedRequest> {
+        let first = self.total - self.requests.len() as u64 + 1;
+        self.requests
             .iter()
             .zip(first..)
-            .map(|((parts, body), number)| RawRequest {
+            .map(|((parts, body), number)| RecordedRequest {
                 number,
                 method: parts.method.to_string(),
                 target: parts.uri.to_string(),

@@ -1,4 +1,4 @@
-//! One simulated server: its state, and the handle that tests hold.
+//! The state of one simulated server.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,50 +10,49 @@ use bytes::Bytes;
 use hyper::http::request::Parts;
 use socket2::Socket;
 
-use crate::counters::Tally;
-use crate::faults::{Fault, Faults};
+use crate::counters::Counters;
+use crate::faults::{Fault, FaultList};
 use crate::net::sockets;
 use crate::net::worker::Worker;
-use crate::registry::Book;
-use crate::request_log::Recent;
+use crate::registry::Registry;
+use crate::request_log::RequestLog;
 
-/// Locks, even after a panic elsewhere: the state is only counters and lists.
+/// Locks and ignores poisoning: the state is only counters and lists, which a panic elsewhere leaves usable.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The state of one server, shared by its connections and its handles.
+/// One server, shared by its connections and its handles.
 pub(crate) struct Server {
     /// From 1.
-    pub(crate) n: usize,
+    pub(crate) number: usize,
     pub(crate) address: SocketAddr,
-    /// `host:port` for URLs that lead here.
+    /// `host:port` for URLs of this server.
     pub(crate) authority: String,
     pub(crate) secret: String,
-    /// What index reports as bbbVersion.
+    /// bbbVersion in the response of index.
     pub(crate) version: String,
     pub(crate) log_checksum_failures: bool,
-    pub(crate) tally: Tally,
-    pub(crate) book: Mutex<Book>,
-    /// Fast answer to "is any fault set": requests look at the list only then.
-    faulty: AtomicBool,
-    pub(crate) faults: Mutex<Faults>,
-    pub(crate) recording: AtomicBool,
-    pub(crate) recent: Mutex<Recent>,
-    /// Milliseconds that this server's clock is ahead of the real one.
-    pub(crate) ahead_ms: AtomicI64,
-    /// Bound and never listening: keeps the port ours while connections are
-    /// refused. `None` once stopped.
-    port: Mutex<Option<Socket>>,
-    /// Copies of the listening sockets, to close them all at once.
-    listening: Mutex<Vec<Socket>>,
+    pub(crate) counters: Counters,
+    pub(crate) registry: Mutex<Registry>,
+    /// Whether `faults` has any: saves requests the lock.
+    has_faults: AtomicBool,
+    pub(crate) faults: Mutex<FaultList>,
+    pub(crate) records_requests: AtomicBool,
+    pub(crate) request_log: Mutex<RequestLog>,
+    /// How far this server's clock is ahead of the real one.
+    pub(crate) clock_offset_ms: AtomicI64,
+    /// Bound, never listening: keeps the port reserved while connections are refused. `None` once stopped.
+    reserved_port: Mutex<Option<Socket>>,
+    /// Duplicates of the listening sockets, to close all of them at once.
+    listeners: Mutex<Vec<Socket>>,
     workers: Vec<Worker>,
 }
 
-/// What a [`Server`] is made of.
-pub(crate) struct Making {
-    pub(crate) n: usize,
-    pub(crate) port: Socket,
+/// What [`Server::new`] needs.
+pub(crate) struct ServerOptions {
+    pub(crate) number: usize,
+    pub(crate) reserved_port: Socket,
     pub(crate) secret: String,
     pub(crate) version: String,
     pub(crate) record_requests: bool,
@@ -62,112 +61,111 @@ pub(crate) struct Making {
 }
 
 impl Server {
-    pub(crate) fn new(making: Making) -> io::Result<Server> {
-        let address = sockets::address_of(&making.port)?;
+    pub(crate) fn new(options: ServerOptions) -> io::Result<Server> {
+        let address = sockets::local_address(&options.reserved_port)?;
         Ok(Server {
-            n: making.n,
+            number: options.number,
             address,
-            authority: reachable(address).to_string(),
-            secret: making.secret,
-            version: making.version,
-            log_checksum_failures: making.log_checksum_failures,
-            tally: Tally::default(),
-            book: Mutex::default(),
-            faulty: AtomicBool::new(false),
+            authority: connectable_address(address).to_string(),
+            secret: options.secret,
+            version: options.version,
+            log_checksum_failures: options.log_checksum_failures,
+            counters: Counters::default(),
+            registry: Mutex::default(),
+            has_faults: AtomicBool::new(false),
             faults: Mutex::default(),
-            recording: AtomicBool::new(making.record_requests),
-            recent: Mutex::default(),
-            ahead_ms: AtomicI64::new(0),
-            port: Mutex::new(Some(making.port)),
-            listening: Mutex::default(),
-            workers: making.workers,
+            records_requests: AtomicBool::new(options.record_requests),
+            request_log: Mutex::default(),
+            clock_offset_ms: AtomicI64::new(0),
+            reserved_port: Mutex::new(Some(options.reserved_port)),
+            listeners: Mutex::default(),
+            workers: options.workers,
         })
     }
 
-    /// The meetings. Hold this for in-memory work only.
-    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
-        lock(&self.book)
+    /// Locks the meetings and hooks. Hold the lock for in-memory work only.
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        lock(&self.registry)
     }
 
-    /// Milliseconds since 1970 on this server's clock, the only one it reads.
+    /// The time on this server's own clock, in milliseconds since 1970. Nothing here reads another clock.
     pub(crate) fn now_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        since.as_millis() as i64 + self.ahead_ms.load(Ordering::Relaxed)
+        since.as_millis() as i64 + self.clock_offset_ms.load(Ordering::Relaxed)
     }
 
-    /// The fault that a request to `call` meets.
-    pub(crate) fn fault_for(&self, call: &str) -> Option<Fault> {
-        if !self.faulty.load(Ordering::Acquire) {
+    /// The fault that applies to a request to `call`; counts against its limit.
+    pub(crate) fn take_fault(&self, call: &str) -> Option<Fault> {
+        if !self.has_faults.load(Ordering::Acquire) {
             return None;
         }
         let mut faults = lock(&self.faults);
         let fault = faults.take(call);
-        self.faulty.store(!faults.is_empty(), Ordering::Release);
+        self.has_faults.store(!faults.is_empty(), Ordering::Release);
         drop(faults);
         if fault.is_some() {
-            self.tally.faults.one();
+            self.counters.faults.increment();
         }
         fault
     }
 
-    pub(crate) fn recording(&self) -> bool {
-        self.recording.load(Ordering::Relaxed)
+    pub(crate) fn records_requests(&self) -> bool {
+        self.records_requests.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn record(&self, parts: Parts, body: Bytes) {
-        lock(&self.recent).add(parts, body);
+    pub(crate) fn record_request(&self, parts: Parts, body: Bytes) {
+        lock(&self.request_log).add(parts, body);
     }
 
-    /// Opens one listening socket per worker, unless they are open or the
-    /// server has been stopped.
+    /// Opens one listening socket per worker, unless they are open or the server was stopped.
     pub(crate) fn listen(self: &Arc<Server>) -> io::Result<()> {
-        let port = lock(&self.port);
-        let mut listening = lock(&self.listening);
-        if port.is_none() || !listening.is_empty() {
+        let port = lock(&self.reserved_port);
+        let mut listeners = lock(&self.listeners);
+        if port.is_none() || !listeners.is_empty() {
             return Ok(());
         }
         let mut sockets = Vec::with_capacity(self.workers.len());
         for _ in &self.workers {
-            sockets.push(sockets::listen(self.address)?);
+            sockets.push(sockets::bind_listener(self.address)?);
         }
         for (worker, socket) in self.workers.iter().zip(sockets) {
-            listening.push(socket.try_clone()?);
+            listeners.push(socket.try_clone()?);
             worker.accept_on(self.clone(), socket.into());
         }
         Ok(())
     }
 
-    /// Closes the listening sockets now, for all workers: whoever connects from
-    /// here on is refused. The workers drop their open connections.
-    fn close(&self) {
-        for socket in lock(&self.listening).drain(..) {
-            // Shutting down a listening socket closes it for every holder.
+    /// Closes the listening sockets of all workers at once: new connections are refused, and the workers drop the
+    /// open ones.
+    fn close_listeners(&self) {
+        for socket in lock(&self.listeners).drain(..) {
+            // shutdown() stops listening on every duplicate of the socket.
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
     }
 
-    /// Closes for good and gives the port back.
+    /// Closes permanently and frees the port.
     pub(crate) fn stop(&self) {
-        lock(&self.port).take();
-        self.close();
+        lock(&self.reserved_port).take();
+        self.close_listeners();
     }
 
-    pub(crate) fn change_faults(self: &Arc<Server>, change: impl FnOnce(&mut Faults)) {
+    pub(crate) fn update_faults(self: &Arc<Server>, change: impl FnOnce(&mut FaultList)) {
         let mut faults = lock(&self.faults);
         change(&mut faults);
-        self.faulty.store(!faults.is_empty(), Ordering::Release);
-        // Still under the lock, lest two changes open and close the port in
-        // another order than they set the faults.
-        if faults.refusing() {
-            self.close();
+        self.has_faults.store(!faults.is_empty(), Ordering::Release);
+        // Under the lock: otherwise two updates could open and close the port in a different order than they set
+        // the faults.
+        if faults.refuses_connections() {
+            self.close_listeners();
         } else if let Err(error) = self.listen() {
-            tracing::error!(server = self.n, %error, "cannot listen again");
+            tracing::error!(server = self.number, %error, "cannot reopen the port");
         }
     }
 }
 
-/// Where a server bound to `address` is reached: not at 0.0.0.0.
-pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+/// The address that clients connect to: loopback when bound to the unspecified address.
+pub(crate) fn connectable_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! From an HTTP request to its answer, by way of the faults.
+//! Handles one HTTP request: parse, check the checksum, dispatch to the call, or inject a fault.
 
 use std::sync::Arc;
 
@@ -9,58 +9,58 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::calls::{self, Answer, Ask, Call, join};
+use crate::calls::{self, ApiRequest, ApiResponse, Call, join};
 use crate::faults::bodies::html_page;
-use crate::faults::inject::misbehave;
+use crate::faults::inject::inject;
 use crate::net::connection::Connection;
 use crate::protocol::params::Params;
 use crate::server::Server;
 
-/// The largest request body taken: insertDocument carries slides in base64.
-const LARGEST_BODY: usize = 64 << 20;
+/// Bounds a request body. Large, because insertDocument carries slides in base64.
+const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// The one answer there is no HTTP for: the connection ends here.
+/// No HTTP response: the connection was dropped.
 #[derive(Debug)]
-pub(crate) struct Dropped;
+pub(crate) struct ConnectionDropped;
 
-impl std::fmt::Display for Dropped {
+impl std::fmt::Display for ConnectionDropped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the connection was dropped by a fault")
+        f.write_str("connection dropped by a fault")
     }
 }
 
-impl std::error::Error for Dropped {}
+impl std::error::Error for ConnectionDropped {}
 
-/// Answers one request.
+/// Handles one request.
 pub(crate) async fn serve(
     connection: Arc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Dropped> {
+) -> Result<Response<Full<Bytes>>, ConnectionDropped> {
     let server = &*connection.server;
     let (parts, incoming) = request.into_parts();
-    let body = if incoming.is_end_stream() { Bytes::new() } else { collect(incoming).await? };
-    let call = Call::of(parts.uri.path());
-    server.tally.request(call);
-    let Some(fault) = server.fault_for(call.name()) else {
-        let answer = answer(server, call, &parts, &body);
-        if server.recording() {
-            server.record(parts, body);
+    let body = if incoming.is_end_stream() { Bytes::new() } else { read_body(incoming).await? };
+    let call = Call::from_path(parts.uri.path());
+    server.counters.count_request(call);
+    let Some(fault) = server.take_fault(call.name()) else {
+        let response = healthy_response(server, call, &parts, &body);
+        if server.records_requests() {
+            server.record_request(parts, body);
         }
-        return Ok(response(answer));
+        return Ok(into_http(response));
     };
-    if server.recording() {
-        // Before the fault shows, so that a test finds a request that hangs.
-        server.record(parts.clone(), body.clone());
+    if server.records_requests() {
+        // Before the fault takes effect, so that tests see a request that hangs.
+        server.record_request(parts.clone(), body.clone());
     }
-    misbehave(&connection, fault, call, &parts, &body).await
+    inject(&connection, fault, call, &parts, &body).await
 }
 
-async fn collect(mut incoming: Incoming) -> Result<Bytes, Dropped> {
+async fn read_body(mut incoming: Incoming) -> Result<Bytes, ConnectionDropped> {
     let mut all = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
-        if let Ok(data) = frame.map_err(|_| Dropped)?.into_data() {
-            if all.len() + data.len() > LARGEST_BODY {
-                return Err(Dropped);
+        if let Ok(data) = frame.map_err(|_| ConnectionDropped)?.into_data() {
+            if all.len() + data.len() > MAX_BODY_BYTES {
+                return Err(ConnectionDropped);
             }
             all.extend_from_slice(&data);
         }
@@ -68,41 +68,41 @@ async fn collect(mut incoming: Incoming) -> Result<Bytes, Dropped> {
     Ok(all.freeze())
 }
 
-/// What a healthy server answers.
-pub(crate) fn answer(server: &Server, call: Call, parts: &Parts, body: &[u8]) -> Answer {
+/// The response of a server without a fault.
+pub(crate) fn healthy_response(server: &Server, call: Call, parts: &Parts, body: &[u8]) -> ApiResponse {
     match call {
         Call::Index => return calls::index(server),
         Call::Unsupported => return calls::unsupported(),
-        Call::Elsewhere => {
-            return Answer::html(StatusCode::NOT_FOUND, html_page("404 Not Found"));
+        Call::OutsideApi => {
+            return ApiResponse::html(StatusCode::NOT_FOUND, html_page("404 Not Found"));
         }
         _ => {}
     }
-    let post = parts.method == Method::POST;
-    let get = parts.method == Method::GET || parts.method == Method::HEAD;
-    let allowed = match call {
-        Call::InsertDocument => post,
-        Call::SendChatMessage | Call::Page => get,
-        _ => get || post,
+    let is_post = parts.method == Method::POST;
+    let is_get = parts.method == Method::GET || parts.method == Method::HEAD;
+    let is_allowed = match call {
+        Call::InsertDocument => is_post,
+        Call::SendChatMessage | Call::ClientPage => is_get,
+        _ => is_get || is_post,
     };
-    if !allowed {
+    if !is_allowed {
         return calls::unsupported();
     }
     let query = parts.uri.query().unwrap_or("");
     let mut params = Params::default();
     if params.add_urlencoded(query).is_err() {
-        return malformed();
+        return bad_request();
     }
-    if call == Call::Page {
-        return join::page(server, &params);
+    if call == Call::ClientPage {
+        return join::client_page(server, &params);
     }
-    let in_query = params.len();
+    let query_count = params.len();
     let mut xml = None;
-    if post && !body.is_empty() {
-        let read = match content_type(parts) {
+    if is_post && !body.is_empty() {
+        let parsed = match content_type(parts) {
             ContentType::Form => match std::str::from_utf8(body) {
                 Ok(text) => params.add_urlencoded(text),
-                Err(_) => return malformed(),
+                Err(_) => return bad_request(),
             },
             ContentType::Multipart(boundary) => params.add_multipart(body, boundary),
             ContentType::Xml if matches!(call, Call::Create | Call::InsertDocument) => {
@@ -110,34 +110,34 @@ pub(crate) fn answer(server: &Server, call: Call, parts: &Parts, body: &[u8]) ->
                 Ok(())
             }
             _ => {
-                return Answer::failed(
+                return ApiResponse::failed(
                     "unsupportedContentType",
                     "POST request Content-Type is missing or unsupported",
                 );
             }
         };
-        if read.is_err() {
-            return malformed();
+        if parsed.is_err() {
+            return bad_request();
         }
     }
-    if !params.signed(in_query, call.name(), query, &server.secret) {
-        server.tally.checksum_failures.one();
+    if !params.has_valid_checksum(query_count, call.name(), query, &server.secret) {
+        server.counters.checksum_failures.increment();
         if server.log_checksum_failures {
-            tracing::warn!(server = server.n, call = call.name(), query, "checksum failed");
+            tracing::warn!(server = server.number, call = call.name(), query, "checksum failed");
         }
         return checksum_error();
     }
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-    calls::answer(server, call, &Ask { params, xml, host })
+    calls::dispatch(server, call, &ApiRequest { params, xml, host })
 }
 
-pub(crate) fn checksum_error() -> Answer {
-    Answer::failed("checksumError", "Checksums do not match")
+pub(crate) fn checksum_error() -> ApiResponse {
+    ApiResponse::failed("checksumError", "Checksums do not match")
 }
 
-/// 400, as Tomcat answers what it cannot decode.
-fn malformed() -> Answer {
-    Answer::html(StatusCode::BAD_REQUEST, html_page("400 Bad Request"))
+/// 400, which Tomcat returns for parameters that it cannot decode.
+fn bad_request() -> ApiResponse {
+    ApiResponse::html(StatusCode::BAD_REQUEST, html_page("400 Bad Request"))
 }
 
 enum ContentType<'a> {
@@ -163,13 +163,13 @@ fn content_type(parts: &Parts) -> ContentType<'_> {
     }
 }
 
-pub(crate) fn response(answer: Answer) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(answer.body));
-    *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-    if let Some(location) = answer.location.and_then(|l| HeaderValue::from_str(&l).ok()) {
+pub(crate) fn into_http(response: ApiResponse) -> Response<Full<Bytes>> {
+    let mut http = Response::new(Full::new(response.body));
+    *http.status_mut() = response.status;
+    let headers = http.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(response.content_type));
+    if let Some(location) = response.location.and_then(|l| HeaderValue::from_str(&l).ok()) {
         headers.insert(LOCATION, location);
     }
-    response
+    http
 }

@@ -20,7 +20,7 @@ fn now() -> u64 {
 /// The bytes of an archive.
 fn archive(recording: &Recording) -> Vec<u8> {
     let mut bytes = Vec::new();
-    recording.write(&mut bytes).unwrap();
+    recording.write_tar(&mut bytes).unwrap();
     bytes
 }
 

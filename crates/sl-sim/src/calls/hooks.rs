@@ -1,10 +1,10 @@
-//! The webhook calls: registered and listed, never called back.
+//! The webhook calls: hooks are registered and listed, never delivered.
 
-use super::{Answer, Ask};
-use crate::protocol::xml::Xml;
+use super::{ApiRequest, ApiResponse};
+use crate::protocol::xml::XmlWriter;
 use crate::server::Server;
 
-/// A webhook that somebody registered.
+/// A registered webhook.
 #[derive(Clone)]
 pub(crate) struct Hook {
     pub(crate) id: u32,
@@ -13,69 +13,71 @@ pub(crate) struct Hook {
     pub(crate) raw: bool,
 }
 
-pub(crate) fn create(server: &Server, ask: &Ask) -> Answer {
-    let Some(url) = ask.params.filled("callbackURL") else {
-        return Answer::failed(
+pub(crate) fn create(server: &Server, request: &ApiRequest) -> ApiResponse {
+    let Some(url) = request.params.non_blank("callbackURL") else {
+        return ApiResponse::failed(
             "missingParamCallbackURL",
             "You must specify a callbackURL in the parameters.",
         );
     };
-    let meeting = ask.params.filled("meetingID");
-    let mut xml = Xml::success();
-    let mut book = server.book();
-    if let Some(hook) = book.hooks.iter().find(|hook| hook.url == url && hook.meeting.as_deref() == meeting) {
-        xml.val("hookID", hook.id);
-        xml.el("messageKey", "duplicateWarning");
-        xml.el("message", "There is already a hook for this callback URL.");
-        return Answer::xml(xml.end());
+    let meeting = request.params.non_blank("meetingID");
+    let mut xml = XmlWriter::success();
+    let mut registry = server.registry();
+    if let Some(hook) =
+        registry.hooks.iter().find(|hook| hook.url == url && hook.meeting.as_deref() == meeting)
+    {
+        xml.write_value("hookID", hook.id);
+        xml.write_text("messageKey", "duplicateWarning");
+        xml.write_text("message", "There is already a hook for this callback URL.");
+        return ApiResponse::xml(xml.finish());
     }
-    book.last_hook += 1;
+    registry.last_hook_id += 1;
     let hook = Hook {
-        id: book.last_hook,
+        id: registry.last_hook_id,
         url: url.into(),
         meeting: meeting.map(Into::into),
-        raw: ask.params.flag("getRaw").unwrap_or(false),
+        raw: request.params.flag("getRaw").unwrap_or(false),
     };
-    xml.val("hookID", hook.id);
-    xml.val("permanentHook", false);
-    xml.val("rawData", hook.raw);
-    book.hooks.push(hook);
-    Answer::xml(xml.end())
+    xml.write_value("hookID", hook.id);
+    xml.write_value("permanentHook", false);
+    xml.write_value("rawData", hook.raw);
+    registry.hooks.push(hook);
+    ApiResponse::xml(xml.finish())
 }
 
-pub(crate) fn destroy(server: &Server, ask: &Ask) -> Answer {
-    let Some(id) = ask.params.filled("hookID") else {
-        return Answer::failed("missingParamHookID", "You must specify a hookID in the parameters.");
+pub(crate) fn destroy(server: &Server, request: &ApiRequest) -> ApiResponse {
+    let Some(id) = request.params.non_blank("hookID") else {
+        return ApiResponse::failed("missingParamHookID", "You must specify a hookID in the parameters.");
     };
-    let mut book = server.book();
-    let before = book.hooks.len();
-    book.hooks.retain(|hook| hook.id.to_string() != id);
-    if book.hooks.len() == before {
-        return Answer::failed("destroyMissingHook", "The hook informed was not found.");
+    let mut registry = server.registry();
+    let before = registry.hooks.len();
+    registry.hooks.retain(|hook| hook.id.to_string() != id);
+    if registry.hooks.len() == before {
+        return ApiResponse::failed("destroyMissingHook", "The hook informed was not found.");
     }
-    let mut xml = Xml::success();
-    xml.val("removed", true);
-    Answer::xml(xml.end())
+    let mut xml = XmlWriter::success();
+    xml.write_value("removed", true);
+    ApiResponse::xml(xml.finish())
 }
 
-pub(crate) fn list(server: &Server, ask: &Ask) -> Answer {
-    let meeting = ask.params.filled("meetingID");
-    let mut xml = Xml::success();
+pub(crate) fn list(server: &Server, request: &ApiRequest) -> ApiResponse {
+    let meeting = request.params.non_blank("meetingID");
+    let mut xml = XmlWriter::success();
     xml.open("hooks");
-    for hook in &server.book().hooks {
+    for hook in &server.registry().hooks {
         if meeting.is_some() && hook.meeting.is_some() && hook.meeting.as_deref() != meeting {
             continue;
         }
         xml.open("hook");
-        xml.val("hookID", hook.id);
-        xml.el("callbackURL", &hook.url);
+        xml.write_value("hookID", hook.id);
+        xml.write_text("callbackURL", &hook.url);
         if let Some(meeting) = &hook.meeting {
-            xml.el("meetingID", meeting);
+            xml.write_text("meetingID", meeting);
         }
-        xml.val("permanentHook", false);
-        xml.val("rawData", hook.raw);
+        xml.write_value("permanentHook", false);
+        xml.write_value("rawData", hook.raw);
         xml.close("hook");
     }
     xml.close("hooks");
-    Answer::xml(xml.end())
+    ApiResponse::xml(xml.finish())
 }

@@ -1,49 +1,50 @@
-//! join: who may enter, as what, and the page that awaits them.
+//! join, and the page that it redirects browsers to.
 
 use bytes::Bytes;
 use hyper::StatusCode;
 
-use super::{Answer, Ask, meeting_id, random_word};
-use crate::meeting::Person;
+use super::{ApiRequest, ApiResponse, meeting_id};
+use crate::meeting::{Meeting, Person};
 use crate::protocol::params::Params;
-use crate::protocol::xml::{Xml, escape};
+use crate::protocol::xml::{XmlWriter, escape};
+use crate::random::random_word;
 use crate::server::Server;
 
-/// The call itself: adds the person, then sends the browser on.
-pub(crate) fn join(server: &Server, ask: &Ask) -> Answer {
-    let id = match meeting_id(ask) {
+/// Adds the participant, then redirects to the page, or with `redirect=false` returns XML.
+pub(crate) fn join(server: &Server, request: &ApiRequest) -> ApiResponse {
+    let id = match meeting_id(request) {
         Ok(id) => id,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
-    let p = &ask.params;
-    let Some(full_name) = p.filled("fullName") else {
-        return Answer::failed(
+    let p = &request.params;
+    let Some(full_name) = p.non_blank("fullName") else {
+        return ApiResponse::failed(
             "missingParamFullName",
             "You must specify a name for the attendee who will be joining the meeting.",
         );
     };
     let now = server.now_ms();
-    let mut book = server.book();
-    let Some(meeting) = book.get(id, now) else {
-        return Answer::failed(
+    let mut registry = server.registry();
+    let Some(meeting) = registry.meeting(id, now) else {
+        return ApiResponse::failed(
             "notFound",
             "We could not find a meeting with that meeting ID - perhaps the meeting is not yet \
              running?",
         );
     };
-    if p.filled("createTime").is_some_and(|time| time.parse() != Ok(meeting.created_ms)) {
-        return Answer::failed(
+    if p.non_blank("createTime").is_some_and(|time| time.parse() != Ok(meeting.created_ms)) {
+        return ApiResponse::failed(
             "mismatchCreateTimeParam",
             "The createTime parameter submitted mismatches with the current meeting.",
         );
     }
-    let password = p.filled("password");
-    let moderator = match p.filled("role") {
+    let password = p.non_blank("password");
+    let moderator = match p.non_blank("role") {
         Some(role) => role.eq_ignore_ascii_case("moderator"),
         None if password == Some(meeting.moderator_pw.as_str()) => true,
         None if password == Some(meeting.attendee_pw.as_str()) => false,
         None => {
-            return Answer::failed(
+            return ApiResponse::failed(
                 "invalidPassword",
                 "You either did not supply a password or the password supplied is neither the \
                  attendee or moderator password for this conference.",
@@ -51,7 +52,7 @@ pub(crate) fn join(server: &Server, ask: &Ask) -> Answer {
         }
     };
     if meeting.max_users > 0 && meeting.people.len() >= meeting.max_users as usize {
-        return Answer::failed(
+        return ApiResponse::failed(
             "maxParticipantsReached",
             "The number of participants allowed for this meeting has been reached.",
         );
@@ -60,10 +61,10 @@ pub(crate) fn join(server: &Server, ask: &Ask) -> Answer {
     let session_token = random_word(16).to_lowercase();
     let url = format!(
         "http://{}/html5client/join?sessionToken={session_token}",
-        ask.host.filter(|host| plain_host(host)).unwrap_or(&server.authority),
+        request.host.filter(|host| is_plain_host(host)).unwrap_or(&server.authority),
     );
     let person = Person {
-        user_id: p.filled("userID").map_or(internal_id.clone(), Into::into),
+        user_id: p.non_blank("userID").map_or(internal_id.clone(), Into::into),
         internal_id,
         full_name: full_name.into(),
         moderator,
@@ -73,40 +74,44 @@ pub(crate) fn join(server: &Server, ask: &Ask) -> Answer {
         video: false,
         session_token,
     };
-    let answer = if p.flag("redirect") == Some(false) {
-        let mut xml = Xml::success();
-        xml.el("messageKey", "successfullyJoined");
-        xml.el("message", "You have joined successfully.");
-        xml.el("meeting_id", &meeting.internal_id);
-        xml.el("user_id", &person.internal_id);
-        xml.el("auth_token", &random_word(12).to_lowercase());
-        xml.el("session_token", &person.session_token);
-        xml.el("guestStatus", "ALLOW");
-        xml.el("url", &url);
-        Answer::xml(xml.end())
+    let response = if p.flag("redirect") == Some(false) {
+        joined_xml(meeting, &person, &url)
     } else {
-        let mut answer = Answer::html(StatusCode::FOUND, Bytes::new());
-        answer.location = Some(url);
-        answer
+        let mut response = ApiResponse::html(StatusCode::FOUND, Bytes::new());
+        response.location = Some(url);
+        response
     };
     meeting.people.push(person);
     meeting.has_user_joined = true;
-    drop(book);
-    server.tally.joined.one();
-    answer
+    drop(registry);
+    server.counters.joined.increment();
+    response
 }
 
-/// Whether a Host header may stand in a URL of ours.
-fn plain_host(host: &str) -> bool {
+fn joined_xml(meeting: &Meeting, person: &Person, url: &str) -> ApiResponse {
+    let mut xml = XmlWriter::success();
+    xml.write_text("messageKey", "successfullyJoined");
+    xml.write_text("message", "You have joined successfully.");
+    xml.write_text("meeting_id", &meeting.internal_id);
+    xml.write_text("user_id", &person.internal_id);
+    xml.write_text("auth_token", &random_word(12).to_lowercase());
+    xml.write_text("session_token", &person.session_token);
+    xml.write_text("guestStatus", "ALLOW");
+    xml.write_text("url", url);
+    ApiResponse::xml(xml.finish())
+}
+
+/// Whether a Host header is safe to copy into a URL.
+fn is_plain_host(host: &str) -> bool {
     !host.is_empty()
         && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
 }
 
-/// The page that stands for BBB's HTML5 client.
-pub(crate) fn page(server: &Server, params: &Params) -> Answer {
-    let token = params.filled("sessionToken").unwrap_or_default();
+/// The page in place of BBB's HTML5 client.
+pub(crate) fn client_page(server: &Server, params: &Params) -> ApiResponse {
+    let token = params.non_blank("sessionToken").unwrap_or_default();
     let now = server.now_ms();
-    let found = server.book().list(now).into_iter().find_map(|meeting| {
+    let found = server.registry().list_meetings(now).into_iter().find_map(|meeting| {
         let person =
             meeting.people.iter().find(|p| !p.session_token.is_empty() && p.session_token == token)?;
         let role = if person.moderator { "a moderator" } else { "a viewer" };
@@ -117,7 +122,7 @@ pub(crate) fn page(server: &Server, params: &Params) -> Answer {
                 escape(&meeting.name),
                 escape(&person.full_name),
                 meeting.people.len() - 1,
-                server.n,
+                server.number,
                 escape(&server.authority),
             ),
         ))
@@ -127,10 +132,10 @@ pub(crate) fn page(server: &Server, params: &Params) -> Answer {
         None => (
             StatusCode::NOT_FOUND,
             "No such session".into(),
-            format!("This session is unknown on server {}, or its meeting has ended.", server.n),
+            format!("Server {} does not know this session, or its meeting has ended.", server.number),
         ),
     };
-    Answer::html(
+    ApiResponse::html(
         status,
         Bytes::from(format!(
             "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\

@@ -2,119 +2,122 @@
 
 use bytes::Bytes;
 
-use super::{Answer, Ask, documents, meeting_id};
-use crate::protocol::xml::Xml;
+use super::{ApiRequest, ApiResponse, count_documents, meeting_id};
+use crate::protocol::xml::XmlWriter;
 use crate::server::Server;
 
-pub(super) fn end(server: &Server, ask: &Ask) -> Answer {
-    let id = match meeting_id(ask) {
+pub(super) fn end(server: &Server, request: &ApiRequest) -> ApiResponse {
+    let id = match meeting_id(request) {
         Ok(id) => id,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let now = server.now_ms();
-    let mut book = server.book();
-    let Some(meeting) = book.get(id, now) else {
-        return Answer::not_found();
+    let mut registry = server.registry();
+    let Some(meeting) = registry.meeting(id, now) else {
+        return ApiResponse::not_found();
     };
-    if ask.params.filled("password").is_some_and(|pw| pw != meeting.moderator_pw) {
-        return Answer::failed("invalidPassword", "You must supply the moderator password for this call.");
+    if request.params.non_blank("password").is_some_and(|pw| pw != meeting.moderator_pw) {
+        return ApiResponse::failed(
+            "invalidPassword",
+            "You must supply the moderator password for this call.",
+        );
     }
-    book.end(id);
-    drop(book);
-    let mut xml = Xml::success();
-    xml.el("messageKey", "sentEndMeetingRequest");
-    xml.el(
+    registry.end(id);
+    drop(registry);
+    let mut xml = XmlWriter::success();
+    xml.write_text("messageKey", "sentEndMeetingRequest");
+    xml.write_text(
         "message",
         "A request to end the meeting was sent.  Please wait a few seconds, and then use the \
          getMeetingInfo or isMeetingRunning API calls to verify that it was ended.",
     );
-    Answer::xml(xml.end())
+    ApiResponse::xml(xml.finish())
 }
 
-pub(super) fn is_meeting_running(server: &Server, ask: &Ask) -> Answer {
-    let id = match meeting_id(ask) {
+pub(super) fn is_meeting_running(server: &Server, request: &ApiRequest) -> ApiResponse {
+    let id = match meeting_id(request) {
         Ok(id) => id,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let now = server.now_ms();
-    let running = server.book().get(id, now).is_some_and(|m| m.running());
-    // The busiest answer of all: two constants.
-    Answer::xml(Bytes::from_static(if running {
+    let running = server.registry().meeting(id, now).is_some_and(|m| m.is_running());
+    // The most frequent response: two constants.
+    ApiResponse::xml(Bytes::from_static(if running {
         b"<response><returncode>SUCCESS</returncode><running>true</running></response>"
     } else {
         b"<response><returncode>SUCCESS</returncode><running>false</running></response>"
     }))
 }
 
-pub(super) fn get_meeting_info(server: &Server, ask: &Ask) -> Answer {
-    let id = match meeting_id(ask) {
+pub(super) fn get_meeting_info(server: &Server, request: &ApiRequest) -> ApiResponse {
+    let id = match meeting_id(request) {
         Ok(id) => id,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
-    let mut xml = Xml::success();
-    match server.book().get(id, server.now_ms()) {
-        Some(meeting) => meeting.write_info(&mut xml),
-        None => return Answer::not_found(),
+    let mut xml = XmlWriter::success();
+    match server.registry().meeting(id, server.now_ms()) {
+        Some(meeting) => meeting.write_info_fields(&mut xml),
+        None => return ApiResponse::not_found(),
     }
-    Answer::xml(xml.end())
+    ApiResponse::xml(xml.finish())
 }
 
-pub(super) fn get_meetings(server: &Server) -> Answer {
-    let mut xml = Xml::success();
-    let mut book = server.book();
-    let meetings = book.list(server.now_ms());
+pub(super) fn get_meetings(server: &Server) -> ApiResponse {
+    let mut xml = XmlWriter::success();
+    let mut registry = server.registry();
+    let meetings = registry.list_meetings(server.now_ms());
     if meetings.is_empty() {
-        xml.empty("meetings");
-        xml.el("messageKey", "noMeetings");
-        xml.el("message", "no meetings were found on this server");
-        return Answer::xml(xml.end());
+        xml.write_empty("meetings");
+        xml.write_text("messageKey", "noMeetings");
+        xml.write_text("message", "no meetings were found on this server");
+        return ApiResponse::xml(xml.finish());
     }
     xml.open("meetings");
     for meeting in meetings {
         xml.open("meeting");
-        meeting.write_info(&mut xml);
+        meeting.write_info_fields(&mut xml);
         xml.close("meeting");
     }
     xml.close("meetings");
-    Answer::xml(xml.end())
+    ApiResponse::xml(xml.finish())
 }
 
-pub(super) fn insert_document(server: &Server, ask: &Ask) -> Answer {
-    let id = match meeting_id(ask) {
+pub(super) fn insert_document(server: &Server, request: &ApiRequest) -> ApiResponse {
+    let id = match meeting_id(request) {
         Ok(id) => id,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
-    match server.book().get(id, server.now_ms()) {
-        Some(meeting) => meeting.documents += ask.xml.map_or(0, documents),
-        None => return Answer::not_found(),
+    match server.registry().meeting(id, server.now_ms()) {
+        Some(meeting) => meeting.documents += request.xml.map_or(0, count_documents),
+        None => return ApiResponse::not_found(),
     }
-    let mut xml = Xml::success();
-    xml.el("message", "Presentation is being uploaded");
-    Answer::xml(xml.end())
+    let mut xml = XmlWriter::success();
+    xml.write_text("message", "Presentation is being uploaded");
+    ApiResponse::xml(xml.finish())
 }
 
-pub(super) fn send_chat_message(server: &Server, ask: &Ask) -> Answer {
-    let id = match meeting_id(ask) {
+pub(super) fn send_chat_message(server: &Server, request: &ApiRequest) -> ApiResponse {
+    let id = match meeting_id(request) {
         Ok(id) => id,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
-    let Some(message) = ask.params.filled("message") else {
-        return Answer::xml(Xml::failed_validation("You must provide a message"));
+    let Some(message) = request.params.non_blank("message") else {
+        return ApiResponse::xml(XmlWriter::failed_validation("You must provide a message"));
     };
-    match server.book().get(id, server.now_ms()) {
+    match server.registry().meeting(id, server.now_ms()) {
         Some(meeting) => meeting.chat.push(message.into()),
-        None => return Answer::not_found(),
+        None => return ApiResponse::not_found(),
     }
-    let mut xml = Xml::success();
-    xml.el("messageKey", "");
-    xml.el("message", "");
-    Answer::xml(xml.end())
+    let mut xml = XmlWriter::success();
+    xml.write_text("messageKey", "");
+    xml.write_text("message", "");
+    ApiResponse::xml(xml.finish())
 }
 
-pub(super) fn get_recordings() -> Answer {
-    let mut xml = Xml::success();
-    xml.empty("recordings");
-    xml.el("messageKey", "noRecordings");
-    xml.el("message", "There are no recordings for the meeting(s).");
-    Answer::xml(xml.end())
+pub(super) fn get_recordings() -> ApiResponse {
+    let mut xml = XmlWriter::success();
+    xml.write_empty("recordings");
+    xml.write_text("messageKey", "noRecordings");
+    xml.write_text("message", "There are no recordings for the meeting(s).");
+    ApiResponse::xml(xml.finish())
 }

@@ -1,4 +1,4 @@
-//! The API calls: what each answers, and what it does to the meetings.
+//! The API calls: their effects on the meetings, and their responses.
 
 mod create;
 pub(crate) mod hooks;
@@ -7,13 +7,12 @@ mod meetings;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use rand::Rng;
 
 use crate::protocol::params::Params;
-use crate::protocol::xml::Xml;
+use crate::protocol::xml::XmlWriter;
 use crate::server::Server;
 
-/// What a path under `/bigbluebutton/api` asks for.
+/// A call of the BBB API, or another path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Index,
@@ -29,21 +28,21 @@ pub(crate) enum Call {
     HooksCreate,
     HooksDestroy,
     HooksList,
-    /// The page behind a join.
-    Page,
-    /// Under the API, but none of the above.
+    /// The page that join redirects to.
+    ClientPage,
+    /// An unknown call of the API.
     Unsupported,
-    /// Not under the API at all.
-    Elsewhere,
+    /// A path outside the API.
+    OutsideApi,
 }
 
 impl Call {
-    /// The call of a path (without query).
-    pub(crate) fn of(path: &str) -> Call {
+    /// Finds the call of a path without its query.
+    pub(crate) fn from_path(path: &str) -> Call {
         let Some(name) = path.strip_prefix("/bigbluebutton/api") else {
             return match path {
-                "/html5client/join" => Call::Page,
-                _ => Call::Elsewhere,
+                "/html5client/join" => Call::ClientPage,
+                _ => Call::OutsideApi,
             };
         };
         match name {
@@ -61,11 +60,11 @@ impl Call {
             "/hooks/destroy" => Call::HooksDestroy,
             "/hooks/list" => Call::HooksList,
             name if name.starts_with('/') => Call::Unsupported,
-            _ => Call::Elsewhere,
+            _ => Call::OutsideApi,
         }
     }
 
-    /// The name that is signed, and that faults are limited by.
+    /// The name that goes into the checksum, and that a fault's `calls` lists.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Call::Index => "index",
@@ -81,16 +80,16 @@ impl Call {
             Call::HooksCreate => "hooks/create",
             Call::HooksDestroy => "hooks/destroy",
             Call::HooksList => "hooks/list",
-            Call::Page => "page",
+            Call::ClientPage => "page",
             Call::Unsupported => "unsupported",
-            Call::Elsewhere => "elsewhere",
+            Call::OutsideApi => "elsewhere",
         }
     }
 }
 
-/// An answer before it becomes HTTP.
+/// A response of the API, before it becomes HTTP.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
     pub(crate) location: Option<String>,
@@ -100,84 +99,79 @@ pub(crate) struct Answer {
 pub(crate) const XML: &str = "text/xml;charset=utf-8";
 pub(crate) const HTML: &str = "text/html;charset=utf-8";
 
-impl Answer {
+impl ApiResponse {
     /// 200 with XML.
-    pub(crate) fn xml(body: Bytes) -> Answer {
-        Answer { status: StatusCode::OK, content_type: XML, location: None, body }
+    pub(crate) fn xml(body: Bytes) -> ApiResponse {
+        ApiResponse { status: StatusCode::OK, content_type: XML, location: None, body }
     }
 
-    pub(crate) fn failed(key: &str, message: &str) -> Answer {
-        Answer::xml(Xml::failed(key, message))
+    pub(crate) fn failed(key: &str, message: &str) -> ApiResponse {
+        ApiResponse::xml(XmlWriter::failed(key, message))
     }
 
-    pub(crate) fn not_found() -> Answer {
-        Answer::failed("notFound", "We could not find a meeting with that meeting ID")
+    pub(crate) fn not_found() -> ApiResponse {
+        ApiResponse::failed("notFound", "We could not find a meeting with that meeting ID")
     }
 
-    pub(crate) fn html(status: StatusCode, body: Bytes) -> Answer {
-        Answer { status, content_type: HTML, location: None, body }
+    pub(crate) fn html(status: StatusCode, body: Bytes) -> ApiResponse {
+        ApiResponse { status, content_type: HTML, location: None, body }
     }
 }
 
-/// A request whose checksum was right.
-pub(crate) struct Ask<'a> {
+/// A request with a valid checksum.
+pub(crate) struct ApiRequest<'a> {
     pub(crate) params: Params<'a>,
-    /// An XML body (create, insertDocument).
+    /// The XML body (create, insertDocument).
     pub(crate) xml: Option<&'a str>,
-    /// `host:port` as the client wrote it, for URLs that lead back here.
+    /// The Host header, for URLs of this server.
     pub(crate) host: Option<&'a str>,
 }
 
-/// index: the one call that is not signed.
-pub(crate) fn index(server: &Server) -> Answer {
-    let mut xml = Xml::success();
-    xml.val("version", "2.0");
-    xml.val("apiVersion", "2.0");
-    xml.el("bbbVersion", &server.version);
-    Answer::xml(xml.end())
+/// index: the only unsigned call.
+pub(crate) fn index(server: &Server) -> ApiResponse {
+    let mut xml = XmlWriter::success();
+    xml.write_value("version", "2.0");
+    xml.write_value("apiVersion", "2.0");
+    xml.write_text("bbbVersion", &server.version);
+    ApiResponse::xml(xml.finish())
 }
 
-/// Does the call and answers it.
-pub(crate) fn answer(server: &Server, call: Call, ask: &Ask) -> Answer {
+/// Executes a signed call.
+pub(crate) fn dispatch(server: &Server, call: Call, request: &ApiRequest) -> ApiResponse {
     match call {
-        Call::Create => create::create(server, ask),
-        Call::Join => join::join(server, ask),
-        Call::End => meetings::end(server, ask),
-        Call::IsMeetingRunning => meetings::is_meeting_running(server, ask),
-        Call::GetMeetingInfo => meetings::get_meeting_info(server, ask),
+        Call::Create => create::create(server, request),
+        Call::Join => join::join(server, request),
+        Call::End => meetings::end(server, request),
+        Call::IsMeetingRunning => meetings::is_meeting_running(server, request),
+        Call::GetMeetingInfo => meetings::get_meeting_info(server, request),
         Call::GetMeetings => meetings::get_meetings(server),
-        Call::InsertDocument => meetings::insert_document(server, ask),
-        Call::SendChatMessage => meetings::send_chat_message(server, ask),
+        Call::InsertDocument => meetings::insert_document(server, request),
+        Call::SendChatMessage => meetings::send_chat_message(server, request),
         Call::GetRecordings => meetings::get_recordings(),
-        Call::HooksCreate => hooks::create(server, ask),
-        Call::HooksDestroy => hooks::destroy(server, ask),
-        Call::HooksList => hooks::list(server, ask),
-        Call::Index | Call::Page | Call::Unsupported | Call::Elsewhere => unsupported(),
+        Call::HooksCreate => hooks::create(server, request),
+        Call::HooksDestroy => hooks::destroy(server, request),
+        Call::HooksList => hooks::list(server, request),
+        Call::Index | Call::ClientPage | Call::Unsupported | Call::OutsideApi => unsupported(),
     }
 }
 
-pub(crate) fn unsupported() -> Answer {
-    Answer::failed("unsupportedRequest", "This request is not supported.")
+pub(crate) fn unsupported() -> ApiResponse {
+    ApiResponse::failed("unsupportedRequest", "This request is not supported.")
 }
 
-/// The meetingID, or the answer that complains about it.
-fn meeting_id<'a>(ask: &'a Ask) -> Result<&'a str, Answer> {
-    let id = ask.params.filled("meetingID").ok_or_else(|| {
-        Answer::failed("missingParamMeetingID", "You must provide a meeting ID for the meeting")
+/// The meetingID, or the error response.
+fn meeting_id<'a>(request: &'a ApiRequest) -> Result<&'a str, ApiResponse> {
+    let id = request.params.non_blank("meetingID").ok_or_else(|| {
+        ApiResponse::failed("missingParamMeetingID", "You must provide a meeting ID for the meeting")
     })?;
-    let complaint = match id.chars().count() {
+    let message = match id.chars().count() {
         2..=256 if !id.contains(',') => return Ok(id),
         2..=256 => "Meeting ID cannot contain commas",
         _ => "Meeting ID must be between 2 and 256 characters",
     };
-    Err(Answer::xml(Xml::failed_validation(complaint)))
+    Err(ApiResponse::xml(XmlWriter::failed_validation(message)))
 }
 
-/// Letters and digits, `length` of them.
-pub(crate) fn random_word(length: usize) -> String {
-    rand::rng().sample_iter(rand::distr::Alphanumeric).take(length).map(char::from).collect()
-}
-
-fn documents(xml: &str) -> u32 {
+fn count_documents(xml: &str) -> u32 {
     xml.matches("<document").count() as u32
 }

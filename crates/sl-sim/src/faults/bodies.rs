@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// An HTML page such as nginx shows.
+/// An error page like nginx's.
 pub(crate) fn html_page(title: &str) -> Bytes {
     Bytes::from(format!(
         "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1>\
@@ -10,10 +10,10 @@ pub(crate) fn html_page(title: &str) -> Bytes {
     ))
 }
 
-/// Bytes that are nothing.
+/// Neither XML nor UTF-8.
 pub(crate) const GARBAGE: &[u8] = b"\x00\xff\xfe\x80<respo\xc3\x28nse>\x1b[2J&&&&<<<\xf0\x28\x8c\x28";
 
-/// `depth` elements within each other, after a returncode of SUCCESS.
+/// `depth` nested elements after a returncode of SUCCESS.
 pub(crate) fn deep_xml(depth: u32) -> Bytes {
     let depth = depth as usize;
     let mut out = String::with_capacity(depth * 7 + 64);
@@ -24,8 +24,8 @@ pub(crate) fn deep_xml(depth: u32) -> Bytes {
     Bytes::from(out)
 }
 
-/// The billion laughs.
-pub(crate) fn entities() -> Bytes {
+/// The "billion laughs" attack.
+pub(crate) fn entity_bomb() -> Bytes {
     let mut out = String::from("<?xml version=\"1.0\"?>\n<!DOCTYPE response [\n<!ENTITY l0 \"ha\">\n");
     for n in 1..=9 {
         let inner = format!("&l{};", n - 1).repeat(10);

@@ -1,4 +1,4 @@
-//! Applies a fault to a request.
+//! Injects a fault: responds wrongly, late or not at all.
 
 use std::time::Duration;
 
@@ -7,53 +7,55 @@ use http_body_util::Full;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
-use super::bodies::{GARBAGE, deep_xml, entities, html_page};
+use super::bodies::{GARBAGE, deep_xml, entity_bomb, html_page};
 use super::{Fault, FaultKind, socket};
-use crate::calls::{Answer, Call, HTML, XML};
+use crate::calls::{ApiResponse, Call, HTML, XML};
 use crate::net::connection::Connection;
-use crate::service::{Dropped, answer, checksum_error, response};
+use crate::service::{ConnectionDropped, checksum_error, healthy_response, into_http};
 
-/// What a server with a fault answers, or does instead.
-pub(crate) async fn misbehave(
+/// Handles a request as `fault` says.
+pub(crate) async fn inject(
     connection: &Connection,
     fault: Fault,
     call: Call,
     parts: &Parts,
     body: &[u8],
-) -> Result<Response<Full<Bytes>>, Dropped> {
-    let wait = |ms| tokio::time::sleep(Duration::from_millis(ms));
+) -> Result<Response<Full<Bytes>>, ConnectionDropped> {
+    let sleep = |ms| tokio::time::sleep(Duration::from_millis(ms));
     if fault.delay_ms > 0 {
-        wait(fault.delay_ms).await;
+        sleep(fault.delay_ms).await;
     }
     let ok = |content_type, body: Bytes| {
-        Ok(response(Answer { status: StatusCode::OK, content_type, location: None, body }))
+        Ok(into_http(ApiResponse { status: StatusCode::OK, content_type, location: None, body }))
     };
-    let proper = || answer(&connection.server, call, parts, body);
+    let handle = || healthy_response(&connection.server, call, parts, body);
     match fault.kind {
         FaultKind::Slow { ms } => {
-            let answer = proper();
-            wait(ms).await;
-            Ok(response(answer))
+            let response = handle();
+            sleep(ms).await;
+            Ok(into_http(response))
         }
         FaultKind::Refuse | FaultKind::Reset => {
-            socket::reset(connection);
-            Err(Dropped)
+            socket::reset_connection(connection);
+            Err(ConnectionDropped)
         }
         FaultKind::ResetAfter => {
-            proper();
-            socket::reset(connection);
-            Err(Dropped)
+            handle();
+            socket::reset_connection(connection);
+            Err(ConnectionDropped)
         }
         FaultKind::Hang => std::future::pending().await,
         FaultKind::HangAfter => {
-            proper();
+            handle();
             std::future::pending().await
         }
-        FaultKind::Full => Ok(response(Answer::failed(
+        FaultKind::Full => Ok(into_http(ApiResponse::failed(
             "maxConcurrentMeetings",
             "The maximum number of concurrent meetings on this server has been reached.",
         ))),
-        FaultKind::Failed { message_key, message } => Ok(response(Answer::failed(&message_key, &message))),
+        FaultKind::Failed { message_key, message } => {
+            Ok(into_http(ApiResponse::failed(&message_key, &message)))
+        }
         FaultKind::Garbage => ok(XML, Bytes::from_static(GARBAGE)),
         FaultKind::NotXmlHtml => ok(HTML, html_page("Welcome to nginx!")),
         FaultKind::NoReturncode => {
@@ -61,32 +63,32 @@ pub(crate) async fn misbehave(
         }
         FaultKind::Status { code } => {
             let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            Ok(response(Answer::html(status, html_page(&status.to_string()))))
+            Ok(into_http(ApiResponse::html(status, html_page(&status.to_string()))))
         }
         FaultKind::Huge { bytes } => {
-            socket::huge(connection, bytes);
-            Err(Dropped)
+            socket::send_huge_body(connection, bytes);
+            Err(ConnectionDropped)
         }
         FaultKind::EndlessHeaders => {
-            socket::endless_headers(connection);
-            Err(Dropped)
+            socket::send_endless_headers(connection);
+            Err(ConnectionDropped)
         }
         FaultKind::DeepXml { depth } => ok(XML, deep_xml(depth)),
-        FaultKind::Entities => ok(XML, entities()),
+        FaultKind::Entities => ok(XML, entity_bomb()),
         FaultKind::Truncated => {
-            let answer = proper();
-            let length = answer.body.len().to_string();
-            let half = answer.body.len() / 2;
-            socket::send(connection, &answer, &length, half, true);
-            Err(Dropped)
+            let response = handle();
+            let length = response.body.len().to_string();
+            let half = response.body.len() / 2;
+            socket::send_with_length(connection, &response, &length, half, true);
+            Err(ConnectionDropped)
         }
         FaultKind::BadLength { value } => {
-            let answer = proper();
-            socket::send(connection, &answer, &value, answer.body.len(), false);
-            Err(Dropped)
+            let response = handle();
+            socket::send_with_length(connection, &response, &value, response.body.len(), false);
+            Err(ConnectionDropped)
         }
-        FaultKind::WrongChecksum if call != Call::Index => Ok(response(checksum_error())),
-        FaultKind::WrongChecksum => Ok(response(proper())),
-        FaultKind::Forget => Ok(response(Answer::not_found())),
+        FaultKind::WrongChecksum if call != Call::Index => Ok(into_http(checksum_error())),
+        FaultKind::WrongChecksum => Ok(into_http(handle())),
+        FaultKind::Forget => Ok(into_http(ApiResponse::not_found())),
     }
 }

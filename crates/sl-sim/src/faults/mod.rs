@@ -1,4 +1,4 @@
-//! What can be made to go wrong, and when.
+//! Faults: what fails, for which calls, how often.
 
 pub(crate) mod bodies;
 pub(crate) mod inject;
@@ -8,54 +8,54 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-/// A fault on one server: what happens, to which calls, how often.
+/// A fault of one server: what happens, to which calls, how often.
 ///
-/// As JSON (for the control door) the kind and its numbers stand beside the
-/// limits: `{"kind":"slow","ms":500,"calls":["create"],"times":3}`.
+/// In JSON (the control API) the fields of the kind stand beside the limits:
+/// `{"kind":"slow","ms":500,"calls":["create"],"times":3}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// What happens.
     #[serde(flatten)]
     pub kind: FaultKind,
-    /// Only these calls (`create`, `hooks/create`, `index` …); empty: every request.
+    /// Applies to these calls only (`create`, `hooks/create`, `index` …); empty: to every request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<String>,
-    /// Only the next so many matching requests; then the fault is gone.
+    /// Applies to this many matching requests, then is removed; `None`: until cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
-    /// Milliseconds to wait before the fault shows.
+    /// Milliseconds before it takes effect.
     #[serde(default)]
     pub delay_ms: u64,
 }
 
 impl Fault {
-    /// This kind of fault, on every call, until cleared.
+    /// A fault of this kind that applies to every call until cleared.
     pub fn new(kind: FaultKind) -> Fault {
         Fault { kind, calls: Vec::new(), times: None, delay_ms: 0 }
     }
 
-    /// Only on these calls.
+    /// Limits it to these calls.
     #[must_use]
     pub fn on<S: Into<String>>(mut self, calls: impl IntoIterator<Item = S>) -> Fault {
         self.calls = calls.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Only for the next `times` matching requests.
+    /// Limits it to the next `times` matching requests.
     #[must_use]
     pub fn times(mut self, times: u32) -> Fault {
         self.times = Some(times);
         self
     }
 
-    /// Shows only after so many milliseconds.
+    /// Delays its effect by `ms` milliseconds.
     #[must_use]
     pub fn after_ms(mut self, ms: u64) -> Fault {
         self.delay_ms = ms;
         self
     }
 
-    fn hits(&self, call: &str) -> bool {
+    fn matches(&self, call: &str) -> bool {
         self.kind == FaultKind::Refuse || self.calls.is_empty() || self.calls.iter().any(|c| c == call)
     }
 }
@@ -66,30 +66,29 @@ impl From<FaultKind> for Fault {
     }
 }
 
-/// The ways a server can misbehave. Unless it says so, the call's work is not done.
+/// The kinds of faults. The call is not executed unless the kind says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FaultKind {
-    /// The work is done at once, the right answer comes after `ms` milliseconds.
+    /// Executes the call at once, responds correctly after `ms` milliseconds.
     Slow {
-        /// Milliseconds until the answer.
+        /// Milliseconds until the response.
         ms: u64,
     },
-    /// The listening sockets are closed and open connections dropped: connecting
-    /// is refused until the fault is cleared, then the same port answers again.
-    /// Limits (`calls`, `times`, `delay_ms`) have no meaning here.
+    /// Closes the listening sockets and drops open connections: new ones are refused until the fault is cleared,
+    /// then accepted on the same port. The limits (`calls`, `times`, `delay_ms`) do not apply.
     Refuse,
     /// Reads the request, then resets the connection (RST).
     Reset,
-    /// Does the work, then resets the connection: the answer is lost.
+    /// Executes the call, then resets the connection: the response is lost.
     ResetAfter,
-    /// Reads the request and never answers.
+    /// Reads the request and never responds.
     Hang,
-    /// Does the work and never answers.
+    /// Executes the call and never responds.
     HangAfter,
-    /// FAILED, because the server has as many meetings as it takes.
+    /// FAILED with maxConcurrentMeetings, as a full server.
     Full,
-    /// FAILED with a key and a message of your choice.
+    /// FAILED with this key and message.
     Failed {
         /// The messageKey.
         message_key: String,
@@ -107,37 +106,36 @@ pub enum FaultKind {
         /// The status: 404, 500, 502 …
         code: u16,
     },
-    /// XML whose one text element is this long, made while it is sent, chunked.
+    /// Chunked XML with one text element of this length, generated while it is sent.
     Huge {
-        /// How many bytes; 0 never ends.
+        /// Length in bytes; 0: endless.
         bytes: u64,
     },
-    /// A status line, and then headers without end.
+    /// A status line, then endless headers.
     EndlessHeaders,
-    /// XML nested this deeply.
+    /// XML with deeply nested elements.
     DeepXml {
-        /// How many elements within each other.
-        #[serde(default = "default_depth")]
+        /// Nesting depth.
+        #[serde(default = "default_nesting_depth")]
         depth: u32,
     },
-    /// A DOCTYPE with entities that expand to gigabytes.
+    /// A DOCTYPE with entities that expand to gigabytes ("billion laughs").
     Entities,
-    /// Does the work, announces the whole answer, sends half of it and closes.
+    /// Executes the call, sends the Content-Length of the whole response but half of its body, and closes.
     Truncated,
-    /// Does the work and sends the whole answer under this Content-Length:
-    /// something that is no number, or a number that is not the length.
+    /// Executes the call and sends the whole response with this Content-Length: not a number, or a wrong one.
     BadLength {
-        /// The header's value, as it is.
+        /// The header's value, verbatim.
         #[serde(default = "default_length")]
         value: String,
     },
-    /// checksumError, as if the secret had been changed on the server.
+    /// checksumError, as if the server's secret had changed.
     WrongChecksum,
-    /// FAILED notFound, whatever was asked.
+    /// FAILED with notFound, whatever the call.
     Forget,
 }
 
-fn default_depth() -> u32 {
+fn default_nesting_depth() -> u32 {
     100_000
 }
 
@@ -145,11 +143,11 @@ fn default_length() -> String {
     "twelve".into()
 }
 
-/// The faults set on one server; the first that matches a request is used.
+/// The faults of one server; the first one that matches a request applies.
 #[derive(Default)]
-pub(crate) struct Faults(Vec<Fault>);
+pub(crate) struct FaultList(Vec<Fault>);
 
-impl Faults {
+impl FaultList {
     pub(crate) fn add(&mut self, fault: Fault) {
         if fault.times != Some(0) {
             self.0.push(fault);
@@ -164,24 +162,24 @@ impl Faults {
         &self.0
     }
 
-    /// The fault for a request to `call`, used up by one.
+    /// The fault that applies to a request to `call`; counts against its limit.
     pub(crate) fn take(&mut self, call: &str) -> Option<Fault> {
-        let at = self.0.iter().position(|fault| fault.hits(call))?;
-        let fault = &mut self.0[at];
+        let index = self.0.iter().position(|fault| fault.matches(call))?;
+        let fault = &mut self.0[index];
         let taken = fault.clone();
         if let Some(times) = &mut fault.times
             && fault.kind != FaultKind::Refuse
         {
             *times = times.saturating_sub(1);
             if *times == 0 {
-                self.0.remove(at);
+                self.0.remove(index);
             }
         }
         Some(taken)
     }
 
-    /// Whether the server has to refuse connections.
-    pub(crate) fn refusing(&self) -> bool {
+    /// Whether the server must refuse connections.
+    pub(crate) fn refuses_connections(&self) -> bool {
         self.0.iter().any(|f| f.kind == FaultKind::Refuse)
     }
 
@@ -200,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_names_are_the_documented_ones() {
+    fn json_names_are_as_documented() {
         let fault = from_json(br#"{"kind":"slow","ms":5,"calls":["create"],"times":2}"#).unwrap();
         assert_eq!(fault, Fault::new(FaultKind::Slow { ms: 5 }).on(["create"]).times(2));
         for kind in [
@@ -230,8 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_used_up_by_matching_calls_only() {
-        let mut faults = Faults::default();
+    fn only_matching_calls_count_against_the_limit() {
+        let mut faults = FaultList::default();
         faults.add(Fault::new(FaultKind::Hang).on(["create"]).times(2));
         assert_eq!(faults.take("join"), None);
         assert!(faults.take("create").is_some());

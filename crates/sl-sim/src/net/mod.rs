@@ -1,4 +1,4 @@
-//! From ports to HTTP requests: sockets, worker threads, connections.
+//! The network layer: sockets, worker threads, connections.
 
 pub(crate) mod connection;
 pub(crate) mod sockets;

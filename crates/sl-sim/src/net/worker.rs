@@ -10,23 +10,23 @@ use tokio::task::JoinSet;
 use super::connection;
 use crate::server::Server;
 
-enum Order {
+enum Command {
     Accept(Arc<Server>, std::net::TcpListener),
     Stop,
 }
 
-/// Gives orders to one worker thread.
+/// Sends commands to one worker thread.
 #[derive(Clone)]
-pub(crate) struct Worker(mpsc::UnboundedSender<Order>);
+pub(crate) struct Worker(mpsc::UnboundedSender<Command>);
 
 impl Worker {
-    /// Starts a thread with a runtime of its own.
+    /// Starts the thread.
     pub(crate) fn start(name: String) -> io::Result<(Worker, thread::JoinHandle<()>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (sender, mut orders) = mpsc::unbounded_channel();
+        let (sender, mut commands) = mpsc::unbounded_channel();
         let handle = thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async move {
-                while let Some(Order::Accept(server, listener)) = orders.recv().await {
+                while let Some(Command::Accept(server, listener)) = commands.recv().await {
                     tokio::spawn(accept(server, listener));
                 }
             });
@@ -35,36 +35,36 @@ impl Worker {
     }
 
     pub(crate) fn accept_on(&self, server: Arc<Server>, listener: std::net::TcpListener) {
-        // A worker that is gone has been stopped; so has the server.
-        let _ = self.0.send(Order::Accept(server, listener));
+        // Fails only if the worker was stopped, and with it the server.
+        let _ = self.0.send(Command::Accept(server, listener));
     }
 
     pub(crate) fn stop(&self) {
-        let _ = self.0.send(Order::Stop);
+        let _ = self.0.send(Command::Stop);
     }
 }
 
-/// Accepts until the listening socket is shut down, then drops its connections.
+/// Accepts connections until the listening socket is shut down, then drops them.
 async fn accept(server: Arc<Server>, listener: std::net::TcpListener) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(server = server.n, %error, "cannot accept"),
+        Err(error) => return tracing::error!(server = server.number, %error, "cannot accept"),
     };
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 while connections.try_join_next().is_some() {}
-                server.tally.connections.one();
-                // Only costs latency when it fails.
+                server.counters.connections.increment();
+                // A failure only costs latency.
                 let _ = stream.set_nodelay(true);
                 connections.spawn(connection::serve(server.clone(), stream));
             }
-            // What accept says of a socket that was shut down.
+            // accept returns EINVAL once the socket is shut down.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
             Err(error) => {
-                // Out of file descriptors, most likely: let some come back.
-                tracing::warn!(server = server.n, %error, "accept failed");
+                // Usually out of file descriptors: wait for some to be closed.
+                tracing::warn!(server = server.number, %error, "accept failed");
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         }

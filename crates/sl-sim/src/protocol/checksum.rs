@@ -1,52 +1,52 @@
-//! BBB's checksum: hex of a hash over call + raw query + secret.
+//! BBB's checksum: the hex hash of call, raw query and secret.
 //!
-//! The query is hashed as it came, with only the checksum parameter cut out;
-//! the algorithm follows from the length of the checksum. A POST body is never
-//! hashed, though the checksum itself may stand in a form body.
+//! The query is hashed byte for byte without its checksum parameter. The length of the checksum gives the algorithm.
+//! A POST body is never hashed, but a form body may contain the checksum.
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-/// Whether the request carries exactly one checksum and it is right.
-/// `in_body` holds the checksum parameters found in a form body, if any.
+/// Whether the request has exactly one checksum and it is right. `body_checksums`: the checksum parameters of a form
+/// body.
 pub(crate) fn verify<'a>(
     call: &str,
     query: &'a str,
-    in_body: impl IntoIterator<Item = &'a str>,
+    body_checksums: impl IntoIterator<Item = &'a str>,
     secret: &str,
 ) -> bool {
-    let mut given = query.split('&').filter_map(|part| part.strip_prefix("checksum=")).chain(in_body);
-    let Some(checksum) = given.next() else {
+    let mut checksums =
+        query.split('&').filter_map(|part| part.strip_prefix("checksum=")).chain(body_checksums);
+    let Some(checksum) = checksums.next() else {
         return false;
     };
-    if given.next().is_some() {
+    if checksums.next().is_some() {
         return false;
     }
     match checksum.len() {
-        40 => matches::<Sha1>(call, query, secret, checksum),
-        64 => matches::<Sha256>(call, query, secret, checksum),
-        96 => matches::<Sha384>(call, query, secret, checksum),
-        128 => matches::<Sha512>(call, query, secret, checksum),
+        40 => checksum_matches::<Sha1>(call, query, secret, checksum),
+        64 => checksum_matches::<Sha256>(call, query, secret, checksum),
+        96 => checksum_matches::<Sha384>(call, query, secret, checksum),
+        128 => checksum_matches::<Sha512>(call, query, secret, checksum),
         _ => false,
     }
 }
 
-/// The SHA-256 checksum of a query that has no checksum parameter yet.
+/// The SHA-256 checksum of a query without a checksum parameter.
 pub(crate) fn sign(call: &str, query: &str, secret: &str) -> String {
     hex::encode(digest::<Sha256>(call, query, secret))
 }
 
-/// Lower-case hex of SHA-1, which BBB makes internal meeting ids of.
+/// Lower-case hex of SHA-1, as in BBB's internal meeting ids.
 pub(crate) fn sha1_hex(text: &str) -> String {
     hex::encode(Sha1::digest(text.as_bytes()))
 }
 
-fn matches<D: Digest>(call: &str, query: &str, secret: &str, checksum: &str) -> bool {
+fn checksum_matches<D: Digest>(call: &str, query: &str, secret: &str, checksum: &str) -> bool {
     let digest = digest::<D>(call, query, secret);
-    let mut given = checksum.bytes();
+    let mut digits = checksum.bytes();
     digest.iter().all(|&byte| {
-        let high = given.next().and_then(nibble);
-        let low = given.next().and_then(nibble);
+        let high = digits.next().and_then(hex_digit);
+        let low = digits.next().and_then(hex_digit);
         matches!((high, low), (Some(h), Some(l)) if h << 4 | l == byte)
     })
 }
@@ -69,8 +69,8 @@ fn digest<D: Digest>(call: &str, query: &str, secret: &str) -> sha1::digest::Out
     hash.finalize()
 }
 
-/// The value of a hex digit; both cases are BBB's.
-pub(crate) fn nibble(c: u8) -> Option<u8> {
+/// The value of a hex digit; BBB accepts both cases.
+pub(crate) fn hex_digit(c: u8) -> Option<u8> {
     match c {
         b'0'..=b'9' => Some(c - b'0'),
         b'a'..=b'f' => Some(c - b'a' + 10),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_vectors_verify_wherever_the_checksum_stands() {
+    fn vectors_verify_wherever_the_checksum_stands() {
         let mut seen = 0;
         for (call, query, secret, checksum) in vectors() {
             seen += 1;
@@ -111,25 +111,25 @@ mod tests {
             for form in forms {
                 assert!(verify(call, &form, [], secret), "{call}?{form}");
                 assert!(!verify(call, &form, [], "another"), "{call}?{form}");
-                assert!(!verify(call, &form, [checksum], secret), "two: {form}");
+                assert!(!verify(call, &form, [checksum], secret), "two checksums: {form}");
                 assert!(!verify("x", &form, [], secret), "{call}?{form}");
                 assert!(!verify(call, &format!("{form}&a=1"), [], secret));
             }
             assert!(verify(call, query, [checksum], secret), "in the body");
-            assert!(!verify(call, query, [], secret), "none");
+            assert!(!verify(call, query, [], secret), "no checksum");
         }
         assert!(seen >= 20, "{seen}");
     }
 
     #[test]
-    fn signing_agrees_with_the_vectors() {
+    fn sign_agrees_with_vectors() {
         for (call, query, secret, checksum) in vectors().filter(|v| v.3.len() == 64) {
             assert_eq!(sign(call, query, secret), checksum);
         }
     }
 
     #[test]
-    fn wrong_length_and_non_hex_fail() {
+    fn wrong_length_or_non_hex_fails() {
         let good = sign("end", "meetingID=a", "s");
         assert!(verify("end", &format!("meetingID=a&checksum={good}"), [], "s"));
         for bad in [&good[1..], "", &"g".repeat(64)] {

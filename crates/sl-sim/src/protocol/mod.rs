@@ -1,5 +1,4 @@
-//! The BBB protocol, implemented a second time: no code is shared with the proxy, so a bug there cannot be hidden by the
-//! same bug here.
+//! The BBB protocol: parameters, checksums, XML.
 
 pub(crate) mod checksum;
 pub(crate) mod params;

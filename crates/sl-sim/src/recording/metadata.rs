@@ -1,22 +1,22 @@
-//! metadata.xml, as the scripts of each format write it. They do not agree with each other.
+//! metadata.xml. The scripts of BBB's formats write it differently.
 
 use super::{Recording, RecordingFormat, files};
 
-fn text(value: &str) -> String {
+fn escape(value: &str) -> String {
     value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-pub(super) fn xml(recording: &Recording, format: RecordingFormat, size: u64) -> String {
+pub(crate) fn metadata_xml(recording: &Recording, format: RecordingFormat, size: u64) -> String {
     let id = recording.record_id();
     let (start, end) = (recording.start_ms, recording.start_ms + recording.duration_ms);
     let times = format!("<start_time>{start}</start_time>\n  <end_time>{end}</end_time>");
     let participants = format!("<participants>{}</participants>", recording.participants);
     let meeting = format!(
         "<meeting id=\"{id}\" externalId=\"{}\" name=\"{}\" breakout=\"false\"/>",
-        text(&recording.meeting_id),
-        text(&recording.name)
+        escape(&recording.meeting_id),
+        escape(&recording.name)
     );
-    let meta = meta(recording);
+    let meta = meta_element(recording);
     let raw = size * 5;
     let link = |path: &str| format!("https://{}{path}", recording.host);
     let playback = |url: String, sized: bool, extensions: &str| {
@@ -36,7 +36,7 @@ pub(super) fn xml(recording: &Recording, format: RecordingFormat, size: u64) -> 
                 .map(|(path, alt)| {
                     format!(
                         "\n      <image width=\"176\" height=\"136\" alt=\"{}\">{}</image>",
-                        text(alt),
+                        escape(alt),
                         link(&format!("/presentation/{id}/{path}"))
                     )
                 })
@@ -80,16 +80,16 @@ pub(super) fn xml(recording: &Recording, format: RecordingFormat, size: u64) -> 
     format!("<?xml version=\"1.0\"?>\n<recording>\n  <id>{id}</id>\n  {body}\n</recording>\n")
 }
 
-fn meta(recording: &Recording) -> String {
+fn meta_element(recording: &Recording) -> String {
     let mut rows = format!(
         "<meta>\n    <meetingId>{}</meetingId>\n    <meetingName>{}</meetingName>\n    <isBreakout>false</isBreakout>",
-        text(&recording.meeting_id),
-        text(&recording.name)
+        escape(&recording.meeting_id),
+        escape(&recording.name)
     );
     for (key, value) in &recording.metadata {
         rows += &match value.as_str() {
             "" => format!("\n    <{key}/>"),
-            value => format!("\n    <{key}>{}</{key}>", text(value)),
+            value => format!("\n    <{key}>{}</{key}>", escape(value)),
         };
     }
     rows + "\n  </meta>"

@@ -1,8 +1,7 @@
-//! Recordings as a BBB server's post-publish script archives them: `{record_id}.tar` with
-//! `{format}/{record_id}/…`, each format with the files that its player asks for and a
-//! `metadata.xml` in that format's own variant.
+//! Archives of recordings, as the post-publish script of a BBB server makes them: `{record_id}.tar` with
+//! `{format}/{record_id}/…`, each format with the files that its player requests and its own variant of `metadata.xml`.
 //!
-//! Names, identifiers and XML are made here, by none of the code that will read them.
+//! Names, identifiers and XML are generated here, not by the code that will parse them.
 
 mod files;
 mod media;
@@ -21,18 +20,18 @@ use std::str::FromStr;
 pub enum RecordingFormat {
     /// Slides, webcams, chat.
     Presentation,
-    /// One film of it all.
+    /// One video of the whole meeting.
     Video,
-    /// The sound.
+    /// The audio.
     Podcast,
     /// The shared notes.
     Notes,
-    /// What was shared of a screen.
+    /// The shared screen.
     Screenshare,
 }
 
 impl RecordingFormat {
-    /// All of them.
+    /// All formats.
     pub const ALL: [RecordingFormat; 5] = [
         RecordingFormat::Presentation,
         RecordingFormat::Video,
@@ -41,7 +40,7 @@ impl RecordingFormat {
         RecordingFormat::Screenshare,
     ];
 
-    /// As it stands in paths.
+    /// Its name in paths.
     pub fn name(self) -> &'static str {
         match self {
             RecordingFormat::Presentation => "presentation",
@@ -58,13 +57,13 @@ impl FromStr for RecordingFormat {
 
     fn from_str(text: &str) -> Result<RecordingFormat, String> {
         let known = RecordingFormat::ALL.into_iter().find(|format| format.name() == text);
-        known.ok_or_else(|| "one of presentation, video, podcast, notes, screenshare".to_owned())
+        known.ok_or_else(|| "must be presentation, video, podcast, notes or screenshare".to_owned())
     }
 }
 
-/// How an archive is packed.
+/// How an archive is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packing {
+pub enum Compression {
     /// `.tar`
     None,
     /// `.tar.gz`
@@ -75,49 +74,49 @@ pub enum Packing {
     Xz,
 }
 
-impl FromStr for Packing {
+impl FromStr for Compression {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Packing, String> {
+    fn from_str(text: &str) -> Result<Compression, String> {
         match text {
-            "none" => Ok(Packing::None),
-            "gz" => Ok(Packing::Gz),
-            "zst" => Ok(Packing::Zst),
-            "xz" => Ok(Packing::Xz),
-            _ => Err("one of none, gz, zst, xz".to_owned()),
+            "none" => Ok(Compression::None),
+            "gz" => Ok(Compression::Gz),
+            "zst" => Ok(Compression::Zst),
+            "xz" => Ok(Compression::Xz),
+            _ => Err("must be none, gz, zst or xz".to_owned()),
         }
     }
 }
 
-/// One recording. The same values make the same bytes.
+/// One recording. The same values give the same bytes.
 #[derive(Debug, Clone)]
 pub struct Recording {
-    /// The client's meetingID. Makes the record id, together with the start.
+    /// The client's meetingID; with the start, it gives the record id.
     pub meeting_id: String,
     /// The meeting's name.
     pub name: String,
-    /// ms since 1970.
+    /// Start of the meeting, in milliseconds since 1970.
     pub start_ms: u64,
-    /// ms.
+    /// Duration of the meeting, in milliseconds.
     pub duration_ms: u64,
-    /// People.
+    /// Number of participants.
     pub participants: u32,
-    /// In this order in the archive.
+    /// Formats, in their order in the archive.
     pub formats: Vec<RecordingFormat>,
-    /// Slides of the presentation.
+    /// Number of slides in the presentation.
     pub slides: u32,
-    /// About so many bytes for each format, where its few real ones are less.
+    /// Approximate bytes of each format: shorter content is padded.
     pub size: u64,
-    /// `meta`, beside what BBB writes itself.
+    /// Elements of `meta`, besides those that BBB adds.
     pub metadata: Vec<(String, String)>,
-    /// Makes what is random.
+    /// Seed of what is random.
     pub seed: u64,
-    /// The BBB server that it was made on.
+    /// Host name of the BBB server.
     pub host: String,
 }
 
 impl Default for Recording {
-    /// A presentation of an hour, a few kilobytes.
+    /// A presentation of one hour, a few kilobytes.
     fn default() -> Recording {
         Recording {
             meeting_id: "algebra-101".into(),
@@ -140,54 +139,54 @@ impl Default for Recording {
 }
 
 impl Recording {
-    /// internalMeetingID, as BBB makes it.
+    /// The record id, which is the internalMeetingID: hex SHA-1 of the meetingID, a dash, the start.
     pub fn record_id(&self) -> String {
         format!("{}-{}", hex::encode(Sha1::digest(self.meeting_id.as_bytes())), self.start_ms)
     }
 
-    /// Writes the tar.
+    /// Writes the tar, uncompressed.
     ///
     /// # Errors
-    /// Those of `out`.
-    pub fn write(&self, out: impl Write) -> io::Result<()> {
+    /// Writing to `out` fails.
+    pub fn write_tar(&self, out: impl Write) -> io::Result<()> {
         let mut tar = tar::Builder::new(out);
         for format in &self.formats {
-            self.append(&mut tar, *format)?;
+            self.append_format(&mut tar, *format)?;
         }
         tar.into_inner()?.flush()
     }
 
-    /// Writes `{record_id}.tar…` into a directory: under a hidden name first, so that whoever
-    /// watches the directory sees a whole archive or none.
+    /// Writes `{record_id}.tar…` into a directory: under a hidden name first, so that an importer that watches the
+    /// directory sees only complete archives.
     ///
     /// # Errors
-    /// Those of the disk.
-    pub fn archive(&self, directory: &Path, packing: Packing) -> io::Result<PathBuf> {
-        let ending = match packing {
-            Packing::None => "tar",
-            Packing::Gz => "tar.gz",
-            Packing::Zst => "tar.zst",
-            Packing::Xz => "tar.xz",
+    /// The file cannot be written or renamed.
+    pub fn write_archive(&self, directory: &Path, compression: Compression) -> io::Result<PathBuf> {
+        let extension = match compression {
+            Compression::None => "tar",
+            Compression::Gz => "tar.gz",
+            Compression::Zst => "tar.zst",
+            Compression::Xz => "tar.xz",
         };
-        let name = format!("{}.{ending}", self.record_id());
+        let name = format!("{}.{extension}", self.record_id());
         let (hidden, path) = (directory.join(format!(".{name}.part")), directory.join(&name));
         let file = BufWriter::with_capacity(1 << 18, File::create(&hidden)?);
-        match packing {
-            Packing::None => self.write(file)?,
-            Packing::Gz => {
+        match compression {
+            Compression::None => self.write_tar(file)?,
+            Compression::Gz => {
                 let mut gz = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-                self.write(&mut gz)?;
+                self.write_tar(&mut gz)?;
                 gz.finish()?.flush()?;
             }
-            Packing::Zst => {
+            Compression::Zst => {
                 let mut zst = zstd::Encoder::new(file, 1)?;
                 zst.include_checksum(true)?;
-                self.write(&mut zst)?;
+                self.write_tar(&mut zst)?;
                 zst.finish()?.flush()?;
             }
-            Packing::Xz => {
+            Compression::Xz => {
                 let mut xz = liblzma::write::XzEncoder::new(file, 1);
-                self.write(&mut xz)?;
+                self.write_tar(&mut xz)?;
                 xz.finish()?.flush()?;
             }
         }
@@ -195,29 +194,29 @@ impl Recording {
         Ok(path)
     }
 
-    fn append(&self, tar: &mut tar::Builder<impl Write>, format: RecordingFormat) -> io::Result<()> {
-        let files = files::of(self, format);
+    fn append_format(&self, tar: &mut tar::Builder<impl Write>, format: RecordingFormat) -> io::Result<()> {
+        let files = files::format_files(self, format);
         let size: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
         let root = format!("{}/{}", format.name(), self.record_id());
-        let mut made = Vec::new();
-        let metadata = metadata::xml(self, format, size as u64);
+        let mut directories = Vec::new();
+        let metadata = metadata::metadata_xml(self, format, size as u64);
         let all = files.into_iter().chain([("metadata.xml".to_owned(), metadata.into_bytes())]);
         for (name, bytes) in all {
             let path = format!("{root}/{name}");
-            // Directories come first, as `tar` writes them.
-            for (at, _) in path.match_indices('/') {
-                let directory = &path[..=at];
-                if !made.iter().any(|known| known == directory) {
-                    made.push(directory.to_owned());
-                    self.member(tar, tar::EntryType::Directory, directory, &[])?;
+            // A directory before its files, as `tar` writes them.
+            for (slash, _) in path.match_indices('/') {
+                let directory = &path[..=slash];
+                if !directories.iter().any(|known| known == directory) {
+                    directories.push(directory.to_owned());
+                    self.append_entry(tar, tar::EntryType::Directory, directory, &[])?;
                 }
             }
-            self.member(tar, tar::EntryType::Regular, &path, &bytes)?;
+            self.append_entry(tar, tar::EntryType::Regular, &path, &bytes)?;
         }
         Ok(())
     }
 
-    fn member(
+    fn append_entry(
         &self,
         tar: &mut tar::Builder<impl Write>,
         kind: tar::EntryType,
@@ -229,15 +228,15 @@ impl Recording {
         header.set_size(bytes.len() as u64);
         header.set_mode(if kind.is_dir() { 0o755 } else { 0o644 });
         header.set_mtime((self.start_ms + self.duration_ms) / 1000);
-        // The user `bigbluebutton` of a BBB server.
+        // The user `bigbluebutton` on a BBB server.
         header.set_uid(997);
         header.set_gid(997);
         tar.append_data(&mut header, path, bytes)
     }
 }
 
-/// Bytes that do not compress, the same for the same seed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+/// Pseudo-random bytes: they do not compress, and the same seed gives the same bytes.
+fn incompressible_bytes(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {

@@ -7,10 +7,10 @@ use std::process::Command;
 fn the_system_s_tar_takes_every_packing() {
     let directory = tempfile::TempDir::new().unwrap();
     let recording = Recording { formats: RecordingFormat::ALL.to_vec(), ..Recording::default() };
-    for packing in [Packing::None, Packing::Gz, Packing::Zst, Packing::Xz] {
-        let path = recording.archive(directory.path(), packing).unwrap();
+    for compression in [Compression::None, Compression::Gz, Compression::Zst, Compression::Xz] {
+        let path = recording.write_archive(directory.path(), compression).unwrap();
         let output = Command::new("tar").arg("-tf").arg(&path).output().unwrap();
-        assert!(output.status.success(), "{packing:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{compression:?}: {}", String::from_utf8_lossy(&output.stderr));
         let list = String::from_utf8(output.stdout).unwrap();
         for format in RecordingFormat::ALL {
             let name = format!("{}/{}/metadata.xml", format.name(), recording.record_id());
@@ -24,7 +24,7 @@ fn the_system_s_tar_takes_every_packing() {
 fn the_same_values_make_the_same_bytes() {
     let bytes = |recording: &Recording| {
         let mut bytes = Vec::new();
-        recording.write(&mut bytes).unwrap();
+        recording.write_tar(&mut bytes).unwrap();
         bytes
     };
     let recording = Recording { size: 100_000, ..Recording::default() };

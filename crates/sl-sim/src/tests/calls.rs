@@ -1,4 +1,4 @@
-//! The calls over TCP.
+//! The calls, over TCP.
 
 use std::io;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn elements<'a>(xml: &'a str, within: &str) -> Vec<&'a str> {
     names
 }
 
-/// The text of the first such element.
+/// The text of the first element with this name.
 fn text<'a>(xml: &'a str, name: &str) -> &'a str {
     xml.split_once(&format!("<{name}>"))
         .and_then(|(_, rest)| rest.split_once(&format!("</{name}>")))
@@ -86,8 +86,8 @@ const MEETING: [&str; 25] = [
 ];
 
 #[test]
-fn create_answers_in_bbbs_order_and_a_repeat_is_a_duplicate() {
-    let sim = one();
+fn create_writes_elements_in_bbb_order_and_detects_duplicates() {
+    let sim = start_one();
     let server = &sim.servers()[0];
     let query = "meetingID=m1&name=A%26B&attendeePW=a&moderatorPW=m&voiceBridge=979198380\
                  &meta_Tenant-ID=x%3Cy&duration=5";
@@ -114,27 +114,27 @@ fn create_answers_in_bbbs_order_and_a_repeat_is_a_duplicate() {
     assert_eq!(meeting.name, "A&B");
     assert_eq!(meeting.metadata["tenant-id"], "x<y");
     server.advance_clock(Duration::from_secs(301));
-    assert_eq!(server.meetings(), [], "its duration is over");
+    assert_eq!(server.meetings(), [], "its duration has passed");
 }
 
 #[test]
-fn ids_are_validated_in_bbbs_two_ways() {
-    let sim = one();
+fn invalid_meeting_ids_get_bbbs_two_error_forms() {
+    let sim = start_one();
     let server = &sim.servers()[0];
     assert_eq!(key(&get(server, "create", "name=x")), "missingParamMeetingID");
     let long = format!("meetingID={}", "i".repeat(257));
     for query in [long.as_str(), "meetingID=i", "meetingID=a%2Cb"] {
-        let answer = get(server, "create", query);
-        assert!(answer.contains("<errors><error key=\"validationError\""));
-        assert!(!answer.contains("messageKey"));
+        let response = get(server, "create", query);
+        assert!(response.contains("<errors><error key=\"validationError\""));
+        assert!(!response.contains("messageKey"));
     }
     let longest = format!("meetingID={}", "%C3%A9".repeat(256));
     assert_eq!(elements(&get(server, "create", &longest), "response"), CREATE);
 }
 
 #[test]
-fn people_and_metadata_show_in_get_meetings_and_get_meeting_info() {
-    let sim = one();
+fn get_meetings_and_get_meeting_info_show_participants_and_metadata() {
+    let sim = start_one();
     let server = &sim.servers()[0];
     let none = get(server, "getMeetings", "");
     assert_eq!(key(&none), "noMeetings");
@@ -148,8 +148,8 @@ fn people_and_metadata_show_in_get_meetings_and_get_meeting_info() {
         assert_eq!(key(&get(server, "join", query)), expected);
     }
     let running = |id: &str| {
-        let answer = get(server, "isMeetingRunning", &format!("meetingID={id}"));
-        text(&answer, "running").to_string()
+        let response = get(server, "isMeetingRunning", &format!("meetingID={id}"));
+        text(&response, "running").to_string()
     };
     assert_eq!((running("mm").as_str(), running("zz").as_str()), ("false", "false"));
     let joined =
@@ -179,7 +179,7 @@ fn people_and_metadata_show_in_get_meetings_and_get_meeting_info() {
     assert_eq!(elements(&info, "response"), names);
     assert_eq!(elements(&info, "attendees"), ["attendee"; 4], "one joined, three were added");
     assert_eq!(text(&info, "fullName"), "&lt;b&gt; ");
-    assert_eq!(text(&info, "metadata"), "<a>1</a>", "no broken names");
+    assert_eq!(text(&info, "metadata"), "<a>1</a>", "invalid names are left out");
     assert_eq!(text(&info, "participantCount"), "4");
     assert_eq!(text(&info, "moderatorCount"), "1");
 
@@ -197,25 +197,25 @@ fn people_and_metadata_show_in_get_meetings_and_get_meeting_info() {
         let query = "meetingID=mm&message=hi&fullName=x&role=VIEWER";
         assert_eq!(key(&get(server, call, query)), "notFound", "{call}");
     }
-    assert_eq!(server.census(), (0, 0));
+    assert_eq!(server.totals(), (0, 0));
 }
 
 #[test]
-fn join_leads_to_a_page_that_escapes_what_it_shows() {
-    let sim = one();
+fn join_redirects_to_a_page_that_escapes_names() {
+    let sim = start_one();
     let server = &sim.servers()[0];
     get(server, "create", "meetingID=mm&name=%3Cscript%3E");
     let query = "meetingID=mm&role=MODERATOR&fullName=%22%3Ei";
-    let (head, body) = raw(server, &get_request(server, "join", query));
+    let (head, body) = send(server, &get_request(server, "join", query));
     assert!(head.starts_with("HTTP/1.1 302"), "{head}");
     assert_eq!(body, "");
     let location = head
         .lines()
         .find_map(|line| line.strip_prefix("location: http://bbb.test:80"))
-        .expect("a location at the host that was asked");
+        .expect("a location on the requested host");
     let page = |path: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n");
-        raw(server, &request)
+        send(server, &request)
     };
     let (head, body) = page(location);
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -225,11 +225,11 @@ fn join_leads_to_a_page_that_escapes_what_it_shows() {
 }
 
 #[test]
-fn posts_are_read_and_their_bodies_not_hashed() {
-    let sim = one();
+fn post_bodies_are_parsed_but_not_hashed() {
+    let sim = start_one();
     let server = &sim.servers()[0];
     let form = "application/x-www-form-urlencoded; charset=UTF-8";
-    let checksum = server.signed("create", "").rsplit_once('=').unwrap().1.to_string();
+    let checksum = server.signed_url("create", "").rsplit_once('=').unwrap().1.to_string();
     let bare = "/bigbluebutton/api/create";
     let body = format!("meetingID=in+body&name=x&checksum={checksum}");
     assert_eq!(elements(&post(server, bare, form, &body), "response"), CREATE);
@@ -241,8 +241,8 @@ fn posts_are_read_and_their_bodies_not_hashed() {
     let slides = "<modules><module name=\"presentation\"><document url=\"u\"/></module></modules>";
     post(server, &signed, "application/xml", slides);
     let insert = target(server, "insertDocument", "meetingID=slides");
-    let answer = post(server, &insert, "text/xml", slides);
-    assert_eq!(elements(&answer, "response"), ["returncode", "message"]);
+    let response = post(server, &insert, "text/xml", slides);
+    assert_eq!(elements(&response, "response"), ["returncode", "message"]);
     assert_eq!(server.meeting("slides").unwrap().documents, 2);
 
     assert_eq!(key(&post(server, &signed, "application/json", "{}")), "unsupportedContentType");
@@ -257,11 +257,11 @@ fn posts_are_read_and_their_bodies_not_hashed() {
 }
 
 #[test]
-fn the_rest_of_the_calls() {
-    let sim = one();
+fn other_calls_respond() {
+    let sim = start_one();
     let server = &sim.servers()[0];
     let (head, index) =
-        raw(server, "GET /bigbluebutton/api/ HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n");
+        send(server, "GET /bigbluebutton/api/ HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n");
     assert!(head.contains("content-type: text/xml;charset=utf-8"), "{head}");
     assert_eq!(text(&index, "version"), "2.0");
     assert_eq!(text(&index, "bbbVersion"), "3.0.9");
@@ -270,8 +270,8 @@ fn the_rest_of_the_calls() {
     assert_eq!(key(&get(server, "insertDocument", "")), "unsupportedRequest");
 
     get(server, "create", "meetingID=mm");
-    let answer = get(server, "sendChatMessage", "meetingID=mm&message=h%C3%A9");
-    assert_eq!(elements(&answer, "response"), ["returncode", "messageKey", "message"]);
+    let response = get(server, "sendChatMessage", "meetingID=mm&message=h%C3%A9");
+    assert_eq!(elements(&response, "response"), ["returncode", "messageKey", "message"]);
     assert_eq!(server.meeting("mm").unwrap().chat, ["hé"]);
 
     let hook = get(server, "hooks/create", "callbackURL=https%3A%2F%2Fe.org%2F%3Fa%26b");
@@ -284,30 +284,30 @@ fn the_rest_of_the_calls() {
     assert_eq!(key(&get(server, "hooks/destroy", "hookID=1")), "destroyMissingHook");
 
     for bad in ["a=%zz", "a=%ff"] {
-        let (head, _) = raw(server, &get_request(server, "create", bad));
+        let (head, _) = send(server, &get_request(server, "create", bad));
         assert!(head.starts_with("HTTP/1.1 400"), "{head}");
     }
     let unsigned = "GET /bigbluebutton/api/getMeetings HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n";
-    assert_eq!(key(&raw(server, unsigned).1), "checksumError");
+    assert_eq!(key(&send(server, unsigned).1), "checksumError");
     assert_eq!(server.counts().checksum_failures, 1);
     server.restart();
-    assert_eq!(server.census(), (0, 0));
+    assert_eq!(server.totals(), (0, 0));
 }
 
 #[test]
-fn a_stopped_simulator_gives_its_ports_back_and_two_cannot_share_one() {
-    // An address of its own: no other test can take the port in between.
+fn stop_frees_ports_and_two_simulators_cannot_share_one() {
+    // An address that no other test uses: none can take the port between stop and start.
     let mut config =
         SimConfig { bind: Ipv4Addr::new(127, 86, 4, 17).into(), threads: 2, ..SimConfig::default() };
     let sim = Sim::start(config.clone()).unwrap();
     let server = sim.servers()[0].clone();
     config.first_port = server.port();
-    let taken = Sim::start(config.clone()).expect_err("the port is taken");
+    let taken = Sim::start(config.clone()).expect_err("the port is in use");
     assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     assert_eq!(key(&get(&server, "getMeetings", "")), "noMeetings");
     sim.stop();
     server.clear_faults();
-    assert!(connect(&server).is_err(), "a handle does not revive it");
+    assert!(connect(&server).is_err(), "a handle does not restart it");
     let again = Sim::start(config).unwrap();
     assert_eq!(again.servers()[0].port(), server.port());
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::*;
 use crate::*;
 
-/// A request to the control door.
+/// Sends a request to the control API; the status and the JSON body.
 fn control(sim: &Sim, method: &str, path: &str, body: Value) -> (u16, Value) {
     let authority = sim.control_url().replace("http://", "");
     let address: SocketAddr = authority.parse().unwrap();
@@ -19,15 +19,15 @@ fn control(sim: &Sim, method: &str, path: &str, body: Value) -> (u16, Value) {
         body.len()
     );
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, serde_json::from_str(body).unwrap())
 }
 
 #[test]
-fn the_control_door_does_what_the_handles_do() {
+fn control_api_does_what_the_handles_do() {
     let sim =
         Sim::start(SimConfig { servers: 2, secret: Some("s3".into()), ..SimConfig::default() }).unwrap();
     let second = &sim.servers()[1];
@@ -61,7 +61,7 @@ fn the_control_door_does_what_the_handles_do() {
     );
     assert_eq!(fetch("/servers/2")["counts"]["create_new"], 1);
     assert_eq!(post("/servers/2/meetings/a%2Fb/forget", Value::Null).0, 200);
-    assert_eq!(second.census().0, 2, "its rooms are still there");
+    assert_eq!(second.totals().0, 2, "its breakout rooms still exist");
     post("/servers/2/meetings", json!({"id": "x", "people": 2}));
     assert_eq!(post("/servers/2/meetings/x/end", Value::Null).0, 200);
     assert_eq!(post("/servers/2/meetings/x/end", Value::Null).0, 404);

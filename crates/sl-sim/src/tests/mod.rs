@@ -1,4 +1,4 @@
-//! The servers as their clients see them: over TCP.
+//! Tests over TCP.
 
 mod calls;
 mod client;
