@@ -28,10 +28,10 @@ use crate::protocol::params;
 /// Bounds the body of a control request.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Bounds the meetings or participants that one request adds: a typing error must not exhaust the memory.
+/// Bounds the meetings or participants that one request adds: more is a mistake, and would exhaust the memory.
 const MAX_ADDED: usize = 100_000;
 
-/// Bounds the breakout rooms that one request adds, for the same reason.
+/// Bounds the breakout rooms that one request adds: more is a mistake.
 const MAX_ADDED_BREAKOUTS: u32 = 100;
 
 /// The thread of the control API, which also runs the demo meetings.

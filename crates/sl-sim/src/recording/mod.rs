@@ -105,7 +105,7 @@ pub struct Recording {
     pub formats: Vec<RecordingFormat>,
     /// Number of slides in the presentation.
     pub slides: u32,
-    /// Approximate bytes of each format: shorter content is padded.
+    /// Approximate bytes of each format: shorter content is padded or repeated.
     pub size: u64,
     /// Elements of `meta`, besides those that BBB adds.
     pub metadata: Vec<(String, String)>,

@@ -1,10 +1,10 @@
-//! What comes out is what a tar, an unzipper and a browser understand.
+//! The archives are readable by the system's tar, and reproducible.
 
 use super::*;
 use std::process::Command;
 
 #[test]
-fn the_system_s_tar_takes_every_packing() {
+fn system_tar_lists_every_compression() {
     let directory = tempfile::TempDir::new().unwrap();
     let recording = Recording { formats: RecordingFormat::ALL.to_vec(), ..Recording::default() };
     for compression in [Compression::None, Compression::Gz, Compression::Zst, Compression::Xz] {
@@ -21,7 +21,7 @@ fn the_system_s_tar_takes_every_packing() {
 }
 
 #[test]
-fn the_same_values_make_the_same_bytes() {
+fn same_values_give_same_bytes() {
     let bytes = |recording: &Recording| {
         let mut bytes = Vec::new();
         recording.write_tar(&mut bytes).unwrap();
@@ -34,7 +34,7 @@ fn the_same_values_make_the_same_bytes() {
 }
 
 #[test]
-fn a_record_id_is_one_of_bbbs() {
+fn record_id_has_bbbs_form() {
     assert_eq!(
         Recording { meeting_id: "Abc".into(), ..Recording::default() }.record_id(),
         "915858afa2278f25527f192038108346164b47f2-1767225600000"
