@@ -31,7 +31,7 @@ lint: ## Format, clippy, and what dependencies bring in: licences, bans, sources
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
-	$(CARGO) deny --log-level error check --hide-inclusion-graph licenses bans sources
+	$(CARGO) deny --workspace --log-level error check --hide-inclusion-graph licenses bans sources
 	@scripts/advisories
 
 bench: ## The proxy's own cost, against nginx; recordings by the million
