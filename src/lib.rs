@@ -2,16 +2,16 @@
 //!
 //! # A tour
 //!
-//! A request walks through the rooms in this order:
+//! A request passes through these files in order:
 //!
 //! ```text
-//! http/listen.rs   our accept loop around the warp service: header timeout, limits, drain
-//! http/routes.rs   which call it is; request id, panic guard
-//! http/guard.rs    content type, checksum, body
-//! calls/           one file for each BBB call, all of one shape
-//! store/           one Lua script in Redis decides: which server, and what is counted
-//! pool/client.rs   the BBB server is asked, with a signature of its own
-//! http/answers.rs  its answer goes back, byte for byte where nothing has to change
+//! http/listen.rs      our accept loop around the warp service: header timeout, limits, drain
+//! routes.rs           which surface and which call; request id, panic guard
+//! calls/guard.rs      content type, checksum, body
+//! calls/              one file for each BBB call, all of one shape
+//! store/              one Lua script in Redis decides: which server, and what is counted
+//! servers/client.rs   signs the request again and sends it to the BBB server
+//! http/responses.rs   the response, byte for byte where nothing has to change
 //! ```
 //!
 //! | room | what it is for | may use |
@@ -19,38 +19,49 @@
 //! | [`bbb`] | the BBB protocol: parameters, checksums, errors, XML, voice bridges | – |
 //! | [`jwt`] | signed tokens | – |
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
+//! | [`net`] | outgoing connections: TLS, deadlines, which addresses are public | config |
 //! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
-//! | [`pool`] | the BBB servers: client, connector; `poll/`: lease, rounds, health | bbb, config, store |
-//! | [`recordings`] | recordings: index in Postgres, storage, import | bbb, config, pool's connector |
-//! | [`callbacks`] | what clients asked to be told: kept, delivered | bbb, config, jwt, store, recordings |
-//! | [`calls`] | the BBB calls | bbb, config, store, pool, recordings, callbacks |
-//! | [`playback`] | who may see a recording: links, tokens, cookies | bbb, config, store, recordings, jwt, calls |
-//! | [`http`] | the way in | bbb, config, jwt, store, recordings, calls, playback |
+//! | [`db`] | Postgres: pool, errors, migrations, advisory locks | config |
+//! | [`servers`] | the BBB servers: client; `poll/`: lease, rounds, health | bbb, config, net, store |
+//! | [`callbacks`] | callbacks to clients: stored, delivered, retried | bbb, config, jwt, net, store, db |
+//! | [`recordings`] | recordings: spool, import, storage, index in Postgres | bbb, config, net, db, callbacks |
+//! | [`app`] | what every request works with; data only | config, store, servers, recordings |
+//! | [`calls`] | the BBB calls | app, bbb, config, db, store, servers, recordings, callbacks |
+//! | [`http`] | HTTP front end: accept loop, drain, responses | bbb, config, calls, recordings |
+//! | [`playback`] | playing a recording: links, tokens, cookies, files | app, bbb, config, db, jwt, store, recordings, http |
+//! | [`uploads`] | recordings that BBB servers send over HTTPS | app, bbb, jwt, recordings, http |
+//! | [`routes`] | the one place that knows every surface | app, bbb, calls, http, playback, uploads |
 //! | [`replica`] | threads, and what runs on each | all above |
-//! | [`cli`] | the `sl` command, one file for each noun | all above; `sl_sim` in `sl sim` and `sl dev` |
+//! | [`telemetry`] | logs | – |
+//! | [`cli`] | the `sl` command, one file for each noun | all above |
 //!
-//! The simulated BBB servers are a crate of their own, `crates/sl-sim` (feature `sim`), which cannot import this one.
+//! The simulated BBB servers are a crate of their own, `crates/sl-sim` (feature `sim`), which cannot import this one. Only
+//! `sl sim`, `sl dev`, tests and benchmarks use it.
 //!
-//! A recording call goes on from `calls/recordings/` to `recordings/index/` (Postgres says what is where)
-//! and `recordings/storage/` (the files), not to a BBB server.
-//!
-//! A browser that plays one goes from `http/playback.rs` through `playback/` (may it?) to the storage, or
-//! back to nginx, which then sends the file.
+//! A recording call continues from `calls/recordings/` to `recordings/index/` (which recordings there are)
+//! and `recordings/storage/` (their files), not to a BBB server. A browser that plays a recording goes through
+//! `playback/http.rs` and `playback/access.rs` (is it allowed?) to the storage, or back to nginx, which then
+//! sends the file.
 //!
 //! Nothing here outlives a process: kill any replica, start any other. What they share is in Redis
 //! (`lua/README.md` has every key), and every change to it that depends on what was read is one
 //! script.
 
+pub mod app;
 pub mod bbb;
 pub mod callbacks;
 pub mod calls;
 pub mod cli;
 pub mod config;
+pub mod db;
 pub mod http;
 pub mod jwt;
+pub mod net;
 pub mod playback;
-pub mod pool;
 pub mod recordings;
 pub mod replica;
+pub mod routes;
+pub mod servers;
 pub mod store;
 pub mod telemetry;
+pub mod uploads;

@@ -3,16 +3,18 @@
 //! thread has a runtime, a connection to Redis and a pool of connections to servers of its own, so
 //! that nothing is shared between threads but the settings.
 
+use crate::app::App;
 use crate::callbacks;
-use crate::calls::App;
 use crate::config::Config;
-use crate::http::notice::Notice;
-use crate::http::{listen, routes};
-use crate::pool::poll::suspicion::Suspicions;
-use crate::pool::{Backend, connector, poll};
+use crate::db::{DEFAULT_CONNECTIONS, Database, migrations};
+use crate::http::drain::Notice;
+use crate::http::listen;
+use crate::net::connector;
 use crate::recordings::import::{self, Importer};
-use crate::recordings::index::schema;
 use crate::recordings::{Index, Recordings, Storage};
+use crate::routes;
+use crate::servers::poll::suspicion::Suspicions;
+use crate::servers::{Backend, poll};
 use crate::store::Store;
 use anyhow::Context;
 use rustls::ClientConfig;
@@ -68,14 +70,16 @@ impl Replica {
             let (config, tls, mut stopped) = (config.clone(), tls.clone(), stopped.clone());
             replica.spawn("index", move |runtime| {
                 runtime.block_on(async {
-                    let Some(index) = Index::patient(&config.recordings) else { return Ok(()) };
+                    let Some(db) = Database::for_background(&config.recordings, DEFAULT_CONNECTIONS) else {
+                        return Ok(());
+                    };
                     tokio::select! {
-                        () = schema::prepare(&index) => {}
+                        () = migrations::prepare(&db) => {}
                         _ = stopped.wait_for(|stop| *stop) => {}
                     }
                     // The importer alone has no Redis.
                     let store = if roles.api { Some(Store::new(&config.redis)?) } else { None };
-                    callbacks::run(index, store, &config, &tls, stopped).await;
+                    callbacks::run(db, store, &config, &tls, stopped).await;
                     anyhow::Ok(())
                 })?;
                 // A name that is being looked up does not keep the process.
@@ -143,7 +147,7 @@ impl Replica {
 /// The recordings, where the settings say that there are some.
 fn recordings(config: &Config) -> anyhow::Result<Option<Recordings>> {
     let settings = &config.recordings;
-    let index = settings.enabled().then(|| Index::connect_lazy(settings)).flatten();
+    let index = settings.enabled().then(|| Index::for_requests(settings)).flatten();
     Ok(match index {
         Some(index) => Some(Recordings { index, storage: Storage::new(settings)? }),
         None => None,

@@ -5,8 +5,8 @@
 //! - [`checksum`]: verifying what clients signed, signing what goes to servers
 //! - [`secret`]: secrets that do not print
 //! - [`error`]: every error that we answer, as `messageKey` and `message`
-//! - [`xml`]: reading what servers answered, without trusting it
-//! - [`write`]: writing XML
+//! - [`xml_reader`]: reading what servers answered, without trusting it
+//! - [`xml_writer`]: writing XML
 //! - [`voice_bridge`]: the dial-in number of a meeting id
 
 pub mod checksum;
@@ -14,8 +14,8 @@ pub mod error;
 pub mod params;
 pub mod secret;
 pub mod voice_bridge;
-pub mod write;
-pub mod xml;
+pub mod xml_reader;
+pub mod xml_writer;
 
 pub use checksum::Algorithm;
 pub use error::ApiError;

@@ -1,10 +1,10 @@
 //! One try of a callback: a form with a signed token, POSTed to where the client said.
 
-use super::address::NotPublic;
-use super::connector::{Guarded, refused};
 use crate::bbb::{Algorithm as Checksum, Secret};
 use crate::config::Config;
 use crate::jwt::{self, Algorithm};
+use crate::net::public_address::NotPublic;
+use crate::net::public_connector::{Guarded, refused};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

@@ -2,10 +2,10 @@
 //! hand, the others leave alone until its lease lapses.
 
 use super::client::{Announcer, Outcome};
-use super::{ready_urls, shown};
+use super::table::{CallbackTable, Claimed, Verdict};
+use super::{outbox, shown};
 use crate::config::Config;
-use crate::recordings::Index;
-use crate::recordings::index::callbacks::{Claimed, Verdict};
+use crate::db::Database;
 use crate::store::Store;
 use rand::Rng;
 use rustls::ClientConfig;
@@ -32,7 +32,7 @@ const SWEEP: Duration = Duration::from_secs(3600);
 /// Delivers callbacks until told to stop; then what is under way comes to its end, within SHUTDOWN_GRACE. What
 /// does not is tried again by somebody else. With a `store` it also brings to the index what waits there.
 pub async fn run(
-    index: Index,
+    db: Database,
     store: Option<Store>,
     config: &Config,
     tls: &Arc<ClientConfig>,
@@ -43,7 +43,13 @@ pub async fn run(
         info!("callbacks are left to processes that have LOADBALANCER_SECRET");
     }
     let under_way = TaskTracker::new();
-    let deliverer = Deliverer { index, store, announcer, under_way: under_way.clone() };
+    let deliverer = Deliverer {
+        table: CallbackTable::new(db.clone()),
+        db,
+        store,
+        announcer,
+        under_way: under_way.clone(),
+    };
     tokio::select! {
         () = deliverer.live() => {}
         _ = stopped.wait_for(|stop| *stop) => {}
@@ -58,7 +64,8 @@ pub async fn run(
 }
 
 struct Deliverer {
-    index: Index,
+    db: Database,
+    table: CallbackTable,
     store: Option<Store>,
     announcer: Option<Announcer>,
     under_way: TaskTracker,
@@ -77,7 +84,7 @@ impl Deliverer {
                 looks.tick().await;
             }
             if let Some(store) = &self.store {
-                ready_urls::bring(store, &self.index).await;
+                outbox::bring(store, &self.db).await;
             }
             let Some(announcer) = &self.announcer else { continue };
             // Only as many as there is room for: a lease begins now.
@@ -86,14 +93,14 @@ impl Deliverer {
             while let Ok(slot) = slots.clone().try_acquire_owned() {
                 room.push(slot);
             }
-            match self.index.claim_callbacks(room.len(), announcer.longest() + MARGIN).await {
+            match self.table.claim(room.len(), announcer.longest() + MARGIN).await {
                 Ok(claimed) => {
                     if std::mem::take(&mut failing) {
                         info!("callbacks go on");
                     }
                     more = claimed.len() == room.len();
                     for (claimed, slot) in claimed.into_iter().zip(room) {
-                        self.under_way.spawn(deliver(self.index.clone(), announcer.clone(), claimed, slot));
+                        self.under_way.spawn(deliver(self.table.clone(), announcer.clone(), claimed, slot));
                     }
                 }
                 Err(failure) if !std::mem::replace(&mut failing, true) => {
@@ -103,7 +110,7 @@ impl Deliverer {
             }
             if !failing && swept.is_none_or(|at| at.elapsed() >= SWEEP) {
                 swept = Some(Instant::now());
-                if let Err(failure) = self.index.sweep_callbacks().await {
+                if let Err(failure) = self.table.sweep().await {
                     debug!(%failure, "old callbacks could not be forgotten");
                 }
             }
@@ -111,7 +118,7 @@ impl Deliverer {
     }
 }
 
-async fn deliver(index: Index, announcer: Announcer, claimed: Claimed, slot: OwnedSemaphorePermit) {
+async fn deliver(table: CallbackTable, announcer: Announcer, claimed: Claimed, slot: OwnedSemaphorePermit) {
     let outcome = announcer.recording_ready(&claimed.url, &claimed.meeting_id, &claimed.record_id).await;
     let (verdict, words) = match outcome {
         Outcome::Delivered(words) => (Verdict::Delivered, words),
@@ -120,7 +127,7 @@ async fn deliver(index: Index, announcer: Announcer, claimed: Claimed, slot: Own
     };
     // While Postgres is away nobody else can take it in hand either.
     let state = loop {
-        match index.settle_callback(&claimed, &verdict, &words).await {
+        match table.record_outcome(&claimed, &verdict, &words).await {
             Ok(state) => break state,
             Err(failure) if failure.is_transient() => sleep(Duration::from_secs(1)).await,
             Err(failure) => {

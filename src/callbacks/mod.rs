@@ -1,20 +1,21 @@
 //! Callbacks to clients: what they asked to be told, delivered once and for all.
 //!
 //! ```text
-//! create            ready_urls.rs   the URL that came along waits in Redis, and goes on to Postgres
-//! import            recordings/index/ready_urls.rs puts the callback up, in the import's own transaction
+//! create            outbox.rs       the URL that came along waits in Redis, and goes on to Postgres
+//! import            ready_urls.rs   puts the callback up, in the import's own transaction
 //! every process     deliver.rs      takes in hand what is due, tries, writes what came of it
 //!                   client.rs       one try: the signed form, the answer, redirects
-//!                   connector.rs    resolves, looks at every address, connects to those and no others
+//!                   net/public_connector.rs  resolves, looks at every address, connects to those and no others
 //! ```
 //!
-//! Clients choose where callbacks go, so a target counts as hostile: see [`address`].
+//! Clients choose where callbacks go, so a target counts as hostile: see [`crate::net::public_address`].
 
-pub mod address;
 pub mod client;
-pub mod connector;
 pub mod deliver;
+pub mod outbox;
+pub mod params;
 pub mod ready_urls;
+pub mod table;
 
 pub use deliver::run;
 

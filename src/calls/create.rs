@@ -1,8 +1,10 @@
 //! create: puts a meeting on the least loaded server, or finds the server it is on.
 
-use super::{Answer, ApiRequest, App, Call, CallResult, recording_ready};
-use crate::bbb::{ApiError, Params, voice_bridge, xml};
-use crate::pool::{BackendError, Payload, Reply};
+use super::{Answer, ApiRequest, Call, CallResult};
+use crate::app::App;
+use crate::bbb::{ApiError, Params, voice_bridge, xml_reader};
+use crate::callbacks::params as recording_ready;
+use crate::servers::{BackendError, Payload, Reply};
 use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
 use rand::Rng;
 use rand::distr::Alphanumeric;
@@ -284,7 +286,7 @@ async fn withdraw(app: &App, meeting: &MeetingKey, at: &Placement) {
 /// The record was there before, but only now the meeting is: it had ended there, or a create that was
 /// begun before did not come through, and noted a password that its server never heard of.
 async fn recreated(app: &App, wanted: &Assignment<'_>, at: &Placement, body: &[u8]) {
-    let password = xml::field(body, "moderatorPW").unwrap_or_default();
+    let password = xml_reader::field(body, "moderatorPW").unwrap_or_default();
     let (meeting, reserve) = (wanted.meeting, wanted.reserve);
     if let Err(error) = app.store.recreated(meeting, &at.server.id, &password, reserve).await {
         warn!(meeting = meeting.as_str(), %error, "a meeting that was made anew could not be noted");

@@ -1,6 +1,7 @@
 //! insertDocument and sendChatMessage: passed on to the meeting's server.
 
-use super::{ApiRequest, App, Call, CallResult};
+use super::{ApiRequest, Call, CallResult};
+use crate::app::App;
 use crate::bbb::ApiError;
 use bytes::Bytes;
 use http::HeaderValue;

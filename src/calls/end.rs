@@ -1,6 +1,7 @@
 //! end: ends a meeting, and forgets it once its server has agreed.
 
-use super::{Answer, ApiRequest, App, Call, CallResult};
+use super::{Answer, ApiRequest, Call, CallResult};
+use crate::app::App;
 use crate::bbb::ApiError;
 use crate::store::FindOutcome;
 

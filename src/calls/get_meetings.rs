@@ -1,6 +1,7 @@
 //! getMeetings: the meetings of all servers as one list.
 
-use super::{Answer, App, CallResult, CutOff};
+use super::{Answer, CallResult, CutOff};
+use crate::app::App;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -30,7 +31,7 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
                 let backend = app.backend.clone();
                 async move {
                     let reply = backend
-                        .call(&server, "getMeetings", &Default::default(), crate::pool::Payload::None)
+                        .call(&server, "getMeetings", &Default::default(), crate::servers::Payload::None)
                         .await;
                     (server, reply)
                 }

@@ -1,12 +1,13 @@
 //! The call without a name: which version of the API this is. Unsigned.
 
-use super::{Answer, App};
-use crate::bbb::xml;
+use super::Answer;
+use crate::app::App;
+use crate::bbb::xml_reader;
 
 /// Answers `version` and `apiVersion` 2.0, and `build` when BUILD_NUMBER is set.
 pub(super) fn index(app: &App) -> Answer {
     let build = match &app.config.api.build_number {
-        Some(build) => format!("<build>{}</build>", xml::escape(build)),
+        Some(build) => format!("<build>{}</build>", xml_reader::escape(build)),
         None => String::new(),
     };
     Answer::from(format!(

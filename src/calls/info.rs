@@ -1,6 +1,7 @@
 //! isMeetingRunning and getMeetingInfo: asked of the meeting's server.
 
-use super::{Answer, ApiRequest, App, Call, CallResult};
+use super::{Answer, ApiRequest, Call, CallResult};
+use crate::app::App;
 use crate::bbb::ApiError;
 
 /// Takes meetingID; an unknown meeting does not run.

@@ -1,6 +1,7 @@
 //! join: sends a browser to the server of its meeting.
 
-use super::{Answer, ApiRequest, App, Call, CallResult};
+use super::{Answer, ApiRequest, Call, CallResult};
+use crate::app::App;
 use crate::bbb::ApiError;
 use crate::store::JoinOutcome;
 

@@ -6,39 +6,22 @@
 mod create;
 mod documents;
 mod end;
+mod forward;
 mod get_meetings;
+pub mod guard;
 mod index;
 mod info;
 mod join;
-mod recording_ready;
 mod recordings;
 
+use crate::app::App;
 use crate::bbb::{ApiError, Params};
 use crate::config::Config;
-use crate::pool::poll::suspicion::Suspicions;
-use crate::pool::{Backend, BackendError, Payload};
-use crate::recordings::Recordings;
-use crate::store::{MeetingKey, ServerRef, Store, StoreError};
+use crate::servers::Payload;
+use crate::store::MeetingKey;
 use bytes::Bytes;
 use http::HeaderValue;
-use std::sync::Arc;
 use tokio::sync::mpsc;
-use tracing::warn;
-
-/// What every call works with. One for each thread; cheap to clone.
-#[derive(Clone)]
-pub struct App {
-    /// The settings.
-    pub config: Arc<Config>,
-    /// The state.
-    pub store: Store,
-    /// The way to the BBB servers.
-    pub backend: Backend,
-    /// Servers on which requests of this thread have failed lately.
-    pub suspicions: Suspicions,
-    /// Recordings, where this pool has some.
-    pub recordings: Option<Recordings>,
-}
 
 /// A request whose checksum has been verified.
 #[derive(Debug, Clone)]
@@ -261,38 +244,5 @@ impl ApiRequest {
             Some((content_type, body)) => Payload::Xml(content_type.clone(), body.clone()),
             None => Payload::None,
         }
-    }
-}
-
-impl App {
-    /// The meeting's server.
-    async fn find(&self, meeting: &MeetingKey) -> Result<Option<Arc<ServerRef>>, ApiError> {
-        Ok(self.store.locate(meeting).await?)
-    }
-
-    /// Passes a request on to the meeting's server, and its answer back as it came.
-    async fn forward(&self, call: Call, at: &ServerRef, request: &ApiRequest) -> CallResult {
-        match self.backend.call(at, call.name(), &request.params, request.payload()).await {
-            Ok(reply) => Ok(Answer::Xml(reply.body)),
-            Err(failure) => Err(self.failed(call, at, &failure)),
-        }
-    }
-
-    /// The server gave no answer: says so in the log, and to the client, and has the server polled.
-    fn failed(&self, call: Call, at: &ServerRef, failure: &BackendError) -> ApiError {
-        warn!(call = call.name(), server = at.id, %failure, "a server did not answer a request");
-        self.suspicions.report(&self.store, &self.backend, &self.config, at, failure);
-        match call {
-            Call::Create => ApiError::CreateFailed,
-            Call::InsertDocument => ApiError::InsertFailed,
-            _ => ApiError::AccessFailed,
-        }
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(failure: StoreError) -> ApiError {
-        tracing::error!(%failure, "a request needs Redis");
-        ApiError::StateUnavailable
     }
 }

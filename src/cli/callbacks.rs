@@ -3,9 +3,9 @@
 use super::out::{Out, table};
 use super::recordings::utc;
 use crate::callbacks::shown;
+use crate::callbacks::table::{Callback, CallbackState, CallbackTable};
 use crate::config::Config;
-use crate::recordings::Index;
-use crate::recordings::index::callbacks::{Callback, CallbackState};
+use crate::db::{DEFAULT_CONNECTIONS, Database};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -60,30 +60,30 @@ impl From<State> for CallbackState {
 
 pub async fn run(config: Config, command: Option<CallbacksCommand>, out: Out) -> anyhow::Result<()> {
     let settings = &config.recordings;
-    let index =
-        Index::patient(settings).context("callbacks are in the index of recordings: set DATABASE_URL")?;
-    index
-        .wait(settings.database_attempts.max(1))
+    let db = Database::for_background(settings, DEFAULT_CONNECTIONS)
+        .context("callbacks are in the database of recordings: set DATABASE_URL")?;
+    db.wait_until_ready(settings.database_attempts.max(1))
         .await
-        .context("cannot reach the index of recordings (DATABASE_URL)")?;
+        .context("cannot reach the database of recordings (DATABASE_URL)")?;
+    let callbacks = CallbackTable::new(db);
     match command {
-        None => list(&index, ListArgs { limit: 100, ..ListArgs::default() }, out).await,
-        Some(CallbacksCommand::List(args)) => list(&index, args, out).await,
+        None => list(&callbacks, ListArgs { limit: 100, ..ListArgs::default() }, out).await,
+        Some(CallbacksCommand::List(args)) => list(&callbacks, args, out).await,
         Some(CallbacksCommand::Retry { ids, all_failed }) => {
-            let done = index.retry_callbacks((!all_failed).then_some(&ids)).await?;
+            let done = callbacks.retry((!all_failed).then_some(&ids)).await?;
             let why = "there is no such callback, or it is being delivered just now";
             report(&ids, done, "retried", why, out)
         }
         Some(CallbacksCommand::Drop { ids }) => {
-            let done = index.drop_callbacks(&ids).await?;
+            let done = callbacks.delete(&ids).await?;
             report(&ids, done, "dropped", "there is no such callback", out)
         }
     }
 }
 
-async fn list(index: &Index, args: ListArgs, out: Out) -> anyhow::Result<()> {
+async fn list(callbacks: &CallbackTable, args: ListArgs, out: Out) -> anyhow::Result<()> {
     let limit = (args.limit > 0).then_some(args.limit);
-    let found = index.callbacks(args.state.map(CallbackState::from), limit).await?;
+    let found = callbacks.list(args.state.map(CallbackState::from), limit).await?;
     if out.json {
         return out.value(&found.iter().map(|callback| described(callback, out)).collect::<Vec<_>>());
     }

@@ -3,7 +3,7 @@
 use super::Session;
 use super::out::Out;
 use super::servers;
-use crate::pool::poll;
+use crate::servers::poll;
 use crate::store::{Server, ServerState};
 use anyhow::bail;
 use clap::{Args, ValueEnum};

@@ -2,8 +2,8 @@
 
 use super::out::{Out, confirm, printable, table};
 use super::{Session, servers};
-use crate::bbb::{Params, xml};
-use crate::pool::Payload;
+use crate::bbb::{Params, xml_reader};
+use crate::servers::Payload;
 use crate::store::{MeetingKey, Server};
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -120,7 +120,7 @@ async fn info(session: &Session, id: &str, out: Out) -> anyhow::Result<()> {
             printable(&reply.envelope.message_key)
         );
     }
-    let fields: Vec<_> = xml::fields(&reply.body)
+    let fields: Vec<_> = xml_reader::fields(&reply.body)
         .into_iter()
         .filter(|(name, _)| out.show_secrets || !name.ends_with("PW"))
         .collect();

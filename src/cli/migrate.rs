@@ -9,21 +9,20 @@ use serde_json::json;
 
 pub async fn migrate(config: &Config, out: Out) -> anyhow::Result<()> {
     let index =
-        Index::patient(&config.recordings).context("DATABASE_URL must be set, and DB_DISABLED not")?;
-    index
-        .wait(config.recordings.database_attempts.max(1))
+        Index::for_background(&config.recordings).context("DATABASE_URL must be set, and DB_DISABLED not")?;
+    let db = index.db();
+    db.wait_until_ready(config.recordings.database_attempts.max(1))
         .await
         .context("cannot reach the database (DATABASE_URL)")?;
     let mut steps = Vec::new();
-    index
-        .migrate(|step| {
-            if !out.json {
-                // Long work shows where it is; whoever has closed standard output does not care.
-                let _ = out.text(format!("{step}\n"));
-            }
-            steps.push(step.to_owned());
-        })
-        .await?;
+    db.migrate(|step| {
+        if !out.json {
+            // Long work shows where it is; whoever has closed standard output does not care.
+            let _ = out.text(format!("{step}\n"));
+        }
+        steps.push(step.to_owned());
+    })
+    .await?;
     let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
     let written = index
         .write_documents(|n| {

@@ -7,10 +7,6 @@ mod callbacks;
 mod config;
 #[cfg(feature = "sim")]
 mod dev;
-#[cfg(feature = "sim")]
-mod dev_postgres;
-#[cfg(feature = "sim")]
-mod dev_samples;
 mod drain;
 mod meetings;
 mod migrate;
@@ -20,14 +16,11 @@ mod rebuild;
 mod recordings;
 mod serve;
 mod servers;
-#[cfg(feature = "sim")]
-mod sim;
-#[cfg(feature = "sim")]
-mod sim_recording;
 mod status;
 
 use crate::config::Config;
-use crate::pool::{Backend, connector};
+use crate::net::connector;
+use crate::servers::Backend;
 use crate::store::{Server, Store, connection};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -91,7 +84,7 @@ enum Command {
     Config,
     /// Run simulated BigBlueButton servers
     #[cfg(feature = "sim")]
-    Sim(sim::SimArgs),
+    Sim(dev::sim::SimArgs),
     /// Run a whole local pool: a private Redis, simulated servers with people in them, a replica
     #[cfg(feature = "sim")]
     Dev(dev::DevArgs),
@@ -135,7 +128,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Migrate => wait_for(async { migrate::migrate(&read_config()?, out).await }),
         Command::Config => config::config(&read_config()?, out),
         #[cfg(feature = "sim")]
-        Command::Sim(args) => sim::sim(args, out),
+        Command::Sim(args) => dev::sim::sim(args, out),
         #[cfg(feature = "sim")]
         Command::Dev(args) => dev::dev(args, out),
         Command::Completions { shell } => {

@@ -1,8 +1,8 @@
 //! `sl poll`: one round now, with progress.
 
 use super::{Session, out::Out};
-use crate::pool::poll::UNFENCED;
-use crate::pool::poll::round::{Round, round};
+use crate::servers::poll::UNFENCED;
+use crate::servers::poll::round::{Round, round};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use super::Session;
 use super::drain::{self, DrainArgs};
 use super::out::Out;
 use crate::bbb::{Params, Secret};
-use crate::pool::{Payload, poll};
+use crate::servers::{Payload, poll};
 use crate::store::{PollOutcome, RemoveOutcome, Server, ServerRef, ServerState};
 use anyhow::bail;
 use clap::{Args, Subcommand};

@@ -1,7 +1,7 @@
 //! Sockets, and our own accept loop around the warp service: header timeout, header limits, and a
 //! stop that lets what has begun come to its end.
 
-use super::notice::Notice;
+use super::drain::Notice;
 use crate::config::{Bind, ListenConfig};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};

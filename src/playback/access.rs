@@ -3,9 +3,10 @@
 
 use super::target::{Place, Target};
 use super::{cookie, encoded};
-use crate::calls::App;
+use crate::app::App;
+use crate::db::DbError;
 use crate::recordings::index::{Playable, PlayableFormat};
-use crate::recordings::{FilePath, IndexError, RecordId, Recordings};
+use crate::recordings::{FilePath, RecordId, Recordings};
 use crate::store::StoreError;
 use http::HeaderMap;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -40,7 +41,7 @@ pub struct Seen {
 pub enum PlaybackError {
     /// The index.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Index(#[from] DbError),
     /// The state, where tokens are.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,12 +86,12 @@ struct Viewer<'r> {
 impl Viewer<'_> {
     /// The recording, if it is there for whoever is asking here: this and [`Viewer::format`] are the only
     /// ways to one. With tenants, a recording of another one is None in both.
-    async fn recording(&self, id: &RecordId) -> Result<Option<Playable>, IndexError> {
+    async fn recording(&self, id: &RecordId) -> Result<Option<Playable>, DbError> {
         self.recordings.index.playable(id).await
     }
 
     /// A format of it, in the same way.
-    async fn format(&self, place: &Place) -> Result<Option<PlayableFormat>, IndexError> {
+    async fn format(&self, place: &Place) -> Result<Option<PlayableFormat>, DbError> {
         self.recordings.index.playable_format(&place.id, &place.format).await
     }
 

@@ -4,11 +4,11 @@
 //! - [`access`]: whether it may be seen: index, tokens, cookies
 //! - [`cookie`]: what a browser shows that came by a link to a protected recording
 //! - [`player`]: a small player of presentations, for pools without another one
-//!
-//! How the files get to the browser, through nginx or from us, is the business of `http/playback.rs`.
+//! - [`http`]: how the files get to the browser, through nginx or from us
 
 pub mod access;
 pub mod cookie;
+pub mod http;
 pub mod player;
 pub mod target;
 

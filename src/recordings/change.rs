@@ -1,6 +1,7 @@
 //! Changes that touch both the files and the index: under the recording's lock, files first.
 
-use super::{Index, IndexError, Locked, RecordId, Shelf, Shifted, Storage, StorageError};
+use super::{Index, Locked, RecordId, Shelf, Shifted, Storage, StorageError};
+use crate::db::DbError;
 
 /// Where recordings are, in a pool that has some.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub struct Recordings {
 pub enum ChangeError {
     /// The index.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Index(#[from] DbError),
     /// The files.
     #[error(transparent)]
     Storage(#[from] StorageError),

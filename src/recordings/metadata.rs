@@ -6,7 +6,7 @@
 //! size, depth and names are bounded, and there is no DOCTYPE.
 
 use super::{FormatMetadata, FormatName, RecordId, Thumbnail};
-use crate::bbb::xml::{self, Node, NotBbb};
+use crate::bbb::xml_reader::{self, Node, NotBbb};
 
 /// A metadata.xml may have so many bytes. BBB's have some thousand.
 pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -70,7 +70,7 @@ pub fn read(bytes: &[u8]) -> Result<FormatMetadata, NotMetadata> {
         return Err(NotMetadata::Document(format!("larger than {MAX_BYTES} bytes")));
     }
     let mut found = Found::default();
-    xml::walk(xml::text_of(bytes)?, |node| found.note(node))?;
+    xml_reader::walk(xml_reader::text_of(bytes)?, |node| found.note(node))?;
     found.judge()
 }
 

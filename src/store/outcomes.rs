@@ -228,7 +228,7 @@ pub enum PollOutcome {
         state: ServerState,
         /// Meetings released since their server no longer has them.
         released: Vec<String>,
-        /// Meetings that it lists and nobody has recorded; after [`crate::pool::poll::one`] these are
+        /// Meetings that it lists and nobody has recorded; after [`crate::servers::poll::one`] these are
         /// the ones that were adopted.
         unrecorded: Vec<String>,
     },

@@ -1,7 +1,8 @@
 //! deleteRecordings: removes recordings for good.
 
+use crate::app::App;
 use crate::bbb::ApiError;
-use crate::calls::{ApiRequest, App, CallResult};
+use crate::calls::{ApiRequest, CallResult};
 
 /// Takes recordID, a list; ids that are no recordings do not matter as long as one is.
 pub(in crate::calls) async fn delete_recordings(app: &App, request: ApiRequest) -> CallResult {

@@ -2,10 +2,11 @@
 
 use super::xml::Writer;
 use super::{Recordings, list};
+use crate::app::App;
 use crate::bbb::{ApiError, Params};
-use crate::calls::{Answer, ApiRequest, App, CallResult, CutOff};
+use crate::calls::{Answer, ApiRequest, CallResult, CutOff};
 use crate::config::RecordingsConfig;
-use crate::recordings::IndexError;
+use crate::db::DbError;
 use crate::recordings::index::{MetaFilter, MetaValue, Pages, Recording, RecordingQuery};
 use bytes::Bytes;
 use futures_util::future::try_join;
@@ -56,7 +57,7 @@ async fn begin(
             Some(_) => match recordings.index.total(&query).await {
                 Ok(total) => Ok(Some(total)),
                 // Metadata that hundreds of thousands have: rather the page without their number than none.
-                Err(IndexError::Timeout) => {
+                Err(DbError::Timeout) => {
                     tracing::warn!(
                         "recordings could not be counted in time: an answer goes without totalElements"
                     );
@@ -109,7 +110,7 @@ async fn write(app: &App, writer: &Writer, page: &[Recording], out: &mut Vec<u8>
 fn finish(out: &mut Vec<u8>, total: Option<i64>) {
     out.extend_from_slice(END.as_bytes());
     if let Some(total) = total {
-        crate::bbb::write::plain(out, "totalElements", total);
+        crate::bbb::xml_writer::plain(out, "totalElements", total);
     }
     out.extend_from_slice(TAIL.as_bytes());
 }

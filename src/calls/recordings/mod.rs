@@ -15,7 +15,8 @@ pub(super) use update::update_recordings;
 
 use super::{ApiRequest, App};
 use crate::bbb::{ApiError, Params};
-use crate::recordings::{ChangeError, IndexError, RecordId, Recordings};
+use crate::db::DbError;
+use crate::recordings::{ChangeError, RecordId, Recordings};
 
 impl App {
     /// The recordings; where there are none, the answer of the calls that name one.
@@ -45,8 +46,8 @@ fn list(params: &Params, name: &str) -> Option<Vec<String>> {
     Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
 }
 
-impl From<IndexError> for ApiError {
-    fn from(failure: IndexError) -> ApiError {
+impl From<DbError> for ApiError {
+    fn from(failure: DbError) -> ApiError {
         tracing::error!(%failure, "a request needs the index of recordings");
         ApiError::IndexUnavailable
     }

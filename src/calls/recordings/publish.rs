@@ -1,7 +1,8 @@
 //! publishRecordings: puts recordings on the one shelf or on the other.
 
+use crate::app::App;
 use crate::bbb::ApiError;
-use crate::calls::{ApiRequest, App, CallResult};
+use crate::calls::{ApiRequest, CallResult};
 
 /// Takes recordID, a list, and publish. Answers `published` as asked for; ids that are no recordings do
 /// not matter as long as one is.

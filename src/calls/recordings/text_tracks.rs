@@ -1,7 +1,8 @@
 //! getRecordingTextTracks, putRecordingTextTrack. Their answers are JSON, also those of errors.
 
+use crate::app::App;
 use crate::bbb::ApiError;
-use crate::calls::{Answer, ApiRequest, App, CallResult};
+use crate::calls::{Answer, ApiRequest, CallResult};
 use crate::recordings::RecordId;
 use crate::recordings::text_tracks::{BadTrack, Kind, Language, Put, Source, TextTrack, to_webvtt};
 use serde_json::json;

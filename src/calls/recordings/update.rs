@@ -1,6 +1,7 @@
 //! updateRecordings: metadata and protection.
 
-use crate::calls::{ApiRequest, App, CallResult};
+use crate::app::App;
+use crate::calls::{ApiRequest, CallResult};
 use crate::recordings::index::Update;
 
 /// Takes recordID, a list; `meta_` parameters, of which an empty value takes the key away; protect.

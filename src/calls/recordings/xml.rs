@@ -1,6 +1,6 @@
 //! One recording as getRecordings shows it: the elements, and their order.
 
-use crate::bbb::write::{close, element, name, open, plain, text};
+use crate::bbb::xml_writer::{close, element, name, open, plain, text};
 use crate::recordings::index::{PlaybackFormat, Recording};
 use crate::store::PlaybackToken;
 use rand::RngCore;

@@ -2,7 +2,8 @@
 
 use super::super::out::{Out, printable};
 use crate::config::Config;
-use crate::recordings::import::{ImportError, Importer, Report, Retried, Spool};
+use crate::recordings::import::{ImportError, Importer, Report};
+use crate::recordings::spool::{Retried, Spool};
 use crate::recordings::unpack::Watch;
 use anyhow::{Context, bail};
 use clap::Args;

@@ -70,9 +70,11 @@ pub async fn run(config: Config, command: RecordingsCommand, out: Out) -> anyhow
         return import::retry(&config, names, out);
     }
     let settings = &config.recordings;
-    let index = Index::patient(settings).context("there is no index of recordings: set DATABASE_URL")?;
+    let index =
+        Index::for_background(settings).context("there is no index of recordings: set DATABASE_URL")?;
     index
-        .wait(settings.database_attempts.max(1))
+        .db()
+        .wait_until_ready(settings.database_attempts.max(1))
         .await
         .context("cannot reach the index of recordings (DATABASE_URL)")?;
     let storage = Storage::new(settings)?;

@@ -1,11 +1,11 @@
 //! One archive: unpacked, its formats put on their shelf, its recordings into the index.
 
+use super::Importer;
 use super::claim::{Claim, Key};
-use super::{Importer, spool};
+use crate::db::DbError;
+use crate::recordings::spool::directory as spool;
 use crate::recordings::unpack::{self, BadArchive, UnpackError, Unpacked, Watch};
-use crate::recordings::{
-    FormatMetadata, ImportOptions, IndexError, RecordId, StorageError, metadata, text_tracks,
-};
+use crate::recordings::{FormatMetadata, ImportOptions, RecordId, StorageError, metadata, text_tracks};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -46,7 +46,7 @@ pub enum ImportError {
     Gone,
     /// The index cannot be asked. It may pass.
     #[error("{0}")]
-    Index(#[source] IndexError),
+    Index(#[source] DbError),
     /// The disk is full, or something else of this machine. It may pass.
     #[error("{0}")]
     Passing(String),
@@ -55,11 +55,11 @@ pub enum ImportError {
     Stopped,
 }
 
-impl From<IndexError> for ImportError {
-    fn from(error: IndexError) -> ImportError {
+impl From<DbError> for ImportError {
+    fn from(error: DbError) -> ImportError {
         match error.is_transient() {
             // Somebody works on this recording for long: no reason to keep the others waiting.
-            true if matches!(error, IndexError::Busy) => ImportError::Passing(error.to_string()),
+            true if matches!(error, DbError::Busy) => ImportError::Passing(error.to_string()),
             true => ImportError::Index(error),
             false => ImportError::Bad(vec![format!("the index refuses it: {error}")]),
         }

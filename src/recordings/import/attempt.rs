@@ -3,7 +3,7 @@
 use super::Importer;
 use super::archive::{ImportError, Report};
 use super::claim::{Claim, Key};
-use super::spool::{self, Spool, Stamp};
+use crate::recordings::spool::directory::{self as spool, Spool, Stamp};
 use crate::recordings::unpack::Watch;
 use std::io;
 use std::sync::Arc;

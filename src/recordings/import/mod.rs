@@ -5,7 +5,7 @@
 //! | step | a kill after it leaves | and the next run |
 //! | --- | --- | --- |
 //! | claim the archive (`claim`) | nothing: the claim dies with its holder | begins anew |
-//! | unpack into a work directory, sync it (`work`, [`unpack`](super::unpack)) | a work directory | removes it, begins anew |
+//! | unpack into a work directory, sync it (`work_dir`, [`unpack`](super::unpack)) | a work directory | removes it, begins anew |
 //! | lock the recording, ask the index for its shelf | nothing: the lock dies with its holder | begins anew |
 //! | put each format on the shelf, whole (`Storage::place`) | files that the index does not show, or new files of a recording that it shows; what is on its way is hidden | clears what is hidden, puts the formats there once more |
 //! | write the index in one transaction | a recording that is there, and its archive | imports it once more, which changes nothing |
@@ -26,26 +26,25 @@
 //! in any order: the index and the storage take what comes under the recording's lock.
 //!
 //! - `archive`: the steps for one archive; `attempt`: one of the spool, whether it is whole, where it goes
-//! - `run`: which archive when, and how many at once; `queue`: their order
-//! - `spool`: the directory where they arrive; `claim`, `work`: see the table
+//! - `worker`: which archive when, and how many at once; `queue`: their order
+//! - `claim`, `work_dir`: see the table
 
 mod archive;
 mod attempt;
 mod claim;
 mod queue;
-mod run;
-mod spool;
-mod work;
+mod work_dir;
+mod worker;
 
 pub use archive::{ImportError, Report};
-pub use run::run;
-pub use spool::{Retried, Spool, is_archive};
+pub use worker::run;
 
+use super::spool::Spool;
 use super::unpack::Limits;
 use super::{ImportOptions, Index, Storage, StorageError};
 use crate::config::Config;
 use claim::Claims;
-use work::Work;
+use work_dir::Work;
 
 /// What imports are made with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -66,7 +65,7 @@ impl Importer {
         let recordings = &config.recordings;
         let workers = config.import.workers as u32;
         let (Some(index), Some(database)) =
-            (Index::patient_with(recordings, workers + 1), recordings.database.as_ref())
+            (Index::for_importer(recordings, workers + 1), recordings.database.as_ref())
         else {
             return Ok(None);
         };

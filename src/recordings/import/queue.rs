@@ -1,6 +1,6 @@
 //! The archives in their order: ready, waiting until later, being imported.
 
-use super::spool::Stamp;
+use crate::recordings::spool::directory::Stamp;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;

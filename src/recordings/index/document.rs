@@ -1,8 +1,9 @@
 //! What belongs to a recording, as one JSON text: metadata, formats, images. Kept in the recording's row, or
 //! put together on the way; see migrations/0004_documents.sql.
 
+use super::Index;
 use super::page::{PlaybackFormat, Recording};
-use super::{Index, IndexError};
+use crate::db::DbError;
 use crate::recordings::Thumbnail;
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -22,9 +23,9 @@ type Format = (Option<String>, Option<String>, Option<i32>, Option<i32>, Option<
 struct Document(Vec<(Option<String>, Option<String>)>, Vec<Format>);
 
 /// Fills in metadata, by key, and formats, by name.
-pub(super) fn read(text: &str, recording: &mut Recording) -> Result<(), IndexError> {
-    let Document(metadata, formats) = serde_json::from_str(text)
-        .map_err(|error| IndexError::Database(sqlx::Error::Decode(error.into())))?;
+pub(super) fn read(text: &str, recording: &mut Recording) -> Result<(), DbError> {
+    let Document(metadata, formats) =
+        serde_json::from_str(text).map_err(|error| DbError::Database(sqlx::Error::Decode(error.into())))?;
     recording.metadata = metadata
         .into_iter()
         .map(|(key, value)| (key.unwrap_or_default(), value.unwrap_or_default()))
@@ -63,10 +64,10 @@ pub(super) async fn write(connection: &mut PgConnection, ids: &[i64]) -> Result<
 impl Index {
     /// Writes the documents that are missing, some at a time; `tell` hears how many so far. Whoever has a
     /// recording's row just now keeps it: it is left out.
-    pub async fn write_documents(&self, mut tell: impl FnMut(u64)) -> Result<u64, IndexError> {
+    pub async fn write_documents(&self, mut tell: impl FnMut(u64)) -> Result<u64, DbError> {
         let (mut after, mut written) = (i64::MIN, 0);
         loop {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.db.pool().begin().await?;
             // Held first, looked at after that.
             let ids: Vec<i64> = sqlx::query_scalar(
                 "SELECT id FROM recordings WHERE id > $1 AND document IS NULL ORDER BY id LIMIT 500 \

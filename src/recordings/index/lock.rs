@@ -4,7 +4,10 @@
 //! Files are moved while the lock is held and before it is committed, so that what the index says is
 //! there. Cut off in between, the files are ahead of the index, and doing it again ends well.
 
-use super::{Index, IndexError, document, ready_urls};
+use super::{Index, document};
+use crate::callbacks::ready_urls;
+use crate::db::DbError;
+use crate::db::advisory_lock::Lock;
 use crate::recordings::{FormatMetadata, RecordId, Shelf};
 use futures_util::FutureExt;
 use sqlx::{Postgres, Row, Transaction};
@@ -72,34 +75,31 @@ pub struct Locked {
 
 impl Index {
     /// Takes a recording's lock, whether the index has the recording or not. Waits for whoever has
-    /// it, but not for longer than our patience: [`IndexError::Busy`].
-    pub async fn lock(&self, id: &RecordId) -> Result<Locked, IndexError> {
-        let deadline = Instant::now() + self.patience;
-        let turn = match &self.locks {
+    /// it, but not for longer than our patience: [`DbError::Busy`].
+    pub async fn lock(&self, id: &RecordId) -> Result<Locked, DbError> {
+        let deadline = Instant::now() + self.db.timeout();
+        let turn = match &self.lock_slots {
             None => None,
             Some(locks) => timeout_at(deadline - SOONER, locks.clone().acquire_owned())
                 .await
-                .map_err(|_| IndexError::Busy)?
+                .map_err(|_| DbError::Busy)?
                 .ok(),
         };
-        let mut locked = self.patiently_until(deadline, || self.lock_once(id, deadline).boxed()).await?;
+        let mut locked =
+            self.db.run_idempotent_until(deadline, || self.lock_once(id, deadline).boxed()).await?;
         locked._turn = turn;
         Ok(locked)
     }
 
-    async fn lock_once(&self, id: &RecordId, deadline: Instant) -> Result<Locked, IndexError> {
-        let mut transaction = self.pool.begin().await?;
+    async fn lock_once(&self, id: &RecordId, deadline: Instant) -> Result<Locked, DbError> {
+        let mut transaction = self.db.pool().begin().await?;
         // 0 would be without end.
         let wait = (deadline - SOONER).saturating_duration_since(Instant::now()).as_millis().max(1);
         sqlx::query("SELECT set_config('lock_timeout', $1, true)")
             .bind(format!("{wait}ms"))
             .execute(&mut *transaction)
             .await?;
-        // 0x736c: "sl". Two ids that hash alike wait for each other, no more.
-        sqlx::query("SELECT pg_advisory_xact_lock(29548, hashtext($1))")
-            .bind(id.as_str())
-            .execute(&mut *transaction)
-            .await?;
+        Lock::Recording.acquire(&mut transaction, id.as_str()).await?;
         let row = sqlx::query(
             "SELECT id, published, state, publish_updated, (extract(epoch FROM deleted_at) * 1000)::bigint \
              FROM recordings WHERE record_id = $1",
@@ -121,7 +121,7 @@ impl Index {
                 })
             }
         };
-        Ok(Locked { transaction, id: id.clone(), held, patience: self.patience, _turn: None })
+        Ok(Locked { transaction, id: id.clone(), held, patience: self.db.timeout(), _turn: None })
     }
 
     /// Writes the formats of one recording into the index: lock, import, commit. For whoever has put
@@ -130,8 +130,8 @@ impl Index {
         &self,
         formats: &[FormatMetadata],
         options: ImportOptions,
-    ) -> Result<Imported, IndexError> {
-        let first = formats.first().ok_or(IndexError::NotOneRecording)?;
+    ) -> Result<Imported, DbError> {
+        let first = formats.first().ok_or(DbError::NotOneRecording)?;
         let mut locked = self.lock(&first.record_id).await?;
         let imported = locked.import(formats, options).await?;
         locked.commit().await?;
@@ -188,24 +188,24 @@ impl Locked {
     /// Kept are the publish state, where a client has set it, and metadata that a client has
     /// changed or taken away (all of it, where Scalelite wrote it: it does not say who did). Doing it
     /// twice is doing it once. A recording that was not there before, or was deleted, is announced to the
-    /// URL that came with its meeting's create. After [`IndexError::Timeout`], there is nothing to do but drop it.
+    /// URL that came with its meeting's create. After [`DbError::Timeout`], there is nothing to do but drop it.
     pub async fn import(
         &mut self,
         formats: &[FormatMetadata],
         options: ImportOptions,
-    ) -> Result<Imported, IndexError> {
+    ) -> Result<Imported, DbError> {
         let patience = self.patience;
-        timeout(patience, self.import_all(formats, options)).await.map_err(|_| IndexError::Timeout)?
+        timeout(patience, self.import_all(formats, options)).await.map_err(|_| DbError::Timeout)?
     }
 
     async fn import_all(
         &mut self,
         formats: &[FormatMetadata],
         options: ImportOptions,
-    ) -> Result<Imported, IndexError> {
-        let first = formats.first().ok_or(IndexError::NotOneRecording)?;
+    ) -> Result<Imported, DbError> {
+        let first = formats.first().ok_or(DbError::NotOneRecording)?;
         if formats.iter().any(|format| format.record_id != self.id) {
-            return Err(IndexError::NotOneRecording);
+            return Err(DbError::NotOneRecording);
         }
         let new = self.held.is_none();
         let Some(published) = self.published_after(formats, options) else {
@@ -238,12 +238,12 @@ impl Locked {
         }
         document::write(&mut self.transaction, &[id]).await?;
         if self.held.as_ref().is_none_or(Held::is_deleted) {
-            ready_urls::announce(&mut self.transaction, &self.id, &first.meeting_id).await?;
+            ready_urls::announce(&mut self.transaction, self.id.as_str(), &first.meeting_id).await?;
         }
         Ok(Imported { record_id: self.id.clone(), shelf: Some(Shelf::of(published)), new })
     }
 
-    async fn import_metadata(&mut self, id: i64, formats: &[FormatMetadata]) -> Result<(), IndexError> {
+    async fn import_metadata(&mut self, id: i64, formats: &[FormatMetadata]) -> Result<(), DbError> {
         // Of formats that differ the first one counts.
         let mut pairs = BTreeMap::new();
         for (key, value) in formats.iter().flat_map(|format| &format.metadata) {
@@ -264,7 +264,7 @@ impl Locked {
         Ok(())
     }
 
-    async fn import_format(&mut self, id: i64, format: &FormatMetadata) -> Result<(), IndexError> {
+    async fn import_format(&mut self, id: i64, format: &FormatMetadata) -> Result<(), DbError> {
         let row = sqlx::query(
             "INSERT INTO playback_formats (recording_id, format, url, length, processing_time, size) \
              VALUES ($1, $2, $3, $4, $5, $6) \
@@ -306,7 +306,7 @@ impl Locked {
     }
 
     /// Writes that it is published, or not, and that a client said so. Whether the index has it.
-    pub async fn set_published(&mut self, published: bool) -> Result<bool, IndexError> {
+    pub async fn set_published(&mut self, published: bool) -> Result<bool, DbError> {
         let Some(held) = self.held.as_ref().filter(|held| !held.is_deleted()) else { return Ok(false) };
         let update = sqlx::query(
             "UPDATE recordings SET published = $2, state = $3, publish_updated = true WHERE id = $1",
@@ -315,13 +315,13 @@ impl Locked {
         .bind(published)
         .bind(state_of(published))
         .execute(&mut *self.transaction);
-        timeout(self.patience, update).await.map_err(|_| IndexError::Timeout)??;
+        timeout(self.patience, update).await.map_err(|_| DbError::Timeout)??;
         Ok(true)
     }
 
     /// Writes that it is deleted; its metadata, formats and images go, and nobody is told any more that it
     /// is ready. Whether the index has it: deleting what is deleted succeeds.
-    pub async fn delete(&mut self) -> Result<bool, IndexError> {
+    pub async fn delete(&mut self) -> Result<bool, DbError> {
         let Some(held) = &self.held else { return Ok(false) };
         let deadline = Instant::now() + self.patience;
         for statement in [
@@ -336,14 +336,14 @@ impl Locked {
              WHERE id = $1",
         ] {
             let deleting = sqlx::query(statement).bind(held.id).execute(&mut *self.transaction);
-            timeout_at(deadline, deleting).await.map_err(|_| IndexError::Timeout)??;
+            timeout_at(deadline, deleting).await.map_err(|_| DbError::Timeout)??;
         }
         Ok(true)
     }
 
     /// Makes it so, and lets go.
-    pub async fn commit(self) -> Result<(), IndexError> {
-        timeout(self.patience, self.transaction.commit()).await.map_err(|_| IndexError::Timeout)??;
+    pub async fn commit(self) -> Result<(), DbError> {
+        timeout(self.patience, self.transaction.commit()).await.map_err(|_| DbError::Timeout)??;
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! Pages of recordings: one round trip each, whatever belongs to them.
 
+use super::Index;
 use super::document::{self, DOCUMENT};
 use super::query::{Cursor, PAGE, RecordingQuery};
 use super::time::Time;
-use super::{Index, IndexError};
+use crate::db::DbError;
 use crate::recordings::Thumbnail;
 use futures_util::FutureExt;
 use sqlx::Row;
@@ -83,15 +84,16 @@ impl Index {
     }
 
     /// How many recordings there are, whatever the query's offset and limit.
-    pub async fn total(&self, query: &RecordingQuery) -> Result<i64, IndexError> {
+    pub async fn total(&self, query: &RecordingQuery) -> Result<i64, DbError> {
         let query = query.clone().sound();
         if query.is_hopeless() {
             return Ok(0);
         }
-        self.patiently(|| {
-            async { Ok(query.total().build_query_scalar().fetch_one(&self.pool).await?) }.boxed()
-        })
-        .await
+        self.db
+            .run_idempotent(|| {
+                async { Ok(query.total().build_query_scalar().fetch_one(self.db.pool()).await?) }.boxed()
+            })
+            .await
     }
 }
 
@@ -102,7 +104,7 @@ impl Pages {
     }
 
     /// The next recordings; none at the end.
-    pub async fn next(&mut self) -> Result<Vec<Recording>, IndexError> {
+    pub async fn next(&mut self) -> Result<Vec<Recording>, DbError> {
         if self.done {
             return Ok(Vec::new());
         }
@@ -130,13 +132,14 @@ impl Pages {
         Ok(recordings)
     }
 
-    async fn rows(&self, columns: &str, skip: u32, size: u32) -> Result<Vec<PgRow>, IndexError> {
+    async fn rows(&self, columns: &str, skip: u32, size: u32) -> Result<Vec<PgRow>, DbError> {
         let (index, query, cursor, walk) = (&self.index, &self.query, self.cursor, self.walk);
         index
-            .patiently(|| {
+            .db
+            .run_idempotent(|| {
                 async {
                     let mut sql = query.page(columns, cursor, skip, size, walk);
-                    Ok(sql.build().fetch_all(&index.pool).await?)
+                    Ok(sql.build().fetch_all(index.db.pool()).await?)
                 }
                 .boxed()
             })
@@ -156,7 +159,7 @@ fn columns() -> String {
     )
 }
 
-fn recording(id: i64, row: &PgRow) -> Result<(Cursor, Recording), IndexError> {
+fn recording(id: i64, row: &PgRow) -> Result<(Cursor, Recording), DbError> {
     let published = row.try_get::<Option<bool>, _>(4)?.unwrap_or(false);
     let state: Option<String> = row.try_get(6)?;
     let (start, end): (Option<Time>, Option<Time>) = (row.try_get(7)?, row.try_get(8)?);
@@ -187,6 +190,6 @@ fn recording(id: i64, row: &PgRow) -> Result<(Cursor, Recording), IndexError> {
 }
 
 /// A text; empty where there is none.
-fn text(row: &PgRow, column: usize) -> Result<String, IndexError> {
+fn text(row: &PgRow, column: usize) -> Result<String, DbError> {
     Ok(row.try_get::<Option<String>, _>(column)?.unwrap_or_default())
 }

@@ -1,7 +1,8 @@
 //! What playback asks before it gives anything out: one index probe, for every request. Nothing is
 //! remembered in between, so what is unpublished, protected or deleted is so at once.
 
-use super::{Index, IndexError};
+use super::Index;
+use crate::db::DbError;
 use crate::recordings::{FormatName, RecordId, Shelf};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -26,7 +27,7 @@ pub struct PlayableFormat {
 impl Index {
     /// The state of a recording (`published`, `unpublished`, `deleted`, …) and the shelf that it is on. None
     /// where there is none.
-    pub async fn state(&self, id: &RecordId) -> Result<Option<(String, Shelf)>, IndexError> {
+    pub async fn state(&self, id: &RecordId) -> Result<Option<(String, Shelf)>, DbError> {
         let id = id.clone();
         let found = self.to_its_end(move |index| {
             let id = id.clone();
@@ -34,7 +35,7 @@ impl Index {
                 let row: Option<(Option<String>, Option<bool>)> =
                     sqlx::query_as("SELECT state, published FROM recordings WHERE record_id = $1")
                         .bind(id.as_str())
-                        .fetch_optional(&index.pool)
+                        .fetch_optional(index.db.pool())
                         .await?;
                 Ok(row.map(|(state, published)| {
                     let published = published.unwrap_or(false);
@@ -49,7 +50,7 @@ impl Index {
 
     /// Whether a recording may be played, and by whom. None where there is none, and where it is
     /// unpublished or deleted.
-    pub async fn playable(&self, id: &RecordId) -> Result<Option<Playable>, IndexError> {
+    pub async fn playable(&self, id: &RecordId) -> Result<Option<Playable>, DbError> {
         let id = id.clone();
         let found = self.to_its_end(move |index| {
             let id = id.clone();
@@ -59,7 +60,7 @@ impl Index {
                      WHERE record_id = $1 AND published AND coalesce(state, '') <> 'deleted'",
                 )
                 .bind(id.as_str())
-                .fetch_optional(&index.pool)
+                .fetch_optional(index.db.pool())
                 .await?;
                 let Some(row) = row else { return Ok(None) };
                 Ok(Some(Playable { protected: row.try_get(0)? }))
@@ -74,7 +75,7 @@ impl Index {
         &self,
         id: &RecordId,
         format: &FormatName,
-    ) -> Result<Option<PlayableFormat>, IndexError> {
+    ) -> Result<Option<PlayableFormat>, DbError> {
         let (id, format) = (id.clone(), format.clone());
         let found = self.to_its_end(move |index| {
             let (id, format) = (id.clone(), format.clone());
@@ -86,7 +87,7 @@ impl Index {
                 )
                 .bind(id.as_str())
                 .bind(format.as_str())
-                .fetch_optional(&index.pool)
+                .fetch_optional(index.db.pool())
                 .await?;
                 let Some(row) = row else { return Ok(None) };
                 let url: Option<String> = row.try_get(1)?;
@@ -103,15 +104,15 @@ impl Index {
     /// to anybody for seconds.
     async fn to_its_end<T: Send + 'static>(
         &self,
-        ask: impl Fn(Index) -> BoxFuture<'static, Result<T, IndexError>> + Send + Sync + 'static,
-    ) -> Result<T, IndexError> {
+        ask: impl Fn(Index) -> BoxFuture<'static, Result<T, DbError>> + Send + Sync + 'static,
+    ) -> Result<T, DbError> {
         let index = self.clone();
-        let asking = tokio::spawn(async move { index.patiently(|| ask(index.clone())).await });
+        let asking = tokio::spawn(async move { index.db.run_idempotent(|| ask(index.clone())).await });
         match asking.await {
             Ok(result) => result,
             Err(failure) => match failure.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(IndexError::Timeout),
+                Err(_) => Err(DbError::Timeout),
             },
         }
     }

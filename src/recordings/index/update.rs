@@ -1,6 +1,7 @@
 //! Metadata and protection, of several recordings at once.
 
-use super::{Index, IndexError, document};
+use super::{Index, document};
+use crate::db::DbError;
 use futures_util::FutureExt;
 use std::collections::HashSet;
 
@@ -18,17 +19,17 @@ pub struct Update {
 impl Index {
     /// Changes recordings, all or none. Whether anything is other than before: not where an id is no
     /// recording (or a deleted one), or is given twice.
-    pub async fn update(&self, record_ids: &[String], update: &Update) -> Result<bool, IndexError> {
+    pub async fn update(&self, record_ids: &[String], update: &Update) -> Result<bool, DbError> {
         // No text of Postgres holds a NUL.
         let set = update.set.iter().flat_map(|(key, value)| [key, value]);
         if record_ids.iter().chain(set).chain(&update.remove).any(|text| text.contains('\0')) {
             return Ok(false);
         }
-        self.patiently(|| self.update_once(record_ids, update).boxed()).await
+        self.db.run_idempotent(|| self.update_once(record_ids, update).boxed()).await
     }
 
-    async fn update_once(&self, record_ids: &[String], update: &Update) -> Result<bool, IndexError> {
-        let mut transaction = self.pool.begin().await?;
+    async fn update_once(&self, record_ids: &[String], update: &Update) -> Result<bool, DbError> {
+        let mut transaction = self.db.pool().begin().await?;
         // In one order, so that two of us do not wait for each other in a circle.
         let ids: Vec<i64> = sqlx::query_scalar(
             "SELECT id FROM recordings WHERE record_id = ANY ($1) AND coalesce(state, '') <> 'deleted' \

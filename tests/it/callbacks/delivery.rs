@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::support::ROOT;
+use sl::callbacks::table::CallbackTable;
 use sl::config::Config;
-use sl::recordings::Index;
+use sl::db::{DEFAULT_CONNECTIONS, Database};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -91,9 +92,10 @@ fn what_somebody_is_just_taking_is_left_to_him() {
     let taking = library.postgres.session("BEGIN; SELECT 1 FROM callbacks WHERE record_id = 'r1' FOR UPDATE");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let index = Index::patient(&config.recordings).unwrap();
+        let db = Database::for_background(&config.recordings, DEFAULT_CONNECTIONS).unwrap();
+        let callbacks = CallbackTable::new(db);
         let claim = async || {
-            let claiming = index.claim_callbacks(10, Duration::from_secs(60));
+            let claiming = callbacks.claim(10, Duration::from_secs(60));
             let claimed =
                 tokio::time::timeout(Duration::from_secs(10), claiming).await.expect("nobody waits");
             claimed.unwrap().into_iter().map(|claimed| claimed.record_id).collect::<Vec<_>>()

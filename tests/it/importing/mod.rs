@@ -78,7 +78,7 @@ impl Import {
         let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            Index::patient(&config.recordings).unwrap().migrate(|_| {}).await.unwrap();
+            Index::for_background(&config.recordings).unwrap().db().migrate(|_| {}).await.unwrap();
         });
         import
     }

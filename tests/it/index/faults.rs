@@ -4,7 +4,7 @@ use crate::assert_answer;
 use crate::support::{Library, eventually};
 use futures_util::{StreamExt, stream};
 use sl::config::Config;
-use sl::recordings::index::IndexError;
+use sl::db::DbError;
 use sl::recordings::{Index, RecordId};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -44,7 +44,7 @@ fn with_index_of_requests(library: &Library, run: impl AsyncFnOnce(&Index)) {
     let url = library.postgres.url();
     let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { run(&Index::connect_lazy(&config.recordings).unwrap()).await });
+    runtime.block_on(async { run(&Index::for_requests(&config.recordings).unwrap()).await });
 }
 
 fn with_a_server() -> Library {
@@ -120,12 +120,12 @@ fn a_query_that_was_given_up_keeps_no_connection() {
 fn connections_that_were_lost_without_a_word_are_replaced() {
     let library = Library::start();
     with_index_of_requests(&library, async |index| {
-        let pings = || stream::iter(0..4).map(|_| index.ping());
+        let pings = || stream::iter(0..4).map(|_| index.db().ping());
         let all = async || pings().buffer_unordered(4).collect::<Vec<_>>().await;
         assert!(all().await.iter().all(Result::is_ok));
         library.postgres.freeze_sessions();
         assert!(all().await.iter().all(Result::is_err));
-        index.wait(10).await.unwrap();
+        index.db().wait_until_ready(10).await.unwrap();
         assert!(all().await.iter().all(Result::is_ok));
     });
     library.postgres.thaw();
@@ -139,7 +139,7 @@ fn who_moves_files_leaves_connections_to_those_who_read() {
         let (first, _second) = (index.lock(&id(1)).await.unwrap(), index.lock(&id(2)).await.unwrap());
         let begun = Instant::now();
         let third = index.lock(&id(3)).await;
-        assert!(matches!(third, Err(IndexError::Busy)), "{third:?}");
+        assert!(matches!(third, Err(DbError::Busy)), "{third:?}");
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         drop(first);
         index.lock(&id(3)).await.unwrap();
@@ -154,20 +154,20 @@ fn postgres_freezing_while_files_are_moved_is_an_error_in_time() {
         let mut publishing = index.lock(&id).await.unwrap();
         library.postgres.freeze();
         let result = timeout(Duration::from_secs(5), publishing.set_published(false)).await;
-        assert!(matches!(result, Ok(Err(IndexError::Timeout))), "{result:?}");
+        assert!(matches!(result, Ok(Err(DbError::Timeout))), "{result:?}");
         drop(publishing);
         library.postgres.thaw();
         let mut deleting = index.lock(&id).await.unwrap();
         library.postgres.freeze();
         let result = timeout(Duration::from_secs(5), deleting.delete()).await;
-        assert!(matches!(result, Ok(Err(IndexError::Timeout))), "{result:?}");
+        assert!(matches!(result, Ok(Err(DbError::Timeout))), "{result:?}");
         drop(deleting);
         library.postgres.thaw();
         let mut committing = index.lock(&id).await.unwrap();
         committing.set_published(false).await.unwrap();
         library.postgres.freeze();
         let result = timeout(Duration::from_secs(5), committing.commit()).await;
-        assert!(matches!(result, Ok(Err(IndexError::Timeout))), "{result:?}");
+        assert!(matches!(result, Ok(Err(DbError::Timeout))), "{result:?}");
         library.postgres.thaw();
     });
 }

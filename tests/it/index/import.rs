@@ -44,7 +44,7 @@ fn with_index<T>(library: &Library, run: impl AsyncFnOnce(&Index) -> T) -> T {
     let url = library.postgres.url();
     let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { run(&Index::patient(&config.recordings).unwrap()).await })
+    runtime.block_on(async { run(&Index::for_background(&config.recordings).unwrap()).await })
 }
 
 fn import(library: &Library, formats: &[FormatMetadata], options: ImportOptions) -> Imported {

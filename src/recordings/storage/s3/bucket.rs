@@ -3,7 +3,7 @@
 use super::super::StorageError;
 use super::connection::Connection;
 use crate::config::S3Config;
-use crate::pool::connector;
+use crate::net::connector;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};

@@ -1,7 +1,7 @@
 //! HTTP to S3: over the same TLS and hyper as everything else, and never without end. A request has as
 //! long as what it asks for may take; an answer that has begun must go on.
 
-use crate::pool::connector::Connector;
+use crate::net::connector::Connector;
 use async_trait::async_trait;
 use http::Method;
 use http_body_util::BodyExt;

@@ -1,0 +1,126 @@
+//! Writing answers: XML by hand, straight into bytes.
+
+use super::xml_reader::escape;
+
+/// Bytes that may need more than being copied: markup, control characters, and the first byte of
+/// U+FFFE and U+FFFF.
+const SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut n = 0;
+    while n < 0x20 {
+        table[n] = true;
+        n += 1;
+    }
+    table[b'&' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'"' as usize] = true;
+    table[b'\'' as usize] = true;
+    table[0xef] = true;
+    table
+};
+
+/// Text, of an element or an attribute.
+pub fn text(out: &mut Vec<u8>, text: &str) {
+    if text.bytes().any(|byte| SPECIAL[byte as usize]) {
+        out.extend_from_slice(escape(text).as_bytes());
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// `<name>text</name>`
+pub fn element(out: &mut Vec<u8>, name: &str, value: &str) {
+    open(out, name);
+    text(out, value);
+    close(out, name);
+}
+
+/// `<name>17</name>`, or what else needs no escaping.
+pub fn plain(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
+    use std::io::Write;
+    open(out, name);
+    // Writing into memory does not fail.
+    let _ = write!(out, "{value}");
+    close(out, name);
+}
+
+/// `<name>`
+pub fn open(out: &mut Vec<u8>, name: &str) {
+    out.push(b'<');
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'>');
+}
+
+/// `</name>`
+pub fn close(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b"</");
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'>');
+}
+
+/// A name for an element from what may be none: what no XML name holds becomes `_`. Colons too, which
+/// would speak of a namespace that nobody has declared.
+pub fn name(text: &str) -> std::borrow::Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphabetic() || c == '_';
+    if text.starts_with(plain)
+        && text.chars().all(|c| plain(c) || c.is_ascii_digit() || matches!(c, '-' | '.'))
+    {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        let inside = begins_name(c)
+            || c.is_ascii_digit()
+            || matches!(c, '-' | '.' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}');
+        if out.is_empty() && inside && !begins_name(c) {
+            out.push('_');
+        }
+        out.push(if inside { c } else { '_' });
+    }
+    if out.is_empty() { "_".into() } else { out.into() }
+}
+
+/// NameStartChar of XML 1.0, as far as it is a letter.
+fn begins_name(c: char) -> bool {
+    (c == '_' || c.is_alphabetic())
+        && matches!(c, 'A'..='Z' | 'a'..='z' | '_' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
+        | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}'
+        | '\u{2c00}'..='\u{2fef}' | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}'
+        | '\u{10000}'..='\u{effff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names() {
+        for (given, written) in [
+            ("bbb-origin", "bbb-origin"),
+            ("größe", "größe"),
+            ("a b", "a_b"),
+            ("1st", "_1st"),
+            ("a:b", "a_b"),
+            ("<x/>", "_x__"),
+            ("", "_"),
+            ("-", "_-"),
+        ] {
+            assert_eq!(name(given), written, "{given}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_reads_back(key in "\\PC{0,8}", value in "\\PC{0,40}") {
+            let mut out = b"<response><returncode>SUCCESS</returncode>".to_vec();
+            element(&mut out, &name(&key), &value);
+            out.extend_from_slice(b"</response>");
+            let read = super::super::xml_reader::field(&out, &name(&key));
+            let expected: String = escape(&value).replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"")
+                .replace("&apos;", "'").replace("&amp;", "&");
+            prop_assert_eq!(read.unwrap(), expected.trim());
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! `sl dev`: a whole local pool in one process tree. Leaves nothing behind.
+
+mod postgres;
+mod samples;
+pub(super) mod sim;
+mod sim_recording;
+
+use super::out::{Out, table};
+use crate::bbb::{Algorithm, Params, Secret};
+use crate::config::Config;
+use crate::net::connector;
+use crate::servers::Backend;
+use crate::servers::poll::{UNFENCED, round::round};
+use crate::store::{ServerState, Store};
+use anyhow::{Context, bail};
+use clap::Args;
+use samples::Samples;
+use serde_json::json;
+use sl_sim::{Sim, SimConfig};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Args)]
+pub struct DevArgs {
+    /// Simulated servers
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    servers: u16,
+    /// Replicas of `sl serve`
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    replicas: u16,
+    /// Port of the first replica; the next free one is taken if it is in use
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// About so many people on each server, who come and go
+    #[arg(long, default_value_t = 20)]
+    people: u32,
+}
+
+/// A child that is told to stop, and then waited for, when this is dropped. It dies with us even if
+/// we are killed.
+pub(super) struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: a signal to our own child, which has not been waited for.
+        unsafe { libc::kill(self.0.id() as libc::pid_t, libc::SIGTERM) };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < deadline {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a child with a small environment of its own: what the shell has set (REDIS_URL of a real
+/// pool, say) must not reach it. Its own process group, so that Ctrl-C reaches only us.
+fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> io::Result<Kept> {
+    start_as(program, args, variables, None)
+}
+
+/// The same as another user, if one is given.
+pub(super) fn start_as(
+    program: &Path,
+    args: &[&str],
+    variables: &[(&str, String)],
+    user: Option<(u32, u32)>,
+) -> io::Result<Kept> {
+    let mut command = Command::new(program);
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid).current_dir("/");
+    }
+    command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+    for name in ["PATH", "HOME", "NO_COLOR", "TERM", "RUST_LOG", "RUST_BACKTRACE"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    // Postgres takes SIGTERM for leave to wait until its clients have gone; nobody wants its data after us.
+    let signal = if program.ends_with("postgres") { libc::SIGQUIT } else { libc::SIGTERM };
+    // SAFETY: prctl is async-signal-safe and touches nothing of ours.
+    unsafe {
+        command.pre_exec(move || {
+            libc::prctl(libc::PR_SET_PDEATHSIG, signal);
+            Ok(())
+        });
+    }
+    command.spawn().map(Kept)
+}
+
+/// Runs the pool until SIGINT or SIGTERM, or until one of its processes ends.
+pub fn dev(args: DevArgs, out: Out) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(args, out))
+}
+
+async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let directory = tempfile::Builder::new().prefix("sl-dev-").tempdir()?;
+    let redis_port = free_port()?;
+    let redis_url = format!("redis://127.0.0.1:{redis_port}");
+    // Declared in this order: replicas go first, Redis after them, the directory last.
+    let redis = redis(redis_port, directory.path())?;
+    let sim = Sim::start(SimConfig {
+        servers: usize::from(args.servers),
+        threads: 2,
+        people: args.people,
+        ..SimConfig::default()
+    })
+    .context("cannot start the simulated servers")?;
+
+    let secret = uuid::Uuid::new_v4().simple().to_string();
+    let mut common = vec![
+        ("LOADBALANCER_SECRET", secret.clone()),
+        ("REDIS_URL", redis_url.clone()),
+        ("POLL_INTERVAL", "5".to_owned()),
+        ("LOG_LEVEL", "warn".to_owned()),
+    ];
+    let postgres = match postgres::installed() {
+        Some(binaries) => Some(postgres::start(&binaries, directory.path()).await?),
+        None => {
+            eprintln!("sl: without recordings: postgresql is not installed (apt-get install postgresql)");
+            None
+        }
+    };
+    if let Some(postgres) = &postgres {
+        common.extend(postgres.variables.iter().cloned());
+        common.push(("PLAYBACK_SERVE", "true".to_owned()));
+        common.push(("PROTECTED_RECORDINGS_ENABLED", "true".to_owned()));
+        common.push(("SECRET_KEY_BASE", uuid::Uuid::new_v4().simple().to_string()));
+    }
+    let variables = common.clone();
+    let config = Config::read(&move |name| {
+        variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone())
+    })?;
+    let store = Store::new(&config.redis)?;
+    wait_until("the private Redis", async || store.ping().await.is_ok()).await?;
+    for (n, server) in sim.servers().iter().enumerate() {
+        let id = format!("bbb{}", n + 1);
+        store.add_server(&id, &server.url(), &Secret::from(server.secret()), None, None).await?;
+        store.set_state(&id, ServerState::Enabled).await?;
+    }
+    let backend = Backend::new(&config.backend, &connector::tls(&config.backend)?, config.api.sign_with);
+    round(&store, &backend, &config, UNFENCED, |_, _| {}).await?;
+
+    let program = std::env::current_exe()?;
+    let mut replicas = Vec::new();
+    let mut addresses = Vec::new();
+    let mut next = args.port;
+    let mut samples = None;
+    if postgres.is_some() {
+        samples = Some(samples::import(&config, directory.path()).await?);
+        // What comes through the spool is for everybody: its importer knows of no protection.
+        let mut variables = common.clone();
+        variables.retain(|(name, _)| *name != "PROTECTED_RECORDINGS_ENABLED");
+        variables.push(("RECORDING_IMPORT_POLL_INTERVAL", "5".to_owned()));
+        let importer = start(&program, &["importer"], &variables).context("cannot start an importer")?;
+        replicas.push(importer);
+    }
+    for _ in 0..args.replicas {
+        let (replica, port) = replica(&program, &common, next).await?;
+        next = port.saturating_add(1);
+        replicas.push(replica);
+        addresses.push(format!("http://127.0.0.1:{port}"));
+    }
+
+    announce(&store, &addresses, &common, samples, &sim.control_url(), &program, out).await?;
+    let mut kept = vec![redis];
+    kept.extend(postgres.map(|postgres| postgres.process));
+    kept.extend(replicas);
+    let ended = loop {
+        tokio::select! {
+            _ = terminate.recv() => break false,
+            _ = interrupt.recv() => break false,
+            _ = tokio::time::sleep(Duration::from_millis(300)) => {
+                if kept.iter_mut().any(|child| !matches!(child.0.try_wait(), Ok(None))) {
+                    break true;
+                }
+            }
+        }
+    };
+    while kept.pop().is_some() {}
+    drop(sim);
+    drop(directory);
+    if ended {
+        bail!("one of the pool's processes has ended");
+    }
+    Ok(())
+}
+
+fn redis(port: u16, directory: &Path) -> anyhow::Result<Kept> {
+    let port = port.to_string();
+    let directory = directory.to_string_lossy();
+    let args = [
+        "--port",
+        &port,
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        &directory,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--loglevel",
+        "warning",
+    ];
+    match start(Path::new("redis-server"), &args, &[]) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("redis-server is not installed: apt-get install redis-server")
+        }
+        started => started.context("cannot start redis-server"),
+    }
+}
+
+/// Starts a replica at the first port from here on that it gets.
+async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow::Result<(Kept, u16)> {
+    let mut from = from;
+    loop {
+        let port = port_from(from)?;
+        let mut variables = common.to_vec();
+        variables.push(("BIND", format!("tcp://127.0.0.1:{port}")));
+        let mut child = start(program, &["serve"], &variables).context("cannot start a replica")?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            // Somebody else took the port in the meantime.
+            if !matches!(child.0.try_wait(), Ok(None)) {
+                break;
+            }
+            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                return Ok((child, port));
+            }
+            if Instant::now() > deadline {
+                bail!("a replica did not come up within 20 seconds");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        from = port.saturating_add(1);
+    }
+}
+
+async fn announce(
+    store: &Store,
+    addresses: &[String],
+    variables: &[(&str, String)],
+    samples: Option<Samples>,
+    control: &str,
+    program: &Path,
+    out: Out,
+) -> anyhow::Result<()> {
+    let api = format!("{}/bigbluebutton/api", addresses[0]);
+    let setting = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
+    let secret = setting("LOADBALANCER_SECRET").unwrap_or_default();
+    let redis_url = setting("REDIS_URL").unwrap_or_default();
+    let database = setting("DATABASE_URL");
+    let mut links: Vec<(&str, String)> = [
+        ("create", "create", "meetingID=demo&name=Demo&attendeePW=ap&moderatorPW=mp"),
+        ("join as a moderator", "join", "meetingID=demo&fullName=Ada&password=mp"),
+        ("join as a viewer", "join", "meetingID=demo&fullName=Charles&password=ap"),
+        ("what runs", "getMeetings", ""),
+        ("the demo meeting", "getMeetingInfo", "meetingID=demo"),
+        ("recordings", "getRecordings", "limit=10"),
+        ("end it", "end", "meetingID=demo&password=mp"),
+    ]
+    .into_iter()
+    .map(|(what, call, query)| Ok((what, link(&api, call, query, secret)?)))
+    .collect::<anyhow::Result<_>>()?;
+    if let Some(samples) = samples {
+        links.push(("play a recording", format!("{}{}", addresses[0], samples.open)));
+        let query = format!("recordID={}", samples.protected);
+        links
+            .push(("links to a protected one, each good once", link(&api, "getRecordings", &query, secret)?));
+    }
+    if out.json {
+        let links: serde_json::Map<_, _> =
+            links.into_iter().map(|(what, url)| (what.to_owned(), url.into())).collect();
+        return out.value(&json!({
+            "api": api, "replicas": addresses, "secret": secret, "redis": redis_url, "postgres": database,
+            "spool": setting("RECORDING_SPOOL_DIR"),
+            "control": control, "links": links,
+        }));
+    }
+    let rows = store.servers().await?.into_iter().map(|s| {
+        vec![
+            s.hostname(),
+            s.at.id.clone(),
+            s.state.as_str().to_owned(),
+            if s.online { "online" } else { "offline" }.to_owned(),
+            s.meetings.to_string(),
+            s.users.to_string(),
+            s.load.map_or("unavailable".to_owned(), |load| format!("{load:?}")),
+        ]
+    });
+    let mut text = format!("\nA pool of simulated BigBlueButton servers is running.\n\n  API     {api}\n");
+    for address in &addresses[1..] {
+        text += &format!("          {address}/bigbluebutton/api\n");
+    }
+    text += &format!("  secret  {secret}\n  Redis   {redis_url}\n  faults  {control}/servers\n");
+    if let (Some(database), Some(spool)) = (database, setting("RECORDING_SPOOL_DIR")) {
+        text += &format!("  index   {database}\n  spool   {spool}\n");
+    }
+    text.push('\n');
+    text += &table(&["HOSTNAME", "ID", "STATE", "STATUS", "MEETINGS", "USERS", "LOAD"], rows);
+    text += "\nSigned links, to paste into a browser or after curl:\n\n";
+    for (what, url) in links {
+        text += &format!("  {what}\n    {url}\n");
+    }
+    let program = program.display();
+    text +=
+        &format!("\nThe same pool from another terminal:\n\n  REDIS_URL={redis_url} {program} status\n\n");
+    if let Some(spool) = setting("RECORDING_SPOOL_DIR") {
+        text += &format!(
+            "\nOne more recording, which getRecordings has a moment later:\n\n  {program} sim recording \
+             --meeting-id mine --out {spool}\n\n"
+        );
+    }
+    text += "Ctrl-C stops it all and leaves nothing behind.\n";
+    out.text(text)
+}
+
+fn link(api: &str, call: &str, query: &str, secret: &str) -> anyhow::Result<String> {
+    let query = Params::parse(query)?.encode();
+    let checksum = Algorithm::Sha256.sign(call, &query, secret);
+    let separator = if query.is_empty() { "" } else { "&" };
+    Ok(format!("{api}/{call}?{query}{separator}checksum={checksum}"))
+}
+
+pub(super) async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so().await {
+        if Instant::now() > deadline {
+            bail!("{what} did not come up within 20 seconds");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+pub(super) fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// The first free port from here on.
+fn port_from(first: u16) -> anyhow::Result<u16> {
+    (first..=first.saturating_add(200))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .with_context(|| format!("no free port from {first} on (--port)"))
+}
