@@ -22,16 +22,16 @@ demo: ## Run a local pool with simulated BigBlueButton servers until Ctrl-C (ARG
 
 test: clients ## Run all tests (or those whose name contains TESTS=…)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then set -x; $(CARGO) nextest run --locked --no-fail-fast $(TESTS); \
-	else set -x; $(CARGO) test --locked --no-fail-fast --tests $(TESTS); fi
-	$(CARGO) test --doc --locked $(TESTS)
+	then set -x; $(CARGO) nextest run --locked --workspace --no-fail-fast $(TESTS); \
+	else set -x; $(CARGO) test --locked --workspace --no-fail-fast --tests $(TESTS); fi
+	$(CARGO) test --doc --locked --workspace $(TESTS)
 
 lint: ## Check formatting, clippy, and the dependencies: licences, bans, sources, advisories
 	@scripts/setup lint
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
-	$(CARGO) deny --log-level error check --hide-inclusion-graph licenses bans sources
+	$(CARGO) deny --workspace --log-level error check --hide-inclusion-graph licenses bans sources
 	@scripts/advisories
 
 bench: ## Measure the proxy's own cost against nginx, and with a million recordings

@@ -4,7 +4,7 @@ use super::*;
 use crate::importing::{Import, Importer, entries, recording};
 use crate::support::eventually;
 use RecordingFormat::{Notes, Presentation, Screenshare, Video};
-use sl::sim::{Recording, RecordingFormat};
+use sl_sim::{Recording, RecordingFormat};
 use std::process::Command;
 
 fn on(bucket: &Bucket, more: &[(&str, &str)]) -> Import {
@@ -17,7 +17,7 @@ fn on(bucket: &Bucket, more: &[(&str, &str)]) -> Import {
 /// The files of a recording as the system's tar unpacks them.
 fn expected(recording: &Recording, shelf: &str) -> BTreeMap<String, Vec<u8>> {
     let (directory, mut bytes) = (TempDir::new().unwrap(), Vec::new());
-    recording.write(&mut bytes).unwrap();
+    recording.write_tar(&mut bytes).unwrap();
     let archive = directory.path().join("archive.tar");
     std::fs::write(&archive, bytes).unwrap();
     assert!(
@@ -90,7 +90,7 @@ fn a_name_that_no_object_can_have_makes_the_archive_bad() {
     let import = on(&bucket, &[]);
     let good = recording(1, &[Notes]);
     let (directory, mut bytes) = (TempDir::new().unwrap(), Vec::new());
-    good.write(&mut bytes).unwrap();
+    good.write_tar(&mut bytes).unwrap();
     let archive = directory.path().join("bad.tar");
     std::fs::write(&archive, bytes).unwrap();
     let place = directory.path().join("notes").join(good.record_id());
