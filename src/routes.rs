@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::bbb::ApiError;
-use crate::calls::{Call, guard};
+use crate::calls::{Call, Completion, guard};
 use crate::http::drain::Notice;
 use crate::http::responses;
 use crate::playback::{self, Target};
@@ -120,10 +120,9 @@ where
     let running = async move { call.run(&app, request).await }.instrument(span);
     // A panic ends this request only. What must not stay half done is a task of its own: when the
     // client hangs up, it is finished all the same.
-    let result = if call.must_finish() {
-        tasks.spawn(running).await.ok()
-    } else {
-        AssertUnwindSafe(running).catch_unwind().await.ok()
+    let result = match call.spec().completion {
+        Completion::RunToEnd => tasks.spawn(running).await.ok(),
+        Completion::MayCancel => AssertUnwindSafe(running).catch_unwind().await.ok(),
     };
     result.map_or_else(
         || {
@@ -142,8 +141,8 @@ fn route(method: &Method, path: &str) -> Option<Call> {
         None => return None,
     };
     let allowed = match *method {
-        Method::GET => call.takes_get(),
-        Method::POST => call.takes_post(),
+        Method::GET => call.spec().methods.accepts_get(),
+        Method::POST => call.spec().methods.accepts_post(),
         _ => false,
     };
     allowed.then_some(call)

@@ -3,7 +3,7 @@
 //! itself, so it is read first.
 
 use crate::bbb::{ApiError, Params, checksum};
-use crate::calls::{ApiRequest, Call};
+use crate::calls::{ApiRequest, Call, CallSpec, Links};
 use crate::config::Config;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -58,7 +58,8 @@ where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    let kind = if *method == Method::POST { kind(call, headers)? } else { BodyKind::None };
+    let spec = call.spec();
+    let kind = if *method == Method::POST { kind(spec, headers)? } else { BodyKind::None };
     let cut = checksum::cut(raw_query).map_err(|_| ApiError::Checksum)?;
     let signed = call.is_signed(config);
     let passes = |sum: &str| {
@@ -72,7 +73,7 @@ where
     let (mut document, mut file) = (None, None);
     // A checksum that was there has been verified by now, unless the call needs none.
     let limit = match cut.checksum {
-        Some(_) if signed => call.takes_file().unwrap_or(config.api.max_body),
+        Some(_) if signed => spec.body.max_file_bytes().unwrap_or(config.api.max_body),
         _ => config.api.max_body.min(UNSIGNED_FORM),
     };
     match kind {
@@ -94,8 +95,8 @@ where
         }
         BodyKind::Multipart(boundary) => {
             let form = read(config, limit, headers, body).await?;
-            let files = multipart(&mut params, form, boundary, call.takes_file().is_none()).await?;
-            file = files.filter(|_| call.takes_file().is_some());
+            let files = multipart(&mut params, form, boundary, spec.body.max_file_bytes().is_none()).await?;
+            file = files.filter(|_| spec.body.max_file_bytes().is_some());
         }
     }
     let in_body = params.remove("checksum");
@@ -109,7 +110,10 @@ where
             return Err(ApiError::Checksum.into());
         }
     }
-    let base_url = if call.answers_links() { base_url(headers) } else { String::new() };
+    let base_url = match spec.links {
+        Links::ToClientHost => base_url(headers),
+        Links::None => String::new(),
+    };
     Ok(ApiRequest { params, document, file, base_url })
 }
 
@@ -125,7 +129,7 @@ fn base_url(headers: &HeaderMap) -> String {
     format!("{}://{host}", scheme.map_or("http", |_| "https"))
 }
 
-fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
+fn kind(spec: &CallSpec, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
     let length = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok());
     if !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|n| n == "0") {
         return Ok(BodyKind::None);
@@ -135,13 +139,15 @@ fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
     let text = value.to_str().map_err(|_| unsupported.clone())?;
     let essence = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match essence.as_str() {
-        "application/x-www-form-urlencoded" if call.takes_form() => Ok(BodyKind::Form),
-        "multipart/form-data" if call.takes_form() => {
+        "application/x-www-form-urlencoded" if spec.body.accepts_form() => Ok(BodyKind::Form),
+        "multipart/form-data" if spec.body.accepts_form() => {
             let boundary = multer::parse_boundary(text)
                 .map_err(|_| ApiError::BadBody("multipart/form-data without a boundary"))?;
             Ok(BodyKind::Multipart(boundary))
         }
-        "application/xml" | "text/xml" if call.takes_document() => Ok(BodyKind::Document(value.clone())),
+        "application/xml" | "text/xml" if spec.body.accepts_document() => {
+            Ok(BodyKind::Document(value.clone()))
+        }
         _ => Err(unsupported),
     }
 }

@@ -13,10 +13,12 @@ mod index;
 mod info;
 mod join;
 mod recordings;
+mod spec;
+
+pub use spec::{AcceptedBody, Call, CallSpec, Completion, Format, Links, Methods, Signature};
 
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
-use crate::config::Config;
 use crate::servers::Payload;
 use crate::store::MeetingKey;
 use bytes::Bytes;
@@ -70,145 +72,7 @@ impl From<String> for Answer {
 /// A call's result.
 pub type CallResult = Result<Answer, ApiError>;
 
-/// The calls of the BBB API that we serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// The unsigned one without a name.
-    Index,
-    /// create
-    Create,
-    /// join
-    Join,
-    /// end
-    End,
-    /// isMeetingRunning
-    IsMeetingRunning,
-    /// getMeetingInfo
-    GetMeetingInfo,
-    /// getMeetings
-    GetMeetings,
-    /// insertDocument
-    InsertDocument,
-    /// sendChatMessage
-    SendChatMessage,
-    /// getRecordings
-    GetRecordings,
-    /// publishRecordings
-    PublishRecordings,
-    /// updateRecordings
-    UpdateRecordings,
-    /// deleteRecordings
-    DeleteRecordings,
-    /// getRecordingTextTracks
-    GetRecordingTextTracks,
-    /// putRecordingTextTrack
-    PutRecordingTextTrack,
-}
-
 impl Call {
-    /// By the last part of the path; case matters, as in BBB.
-    pub fn named(name: &str) -> Option<Call> {
-        Some(match name {
-            "" => Call::Index,
-            "create" => Call::Create,
-            "join" => Call::Join,
-            "end" => Call::End,
-            "isMeetingRunning" => Call::IsMeetingRunning,
-            "getMeetingInfo" => Call::GetMeetingInfo,
-            "getMeetings" => Call::GetMeetings,
-            "insertDocument" => Call::InsertDocument,
-            "sendChatMessage" => Call::SendChatMessage,
-            "getRecordings" => Call::GetRecordings,
-            "publishRecordings" => Call::PublishRecordings,
-            "updateRecordings" => Call::UpdateRecordings,
-            "deleteRecordings" => Call::DeleteRecordings,
-            "getRecordingTextTracks" => Call::GetRecordingTextTracks,
-            "putRecordingTextTrack" => Call::PutRecordingTextTrack,
-            _ => return None,
-        })
-    }
-
-    /// As it is signed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Call::Index => "",
-            Call::Create => "create",
-            Call::Join => "join",
-            Call::End => "end",
-            Call::IsMeetingRunning => "isMeetingRunning",
-            Call::GetMeetingInfo => "getMeetingInfo",
-            Call::GetMeetings => "getMeetings",
-            Call::InsertDocument => "insertDocument",
-            Call::SendChatMessage => "sendChatMessage",
-            Call::GetRecordings => "getRecordings",
-            Call::PublishRecordings => "publishRecordings",
-            Call::UpdateRecordings => "updateRecordings",
-            Call::DeleteRecordings => "deleteRecordings",
-            Call::GetRecordingTextTracks => "getRecordingTextTracks",
-            Call::PutRecordingTextTrack => "putRecordingTextTrack",
-        }
-    }
-
-    /// Whether it may come as GET (and HEAD).
-    pub fn takes_get(self) -> bool {
-        !matches!(self, Call::InsertDocument | Call::PutRecordingTextTrack)
-    }
-
-    /// Whether it may come as POST.
-    pub fn takes_post(self) -> bool {
-        !matches!(self, Call::Join | Call::SendChatMessage)
-    }
-
-    /// Whether an XML body may come along.
-    pub fn takes_document(self) -> bool {
-        matches!(self, Call::Create | Call::InsertDocument)
-    }
-
-    /// Whether a form may.
-    pub fn takes_form(self) -> bool {
-        self != Call::InsertDocument
-    }
-
-    /// Whether a form may have a file, and of how many bytes at most.
-    pub fn takes_file(self) -> Option<usize> {
-        (self == Call::PutRecordingTextTrack).then_some(10 * 1024 * 1024)
-    }
-
-    /// Whether its answers are JSON, also those of errors.
-    pub fn answers_json(self) -> bool {
-        matches!(self, Call::GetRecordingTextTracks | Call::PutRecordingTextTrack)
-    }
-
-    /// Whether it leaves something half done when it is dropped in the middle. getRecordings does not: a
-    /// task of its own would cost it a quarter of its rate, and its clients seldom hang up.
-    pub fn must_finish(self) -> bool {
-        matches!(
-            self,
-            Call::Create
-                | Call::Join
-                | Call::End
-                | Call::PublishRecordings
-                | Call::UpdateRecordings
-                | Call::DeleteRecordings
-                | Call::GetRecordingTextTracks
-                | Call::PutRecordingTextTrack
-        )
-    }
-
-    /// Whether its answer has links to where the client is.
-    pub fn answers_links(self) -> bool {
-        matches!(self, Call::GetRecordings | Call::GetRecordingTextTracks)
-    }
-
-    /// Whether it needs a checksum.
-    pub fn is_signed(self, config: &Config) -> bool {
-        match self {
-            Call::Index => false,
-            Call::GetMeetings => !config.api.get_meetings_disabled,
-            _ => true,
-        }
-    }
-
     /// Makes the call.
     pub async fn run(self, app: &App, request: ApiRequest) -> CallResult {
         match self {

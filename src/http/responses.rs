@@ -1,7 +1,7 @@
 //! Answers and errors as HTTP.
 
 use crate::bbb::ApiError;
-use crate::calls::{Answer, Call, CallResult};
+use crate::calls::{Answer, Call, CallResult, Format};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -42,10 +42,10 @@ pub fn call(call: Call, result: CallResult) -> WarpResponse {
 
 /// The same in the form that the call's other answers have.
 pub fn error_of(call: Call, failure: &ApiError) -> WarpResponse {
-    if !call.answers_json() {
-        return error(failure);
+    match call.spec().format {
+        Format::Xml => error(failure),
+        Format::Json => whole(StatusCode::OK, JSON, Bytes::from(failure.to_json())),
     }
-    whole(StatusCode::OK, JSON, Bytes::from(failure.to_json()))
 }
 
 /// An error in BBB's own form.
