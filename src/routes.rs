@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::bbb::ApiError;
 use crate::calls::{Call, Completion, guard};
-use crate::http::drain::Notice;
+use crate::http::drain::DrainSignal;
 use crate::http::responses;
 use crate::playback::{self, Target};
 use crate::uploads::http as upload;
@@ -27,18 +27,18 @@ const BASE: &str = "/bigbluebutton/api";
 pub fn service(
     app: App,
     tasks: TaskTracker,
-    notice: Arc<Notice>,
+    drain: Arc<DrainSignal>,
 ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::any()
-        .map(move || (app.clone(), tasks.clone(), notice.clone()))
+        .map(move || (app.clone(), tasks.clone(), drain.clone()))
         .and(warp::method())
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(
-            |(app, tasks, notice): (App, TaskTracker, Arc<Notice>),
+            |(app, tasks, drain): (App, TaskTracker, Arc<DrainSignal>),
              method,
              path: FullPath,
              query: String,
@@ -46,13 +46,13 @@ pub fn service(
              body| async move {
                 let id = request_id(&headers);
                 let uploads = upload::target(&method, path.as_str()).is_some();
-                let response = if notice.turns_away(&headers) {
+                let response = if drain.should_refuse(&headers) {
                     // What may be gigabytes is not read.
-                    if uploads { responses::stopping() } else { turn_away(&app, body).await }
+                    if uploads { responses::draining() } else { turn_away(&app, body).await }
                 } else {
                     handle(app, tasks, method, path.as_str(), &query, &headers, body, &id).await
                 };
-                responses::finish(response, &id)
+                responses::with_common_headers(response, &id)
             },
         )
         .recover(|_| async { Ok::<_, std::convert::Infallible>(responses::empty(StatusCode::BAD_REQUEST)) })
@@ -106,15 +106,15 @@ where
         });
     }
     let Some(call) = route(&method, &path) else {
-        return responses::error(&ApiError::Unsupported);
+        return responses::api_error(&ApiError::UnsupportedRequest);
     };
     let request = match guard::check(&app.config, call, &method, query, headers, body).await {
         Ok(request) => request,
-        Err(guard::Refused::Api(error)) => {
+        Err(guard::Rejection::Api(error)) => {
             debug!(call = call.name(), key = error.key(), "refused");
-            return responses::error_of(call, &error);
+            return responses::call_error(call, &error);
         }
-        Err(guard::Refused::BadEncoding) => return responses::empty(StatusCode::BAD_REQUEST),
+        Err(guard::Rejection::BadEncoding) => return responses::empty(StatusCode::BAD_REQUEST),
     };
     let span = debug_span!("request", call = call.name(), id = id.to_str().unwrap_or("-"));
     let running = async move { call.run(&app, request).await }.instrument(span);
@@ -127,9 +127,9 @@ where
     result.map_or_else(
         || {
             error!(call = call.name(), "a request panicked");
-            responses::error_of(call, &ApiError::AccessFailed)
+            responses::call_error(call, &ApiError::ServerAccessFailed)
         },
-        |result| responses::call(call, result),
+        |result| responses::call_result(call, result),
     )
 }
 
@@ -170,7 +170,7 @@ where
 {
     let whole = body.for_each(|_| std::future::ready(()));
     let _ = tokio::time::timeout(app.config.listen.body_timeout, whole).await;
-    responses::stopping()
+    responses::draining()
 }
 
 /// Whether the Host header names this host or a subdomain of it.

@@ -1,6 +1,6 @@
 //! The BBB calls, one file each, all of one shape: what it takes, what it does, what it answers.
 //!
-//! A call gets an [`ApiRequest`] whose checksum has been verified, and gives an [`Answer`] or an
+//! A call gets an [`ApiRequest`] whose checksum has been verified, and gives an [`CallResponse`] or an
 //! [`ApiError`]. It never spells a Redis key and never sees an HTTP connection.
 
 mod create;
@@ -43,19 +43,19 @@ pub struct ApiRequest {
 /// for the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is cut off")]
-pub struct CutOff;
+pub struct TruncatedStream;
 
 /// What a call answers.
 #[derive(Debug)]
-pub enum Answer {
+pub enum CallResponse {
     /// A BBB response.
     Xml(Bytes),
     /// A BBB response that comes in pieces.
     XmlStream {
         /// Its first pieces.
-        begin: Vec<Bytes>,
+        first_chunks: Vec<Bytes>,
         /// The others, as they come.
-        rest: mpsc::Receiver<Result<Bytes, CutOff>>,
+        rest: mpsc::Receiver<Result<Bytes, TruncatedStream>>,
     },
     /// JSON, where BBB has that.
     Json(serde_json::Value),
@@ -63,14 +63,14 @@ pub enum Answer {
     Redirect(String),
 }
 
-impl From<String> for Answer {
-    fn from(xml: String) -> Answer {
-        Answer::Xml(Bytes::from(xml))
+impl From<String> for CallResponse {
+    fn from(xml: String) -> CallResponse {
+        CallResponse::Xml(Bytes::from(xml))
     }
 }
 
 /// A call's result.
-pub type CallResult = Result<Answer, ApiError>;
+pub type CallResult = Result<CallResponse, ApiError>;
 
 impl Call {
     /// Makes the call.
@@ -97,7 +97,7 @@ impl Call {
 
 impl ApiRequest {
     /// meetingID, which nearly every call requires.
-    fn meeting(&self) -> Result<MeetingKey, ApiError> {
+    fn meeting_key(&self) -> Result<MeetingKey, ApiError> {
         let id = self.params.present("meetingID").ok_or(ApiError::MissingMeetingId)?;
         Ok(MeetingKey::of(id))
     }
