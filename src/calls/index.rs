@@ -1,10 +1,10 @@
-//! The call without a name: which version of the API this is. Unsigned.
+//! The call without a name: the version of the API. Unsigned.
 
 use super::CallResponse;
 use crate::app::App;
 use crate::bbb::xml_reader;
 
-/// Answers `version` and `apiVersion` 2.0, and `build` when BUILD_NUMBER is set.
+/// Returns `version` and `apiVersion` 2.0, and `build` when BUILD_NUMBER is set.
 pub(super) fn index(app: &App) -> CallResponse {
     let build = match &app.config.api.build_number {
         Some(build) => format!("<build>{}</build>", xml_reader::escape(build)),

@@ -1,7 +1,8 @@
 //! Answers and errors as HTTP.
 
 use crate::bbb::ApiError;
-use crate::calls::{Call, CallResponse, CallResult, Format};
+use crate::calls::spec::Format;
+use crate::calls::{Call, CallResponse, CallResult};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;

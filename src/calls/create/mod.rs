@@ -1,305 +1,129 @@
 //! create: puts a meeting on the least loaded server, or finds the server it is on.
 
+mod failover;
+mod params;
+
+use self::failover::{
+    Failover, MeetingPresence, Relocation, move_off_closed_server, query_presence, withdraw_record,
+};
+use self::params::{all_voice_bridges, apply_balancer_params, first_voice_bridges, random_password};
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
-use crate::bbb::{ApiError, Params, voice_bridge, xml_reader};
+use crate::bbb::{ApiError, xml_reader};
 use crate::callbacks::params as recording_ready;
-use crate::servers::{BackendError, Payload, Reply};
-use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
-use rand::Rng;
-use rand::distr::Alphanumeric;
-use std::time::{Duration, Instant};
-use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use crate::servers::Reply;
+use crate::store::{AssignOutcome, Assignment, Placement, Standing};
+use std::time::Instant;
+use tracing::{debug, warn};
 
-/// How many voice bridges are tried for a new meeting (Scalelite's number).
-const VOICE_BRIDGE_TRIES: usize = 10;
+/// Where a meeting is recorded.
+#[derive(Clone)]
+struct Placed {
+    placement: Placement,
+    /// This request recorded it there.
+    is_new: bool,
+}
 
-/// Servers that refuse at once are not counted as tries; but so many are enough.
-const MOST_REFUSALS: usize = 10;
-
-/// A refusal that comes later than this is a try like any other.
-const AT_ONCE: Duration = Duration::from_secs(1);
-
-/// A server that does not have a young meeting is asked again after this.
-const SECOND_QUESTION: Duration = Duration::from_secs(1);
-
-/// How long a server is asked whether it has a meeting after all.
-const ASKING: Duration = Duration::from_secs(5);
-
-/// Takes meetingID and whatever the servers take, slides as XML. Assigns in one step in Redis, sets
-/// the parameters that are ours, forwards, and answers with the server's XML. When the server fails,
-/// the next least loaded one is tried; when nothing came to be, nothing stays behind.
+/// Takes meetingID and every parameter that the servers take; slides as XML. Assigns a server in one step
+/// in Redis, sets the balancer's own parameters, forwards, and returns the server's XML. When the server
+/// fails, tries the next least loaded one. When no meeting came to be, no record stays behind.
 pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     let api = &app.config.api;
     api.create.apply(&mut request.params);
     let meeting = request.meeting_key()?;
-    let params = &mut request.params;
-    let tag = params.remove("meta_server-tag").unwrap_or_default();
-    let ready_url = recording_ready::take(params);
-    let password = match params.present("moderatorPW") {
-        Some(password) => password.to_owned(),
-        None => random_password(),
-    };
-    // With nine digits one is nearly always enough, and Redis reads each that is offered.
-    let numbers = voice_bridge::first_two(meeting.as_str(), api.voice_bridge_len);
-    let bridges = voice_bridges(app, params, numbers);
+    let server_tag = request.params.remove("meta_server-tag").unwrap_or_default();
+    let ready_url = recording_ready::take(&mut request.params);
+    let password = request.params.present("moderatorPW").map_or_else(random_password, str::to_owned);
+    let first_bridges = first_voice_bridges(app, &request.params, &meeting);
+    let all_bridges;
     let mut wanted = Assignment {
         meeting: &meeting,
-        tag: tag.trim(),
-        reserve: app.config.load.reserve(params.get("meta_expected-users")),
+        tag: server_tag.trim(),
+        reserve: app.config.load.reserve(request.params.get("meta_expected-users")),
         moderator_pw: &password,
         tenant: "",
         any_if_no_untagged: api.untagged_fallback,
         ttl_seconds: app.config.load.meeting_ttl.as_secs(),
-        voice_bridges: &bridges,
+        voice_bridges: &first_bridges,
     };
-    let more_bridges: Vec<String>;
     let mut outcome = app.store.assign(&wanted).await?;
     if matches!(outcome, AssignOutcome::NoVoiceBridge) {
-        let numbers = voice_bridge::numbers(meeting.as_str(), api.voice_bridge_len);
-        more_bridges = voice_bridges(app, params, numbers.take(VOICE_BRIDGE_TRIES));
-        wanted.voice_bridges = &more_bridges;
+        all_bridges = all_voice_bridges(app, &request.params, &meeting);
+        wanted.voice_bridges = &all_bridges;
         outcome = app.store.assign(&wanted).await?;
     }
-    let (mut at, mut is_new) = placed(outcome)?;
+    let mut placed = Placed::from_outcome(outcome)?;
     let mut failover = Failover::new(app);
-    if at.standing == Standing::Closed {
-        match leave_closed(app, &wanted, &at).await? {
-            // It runs there, or its server does not say.
-            Left::Stays => failover.stop(),
-            Left::Moved(moved, new) => (at, is_new) = (moved, new),
-            // Its record went meanwhile.
-            Left::Gone => (at, is_new) = placed(app.store.assign(&wanted).await?)?,
+    if placed.placement.standing == Standing::Closed {
+        match move_off_closed_server(app, &wanted, &placed.placement).await? {
+            Relocation::Stays => failover.disable(),
+            Relocation::Moved(to) => placed = to,
+            Relocation::RecordGone => placed = Placed::from_outcome(app.store.assign(&wanted).await?)?,
         }
     }
-    if is_new {
-        debug!(meeting = meeting.as_str(), server = at.server.id, "a new meeting");
+    if placed.is_new {
+        debug!(meeting = meeting.as_str(), server = placed.placement.server.id, "new meeting assigned");
     }
     loop {
-        if is_new && request.params.present("moderatorPW").is_none() {
-            request.params.set("moderatorPW", at.moderator_pw.as_str());
-        }
-        ours(app, &mut request.params, &at);
-        let begun = Instant::now();
-        let failure = match app.backend.call(&at.server, "create", &request.params, request.payload()).await {
-            Ok(reply) => {
-                // Before the client knows of the meeting: what it does not hear of, it asks for again.
-                if let Some(url) = ready_url.filter(|_| reply.envelope.success) {
-                    recording_ready::remember(app, &meeting, &url, &reply.body).await;
-                }
-                return Ok(answered(app, &wanted, &at, is_new, reply).await);
-            }
-            Err(failure) => failure,
-        };
-        let error = app.report_failure(Call::Create, &at.server, &failure);
-        // What was sent may have been carried out; its answer is what was lost.
-        let has = match failure.never_sent() {
-            true => Has::No,
-            false => has_meeting(app, &meeting, &at).await,
-        };
-        if has == Has::Yes {
-            if failover.asks_again(&at) {
-                continue;
-            }
-            return Err(error);
-        }
-        if failover.goes_on(&at, &failure, begun.elapsed()) {
-            match app.store.reassign(&wanted, &at.server.id, Why::Failed, &failover.tried).await? {
-                ReassignOutcome::Moved(moved) => {
-                    info!(meeting = meeting.as_str(), from = at.server.id, to = moved.server.id, "moved");
-                    (at, is_new) = (moved, true);
-                    continue;
-                }
-                // Another create of this meeting has moved it.
-                ReassignOutcome::Existing(moved) => {
-                    (at, is_new) = (moved, false);
-                    continue;
-                }
-                ReassignOutcome::NoServer
-                | ReassignOutcome::TagUnavailable(_)
-                | ReassignOutcome::Kept
-                | ReassignOutcome::Unknown => {}
+        let Placed { placement, is_new } = &placed;
+        apply_balancer_params(app, &mut request.params, placement, *is_new);
+        let started = Instant::now();
+        match app.backend.call(&placement.server, "create", &request.params, request.payload()).await {
+            Ok(reply) => return Ok(finish_create(app, &wanted, &placed, ready_url, reply).await),
+            Err(failure) => {
+                let error = app.report_failure(Call::Create, &placement.server, &failure);
+                let took = started.elapsed();
+                let next = failover.next_placement(app, &wanted, &placed, &failure, took).await?;
+                placed = next.ok_or(error)?;
             }
         }
-        withdraw(app, &meeting, &at).await;
-        return Err(error);
     }
 }
 
-/// Where it is recorded, and whether since now.
-fn placed(outcome: AssignOutcome) -> Result<(Placement, bool), ApiError> {
-    match outcome {
-        AssignOutcome::Assigned(at) => Ok((at, true)),
-        AssignOutcome::Existing(at) => Ok((at, false)),
-        AssignOutcome::NoServer => Err(ApiError::NoServers),
-        AssignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
-        AssignOutcome::NoVoiceBridge => Err(ApiError::NoVoiceBridge),
-    }
-}
-
-/// What becomes of a meeting that is recorded on a cordoned or disabled server.
-enum Left {
-    Stays,
-    /// It runs elsewhere; whether since now.
-    Moved(Placement, bool),
-    Gone,
-}
-
-/// A meeting stays on a server that takes no new ones for as long as it runs there.
-async fn leave_closed(app: &App, wanted: &Assignment<'_>, at: &Placement) -> Result<Left, ApiError> {
-    let mut why = Why::Stale;
-    loop {
-        // One that does not say counts as running it.
-        if has_meeting(app, wanted.meeting, at).await != Has::No {
-            return Ok(Left::Stays);
+impl Placed {
+    fn from_outcome(outcome: AssignOutcome) -> Result<Placed, ApiError> {
+        match outcome {
+            AssignOutcome::Assigned(placement) => Ok(Placed { placement, is_new: true }),
+            AssignOutcome::Existing(placement) => Ok(Placed { placement, is_new: false }),
+            AssignOutcome::NoServer => Err(ApiError::NoServers),
+            AssignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
+            AssignOutcome::NoVoiceBridge => Err(ApiError::NoVoiceBridge),
         }
-        return match app.store.reassign(wanted, &at.server.id, why, &[]).await? {
-            ReassignOutcome::Moved(moved) => Ok(Left::Moved(moved, true)),
-            ReassignOutcome::Existing(moved) => Ok(Left::Moved(moved, false)),
-            ReassignOutcome::NoServer => Err(ApiError::NoServers),
-            ReassignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
-            // Its first create may be on its way there.
-            ReassignOutcome::Kept if why == Why::Stale => {
-                why = Why::Gone;
-                tokio::time::sleep(SECOND_QUESTION).await;
-                continue;
-            }
-            ReassignOutcome::Kept => Ok(Left::Stays),
-            ReassignOutcome::Unknown => Ok(Left::Gone),
-        };
     }
 }
 
-/// Which servers a create has tried, and how many more it may.
-struct Failover {
-    tried: Vec<String>,
-    /// CREATE_FAILOVER_TRIES, less those made.
-    tries: usize,
-    refusals: usize,
-    asked_again: Option<String>,
-}
-
-impl Failover {
-    fn new(app: &App) -> Failover {
-        let tries = app.config.poll.failover_tries;
-        let refusals = if tries == 0 { 0 } else { MOST_REFUSALS };
-        Failover { tried: Vec::new(), tries, refusals, asked_again: None }
-    }
-
-    /// No other server is to be tried.
-    fn stop(&mut self) {
-        (self.tries, self.refusals) = (0, 0);
-    }
-
-    /// A server that has the meeting, but whose answer was lost, is asked once more: it answers that
-    /// it has it.
-    fn asks_again(&mut self, at: &Placement) -> bool {
-        let again = self.asked_again.as_deref() != Some(&at.server.id);
-        self.asked_again = Some(at.server.id.clone());
-        again
-    }
-
-    /// Whether another server is to be tried. A server that refuses at once costs the client nothing,
-    /// and is not counted.
-    fn goes_on(&mut self, at: &Placement, failure: &BackendError, took: Duration) -> bool {
-        if matches!(failure, BackendError::Url) {
-            return false;
-        }
-        self.tried.push(at.server.id.clone());
-        let left = if failure.never_sent() && took < AT_ONCE { &mut self.refusals } else { &mut self.tries };
-        let goes_on = *left > 0;
-        *left = left.saturating_sub(1);
-        goes_on
-    }
-}
-
-/// The server's answer, which is the client's; and what it says of the record.
-async fn answered(
+/// Brings the records in line with the server's response, and passes it on.
+async fn finish_create(
     app: &App,
     wanted: &Assignment<'_>,
-    at: &Placement,
-    is_new: bool,
+    placed: &Placed,
+    ready_url: Option<String>,
     reply: Reply,
 ) -> CallResponse {
-    let made = reply.envelope.success && reply.envelope.message_key != "duplicateWarning";
-    if !reply.envelope.success {
-        if has_meeting(app, wanted.meeting, at).await != Has::Yes {
-            withdraw(app, wanted.meeting, at).await;
+    let Placed { placement, is_new } = placed;
+    let envelope = &reply.envelope;
+    if !envelope.success {
+        if query_presence(app, wanted.meeting, placement).await != MeetingPresence::Present {
+            withdraw_record(app, wanted.meeting, placement).await;
         }
-    } else if !is_new && made {
-        recreated(app, wanted, at, &reply.body).await;
+        return CallResponse::Xml(reply.body);
+    }
+    // Stored before the client learns of the meeting: a client that gets no response creates again.
+    if let Some(url) = ready_url {
+        recording_ready::remember(app, wanted.meeting, &url, &reply.body).await;
+    }
+    if !is_new && envelope.message_key != "duplicateWarning" {
+        record_recreation(app, wanted, placement, &reply.body).await;
     }
     CallResponse::Xml(reply.body)
 }
 
-/// The numbers to try: the client's own where it is wanted, then those of the meeting's id.
-fn voice_bridges(app: &App, params: &Params, numbers: impl IntoIterator<Item = String>) -> Vec<String> {
-    let external = params
-        .present("voiceBridge")
-        .filter(|number| app.config.api.external_voice_bridge && voice_bridge::is_number(number))
-        .map(str::to_owned);
-    external.into_iter().chain(numbers).collect()
-}
-
-/// Sets what is the balancer's to say.
-fn ours(app: &App, params: &mut Params, at: &Placement) {
-    let api = &app.config.api;
-    if !at.voice_bridge.is_empty() {
-        params.set("voiceBridge", at.voice_bridge.as_str());
-    }
-    // A server that was tried before may have had another.
-    params.remove("meta_server-tag");
-    if !at.tag.is_empty() {
-        params.set("meta_server-tag", at.tag.as_str());
-    }
-    if let Some(longest) = api.max_meeting_duration {
-        let wanted = params.get("duration").and_then(|minutes| minutes.trim().parse::<u32>().ok());
-        if wanted.is_none_or(|minutes| minutes == 0 || minutes > longest) {
-            params.set("duration", longest.to_string());
-        }
-    }
-    api.create.strip(params);
-}
-
-/// What a server says when it is asked whether it has a meeting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Has {
-    Yes,
-    No,
-    /// It does not say.
-    Unknown,
-}
-
-async fn has_meeting(app: &App, meeting: &MeetingKey, at: &Placement) -> Has {
-    let mut ask = Params::default();
-    ask.set("meetingID", meeting.as_str());
-    let asking = app.backend.call(&at.server, "getMeetingInfo", &ask, Payload::None);
-    match timeout(ASKING, asking).await {
-        Ok(Ok(reply)) if reply.envelope.success => Has::Yes,
-        Ok(Ok(reply)) if reply.envelope.message_key == "notFound" => Has::No,
-        _ => Has::Unknown,
-    }
-}
-
-/// A create has failed: the record goes, unless another create counts on it or people may be in it.
-async fn withdraw(app: &App, meeting: &MeetingKey, at: &Placement) {
-    if let Err(error) = app.store.withdraw(meeting, &at.server.id).await {
-        warn!(meeting = meeting.as_str(), %error, "a meeting that was not created could not be released");
-    }
-}
-
-/// The record was there before, but only now the meeting is: it had ended there, or a create that was
-/// begun before did not come through, and noted a password that its server never heard of.
-async fn recreated(app: &App, wanted: &Assignment<'_>, at: &Placement, body: &[u8]) {
+/// The record existed, but the server made the meeting only now: it had ended there, or an earlier create
+/// did not get through and recorded a password that its server never saw.
+async fn record_recreation(app: &App, wanted: &Assignment<'_>, at: &Placement, body: &[u8]) {
     let password = xml_reader::read_field(body, "moderatorPW").unwrap_or_default();
     let (meeting, reserve) = (wanted.meeting, wanted.reserve);
     if let Err(error) = app.store.recreated(meeting, &at.server.id, &password, reserve).await {
-        warn!(meeting = meeting.as_str(), %error, "a meeting that was made anew could not be noted");
+        warn!(meeting = meeting.as_str(), %error, "could not record that a meeting was created again");
     }
-}
-
-/// Eight random letters and digits, as Scalelite makes them.
-fn random_password() -> String {
-    rand::rng().sample_iter(Alphanumeric).take(8).map(char::from).collect()
 }
