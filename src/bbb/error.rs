@@ -1,6 +1,6 @@
 //! The errors that we answer in BBB's own form, always with HTTP status 200.
 
-use crate::bbb::xml_reader;
+use crate::bbb::xml_writer;
 use serde_json::json;
 
 /// An error that a client sees as `<returncode>FAILED</returncode>` with a key and a message.
@@ -142,7 +142,7 @@ impl ApiError {
         format!(
             "<response><returncode>FAILED</returncode><messageKey>{}</messageKey><message>{}</message></response>",
             self.key(),
-            xml_reader::escape(&self.to_string()),
+            xml_writer::escape(&self.to_string()),
         )
     }
 }

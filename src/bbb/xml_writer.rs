@@ -1,6 +1,7 @@
 //! Writing answers: XML by hand, straight into bytes.
 
-use super::xml_reader::escape;
+use super::xml_reader::is_forbidden;
+use std::borrow::Cow;
 
 /// Bytes that may need more than being copied: markup, control characters, and the first byte of
 /// U+FFFE and U+FFFF.
@@ -27,6 +28,26 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     } else {
         out.extend_from_slice(text.as_bytes());
     }
+}
+
+/// Text for an element or an attribute. What XML 1.0 cannot say becomes U+FFFD.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| matches!(c, '&' | '<' | '>' | '"' | '\'') || is_forbidden(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            c if is_forbidden(c) => out.push(char::REPLACEMENT_CHARACTER),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// `<name>text</name>`
@@ -61,7 +82,7 @@ pub fn close(out: &mut Vec<u8>, name: &str) {
 
 /// A name for an element from what may be none: what no XML name holds becomes `_`. Colons too, which
 /// would speak of a namespace that nobody has declared.
-pub fn element_name(text: &str) -> std::borrow::Cow<'_, str> {
+pub fn element_name(text: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphabetic() || c == '_';
     if text.starts_with(plain)
         && text.chars().all(|c| plain(c) || c.is_ascii_digit() || matches!(c, '-' | '.'))
