@@ -1,5 +1,5 @@
-//! Reading what BBB servers answer. All of it is hostile until it has been read to its end: no
-//! DOCTYPE, no entities beyond XML's five and character references, bounded depth, well-formed.
+//! Reads responses of BBB servers. A document is untrusted until it has been read to its end: well-formed, no
+//! DOCTYPE, no entities but XML's five and character references, bounded depth.
 
 mod response;
 
@@ -8,13 +8,13 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 
 pub use response::{Envelope, MeetingStats, read_envelope, read_field, read_fields, read_meetings};
 
-/// Elements may nest this deep. BBB's own answers reach 7.
+/// Limit of nested elements. BBB's own responses reach 7.
 const MAX_DEPTH: usize = 64;
 
-/// Why an answer is not one.
+/// Why a document is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
-    /// Not well-formed XML, or XML of a kind that no BBB server sends.
+    /// Not well-formed, or with constructs that no BBB server sends.
     #[error("not well-formed XML ({0})")]
     Malformed(String),
     /// Well-formed, but not a `<response>` with a `<returncode>`.
@@ -22,32 +22,32 @@ pub enum XmlError {
     MissingReturncode,
 }
 
-/// Control characters that no XML 1.0 document may hold.
+/// Characters that XML 1.0 forbids.
 pub(super) fn is_forbidden(c: char) -> bool {
     (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
-/// The same over bytes, quickly: control characters, and U+FFFE and U+FFFF as they stand in UTF-8.
+/// A fast check for them over UTF-8 bytes: control characters, U+FFFE and U+FFFF.
 fn has_forbidden(bytes: &[u8]) -> bool {
     bytes.iter().any(|b| *b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r'))
         || memchr::memchr_iter(0xef, bytes)
             .any(|at| matches!(bytes.get(at + 1..at + 3), Some([0xbf, 0xbe | 0xbf])))
 }
 
-/// What [`walk`] comes by.
+/// A step of [`walk`].
 pub(crate) enum Node<'a, 'p> {
-    /// An element begins; `inner` is where its content does.
+    /// An element begins; its content begins at byte `inner`.
     Open { path: &'p [&'a str], attributes: Attributes<'p>, inner: usize },
-    /// It ends; `text` is its text if it had no elements in it, `inner` where its content ends.
+    /// An element ends; its content ends at byte `inner`. `text` is its text if it has no child elements.
     Close { path: &'p [&'a str], text: &'p str, inner: usize },
 }
 
-/// Those of an element. They are well-formed.
+/// Attributes of an element, checked to be well-formed.
 #[derive(Clone, Copy)]
 pub(crate) struct Attributes<'p>(&'p BytesStart<'p>);
 
 impl Attributes<'_> {
-    /// The value of one of them. Entities other than XML's own make it none.
+    /// The value of an attribute; None if it has entities other than XML's own.
     pub(crate) fn get(self, name: &str) -> Option<String> {
         let attribute = self.0.try_get_attribute(name).ok()??;
         let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok()?;
@@ -55,22 +55,22 @@ impl Attributes<'_> {
     }
 }
 
-/// The parser's reason. It may quote the document: what would break a line of the log is escaped.
+/// The parser's error. It may quote the document, so characters that would break a log line are escaped.
 fn malformed(error: impl std::fmt::Display) -> XmlError {
     XmlError::Malformed(error.to_string().escape_debug().take(200).collect())
 }
 
-/// The text of a document, without a byte order mark.
+/// Decodes a document as UTF-8, without a byte order mark.
 pub(crate) fn decode_text(body: &[u8]) -> Result<&str, XmlError> {
     let text = std::str::from_utf8(body).map_err(|_| XmlError::Malformed("not UTF-8".into()))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Reads a document to its end, and shows each element as it begins and ends.
+/// Reads a document to its end, and calls `visit` for each element as it begins and ends.
 pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), XmlError> {
-    let bad = |why: &str| XmlError::Malformed(why.to_owned());
+    let malformed_because = |why: &str| XmlError::Malformed(why.to_owned());
     if has_forbidden(text.as_bytes()) {
-        return Err(bad("a forbidden control character"));
+        return Err(malformed_because("forbidden control character"));
     }
     let mut reader = Reader::from_str(text);
     let mut path: Vec<&'a str> = Vec::with_capacity(8);
@@ -86,7 +86,7 @@ pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Re
             Event::End(_) => (None, true),
             Event::Text(t) => {
                 if path.is_empty() && !t.trim().is_empty() {
-                    return Err(bad("text outside the root element"));
+                    return Err(malformed_because("text outside the root element"));
                 }
                 content.push_str(t);
                 continue;
@@ -96,21 +96,23 @@ pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Re
                 continue;
             }
             Event::GeneralRef(reference) if !path.is_empty() => {
-                content.push(resolve(reference)?);
+                content.push(resolve_entity(reference)?);
                 continue;
             }
             Event::Comment(_) | Event::PI(_) | Event::Decl(_) => continue,
             Event::Eof if path.is_empty() && roots == 1 => return Ok(()),
-            Event::Eof => return Err(bad("broken off")),
-            Event::DocType(_) => return Err(bad("a DOCTYPE")),
-            Event::CData(_) | Event::GeneralRef(_) => return Err(bad("text outside the root element")),
+            Event::Eof => return Err(malformed_because("unexpected end")),
+            Event::DocType(_) => return Err(malformed_because("DOCTYPE not allowed")),
+            Event::CData(_) | Event::GeneralRef(_) => {
+                return Err(malformed_because("text outside the root element"));
+            }
         };
         if let Some(start) = open {
             if path.is_empty() {
                 roots += 1;
             }
             if roots > 1 || path.len() >= MAX_DEPTH {
-                return Err(bad("more than one root, or nested too deep"));
+                return Err(malformed_because("more than one root element, or nested too deep"));
             }
             let name_length = check_names(start)?;
             path.push(&text[before + 1..before + 1 + name_length]);
@@ -126,7 +128,7 @@ pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Re
     }
 }
 
-/// Checks that attributes are well-formed, and returns the length of the element's name.
+/// Checks the element's name and attributes, and returns the length of the name.
 fn check_names(start: &BytesStart<'_>) -> Result<usize, XmlError> {
     let name = start.name().0;
     if start.len() > name.len() {
@@ -136,12 +138,12 @@ fn check_names(start: &BytesStart<'_>) -> Result<usize, XmlError> {
     }
     let begins_well = name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == ':');
     if !begins_well || name.bytes().any(|b| matches!(b, b'<' | b'&' | b'"' | b'\'')) {
-        return Err(XmlError::Malformed("a name that is none".into()));
+        return Err(XmlError::Malformed("invalid element name".into()));
     }
     Ok(name.len())
 }
 
-fn resolve(reference: &BytesRef<'_>) -> Result<char, XmlError> {
+fn resolve_entity(reference: &BytesRef<'_>) -> Result<char, XmlError> {
     let name: &str = reference;
     match name {
         "amp" => Ok('&'),
@@ -151,7 +153,7 @@ fn resolve(reference: &BytesRef<'_>) -> Result<char, XmlError> {
         "apos" => Ok('\''),
         _ => match reference.resolve_char_ref() {
             Ok(Some(c)) if !is_forbidden(c) => Ok(c),
-            _ => Err(XmlError::Malformed("an entity that is not XML's own".into())),
+            _ => Err(XmlError::Malformed("undefined entity".into())),
         },
     }
 }

@@ -3,23 +3,23 @@
 use super::{Node, XmlError, decode_text, walk};
 use std::ops::Range;
 
-/// What every call needs to know of an answer; the rest is passed on as it came.
+/// The part of a response that every call needs; the rest is passed on unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// returncode is SUCCESS.
     pub success: bool,
-    /// messageKey, empty where there is none.
+    /// messageKey; empty if absent.
     pub message_key: String,
-    /// The bytes between `<meetings>` and `</meetings>`, where they are not blank.
+    /// The bytes between `<meetings>` and `</meetings>`, unless blank.
     pub meetings: Option<Range<usize>>,
 }
 
-/// One meeting of a getMeetings answer, as far as scheduling asks.
+/// A meeting of a getMeetings response, with the fields that scheduling needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MeetingStats {
     /// meetingID.
     pub id: String,
-    /// createTime, ms since 1970 by that server's clock; 0 if absent.
+    /// createTime, ms since 1970 by the server's clock; 0 if absent.
     pub create_time: u64,
     /// participantCount.
     pub participants: u32,
@@ -27,11 +27,11 @@ pub struct MeetingStats {
     pub moderators: u32,
     /// videoCount.
     pub videos: u32,
-    /// A breakout room: BBB made it itself, it never came through create.
+    /// A breakout room: made by BBB itself, not by a create of ours.
     pub breakout: bool,
-    /// hasBeenForciblyEnded: over, and listed for a little while yet.
+    /// hasBeenForciblyEnded: over, but still listed for a while.
     pub ended: bool,
-    /// voiceBridge, as it stands there.
+    /// voiceBridge, unparsed.
     pub voice_bridge: String,
     /// moderatorPW; empty if absent.
     pub moderator_pw: String,
@@ -39,7 +39,7 @@ pub struct MeetingStats {
     pub tenant: String,
 }
 
-/// Reads an answer to its end and returns its envelope.
+/// Reads a response to its end and returns its envelope.
 pub fn read_envelope(body: &[u8]) -> Result<Envelope, XmlError> {
     let text = decode_text(body)?;
     let mut returncode = None;
@@ -56,14 +56,14 @@ pub fn read_envelope(body: &[u8]) -> Result<Envelope, XmlError> {
         Node::Open { .. } => {}
     })?;
     let success = returncode.ok_or(XmlError::MissingReturncode)?;
-    // Positions are counted in the text; a byte order mark stands before it.
+    // Positions are relative to the text, which begins after a byte order mark.
     let mark = body.len() - text.len();
     let meetings =
         meetings.filter(|r| !text[r.clone()].trim().is_empty()).map(|r| r.start + mark..r.end + mark);
     Ok(Envelope { success, message_key, meetings })
 }
 
-/// Reads a getMeetings answer for the poll.
+/// Reads a getMeetings response for the poll.
 pub fn read_meetings(body: &[u8]) -> Result<Vec<MeetingStats>, XmlError> {
     let mut success = None;
     let mut found = Vec::new();
@@ -102,12 +102,12 @@ pub fn read_meetings(body: &[u8]) -> Result<Vec<MeetingStats>, XmlError> {
             found.retain(|m| !m.id.is_empty());
             Ok(found)
         }
-        Some(false) => Err(XmlError::Malformed("returncode FAILED".into())),
+        Some(false) => Err(XmlError::Malformed("returncode is FAILED".into())),
         None => Err(XmlError::MissingReturncode),
     }
 }
 
-/// The text of one element right below `<response>`, such as `bbbVersion`.
+/// The text of one child of `<response>`, such as `bbbVersion`.
 pub fn read_field(body: &[u8], name: &str) -> Option<String> {
     let mut value = None;
     walk(decode_text(body).ok()?, |node| {
@@ -121,7 +121,7 @@ pub fn read_field(body: &[u8], name: &str) -> Option<String> {
     value
 }
 
-/// The elements right below `<response>` that hold text, in order.
+/// The children of `<response>` that have no child elements, with their text, in order.
 pub fn read_fields(body: &[u8]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut has_elements = false;

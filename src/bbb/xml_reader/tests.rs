@@ -3,7 +3,7 @@ use crate::bbb::xml_writer::escape;
 use proptest::prelude::*;
 
 #[test]
-fn an_envelope_and_where_the_meetings_are() {
+fn an_envelope_has_the_range_of_its_meetings() {
     let body = "\u{feff}<?xml version=\"1.0\"?>\n<response>\n <returncode>SUCCESS</returncode><messageKey/>\
         <meetings><meeting><meetingName>A &amp; &#66;</meetingName></meeting></meetings></response>\n";
     let envelope = read_envelope(body.as_bytes()).unwrap();
@@ -16,7 +16,7 @@ fn an_envelope_and_where_the_meetings_are() {
 }
 
 #[test]
-fn no_meetings_is_none() {
+fn blank_meetings_have_no_range() {
     for meetings in ["<meetings/>", "<meetings></meetings>", "<meetings> \n</meetings>", ""] {
         let body = format!("<response><returncode>SUCCESS</returncode>{meetings}</response>");
         assert_eq!(read_envelope(body.as_bytes()).unwrap().meetings, None, "{meetings}");
@@ -24,7 +24,7 @@ fn no_meetings_is_none() {
 }
 
 #[test]
-fn figures_of_meetings() {
+fn meetings_are_read_with_their_fields() {
     let body = "<response><returncode>SUCCESS</returncode><meetings>\
         <meeting><meetingID>a&amp;b</meetingID><createTime>17</createTime><participantCount>3</participantCount>\
         <moderatorCount>1</moderatorCount><videoCount>2</videoCount><isBreakout>false</isBreakout>\
@@ -55,14 +55,14 @@ fn figures_of_meetings() {
 }
 
 #[test]
-fn fields_are_those_with_text() {
+fn fields_are_the_children_without_children() {
     let body = "<response><returncode>SUCCESS</returncode><a>1</a><list><x>2</x></list><empty/></response>";
     let names: Vec<_> = read_fields(body.as_bytes()).into_iter().map(|(n, v)| format!("{n}={v}")).collect();
     assert_eq!(names, ["returncode=SUCCESS", "a=1", "empty="]);
 }
 
 #[test]
-fn hostile_answers_are_refused() {
+fn malformed_and_hostile_documents_are_rejected() {
     let deep = format!("<response>{}<returncode>SUCCESS</returncode>", "<a>".repeat(100_000));
     for body in [
         "",
@@ -89,7 +89,7 @@ fn hostile_answers_are_refused() {
 
 proptest! {
     #[test]
-    fn what_we_escape_reads_back(text in "\\PC*") {
+    fn escaped_text_reads_back(text in "\\PC*") {
         let body = format!("<response><returncode>SUCCESS</returncode><v>{}</v></response>", escape(&text));
         let expected: String = text.trim().chars().map(|c| if is_forbidden(c) { '\u{fffd}' } else { c }).collect();
         prop_assert_eq!(read_field(body.as_bytes(), "v").unwrap(), expected);
