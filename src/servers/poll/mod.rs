@@ -11,7 +11,7 @@ pub mod suspicion;
 
 use super::client::{Backend, BackendError};
 use crate::bbb::voice_bridge;
-use crate::bbb::xml_reader::{self, MeetingFigures};
+use crate::bbb::xml_reader::{self, MeetingStats};
 use crate::config::Config;
 use crate::store::{
     AdoptOutcome, Fence, Listed, MeetingKey, PollFigures, PollOutcome, ServerRef, Store, StoreError,
@@ -120,7 +120,7 @@ pub async fn now(
 }
 
 /// Its meetings, and its version; empty if it does not tell.
-type Answered = (Vec<MeetingFigures>, String);
+type Answered = (Vec<MeetingStats>, String);
 
 async fn ask(backend: &Backend, config: &Config, server: &ServerRef) -> Result<Answered, BackendError> {
     let deadline = config.poll.deadline;
@@ -128,14 +128,14 @@ async fn ask(backend: &Backend, config: &Config, server: &ServerRef) -> Result<A
         let body = tokio::time::timeout(deadline, backend.raw(server, "getMeetings"))
             .await
             .map_err(|_| BackendError::Timeout(deadline))??;
-        Ok::<_, BackendError>(xml_reader::meetings(&body)?)
+        Ok::<_, BackendError>(xml_reader::read_meetings(&body)?)
     };
     let version = tokio::time::timeout(deadline, backend.version(server));
     let (meetings, version) = tokio::join!(meetings, version);
     Ok((meetings?, version.ok().flatten().unwrap_or_default()))
 }
 
-fn figures(started_ms: u64, meetings: Vec<MeetingFigures>, version: String, config: &Config) -> PollFigures {
+fn figures(started_ms: u64, meetings: Vec<MeetingStats>, version: String, config: &Config) -> PollFigures {
     let mut figures = PollFigures { started_ms, version, ..PollFigures::default() };
     figures.meetings = meetings.len();
     for meeting in meetings {
