@@ -1,7 +1,7 @@
 //! One attempt at an archive of the spool: is it whole, is it ours, and where it goes afterwards.
 
 use super::Importer;
-use super::archive::{ImportError, Report};
+use super::archive_job::{ImportError, Report};
 use super::claim::{Claim, Key};
 use crate::blocking::run_blocking;
 use crate::recordings::spool::directory::{self as spool, Spool, Stamp};

@@ -25,18 +25,18 @@
 //! Two archives of one recording (reprocessed, or a format that was published later) are two imports,
 //! in any order: the index and the storage take what comes under the recording's lock.
 //!
-//! - `archive`: the steps for one archive; `attempt`: one of the spool, whether it is whole, where it goes
+//! - `archive_job`: the steps for one archive; `attempt`: one of the spool, whether it is whole, where it goes
 //! - `worker`: which archive when, and how many at once; `queue`: their order
 //! - `claim`, `work_dir`: see the table
 
-mod archive;
+mod archive_job;
 mod attempt;
 mod claim;
 mod queue;
 mod work_dir;
 mod worker;
 
-pub use archive::{ImportError, Report};
+pub use archive_job::{ImportError, Report};
 pub use worker::run;
 
 use super::spool::Spool;

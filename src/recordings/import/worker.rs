@@ -3,7 +3,7 @@
 //! others: what must wait (still growing, claimed elsewhere, disk full) is looked at again later.
 
 use super::Importer;
-use super::archive::ImportError;
+use super::archive_job::ImportError;
 use super::attempt::Outcome;
 use super::queue::{Batch, Queue};
 use crate::config::Config;
