@@ -153,7 +153,7 @@ impl Bench {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         let seconds = began.elapsed().as_secs_f64();
-        until("the totals", || told().contains("the spool is empty"))?;
+        until("the totals", || told().contains("no archive is ready to import"))?;
         drop(importer);
         let expected = format!("archives={} formats={}", archives.len(), 2 * archives.len());
         ensure!(told().contains(&expected), "no {expected} in {}", told());

@@ -29,7 +29,7 @@ pub enum ChangeError {
 impl Recordings {
     /// Puts a recording on the published shelf, or on the other one. Whether there is one: not if it
     /// is deleted. Cut off in between, its files are ahead of the index: doing it again ends well, and so does
-    /// [`Recordings::put_right`], which importers call.
+    /// [`Recordings::recover`], which importers call.
     pub async fn publish(&self, id: &RecordId, publish: bool) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
         let Some(now) = locked.shelf_now() else { return Ok(false) };
@@ -45,7 +45,7 @@ impl Recordings {
 
     /// Finishes what a change that was cut off has left: clears what is hidden, and moves the files to
     /// where the index says. Whether there was anything; not if somebody has just done it.
-    pub async fn put_right(&self, locked: Locked) -> Result<bool, ChangeError> {
+    pub async fn recover(&self, locked: Locked) -> Result<bool, ChangeError> {
         let id = locked.id();
         if !self.storage.leftovers().await?.contains(id) {
             return Ok(false);

@@ -65,7 +65,7 @@ struct Found {
 }
 
 /// Reads a whole metadata.xml.
-pub fn read(bytes: &[u8]) -> Result<FormatMetadata, NotMetadata> {
+pub fn parse(bytes: &[u8]) -> Result<FormatMetadata, NotMetadata> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(NotMetadata::Document(format!("larger than {MAX_BYTES} bytes")));
     }

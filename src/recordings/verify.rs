@@ -69,7 +69,7 @@ impl Recordings {
             let locked = self.index.lock(&id).await?;
             let mut repaired = None;
             if repair {
-                match self.put_right(locked).await {
+                match self.recover(locked).await {
                     Ok(false) => continue,
                     done => repaired = Some(done.map(drop).map_err(|error| error.to_string())),
                 }
@@ -210,7 +210,7 @@ impl Recordings {
                 (Problem::NotIndexed(at), Some(format)) => {
                     shelf = shelf.or(Some(*at));
                     let bytes = self.storage.metadata(&id, format, *at, metadata::MAX_BYTES + 1).await?;
-                    match bytes.as_deref().map(metadata::read) {
+                    match bytes.as_deref().map(metadata::parse) {
                         Some(Ok(about)) if about.record_id == id && about.format == *format => {
                             good.push(about);
                             Ok(())

@@ -31,7 +31,7 @@ fn presentation() -> String {
 
 #[test]
 fn a_presentation() {
-    let read = read(presentation().as_bytes()).unwrap();
+    let read = parse(presentation().as_bytes()).unwrap();
     assert_eq!(
         read,
         FormatMetadata {
@@ -77,7 +77,7 @@ fn a_presentation() {
 
 #[test]
 fn a_video_has_no_meeting_and_its_meta_after_the_playback() {
-    let read = read(
+    let read = parse(
         format!(
             "<recording><id>{ID}</id><state>available</state><start_time>1</start_time><end_time>2</end_time>\
              <playback><format>video</format><link>http://b/playback/video/{ID}/</link><duration>89999</duration></playback>\
@@ -97,7 +97,7 @@ fn a_video_has_no_meeting_and_its_meta_after_the_playback() {
 
 #[test]
 fn what_is_not_told_is_none() {
-    let read = read(
+    let read = parse(
         format!(
             "<recording><playback><link>/playback/x</link><format>screenshare</format><duration/></playback>\
              <meeting externalId='m' name='N' breakout='true'/><participants></participants>\
@@ -122,13 +122,13 @@ fn breakout_rooms_and_their_parent() {
         )
     };
     let room =
-        read(body("<breakout parentMeetingId='p-1' sequence='3' freeJoin='false'/>").as_bytes()).unwrap();
+        parse(body("<breakout parentMeetingId='p-1' sequence='3' freeJoin='false'/>").as_bytes()).unwrap();
     assert_eq!(room.breakout_parent, Some(("p-1".into(), 3)));
     assert!(room.is_breakout);
-    let room =
-        read(body("<breakout><parentId>p-2</parentId><sequence>1</sequence></breakout>").as_bytes()).unwrap();
+    let room = parse(body("<breakout><parentId>p-2</parentId><sequence>1</sequence></breakout>").as_bytes())
+        .unwrap();
     assert_eq!(room.breakout_parent, Some(("p-2".into(), 1)));
-    let parent = read(
+    let parent = parse(
         body("<breakout/><breakoutRooms><breakoutRoom>r-1</breakoutRoom><breakoutRoom>r-2</breakoutRoom><x/></breakoutRooms>")
             .as_bytes(),
     )
@@ -138,7 +138,7 @@ fn breakout_rooms_and_their_parent() {
 
 #[test]
 fn the_first_playback_counts() {
-    let read = read(
+    let read = parse(
         presentation()
             .replace("<raw_size>", "<playback><format>video</format><link>/v</link></playback><raw_size>")
             .as_bytes(),
@@ -196,17 +196,17 @@ fn what_is_no_metadata_is_refused_with_a_reason() {
         ),
         (good.replace("</recording>", &format!("{}</recording>", " ".repeat(4 << 20))), "larger than"),
     ] {
-        let error = read(bad.as_bytes()).unwrap_err().to_string();
+        let error = parse(bad.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(reason), "{error} has no {reason}");
         assert!(!error.contains('\n') && error.len() < 300, "{error}");
     }
-    assert!(read(b"<recording>\xff</recording>").is_err());
+    assert!(parse(b"<recording>\xff</recording>").is_err());
 }
 
 proptest! {
     #[test]
     fn reading_never_panics(body in "[<>/&;#a-z!\\[\\]\"'= ?-]{0,80}") {
-        let _ = read(body.as_bytes());
+        let _ = parse(body.as_bytes());
     }
 
     #[test]
@@ -215,7 +215,7 @@ proptest! {
         let at = at.min(text.len());
         let end = (at + cut).min(text.len());
         text.replace_range(at..end, &with);
-        if let Ok(read) = read(text.as_bytes()) {
+        if let Ok(read) = parse(text.as_bytes()) {
             prop_assert!(RecordId::parse(read.record_id.as_str()).is_some());
             prop_assert!(read.url.starts_with('/') && !read.url.starts_with("//"));
         }

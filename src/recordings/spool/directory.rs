@@ -7,7 +7,6 @@
 use crate::recordings::none_is_fine;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -24,16 +23,16 @@ pub fn is_archive(name: &str) -> bool {
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct FileStamp {
     device: u64,
     inode: u64,
     pub(crate) size: u64,
     changed: (i64, i64),
 }
 
-impl Stamp {
-    pub(crate) fn of(file: &fs::Metadata) -> Stamp {
-        Stamp {
+impl FileStamp {
+    pub(crate) fn of(file: &fs::Metadata) -> FileStamp {
+        FileStamp {
             device: file.dev(),
             inode: file.ino(),
             size: file.len(),
@@ -89,8 +88,8 @@ impl Spool {
     }
 
     /// Opens an archive. None if there is none, or something that is no file.
-    pub(crate) fn open(&self, name: &str) -> io::Result<Option<(File, Stamp)>> {
-        open(&self.0.join(name))
+    pub(crate) fn open(&self, name: &str) -> io::Result<Option<(File, FileStamp)>> {
+        open_archive(&self.0.join(name))
     }
 
     /// Puts back an archive that was being taken away when its importer died: it cannot be known
@@ -105,12 +104,12 @@ impl Spool {
     }
 
     /// Whether [`Spool::recover`] has something to do.
-    pub(crate) fn has_aside(&self, name: &str) -> bool {
+    pub(crate) fn needs_recovery(&self, name: &str) -> bool {
         fs::symlink_metadata(self.aside(name)).is_ok()
     }
 
     /// Takes away the archive that was imported; a newer one of that name stays.
-    pub(crate) fn remove(&self, name: &str, imported: &Stamp) -> io::Result<()> {
+    pub(crate) fn remove(&self, name: &str, imported: &FileStamp) -> io::Result<()> {
         if self.put_aside(name, imported)? {
             none_is_fine(fs::remove_file(self.aside(name)))?;
         }
@@ -118,14 +117,14 @@ impl Spool {
     }
 
     /// Puts aside the archive that looks like this. Whether that one was there: another stays.
-    fn put_aside(&self, name: &str, tried: &Stamp) -> io::Result<bool> {
+    fn put_aside(&self, name: &str, tried: &FileStamp) -> io::Result<bool> {
         let aside = self.aside(name);
         match fs::rename(self.0.join(name), &aside) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             done => done?,
         }
         // Size and time count too: scp writes a newer one into the same file. A rename keeps both.
-        let same = Stamp::of(&fs::symlink_metadata(&aside)?) == *tried;
+        let same = FileStamp::of(&fs::symlink_metadata(&aside)?) == *tried;
         if !same {
             self.recover(name)?;
         }
@@ -135,7 +134,7 @@ impl Spool {
     /// Puts an archive into failed/, and the reasons beside it. A newer one of that name stays where it
     /// is; one that failed before keeps its name, and this one gets a number before it. Whether it is in
     /// failed/ now.
-    pub(crate) fn quarantine(&self, name: &str, tried: &Stamp, reasons: &[String]) -> io::Result<bool> {
+    pub(crate) fn quarantine(&self, name: &str, tried: &FileStamp, reasons: &[String]) -> io::Result<bool> {
         let failed = self.0.join(FAILED);
         match fs::create_dir(&failed) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
@@ -210,7 +209,7 @@ fn error_file(failed: &Path, name: &str) -> PathBuf {
 }
 
 /// Opens a file to import. None if there is none, or something that is no file.
-pub(crate) fn open(path: &Path) -> io::Result<Option<(File, Stamp)>> {
+pub(crate) fn open_archive(path: &Path) -> io::Result<Option<(File, FileStamp)>> {
     // A pipe would keep us waiting.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -220,42 +219,12 @@ pub(crate) fn open(path: &Path) -> io::Result<Option<(File, Stamp)>> {
         Err(error) => return Err(error),
     };
     let about = file.metadata()?;
-    Ok(about.is_file().then(|| (file, Stamp::of(&about))))
-}
-
-/// Whether somebody has a file open for writing. None where that cannot be known: on network file
-/// systems, and for files of others unless we are root.
-pub(crate) fn is_being_written(file: &File) -> Option<bool> {
-    // ext, XFS, Btrfs, tmpfs, overlayfs, ZFS, F2FS. An NFS client refuses the lease below for reasons
-    // of its own.
-    const LOCAL: [i64; 7] =
-        [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1, 0xf2f5_2010];
-    let kind = rustix::fs::fstatfs(file).ok()?.f_type;
-    if !LOCAL.contains(&(kind as i64)) {
-        return None;
-    }
-    // The kernel grants a read lease on what nobody writes.
-    // SAFETY: fcntl on a descriptor that is open, with an integer as its argument.
-    let granted = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) } == 0;
-    if granted {
-        // SAFETY: as above.
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
-        return Some(false);
-    }
-    (io::Error::last_os_error().kind() == ErrorKind::WouldBlock).then_some(true)
-}
-
-/// Who opens a file for writing while we hold a lease on it has a SIGIO sent to us, which would end
-/// the process.
-pub(crate) fn ignore_lease_signals() {
-    // SAFETY: no handler is installed; the signal is ignored from now on.
-    unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+    Ok(about.is_file().then(|| (file, FileStamp::of(&about))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
     use tempfile::TempDir;
 
     fn spool() -> (TempDir, Spool) {
@@ -334,7 +303,7 @@ mod tests {
         let (directory, spool) = spool();
         fs::write(directory.path().join(".sl-done.a.tar"), "a").unwrap();
         assert_eq!(spool.list().unwrap(), ["a.tar"]);
-        assert!(spool.has_aside("a.tar"));
+        assert!(spool.needs_recovery("a.tar"));
         spool.recover("a.tar").unwrap();
         assert_eq!(names(directory.path()), ["a.tar"]);
         // Unless a newer one has come.
@@ -380,22 +349,5 @@ mod tests {
         assert_eq!(fs::read_to_string(directory.path().join("failed/a.tar")).unwrap(), "one");
         assert_eq!(spool.retry("1.a.tar").unwrap(), Retried::Yes);
         assert_eq!(spool.list().unwrap(), ["1.a.tar"]);
-    }
-
-    #[test]
-    fn a_file_that_somebody_writes_is_known() {
-        let (directory, spool) = spool();
-        ignore_lease_signals();
-        let mut writer = File::create(directory.path().join("a.tar")).unwrap();
-        writer.write_all(b"half").unwrap();
-        let (file, _) = spool.open("a.tar").unwrap().unwrap();
-        let Some(written) = is_being_written(&file) else {
-            return eprintln!("not tested: unknown on this file system");
-        };
-        assert!(written);
-        drop(writer);
-        assert_eq!(is_being_written(&file), Some(false));
-        // The lease is let go: whoever writes next does not wait.
-        File::options().append(true).open(directory.path().join("a.tar")).unwrap();
     }
 }

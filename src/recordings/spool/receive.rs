@@ -160,7 +160,7 @@ fn name(upload: &Upload) -> String {
 }
 
 /// Removes parts in a spool that nobody goes on with.
-pub(crate) fn sweep(spool: &Path) -> io::Result<()> {
+pub(crate) fn remove_abandoned(spool: &Path) -> io::Result<()> {
     for entry in fs::read_dir(spool)? {
         let entry = entry?;
         let name = entry.file_name();

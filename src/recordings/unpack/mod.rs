@@ -69,14 +69,14 @@ pub enum UnpackError {
         /// Why.
         source: io::Error,
     },
-    /// [`Watch::stop`] was called.
+    /// [`UnpackControl::stop`] was called.
     #[error("told to stop")]
     Stopped,
 }
 
 /// One format of one recording, unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unpacked {
+pub struct UnpackedFormat {
     /// Name of the directory that it is in, which metadata.xml must repeat.
     pub record_id: RecordId,
     /// Likewise.
@@ -87,9 +87,9 @@ pub struct Unpacked {
 
 /// What was in an archive.
 #[derive(Debug, Default)]
-pub struct Contents {
+pub struct ArchiveContents {
     /// By record id and format.
-    pub formats: Vec<Unpacked>,
+    pub formats: Vec<UnpackedFormat>,
     /// Formats or recordings whose names cannot be: a line each, at most 20. Nothing of them was
     /// unpacked.
     pub refused: Vec<String>,
@@ -103,14 +103,14 @@ pub struct Contents {
 
 /// Shared with whoever watches an archive being unpacked.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct UnpackControl {
     read: AtomicU64,
     stop: AtomicBool,
 }
 
-impl Watch {
+impl UnpackControl {
     /// Bytes of the archive that were read.
-    pub fn read(&self) -> u64 {
+    pub fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
@@ -126,8 +126,13 @@ impl Watch {
 
 /// Unpacks `archive`, read from its beginning, into the empty directory `into`. When this returns,
 /// all is safe on disk. After an error `into` holds whatever it got to.
-pub fn unpack(archive: &File, into: &Path, limits: &Limits, watch: &Watch) -> Result<Contents, UnpackError> {
-    let (source, reader) = Source::open(archive, limits, watch)?;
+pub fn unpack(
+    archive: &File,
+    into: &Path,
+    limits: &Limits,
+    control: &UnpackControl,
+) -> Result<ArchiveContents, UnpackError> {
+    let (source, reader) = Source::open(archive, limits, control)?;
     let source = &source;
     let mut tree = Tree::new(into, source);
     let mut tar = tar::Archive::new(reader);

@@ -1,7 +1,7 @@
 //! The bytes of a tar file, out of whatever it is compressed with, and what they say of the archive
 //! when something goes wrong: it, or the disk, or nobody.
 
-use super::{BadArchive, Limits, RATIO_COUNTS_FROM, UnpackError, Watch};
+use super::{BadArchive, Limits, RATIO_COUNTS_FROM, UnpackControl, UnpackError};
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
@@ -25,7 +25,7 @@ pub(super) struct Source<'a>(Rc<State<'a>>);
 
 struct State<'a> {
     limits: &'a Limits,
-    watch: &'a Watch,
+    control: &'a UnpackControl,
     /// Bytes of the file.
     packed: Cell<u64>,
     /// Bytes of the tar.
@@ -47,11 +47,11 @@ impl<'a> Source<'a> {
     pub(super) fn open(
         archive: &'a File,
         limits: &'a Limits,
-        watch: &'a Watch,
+        control: &'a UnpackControl,
     ) -> Result<(Source<'a>, Reader<'a>), UnpackError> {
         let state = Rc::new(State {
             limits,
-            watch,
+            control,
             packed: Cell::new(0),
             plain: Cell::new(0),
             written: Cell::new(0),
@@ -95,7 +95,7 @@ impl<'a> Source<'a> {
 
     /// So many bytes of a file are about to be written.
     pub(super) fn grow(&self, bytes: u64) -> Result<(), UnpackError> {
-        if self.0.watch.is_stopped() {
+        if self.0.control.is_stopped() {
             return Err(UnpackError::Stopped);
         }
         self.0.written.set(self.0.written.get() + bytes);
@@ -165,13 +165,13 @@ struct Packed<'a> {
 
 impl Read for Packed<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.state.watch.is_stopped() {
+        if self.state.control.is_stopped() {
             return Err(self.state.fail(UnpackError::Stopped));
         }
         match (&mut &*self.file).read(into) {
             Ok(n) => {
                 self.state.packed.set(self.state.packed.get() + n as u64);
-                self.state.watch.read.store(self.state.packed.get(), std::sync::atomic::Ordering::Relaxed);
+                self.state.control.read.store(self.state.packed.get(), std::sync::atomic::Ordering::Relaxed);
                 Ok(n)
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),

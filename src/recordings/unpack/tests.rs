@@ -50,13 +50,13 @@ fn file_of(bytes: &[u8]) -> File {
     file
 }
 
-fn unpack_with(bytes: &[u8], limits: &Limits) -> (TempDir, Result<Contents, UnpackError>) {
+fn unpack_with(bytes: &[u8], limits: &Limits) -> (TempDir, Result<ArchiveContents, UnpackError>) {
     let into = TempDir::new().unwrap();
-    let result = unpack(&file_of(bytes), into.path(), limits, &Watch::default());
+    let result = unpack(&file_of(bytes), into.path(), limits, &UnpackControl::default());
     (into, result)
 }
 
-fn good(bytes: &[u8]) -> (TempDir, Contents) {
+fn good(bytes: &[u8]) -> (TempDir, ArchiveContents) {
     let (into, result) = unpack_with(bytes, &LIMITS);
     (into, result.unwrap())
 }
@@ -66,7 +66,7 @@ fn good(bytes: &[u8]) -> (TempDir, Contents) {
 fn refused(bytes: &[u8], reason: &str) -> BadArchive {
     let outer = TempDir::new().unwrap();
     fs::create_dir(outer.path().join("into")).unwrap();
-    let result = unpack(&file_of(bytes), &outer.path().join("into"), &LIMITS, &Watch::default());
+    let result = unpack(&file_of(bytes), &outer.path().join("into"), &LIMITS, &UnpackControl::default());
     let UnpackError::Bad(bad) = result.expect_err(reason) else { panic!("the archive is to blame") };
     assert!(bad.to_string().contains(reason), "{bad} has no {reason}");
     assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 1, "{reason}");
@@ -394,22 +394,23 @@ fn bombs_do_not_go_off() {
 
 #[test]
 fn a_stop_is_heeded() {
-    let watch = Watch::default();
-    watch.stop();
+    let control = UnpackControl::default();
+    control.stop();
     let into = TempDir::new().unwrap();
     let tar = file_of(&Tar::default().file("video/r1/x", &[1; 1_000_000]).end());
-    assert!(matches!(unpack(&tar, into.path(), &LIMITS, &watch), Err(UnpackError::Stopped)));
+    assert!(matches!(unpack(&tar, into.path(), &LIMITS, &control), Err(UnpackError::Stopped)));
 }
 
 #[test]
 fn a_disk_that_fails_is_not_the_archives_fault() {
     let tar = file_of(&Tar::default().file("video/r1/x", b"x").end());
     let missing = Path::new("/nonexistent/directory");
-    let error = unpack(&tar, missing, &LIMITS, &Watch::default()).unwrap_err();
+    let error = unpack(&tar, missing, &LIMITS, &UnpackControl::default()).unwrap_err();
     assert!(matches!(error, UnpackError::Io { .. }), "{error}");
     // Reading a directory fails as a file on a broken disk does.
     let into = TempDir::new().unwrap();
-    let error = unpack(&File::open("/").unwrap(), into.path(), &LIMITS, &Watch::default()).unwrap_err();
+    let error =
+        unpack(&File::open("/").unwrap(), into.path(), &LIMITS, &UnpackControl::default()).unwrap_err();
     assert!(matches!(error, UnpackError::Io { what: "read", .. }), "{error}");
 }
 
@@ -479,7 +480,7 @@ proptest! {
             let data: &[u8] = if kind == EntryType::Regular { b"data" } else { b"" };
             tar = tar.member(kind, &path, &link, data);
         }
-        let _ = unpack(&file_of(&tar.end()), &into, &LIMITS, &Watch::default());
+        let _ = unpack(&file_of(&tar.end()), &into, &LIMITS, &UnpackControl::default());
         for (path, kind) in all(outer.path()) {
             prop_assert!(path.starts_with("deep/er/into") || "deep/er/into".starts_with(&path), "{}", path);
             prop_assert!(matches!(kind, 'f' | 'd'), "{} is a {}", path, kind);

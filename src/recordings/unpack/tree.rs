@@ -3,7 +3,7 @@
 //! not asked of the disk.
 
 use super::source::Source;
-use super::{BadArchive, Contents, UnpackError, Unpacked};
+use super::{ArchiveContents, BadArchive, UnpackError, UnpackedFormat};
 use crate::recordings::{FormatName, RecordId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -178,12 +178,12 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Contents {
+    pub(super) fn finish(self) -> ArchiveContents {
         let formats = self.formats.into_iter().map(|(record_id, format)| {
             let path = self.into.join(format.as_str()).join(record_id.as_str());
-            Unpacked { record_id, format, path }
+            UnpackedFormat { record_id, format, path }
         });
-        Contents {
+        ArchiveContents {
             formats: formats.collect(),
             refused: self.refused.into_iter().collect(),
             ignored: self.ignored.into_iter().collect(),

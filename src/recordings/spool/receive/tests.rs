@@ -136,11 +136,11 @@ async fn parts_that_nobody_wants_go() {
     let uploads = Uploads::new(spool.path(), 100);
     send(&uploads, &upload(b"0123456789"), 0, b"0123").await.unwrap();
     send(&uploads, &upload(b"abc"), 0, b"a").await.unwrap();
-    sweep(spool.path()).unwrap();
+    remove_abandoned(spool.path()).unwrap();
     assert_eq!(names(spool.path()).len(), 2);
     let path = uploads.part(&upload(b"abc"));
     File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now() - ABANDONED).unwrap();
-    sweep(spool.path()).unwrap();
+    remove_abandoned(spool.path()).unwrap();
     assert_eq!(names(spool.path()).len(), 1);
     assert!(!path.exists());
 }
