@@ -88,7 +88,7 @@ where
         return responses::empty(StatusCode::FORBIDDEN);
     }
     if let Some(name) = upload::target(&asked, &path) {
-        let answer = AssertUnwindSafe(upload::answer(&app, &asked, name, headers, body)).catch_unwind();
+        let answer = AssertUnwindSafe(upload::respond(&app, &asked, name, headers, body)).catch_unwind();
         return answer.await.unwrap_or_else(|_| {
             error!("an upload panicked");
             responses::empty(StatusCode::INTERNAL_SERVER_ERROR)

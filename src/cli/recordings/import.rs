@@ -3,7 +3,7 @@
 use super::super::out::{Out, printable};
 use crate::config::Config;
 use crate::recordings::import::{ImportError, ImportReport, Importer};
-use crate::recordings::spool::{Retried, Spool};
+use crate::recordings::spool::{RetryResult, Spool};
 use crate::recordings::unpack::UnpackControl;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -97,18 +97,18 @@ pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Re
     let (mut done, mut refused) = (Vec::new(), Vec::new());
     for name in names {
         match spool.retry(&name).with_context(|| format!("cannot put {} back", printable(&name)))? {
-            Retried::Yes => {
+            RetryResult::Moved => {
                 if !out.json {
                     out.text(format!("OK {}\n", printable(&name)))?;
                 }
                 done.push(name);
             }
-            Retried::InSpool => {
+            RetryResult::AlreadyInSpool => {
                 refused.push(format!("{}: one of that name is in the spool", printable(&name)))
             }
             // Somebody else has just put it back.
-            Retried::Missing if all => {}
-            Retried::Missing => refused.push(format!("there is no {} in failed/", printable(&name))),
+            RetryResult::Missing if all => {}
+            RetryResult::Missing => refused.push(format!("there is no {} in failed/", printable(&name))),
         }
     }
     if out.json {
