@@ -38,7 +38,7 @@ impl UploadRange {
         }
         let (first, last) = range.split_once('-')?;
         let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-        (first <= last && last < total).then_some(UploadRange {
+        (first <= last && last < total).then(|| UploadRange {
             offset: first,
             length: Some(last - first + 1),
             total: Some(total),

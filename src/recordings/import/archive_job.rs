@@ -281,7 +281,7 @@ fn read_metadata_of_all(
     let mut report = ImportReport {
         bytes: contents.bytes,
         files: contents.files,
-        errors: contents.refused,
+        errors: contents.rejected,
         ignored: contents.ignored,
         ..ImportReport::default()
     };

@@ -43,7 +43,7 @@ pub use outcome::{ImportError, ImportReport};
 pub use worker::run;
 
 use super::spool::Spool;
-use super::unpack::Limits;
+use super::unpack::UnpackLimits;
 use super::{ImportOptions, Index, Storage, StorageError};
 use crate::config::Config;
 use claim::ClaimPool;
@@ -58,7 +58,7 @@ pub struct Importer {
     spool: Spool,
     claims: ClaimPool,
     work_dirs: WorkDirs,
-    limits: Limits,
+    limits: UnpackLimits,
     options: ImportOptions,
     settle: Duration,
 }
@@ -80,7 +80,11 @@ impl Importer {
             spool: Spool::new(&recordings.spool_dir),
             claims: ClaimPool::new(database, max_parallel),
             work_dirs: WorkDirs::new(import.work_dir.clone()),
-            limits: Limits { members: import.max_members, bytes: import.max_size, ratio: import.max_ratio },
+            limits: UnpackLimits {
+                max_members: import.max_members,
+                max_bytes: import.max_size,
+                max_ratio: import.max_ratio,
+            },
             options: ImportOptions {
                 unpublished: import.unpublished,
                 protected: recordings.protected_enabled,

@@ -30,7 +30,7 @@ fn presentation() -> String {
 }
 
 #[test]
-fn a_presentation() {
+fn parse_presentation() {
     let read = parse(presentation().as_bytes()).unwrap();
     assert_eq!(
         read,
@@ -76,7 +76,7 @@ fn a_presentation() {
 }
 
 #[test]
-fn a_video_has_no_meeting_and_its_meta_after_the_playback() {
+fn parse_video_without_meeting_and_with_meta_last() {
     let read = parse(
         format!(
             "<recording><id>{ID}</id><state>available</state><start_time>1</start_time><end_time>2</end_time>\
@@ -96,7 +96,7 @@ fn a_video_has_no_meeting_and_its_meta_after_the_playback() {
 }
 
 #[test]
-fn what_is_not_told_is_none() {
+fn missing_elements_are_none() {
     let read = parse(
         format!(
             "<recording><playback><link>/playback/x</link><format>screenshare</format><duration/></playback>\
@@ -114,7 +114,7 @@ fn what_is_not_told_is_none() {
 }
 
 #[test]
-fn breakout_rooms_and_their_parent() {
+fn parse_breakout_rooms_and_parent() {
     let body = |inner: &str| {
         format!(
             "<recording><id>{ID}</id>{inner}<meta><meetingId>m</meetingId><isBreakout>true</isBreakout></meta>\
@@ -137,7 +137,7 @@ fn breakout_rooms_and_their_parent() {
 }
 
 #[test]
-fn the_first_playback_counts() {
+fn first_of_several_playbacks_counts() {
     let read = parse(
         presentation()
             .replace("<raw_size>", "<playback><format>video</format><link>/v</link></playback><raw_size>")
@@ -148,7 +148,7 @@ fn the_first_playback_counts() {
 }
 
 #[test]
-fn links_become_paths() {
+fn links_become_paths_on_our_host() {
     for (link, path) in [
         ("https://b/playback/video/x/", "/playback/video/x/"),
         ("http://b:8080/p?meetingId=1&x=2#top", "/p?meetingId=1&x=2"),
@@ -168,7 +168,7 @@ fn links_become_paths() {
 }
 
 #[test]
-fn what_is_no_metadata_is_refused_with_a_reason() {
+fn invalid_metadata_is_rejected_with_a_reason() {
     let good = presentation();
     for (bad, reason) in [
         (String::new(), "not well-formed"),
@@ -178,14 +178,14 @@ fn what_is_no_metadata_is_refused_with_a_reason() {
         (good.replace("</recording>", ""), "broken off"),
         (good.replace("algebra-101", "\u{1}"), "control character"),
         (good.replace(&format!("<id>{ID}</id>"), ""), "no <id>"),
-        (good.replace(&format!("<id>{ID}"), "<id>../../etc"), "<id> cannot be used: ../../etc"),
-        (good.replace(&format!("<id>{ID}"), "<id>a/b"), "<id> cannot be used: a/b"),
-        (good.replace("<format>presentation", "<format>pre/sent"), "<playback/format> cannot be used"),
+        (good.replace(&format!("<id>{ID}"), "<id>../../etc"), "<id> is invalid: ../../etc"),
+        (good.replace(&format!("<id>{ID}"), "<id>a/b"), "<id> is invalid: a/b"),
+        (good.replace("<format>presentation", "<format>pre/sent"), "<playback/format> is invalid"),
         (good.replace("<format>presentation", "<format>"), "no <playback/format>"),
-        (good.replace("<link>https", "<link>javascript"), "<playback/link> cannot be used"),
+        (good.replace("<link>https", "<link>javascript"), "<playback/link> is invalid"),
         (good.replace("algebra-101", ""), "no <meta/meetingId>"),
-        (good.replace("algebra-101", &"x".repeat(1025)), "<meta/meetingId> cannot be used"),
-        (good.replace("bbb-origin", &"x".repeat(513)), "<meta> cannot be used"),
+        (good.replace("algebra-101", &"x".repeat(1025)), "<meta/meetingId> is invalid"),
+        (good.replace("bbb-origin", &"x".repeat(513)), "<meta> is invalid"),
         (good.replace("<meta>", &format!("<meta>{}", "<a>".repeat(100))), "nested too deep"),
         (
             good.replace(
@@ -205,12 +205,12 @@ fn what_is_no_metadata_is_refused_with_a_reason() {
 
 proptest! {
     #[test]
-    fn reading_never_panics(body in "[<>/&;#a-z!\\[\\]\"'= ?-]{0,80}") {
+    fn parse_never_panics(body in "[<>/&;#a-z!\\[\\]\"'= ?-]{0,80}") {
         let _ = parse(body.as_bytes());
     }
 
     #[test]
-    fn a_broken_file_never_panics(at in 0..1500usize, with in "[<>/&;#a-z0-9-]{0,12}", cut in 0..40usize) {
+    fn parse_of_a_corrupted_file_never_panics(at in 0..1500usize, with in "[<>/&;#a-z0-9-]{0,12}", cut in 0..40usize) {
         let mut text = presentation();
         let at = at.min(text.len());
         let end = (at + cut).min(text.len());
@@ -222,7 +222,7 @@ proptest! {
     }
 
     #[test]
-    fn a_path_is_one_on_our_host(link in "\\PC{0,40}") {
+    fn path_of_stays_on_our_host(link in "\\PC{0,40}") {
         if let Some(path) = path_of(&link) {
             prop_assert!(path.starts_with('/') && !path.starts_with("//"), "{}", path);
             prop_assert!(path.is_ascii() && !path.contains(|c: char| c.is_ascii_control() || c == ' '));

@@ -69,7 +69,7 @@ fn every_kind_of_bad_archive_is_put_aside_with_its_reason() {
     let members: Vec<_> = names.iter().map(|name| (file, name.as_str(), "", &b""[..])).collect();
     let id = notes(9).record_id();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("truncated.tar", whole(&notes(1))[..3000].to_vec(), "broken off"),
+        ("truncated.tar", whole(&notes(1))[..3000].to_vec(), "truncated"),
         ("bomb.tar.gz", bomb, "more than 100 bytes for each byte of the archive"),
         ("dotdot.tar", tar(&[(file, "video/r1/../../../../escaped", "", b"x")]), "unsafe member"),
         ("absolute.tar", tar(&[(file, "/tmp/sl-escaped", "", b"x")]), "its path is absolute"),
@@ -106,11 +106,11 @@ fn every_kind_of_bad_archive_is_put_aside_with_its_reason() {
         (
             "slashes.tar",
             changed(&notes(5), &format!("<id>{}", &notes(5).record_id()[..4]), "<id>a/b/"),
-            "<id> cannot be used: a/b/",
+            "<id> is invalid: a/b/",
         ),
         ("bad-id.tar", tar(&[(file, "video/r 1/metadata.xml", "", b"x")]), "video/r 1: not a record id"),
-        ("no-tar.tar", vec![b'x'; 5000], "not readable"),
-        ("zero.tar", vec![], "broken off"),
+        ("no-tar.tar", vec![b'x'; 5000], "unreadable"),
+        ("zero.tar", vec![], "truncated"),
         (
             "zero-byte.tar",
             changed(&recording(6, &[Notes]), "<meetingName>Meeting", "<meetingName>&#0;ing"),
