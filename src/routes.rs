@@ -98,7 +98,7 @@ where
         return responses::empty(StatusCode::FORBIDDEN);
     }
     if let Some(record) = upload::target(&request.method, &path) {
-        let upload = upload::answer(&app, &request.method, record, &request.headers, request.body);
+        let upload = upload::respond(&app, &request.method, record, &request.headers, request.body);
         return catch_panic("upload", upload, internal_server_error).await;
     }
     if request.is_get()

@@ -22,7 +22,7 @@ fn archives_are_imported_by_hand_and_stay_where_they_are() {
     let output = import.sl(&args);
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("broken off") && errors.contains("1 of 2 archives"), "{errors}");
+    assert!(errors.contains("truncated") && errors.contains("1 of 2 archives"), "{errors}");
     assert!(bad.exists() && !paths[1].exists());
     let output = import.sl(&["recordings", "import", "/nonexistent.tar"]);
     assert_eq!(output.status.code(), Some(1));
