@@ -1,6 +1,6 @@
 //! Changes that touch both the files and the index: under the recording's lock, files first.
 
-use super::{Index, Locked, RecordId, Shelf, Shifted, Storage, StorageError};
+use super::{Index, LockedRecording, MoveOutcome, RecordId, Shelf, Storage, StorageError};
 use crate::db::DbError;
 
 /// The recordings of a pool that has some: index and files.
@@ -32,35 +32,35 @@ impl Recordings {
     /// change, and [`Recordings::recover`], which importers call, undoes it.
     pub async fn publish(&self, id: &RecordId, publish: bool) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
-        let Some(now) = locked.shelf_now() else { return Ok(false) };
-        let shift = self.storage.shift(id, Some(now), Shelf::of(publish)).await?;
-        if shift.shifted == Shifted::Missing {
+        let Some(now) = locked.current_shelf() else { return Ok(false) };
+        let shift = self.storage.move_to_shelf(id, Some(now), Shelf::of(publish)).await?;
+        if shift.outcome == MoveOutcome::Missing {
             return Err(ChangeError::FilesMissing(id.clone()));
         }
         locked.set_published(publish).await?;
         locked.commit().await?;
-        self.storage.finish(shift).await;
+        self.storage.finish_move(shift).await;
         Ok(true)
     }
 
     /// Cleans up after an interrupted change: removes hidden files, and moves the others to the shelf that the
     /// index says. False if there is nothing to recover, perhaps because another process has just done it.
-    pub async fn recover(&self, locked: Locked) -> Result<bool, ChangeError> {
+    pub async fn recover(&self, locked: LockedRecording) -> Result<bool, ChangeError> {
         let id = locked.id();
         if !self.storage.leftovers().await?.contains(id) {
             return Ok(false);
         }
-        match (locked.held(), locked.shelf_now()) {
+        match (locked.entry(), locked.current_shelf()) {
             (_, Some(shelf)) => {
-                let shift = self.storage.shift(id, Some(shelf), shelf).await?;
+                let shift = self.storage.move_to_shelf(id, Some(shelf), shelf).await?;
                 // Missing files may be on a disk that is not mounted: then the note stays.
-                if shift.shifted != Shifted::Missing {
-                    self.storage.finish(shift).await;
+                if shift.outcome != MoveOutcome::Missing {
+                    self.storage.finish_move(shift).await;
                 }
             }
-            (Some(_), None) => drop(self.storage.remove(id).await?),
+            (Some(_), None) => drop(self.storage.delete(id).await?),
             // Its archive is still in the spool: the import continues from there.
-            (None, None) => self.storage.clear(id).await?,
+            (None, None) => self.storage.recover_unindexed(id).await?,
         }
         Ok(true)
     }
@@ -69,10 +69,10 @@ impl Recordings {
     /// index has no such recording; deleting it twice succeeds.
     pub async fn delete(&self, id: &RecordId) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
-        if locked.held().is_none() {
+        if locked.entry().is_none() {
             return Ok(false);
         }
-        self.storage.remove(id).await?;
+        self.storage.delete(id).await?;
         locked.delete().await?;
         locked.commit().await?;
         Ok(true)

@@ -23,9 +23,9 @@ pub mod unpack;
 pub mod verify;
 
 pub use change::{ChangeError, Recordings};
-pub use index::{ImportOptions, Imported, Index, Locked};
+pub use index::{ImportOptions, Imported, Index, LockedRecording};
 pub use model::{FilePath, FormatMetadata, FormatName, RecordId, Thumbnail};
-pub use storage::{Found, Shelf, Shifted, Storage, StorageError, StoredFile};
+pub use storage::{MoveOutcome, OpenedPath, Shelf, Storage, StorageError, StoredFile};
 
 /// Removing a file that is already gone succeeds.
 fn none_is_fine(done: std::io::Result<()>) -> std::io::Result<()> {

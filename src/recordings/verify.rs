@@ -5,7 +5,7 @@
 //! no finding.
 
 use super::index::query::RecordingQuery;
-use super::index::{Locked, page::Recording};
+use super::index::{LockedRecording, ValueFilter, page::Recording};
 use super::{ChangeError, FormatName, ImportOptions, RecordId, Recordings, Shelf, metadata};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,7 +167,7 @@ impl Recordings {
         if ids.is_empty() {
             return Ok(ids);
         }
-        let record_ids = ids.iter().map(|id| id.as_str().to_owned()).collect();
+        let record_ids = ValueFilter::OneOf(ids.iter().map(|id| id.as_str().to_owned()).collect());
         let mut pages = self.index.pages(RecordingQuery { record_ids, ..RecordingQuery::default() });
         while !pages.is_done() {
             for recording in pages.next().await? {
@@ -185,7 +185,8 @@ impl Recordings {
         report: &mut impl FnMut(Finding),
     ) -> Result<(), ChangeError> {
         let locked = self.index.lock(id).await?;
-        let query = RecordingQuery { record_ids: vec![id.as_str().to_owned()], ..RecordingQuery::default() };
+        let record_ids = ValueFilter::OneOf(vec![id.as_str().to_owned()]);
+        let query = RecordingQuery { record_ids, ..RecordingQuery::default() };
         let mut pages = self.index.pages(query);
         let mut recording = None;
         while !pages.is_done() && recording.is_none() {
@@ -238,21 +239,21 @@ impl Recordings {
     /// Repairs what can be repaired, and records the result in each finding.
     async fn repair(
         &self,
-        mut locked: Locked,
+        mut locked: LockedRecording,
         protected: bool,
         findings: &mut [Finding],
     ) -> Result<(), ChangeError> {
         let id = locked.id().clone();
         let mut results: BTreeMap<usize, Result<(), String>> = BTreeMap::new();
         let mut to_import = Vec::new();
-        let mut shelf = locked.held().map(|held| Shelf::of(held.published));
-        let now = locked.shelf_now();
+        let mut shelf = locked.entry().map(|held| Shelf::of(held.published));
+        let now = locked.current_shelf();
         let mut shift = None;
         for (n, finding) in findings.iter().enumerate() {
             let done = match (&finding.problem, &finding.format) {
                 (Problem::NotIndexed(at), Some(format)) => {
                     shelf = shelf.or(Some(*at));
-                    let bytes = self.storage.metadata(&id, format, *at, metadata::MAX_BYTES + 1).await?;
+                    let bytes = self.storage.read_metadata(&id, format, *at, metadata::MAX_BYTES + 1).await?;
                     match bytes.as_deref().map(metadata::parse) {
                         Some(Ok(about)) if about.record_id == id && about.format == *format => {
                             to_import.push(about);
@@ -273,7 +274,7 @@ impl Recordings {
             results.insert(n, done);
         }
         if findings.iter().any(|finding| matches!(finding.problem, Problem::Deleted(_))) {
-            self.storage.remove(&id).await?;
+            self.storage.delete(&id).await?;
         } else {
             if !to_import.is_empty() {
                 // It stays on its shelf, whatever metadata.xml says.
@@ -282,14 +283,14 @@ impl Recordings {
                 shelf = locked.import(&to_import, options).await?.shelf.or(shelf);
             }
             if let Some(shelf) = shelf
-                && (locked.held().is_some() || !to_import.is_empty())
+                && (locked.entry().is_some() || !to_import.is_empty())
             {
-                shift = Some(self.storage.shift(&id, now, shelf).await?);
+                shift = Some(self.storage.move_to_shelf(&id, now, shelf).await?);
             }
         }
         locked.commit().await?;
         if let Some(shift) = shift {
-            self.storage.finish(shift).await;
+            self.storage.finish_move(shift).await;
         }
         for (n, done) in results {
             findings[n].repaired = Some(done);

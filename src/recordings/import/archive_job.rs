@@ -243,17 +243,17 @@ impl Importer {
     ) -> Result<bool, ImportError> {
         let about: Vec<FormatMetadata> = formats.iter().map(|format| format.metadata.clone()).collect();
         let mut locked = self.index.lock(id).await?;
-        let Some(shelf) = locked.shelf(&about, options) else { return Ok(false) };
+        let Some(shelf) = locked.target_shelf(&about, options) else { return Ok(false) };
         // Formats that arrived earlier stay beside the new ones, on the shelf where the recording belongs now.
-        let shift = self.storage.shift(id, locked.shelf_now(), shelf).await?;
+        let shift = self.storage.move_to_shelf(id, locked.current_shelf(), shelf).await?;
         for format in formats {
             let name = &format.metadata.format;
-            text_tracks::keep(&self.storage, id, name, shelf, &format.path).await?;
-            self.storage.place(&format.path, id, name, shelf).await?;
+            text_tracks::carry_over_uploads(&self.storage, id, name, shelf, &format.path).await?;
+            self.storage.put_format(&format.path, id, name, shelf).await?;
         }
         locked.import(&about, options).await?;
         locked.commit().await?;
-        self.storage.finish(shift).await;
+        self.storage.finish_move(shift).await;
         Ok(true)
     }
 }

@@ -7,7 +7,7 @@
 //! | claim the archive (`claim`) | nothing: the claim dies with its holder | starts over |
 //! | unpack into a work directory, sync it (`work_dir`, [`unpack`](super::unpack)) | a work directory | removes it, starts over |
 //! | lock the recording, query its shelf from the index | nothing: the lock dies with its holder | starts over |
-//! | place each format on the shelf, whole (`Storage::place`) | files that the index does not show, or new files of a recording that it shows; a format that is still being copied is hidden | removes what is hidden, places the formats again |
+//! | place each format on the shelf, whole (`Storage::put_format`) | files that the index does not show, or new files of a recording that it shows; a format that is still being copied is hidden | removes what is hidden, places the formats again |
 //! | write the index in one transaction | a recording that is complete, and its archive | imports it again, which changes nothing |
 //! | remove the archive | a work directory, nearly empty | removes it |
 //! | remove the work directory, release the claim | nothing | |
