@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::recordings::Recordings;
-use crate::servers::Backend;
+use crate::servers::ServerClient;
 use crate::servers::poll::suspicion::Suspicions;
 use crate::store::Store;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct App {
     /// The state.
     pub store: Store,
     /// The way to the BBB servers.
-    pub backend: Backend,
+    pub servers: ServerClient,
     /// Servers on which requests of this thread have failed lately.
     pub suspicions: Suspicions,
     /// Recordings, where this pool has some.

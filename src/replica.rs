@@ -14,7 +14,7 @@ use crate::recordings::import::{self, Importer};
 use crate::recordings::{Index, Recordings, Storage};
 use crate::routes;
 use crate::servers::poll::suspicion::Suspicions;
-use crate::servers::{Backend, poll};
+use crate::servers::{ServerClient, poll};
 use crate::store::Store;
 use anyhow::Context;
 use rustls::ClientConfig;
@@ -47,7 +47,7 @@ pub struct Replica {
 impl Replica {
     /// Binds, and starts the threads. Redis need not be there yet.
     pub fn start(config: Arc<Config>, roles: Roles) -> anyhow::Result<Replica> {
-        let tls = connector::tls(&config.backend)?;
+        let tls = connector::tls(&config.servers)?;
         let (stop, stopped) = watch::channel(false);
         let mut replica = Replica { address: None, stop, threads: Vec::new() };
         if roles.api {
@@ -105,9 +105,9 @@ impl Replica {
         if roles.poller {
             replica.spawn("poller", move |runtime| {
                 runtime.block_on(async {
-                    let backend = Backend::new(&config.backend, &tls, config.api.sign_with);
+                    let client = ServerClient::new(&config.servers, &tls, config.api.sign_with);
                     let store = Store::new(&config.redis)?;
-                    poll::lease::run(store, backend, config, stopped).await;
+                    poll::lease::run(store, client, config, stopped).await;
                     Ok(())
                 })
             })?;
@@ -163,7 +163,7 @@ async fn worker(
 ) -> anyhow::Result<()> {
     let app = App {
         store: Store::new(&config.redis)?,
-        backend: Backend::new(&config.backend, tls, config.api.sign_with),
+        servers: ServerClient::new(&config.servers, tls, config.api.sign_with),
         recordings: recordings(&config)?,
         config: config.clone(),
         suspicions: Suspicions::default(),

@@ -84,7 +84,7 @@ impl Announcer {
             return None;
         }
         let timeout = config.callbacks.timeout;
-        let patience = config.backend.connect_timeout.min(timeout / 2);
+        let patience = config.servers.connect_timeout.min(timeout / 2);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             // A connection for each: an address is looked at when it is connected to.

@@ -4,7 +4,7 @@ use super::{Answer, ApiRequest, Call, CallResult};
 use crate::app::App;
 use crate::bbb::{ApiError, Params, voice_bridge, xml_reader};
 use crate::callbacks::params as recording_ready;
-use crate::servers::{BackendError, Payload, Reply};
+use crate::servers::{Payload, Reply, ServerCallError};
 use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
 use rand::Rng;
 use rand::distr::Alphanumeric;
@@ -82,7 +82,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         }
         ours(app, &mut request.params, &at);
         let begun = Instant::now();
-        let failure = match app.backend.call(&at.server, "create", &request.params, request.payload()).await {
+        let failure = match app.servers.call(&at.server, "create", &request.params, request.payload()).await {
             Ok(reply) => {
                 // Before the client knows of the meeting: what it does not hear of, it asks for again.
                 if let Some(url) = ready_url.filter(|_| reply.envelope.success) {
@@ -202,8 +202,8 @@ impl Failover {
 
     /// Whether another server is to be tried. A server that refuses at once costs the client nothing,
     /// and is not counted.
-    fn goes_on(&mut self, at: &Placement, failure: &BackendError, took: Duration) -> bool {
-        if matches!(failure, BackendError::Url) {
+    fn goes_on(&mut self, at: &Placement, failure: &ServerCallError, took: Duration) -> bool {
+        if matches!(failure, ServerCallError::Url) {
             return false;
         }
         self.tried.push(at.server.id.clone());
@@ -268,7 +268,7 @@ enum Has {
 async fn has_meeting(app: &App, meeting: &MeetingKey, at: &Placement) -> Has {
     let mut ask = Params::default();
     ask.set("meetingID", meeting.as_str());
-    let asking = app.backend.call(&at.server, "getMeetingInfo", &ask, Payload::None);
+    let asking = app.servers.call(&at.server, "getMeetingInfo", &ask, Payload::None);
     match timeout(ASKING, asking).await {
         Ok(Ok(reply)) if reply.envelope.success => Has::Yes,
         Ok(Ok(reply)) if reply.envelope.message_key == "notFound" => Has::No,

@@ -3,7 +3,7 @@
 use super::{Answer, ApiRequest, Call, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
-use crate::servers::BackendError;
+use crate::servers::ServerCallError;
 use crate::store::{MeetingKey, ServerRef, StoreError};
 use std::sync::Arc;
 use tracing::warn;
@@ -16,16 +16,16 @@ impl App {
 
     /// Passes a request on to the meeting's server, and its answer back as it came.
     pub(super) async fn forward(&self, call: Call, at: &ServerRef, request: &ApiRequest) -> CallResult {
-        match self.backend.call(at, call.name(), &request.params, request.payload()).await {
+        match self.servers.call(at, call.name(), &request.params, request.payload()).await {
             Ok(reply) => Ok(Answer::Xml(reply.body)),
             Err(failure) => Err(self.failed(call, at, &failure)),
         }
     }
 
     /// The server gave no answer: says so in the log, and to the client, and has the server polled.
-    pub(super) fn failed(&self, call: Call, at: &ServerRef, failure: &BackendError) -> ApiError {
+    pub(super) fn failed(&self, call: Call, at: &ServerRef, failure: &ServerCallError) -> ApiError {
         warn!(call = call.name(), server = at.id, %failure, "a server did not answer a request");
-        self.suspicions.report(&self.store, &self.backend, &self.config, at, failure);
+        self.suspicions.report(&self.store, &self.servers, &self.config, at, failure);
         match call {
             Call::Create => ApiError::CreateFailed,
             Call::InsertDocument => ApiError::InsertFailed,

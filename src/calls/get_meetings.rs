@@ -28,9 +28,9 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
     tokio::spawn(async move {
         let mut answers = futures_util::stream::iter(servers)
             .map(|server| {
-                let backend = app.backend.clone();
+                let client = app.servers.clone();
                 async move {
-                    let reply = backend
+                    let reply = client
                         .call(&server, "getMeetings", &Default::default(), crate::servers::Payload::None)
                         .await;
                     (server, reply)
@@ -47,7 +47,7 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
                 }
                 Err(failure) => {
                     warn!(server = server.id, %failure, "a server is left out of getMeetings");
-                    app.suspicions.report(&app.store, &app.backend, &app.config, &server, &failure);
+                    app.suspicions.report(&app.store, &app.servers, &app.config, &server, &failure);
                     continue;
                 }
             };

@@ -109,7 +109,7 @@ async fn info(session: &Session, id: &str, out: Out) -> anyhow::Result<()> {
     let mut params = Params::default();
     params.set("meetingID", id);
     let reply = session
-        .backend
+        .servers
         .call(&server.at, "getMeetingInfo", &params, Payload::None)
         .await
         .with_context(|| format!("{} does not tell", server.hostname()))?;

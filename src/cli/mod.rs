@@ -20,7 +20,7 @@ mod status;
 
 use crate::config::Config;
 use crate::net::connector;
-use crate::servers::Backend;
+use crate::servers::ServerClient;
 use crate::store::{Server, Store, connection};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -150,7 +150,7 @@ pub fn run() -> anyhow::Result<()> {
 struct Session {
     config: Arc<Config>,
     store: Store,
-    backend: Backend,
+    servers: ServerClient,
 }
 
 impl Session {
@@ -189,10 +189,10 @@ where
             let url = crate::config::without_password(&config.redis.url);
             format!("cannot reach Redis at {url} (set REDIS_URL)")
         })?;
-        let tls = connector::tls(&config.backend)?;
+        let tls = connector::tls(&config.servers)?;
         let context = Session {
             store: Store::new(&config.redis)?,
-            backend: Backend::new(&config.backend, &tls, config.api.sign_with),
+            servers: ServerClient::new(&config.servers, &tls, config.api.sign_with),
             config: config.clone(),
         };
         run(context).await

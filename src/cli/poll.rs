@@ -18,7 +18,7 @@ pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(us
     bar.set_style(ProgressStyle::with_template("polling {pos}/{len} {wide_bar} {elapsed}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
     let mut failures = Vec::new();
-    let round = round(&session.store, &session.backend, &session.config, UNFENCED, |server, result| {
+    let round = round(&session.store, &session.servers, &session.config, UNFENCED, |server, result| {
         bar.inc(1);
         if let Err(failure) = result {
             failures.push((server.at.id.clone(), server.hostname(), failure.to_string()));

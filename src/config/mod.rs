@@ -2,7 +2,6 @@
 //! errors beside it. A wrong value stops the start and says what it must be.
 
 mod api;
-mod backend;
 mod callbacks;
 mod env;
 mod import;
@@ -13,10 +12,10 @@ mod playback;
 mod poll;
 mod recordings;
 mod redis;
+mod servers;
 mod storage;
 
 pub use self::api::ApiConfig;
-pub use self::backend::BackendConfig;
 pub use self::callbacks::{AllowPrivate, CallbacksConfig};
 pub use self::env::{BadSettings, Env, Setting, Source, without_password};
 pub use self::import::ImportConfig;
@@ -27,6 +26,7 @@ pub use self::playback::{PlaybackConfig, USUAL_FORMATS};
 pub use self::poll::PollConfig;
 pub use self::recordings::{MetaMatch, RecordingsConfig};
 pub use self::redis::RedisConfig;
+pub use self::servers::ServerClientConfig;
 pub use self::storage::S3Config;
 
 /// Everything, read once at the start and never changed.
@@ -39,7 +39,7 @@ pub struct Config {
     /// Where the state is.
     pub redis: RedisConfig,
     /// How we speak to BBB servers.
-    pub backend: BackendConfig,
+    pub servers: ServerClientConfig,
     /// The poll.
     pub poll: PollConfig,
     /// How load is counted.
@@ -68,10 +68,10 @@ impl Config {
         let api = ApiConfig::from_env(&mut env);
         let listen = ListenConfig::from_env(&mut env);
         let redis = RedisConfig::from_env(&mut env);
-        let backend = BackendConfig::from_env(&mut env);
+        let servers = ServerClientConfig::from_env(&mut env);
         let poll = PollConfig::from_env(&mut env);
         let load = LoadConfig::from_env(&mut env);
-        let recordings = RecordingsConfig::from_env(&mut env, &backend);
+        let recordings = RecordingsConfig::from_env(&mut env, &servers);
         let import = ImportConfig::from_env(&mut env);
         let playback = PlaybackConfig::from_env(&mut env);
         let callbacks = CallbacksConfig::from_env(&mut env);
@@ -82,7 +82,7 @@ impl Config {
             api,
             listen,
             redis,
-            backend,
+            servers,
             poll,
             load,
             recordings,

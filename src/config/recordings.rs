@@ -1,6 +1,6 @@
 //! Recordings: where their files and their index are, how they are imported, what getRecordings says.
 
-use super::{BackendConfig, Env, S3Config, listen::seconds, playback::minutes};
+use super::{Env, S3Config, ServerClientConfig, listen::seconds, playback::minutes};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ pub struct RecordingsConfig {
 }
 
 impl RecordingsConfig {
-    pub(super) fn from_env(env: &mut Env<'_>, backend: &BackendConfig) -> RecordingsConfig {
+    pub(super) fn from_env(env: &mut Env<'_>, servers: &ServerClientConfig) -> RecordingsConfig {
         let url = env.url("DATABASE_URL", "", "the Postgres of the recordings' index (none: no recordings)");
         let mut database = None;
         if !url.is_empty() {
@@ -137,7 +137,7 @@ impl RecordingsConfig {
                 "/var/bigbluebutton/unpublished",
                 "files of unpublished recordings",
             ),
-            s3: S3Config::from_env(env, backend.extra_ca_file.clone()),
+            s3: S3Config::from_env(env, servers.extra_ca_file.clone()),
             import_poll: env.flag("RECORDING_IMPORT_POLL", true, "look through the spool now and then"),
             import_poll_interval: seconds(
                 env,

@@ -41,7 +41,7 @@ fn values_are_taken() {
     assert_eq!(config.redis.prefix, "");
     assert_eq!(config.poll.interval.as_secs(), 5);
     assert_eq!(config.listen.bind, Bind::Unix("/run/sl.sock".into()));
-    assert_eq!(config.backend.connect_timeout.as_millis(), 250);
+    assert_eq!(config.servers.connect_timeout.as_millis(), 250);
     assert_eq!(config.api.create.default[0], ("welcome".into(), "Hi, all".into()));
     assert_eq!(config.api.create.exclude, ["a", "b"]);
     assert_eq!(config.api.max_meeting_duration, Some(90));

@@ -1,6 +1,6 @@
 //! Connections to BBB servers: TCP and TLS under one deadline, HTTP/2 where a server offers it.
 
-use crate::config::BackendConfig;
+use crate::config::ServerClientConfig;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::{ClientConfig, RootCertStore};
@@ -23,7 +23,7 @@ pub struct BadCaFile(String);
 
 /// What servers' certificates are checked against: the system's roots and EXTRA_CA_FILE. Reading
 /// them takes a while, so this is done once for all threads.
-pub fn tls(config: &BackendConfig) -> Result<Arc<ClientConfig>, BadCaFile> {
+pub fn tls(config: &ServerClientConfig) -> Result<Arc<ClientConfig>, BadCaFile> {
     tls_with(config.extra_ca_file.as_deref())
 }
 

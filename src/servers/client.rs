@@ -3,7 +3,7 @@
 
 use crate::bbb::xml_reader::{self, Envelope, NotBbb};
 use crate::bbb::{Algorithm, Params};
-use crate::config::BackendConfig;
+use crate::config::ServerClientConfig;
 use crate::net::connector::Connector;
 use crate::store::ServerRef;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Speaks to BBB servers. One for each thread; cheap to clone.
 #[derive(Clone)]
-pub struct Backend {
+pub struct ServerClient {
     client: Client<Connector, Full<Bytes>>,
     sign_with: Algorithm,
     deadline: Duration,
@@ -54,7 +54,7 @@ pub struct Reply {
 
 /// Why there is no answer. Says nothing that was signed.
 #[derive(Debug, thiserror::Error)]
-pub enum BackendError {
+pub enum ServerCallError {
     /// No connection: the request was not sent.
     #[error("cannot connect: {0}")]
     Connect(String),
@@ -78,9 +78,9 @@ pub enum BackendError {
     Url,
 }
 
-impl Backend {
+impl ServerClient {
     /// A client of its own, for the runtime that it is made in.
-    pub fn new(config: &BackendConfig, tls: &Arc<ClientConfig>, sign_with: Algorithm) -> Backend {
+    pub fn new(config: &ServerClientConfig, tls: &Arc<ClientConfig>, sign_with: Algorithm) -> ServerClient {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
@@ -89,7 +89,7 @@ impl Backend {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .build(Connector::new(tls, config.connect_timeout));
-        Backend {
+        ServerClient {
             client,
             sign_with,
             deadline: config.connect_timeout + config.response_timeout,
@@ -112,14 +112,14 @@ impl Backend {
         call: &str,
         params: &Params,
         payload: Payload,
-    ) -> Result<Reply, BackendError> {
+    ) -> Result<Reply, ServerCallError> {
         let body = self.fetch(self.request(server, call, params, payload)?).await?;
         let envelope = xml_reader::envelope(&body)?;
         Ok(Reply { body, envelope })
     }
 
     /// The raw answer to a call without parameters, for who reads all of it anyway.
-    pub async fn raw(&self, server: &ServerRef, call: &str) -> Result<Bytes, BackendError> {
+    pub async fn raw(&self, server: &ServerRef, call: &str) -> Result<Bytes, ServerCallError> {
         self.fetch(self.request(server, call, &Params::default(), Payload::None)?).await
     }
 
@@ -136,7 +136,7 @@ impl Backend {
         call: &str,
         params: &Params,
         payload: Payload,
-    ) -> Result<Request<Full<Bytes>>, BackendError> {
+    ) -> Result<Request<Full<Bytes>>, ServerCallError> {
         let form = (call == "create" && matches!(payload, Payload::None)).then(|| params.encode());
         let (method, url, content_type, body) = match (payload, form) {
             (Payload::None, Some(form)) if form.len() > LONGEST_QUERY => {
@@ -157,43 +157,45 @@ impl Backend {
         if let Some(content_type) = content_type {
             request = request.header(CONTENT_TYPE, content_type);
         }
-        request.body(Full::new(body)).map_err(|_| BackendError::Url)
+        request.body(Full::new(body)).map_err(|_| ServerCallError::Url)
     }
 
-    async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<Bytes, BackendError> {
+    async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<Bytes, ServerCallError> {
         let answer = async {
             let response = self.client.request(request).await.map_err(|error| {
                 if error.is_connect() {
-                    BackendError::Connect(root_cause(&error))
+                    ServerCallError::Connect(root_cause(&error))
                 } else {
-                    BackendError::Broken(root_cause(&error))
+                    ServerCallError::Broken(root_cause(&error))
                 }
             })?;
             if response.status().is_server_error() {
-                return Err(BackendError::Status(response.status().as_u16()));
+                return Err(ServerCallError::Status(response.status().as_u16()));
             }
             match Limited::new(response.into_body(), self.max_answer).collect().await {
                 Ok(body) => Ok(body.to_bytes()),
-                Err(error) if error.is::<LengthLimitError>() => Err(BackendError::TooLarge(self.max_answer)),
-                Err(error) => Err(BackendError::Broken(root_cause(error.as_ref()))),
+                Err(error) if error.is::<LengthLimitError>() => {
+                    Err(ServerCallError::TooLarge(self.max_answer))
+                }
+                Err(error) => Err(ServerCallError::Broken(root_cause(error.as_ref()))),
             }
         };
         match tokio::time::timeout(self.deadline, answer).await {
             Ok(answer) => answer,
-            Err(_) => Err(BackendError::Timeout(self.deadline)),
+            Err(_) => Err(ServerCallError::Timeout(self.deadline)),
         }
     }
 }
 
-impl BackendError {
+impl ServerCallError {
     /// True if the server cannot have carried the request out.
     pub fn never_sent(&self) -> bool {
-        matches!(self, BackendError::Connect(_) | BackendError::Url)
+        matches!(self, ServerCallError::Connect(_) | ServerCallError::Url)
     }
 
     /// True if it speaks against the server's health, rather than against this one request.
     pub fn is_the_servers(&self) -> bool {
-        !matches!(self, BackendError::Url | BackendError::TooLarge(_))
+        !matches!(self, ServerCallError::Url | ServerCallError::TooLarge(_))
     }
 }
 
@@ -218,19 +220,19 @@ mod tests {
         ServerRef { id: "s".into(), url: url.into(), secret: "639259d4-9dd8-4b25-bf01-95f9567eaf4b".into() }
     }
 
-    fn backend(sign_with: Algorithm) -> Backend {
-        let config = crate::config::Config::read(&|_| None).unwrap().backend;
+    fn client(sign_with: Algorithm) -> ServerClient {
+        let config = crate::config::Config::read(&|_| None).unwrap().servers;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = crate::net::connector::tls(&config).unwrap();
-        Backend::new(&config, &tls, sign_with)
+        ServerClient::new(&config, &tls, sign_with)
     }
 
     #[test]
     fn the_bytes_that_are_signed_are_those_that_are_sent() {
-        let backend = backend(Algorithm::Sha1);
+        let client = client(Algorithm::Sha1);
         let params = Params::parse("fullName=J%C3%BCrgen%20O'Neil&meetingID=x~y*\"&bare").unwrap();
         let request =
-            backend.request(&server("https://h/bigbluebutton/api/"), "join", &params, Payload::None).unwrap();
+            client.request(&server("https://h/bigbluebutton/api/"), "join", &params, Payload::None).unwrap();
         let query = request.uri().query().unwrap();
         let signed = "fullName=J%C3%BCrgen+O%27Neil&meetingID=x%7Ey*%22&bare";
         let checksum = Algorithm::Sha1.sign("join", signed, "639259d4-9dd8-4b25-bf01-95f9567eaf4b");
@@ -240,19 +242,19 @@ mod tests {
 
     #[test]
     fn long_queries_become_forms_unless_there_is_a_document() {
-        let backend = backend(Algorithm::Sha256);
+        let client = client(Algorithm::Sha256);
         let mut params = Params::parse("meetingID=m").unwrap();
         params.set("welcome", "w".repeat(3000));
         let at = server("http://h/bigbluebutton/api");
-        let request = backend.request(&at, "create", &params, Payload::None).unwrap();
+        let request = client.request(&at, "create", &params, Payload::None).unwrap();
         assert_eq!(request.method(), Method::POST);
         let checksum = Algorithm::Sha256.sign("create", "", at.secret.expose());
         assert_eq!(request.uri().query().unwrap(), format!("checksum={checksum}"));
         let xml = Payload::Xml(HeaderValue::from_static("application/xml"), Bytes::from("<m/>"));
-        let request = backend.request(&at, "create", &params, xml).unwrap();
+        let request = client.request(&at, "create", &params, xml).unwrap();
         assert!(request.uri().query().unwrap().contains("welcome=www"));
         params.set("welcome", "w".repeat(70_000));
         let xml = Payload::Xml(HeaderValue::from_static("application/xml"), Bytes::from("<m/>"));
-        assert!(matches!(backend.request(&at, "create", &params, xml), Err(BackendError::Url)));
+        assert!(matches!(client.request(&at, "create", &params, xml), Err(ServerCallError::Url)));
     }
 }

@@ -6,4 +6,4 @@
 pub mod client;
 pub mod poll;
 
-pub use client::{Backend, BackendError, Payload, Reply};
+pub use client::{Payload, Reply, ServerCallError, ServerClient};

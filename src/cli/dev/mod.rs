@@ -9,7 +9,7 @@ use super::out::{Out, table};
 use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
 use crate::net::connector;
-use crate::servers::Backend;
+use crate::servers::ServerClient;
 use crate::servers::poll::{UNFENCED, round::round};
 use crate::sim::{Sim, SimConfig};
 use crate::store::{ServerState, Store};
@@ -148,8 +148,8 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
         store.add_server(&id, &server.url(), &Secret::from(server.secret()), None, None).await?;
         store.set_state(&id, ServerState::Enabled).await?;
     }
-    let backend = Backend::new(&config.backend, &connector::tls(&config.backend)?, config.api.sign_with);
-    round(&store, &backend, &config, UNFENCED, |_, _| {}).await?;
+    let client = ServerClient::new(&config.servers, &connector::tls(&config.servers)?, config.api.sign_with);
+    round(&store, &client, &config, UNFENCED, |_, _| {}).await?;
 
     let program = std::env::current_exe()?;
     let mut replicas = Vec::new();

@@ -4,7 +4,7 @@
 
 use super::round::{Recheck, Round, round};
 use crate::config::Config;
-use crate::servers::Backend;
+use crate::servers::ServerClient;
 use crate::store::{LeaseOutcome, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ const RECHECK: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Takes part in the polls until told to stop.
-pub async fn run(store: Store, backend: Backend, config: Arc<Config>, mut stop: watch::Receiver<bool>) {
-    let poller = Poller { me: name(), store, backend, config };
+pub async fn run(store: Store, client: ServerClient, config: Arc<Config>, mut stop: watch::Receiver<bool>) {
+    let poller = Poller { me: name(), store, client, config };
     tokio::select! {
         () = poller.live() => {}
         _ = stop.wait_for(|stop| *stop) => {}
@@ -39,7 +39,7 @@ fn name() -> String {
 struct Poller {
     me: String,
     store: Store,
-    backend: Backend,
+    client: ServerClient,
     config: Arc<Config>,
 }
 
@@ -121,7 +121,7 @@ impl Poller {
         loop {
             sleep(RECHECK.min(self.config.poll.interval)).await;
             // A Redis that fails is what the rounds say.
-            if let Ok(false) = recheck.pass(&self.store, &self.backend, &self.config, fence).await {
+            if let Ok(false) = recheck.pass(&self.store, &self.client, &self.config, fence).await {
                 return;
             }
         }
@@ -166,6 +166,6 @@ impl Poller {
             LeaseOutcome::Held { fence: mine, .. } if mine == fence => {}
             _ => return Ok(None),
         }
-        round(&self.store, &self.backend, &self.config, fence, |_, _| {}).await.map(Some)
+        round(&self.store, &self.client, &self.config, fence, |_, _| {}).await.map(Some)
     }
 }

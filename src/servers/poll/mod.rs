@@ -9,7 +9,7 @@ pub mod lease;
 pub mod round;
 pub mod suspicion;
 
-use super::client::{Backend, BackendError};
+use super::client::{ServerCallError, ServerClient};
 use crate::bbb::voice_bridge;
 use crate::bbb::xml_reader::{self, MeetingFigures};
 use crate::config::Config;
@@ -26,7 +26,7 @@ pub const UNFENCED: &str = "";
 pub enum PollError {
     /// It did not answer, or not as BBB does; and what came of counting that against it.
     #[error("{0}")]
-    Backend(BackendError, PollOutcome),
+    Server(ServerCallError, PollOutcome),
     /// Redis did not take the figures. Not the server's fault.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -37,10 +37,10 @@ impl PollError {
     pub fn log(&self, server: &ServerRef) {
         let (id, host) = (server.id.as_str(), server.hostname());
         match self {
-            PollError::Backend(failure, PollOutcome::Applied { changed: true, .. }) => {
+            PollError::Server(failure, PollOutcome::Applied { changed: true, .. }) => {
                 error!(server = id, host, %failure, "the server is offline");
             }
-            PollError::Backend(failure, _) => warn!(server = id, host, %failure, "the poll failed"),
+            PollError::Server(failure, _) => warn!(server = id, host, %failure, "the poll failed"),
             PollError::Store(failure) => error!(server = id, %failure, "the poll could not be written"),
         }
     }
@@ -50,13 +50,13 @@ impl PollError {
 /// outcome, `unrecorded` are the meetings that were taken up. Failures are the caller's to log.
 pub async fn one(
     store: &Store,
-    backend: &Backend,
+    client: &ServerClient,
     config: &Config,
     server: &ServerRef,
     started_ms: u64,
     fence: &str,
 ) -> Result<PollOutcome, PollError> {
-    let answer = ask(backend, config, server).await;
+    let answer = ask(client, config, server).await;
     write(store, config, server, started_ms, fence, answer).await
 }
 
@@ -67,14 +67,14 @@ async fn write(
     server: &ServerRef,
     started_ms: u64,
     fence: &str,
-    answer: Result<Answered, BackendError>,
+    answer: Result<Answered, ServerCallError>,
 ) -> Result<PollOutcome, PollError> {
     let id = server.id.as_str();
     let (meetings, version) = match answer {
         Ok(answer) => answer,
         Err(failure) => {
             let outcome = store.poll_failed(id, started_ms, fence, &config.poll).await?;
-            return Err(PollError::Backend(failure, outcome));
+            return Err(PollError::Server(failure, outcome));
         }
     };
     let figures = figures(started_ms, meetings, version, config);
@@ -102,12 +102,12 @@ async fn write(
 /// Polls one server now, as after it was enabled or after a request failed there.
 pub async fn now(
     store: &Store,
-    backend: &Backend,
+    client: &ServerClient,
     config: &Config,
     server: &ServerRef,
 ) -> Result<PollOutcome, PollError> {
     let started_ms = store.now_ms().await?;
-    let result = one(store, backend, config, server, started_ms, UNFENCED).await;
+    let result = one(store, client, config, server, started_ms, UNFENCED).await;
     if let Err(failure) = &result {
         failure.log(server);
     }
@@ -117,15 +117,19 @@ pub async fn now(
 /// Its meetings, and its version; empty if it does not tell.
 type Answered = (Vec<MeetingFigures>, String);
 
-async fn ask(backend: &Backend, config: &Config, server: &ServerRef) -> Result<Answered, BackendError> {
+async fn ask(
+    client: &ServerClient,
+    config: &Config,
+    server: &ServerRef,
+) -> Result<Answered, ServerCallError> {
     let deadline = config.poll.deadline;
     let meetings = async {
-        let body = tokio::time::timeout(deadline, backend.raw(server, "getMeetings"))
+        let body = tokio::time::timeout(deadline, client.raw(server, "getMeetings"))
             .await
-            .map_err(|_| BackendError::Timeout(deadline))??;
-        Ok::<_, BackendError>(xml_reader::meetings(&body)?)
+            .map_err(|_| ServerCallError::Timeout(deadline))??;
+        Ok::<_, ServerCallError>(xml_reader::meetings(&body)?)
     };
-    let version = tokio::time::timeout(deadline, backend.version(server));
+    let version = tokio::time::timeout(deadline, client.version(server));
     let (meetings, version) = tokio::join!(meetings, version);
     Ok((meetings?, version.ok().flatten().unwrap_or_default()))
 }

@@ -3,7 +3,7 @@
 
 use super::{PollError, UNFENCED, one};
 use crate::config::Config;
-use crate::servers::Backend;
+use crate::servers::ServerClient;
 use crate::store::{
     AbandonOutcome, BrakeOutcome, PollOutcome, Server, ServerState, Standings, Store, StoreError,
 };
@@ -45,7 +45,7 @@ pub struct Round {
 /// Redis does not answer. A server that does not is no error.
 pub async fn round(
     store: &Store,
-    backend: &Backend,
+    client: &ServerClient,
     config: &Config,
     fence: &str,
     mut done: impl FnMut(&Server, &Result<PollOutcome, PollError>),
@@ -69,7 +69,7 @@ pub async fn round(
     let mut polls = futures_util::stream::iter(servers.iter().zip(&standings))
         .map(|(server, standing)| async move {
             let started_ms = began_ms + begun.elapsed().as_millis() as u64;
-            let result = one(store, backend, config, &server.at, started_ms, fence).await;
+            let result = one(store, client, config, &server.at, started_ms, fence).await;
             (server, standing, result)
         })
         .buffer_unordered(config.poll.concurrency);
@@ -81,13 +81,13 @@ pub async fn round(
                 round.released += released.len();
                 round.adopted += unrecorded.len();
             }
-            Ok(PollOutcome::Fenced) | Err(PollError::Backend(_, PollOutcome::Fenced)) => {
+            Ok(PollOutcome::Fenced) | Err(PollError::Server(_, PollOutcome::Fenced)) => {
                 round.fenced = true;
                 break;
             }
             // Somebody else has asked it since: that counts.
             Ok(PollOutcome::Stale | PollOutcome::Unknown)
-            | Err(PollError::Backend(_, PollOutcome::Stale | PollOutcome::Unknown)) => {}
+            | Err(PollError::Server(_, PollOutcome::Stale | PollOutcome::Unknown)) => {}
             // Not the server's fault.
             Err(failure @ PollError::Store(_)) => failure.log(&server.at),
             Err(failure) => {
@@ -119,7 +119,7 @@ impl Recheck {
     pub async fn pass(
         &mut self,
         store: &Store,
-        backend: &Backend,
+        client: &ServerClient,
         config: &Config,
         fence: &str,
     ) -> Result<bool, StoreError> {
@@ -142,12 +142,12 @@ impl Recheck {
         let mut polls = futures_util::stream::iter(&servers)
             .map(|server| async move {
                 let started_ms = began_ms + begun.elapsed().as_millis() as u64;
-                (server, one(store, backend, config, &server.at, started_ms, fence).await)
+                (server, one(store, client, config, &server.at, started_ms, fence).await)
             })
             .buffer_unordered(config.poll.concurrency);
         while let Some((server, result)) = polls.next().await {
             match result {
-                Ok(PollOutcome::Fenced) | Err(PollError::Backend(_, PollOutcome::Fenced)) => {
+                Ok(PollOutcome::Fenced) | Err(PollError::Server(_, PollOutcome::Fenced)) => {
                     return Ok(false);
                 }
                 Err(failure) if server.online => failure.log(&server.at),

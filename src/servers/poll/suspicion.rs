@@ -3,7 +3,7 @@
 
 use super::{PollError, UNFENCED, ask, write};
 use crate::config::Config;
-use crate::servers::{Backend, BackendError};
+use crate::servers::{ServerCallError, ServerClient};
 use crate::store::{ServerRef, Store};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,18 +26,18 @@ impl Suspicions {
     pub fn report(
         &self,
         store: &Store,
-        backend: &Backend,
+        client: &ServerClient,
         config: &Arc<Config>,
         server: &ServerRef,
-        failure: &BackendError,
+        failure: &ServerCallError,
     ) {
         if !failure.is_the_servers() || !self.is_news(&server.id) {
             return;
         }
-        let (store, backend, config) = (store.clone(), backend.clone(), config.clone());
+        let (store, client, config) = (store.clone(), client.clone(), config.clone());
         let server = server.clone();
         tokio::spawn(async move {
-            if let Err(failure) = probe(&store, &backend, &config, &server).await {
+            if let Err(failure) = probe(&store, &client, &config, &server).await {
                 failure.log(&server);
             }
         });
@@ -57,7 +57,7 @@ impl Suspicions {
 
 async fn probe(
     store: &Store,
-    backend: &Backend,
+    client: &ServerClient,
     config: &Config,
     server: &ServerRef,
 ) -> Result<(), PollError> {
@@ -65,11 +65,11 @@ async fn probe(
     tokio::time::sleep(delay).await;
     let begun = Instant::now();
     let mut started_ms = store.now_ms().await?;
-    let mut answer = ask(backend, config, server).await;
+    let mut answer = ask(client, config, server).await;
     if answer.is_err() && begun.elapsed() < SECOND_LOOK {
         tokio::time::sleep(SECOND_LOOK).await;
         started_ms = store.now_ms().await?;
-        answer = ask(backend, config, server).await;
+        answer = ask(client, config, server).await;
     }
     write(store, config, server, started_ms, UNFENCED, answer).await.map(|_| ())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// See the fields.
 #[derive(Debug, Clone)]
-pub struct BackendConfig {
+pub struct ServerClientConfig {
     /// CONNECT_TIMEOUT: TCP and TLS together.
     pub connect_timeout: Duration,
     /// RESPONSE_TIMEOUT: from sending the request to the last byte of the answer.
@@ -17,9 +17,9 @@ pub struct BackendConfig {
     pub max_answer: usize,
 }
 
-impl BackendConfig {
-    pub(super) fn from_env(env: &mut Env<'_>) -> BackendConfig {
-        BackendConfig {
+impl ServerClientConfig {
+    pub(super) fn from_env(env: &mut Env<'_>) -> ServerClientConfig {
+        ServerClientConfig {
             connect_timeout: seconds(
                 env,
                 "CONNECT_TIMEOUT",
