@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::recordings::Recordings;
 use crate::servers::ServerClient;
-use crate::servers::poll::suspicion::Suspicions;
+use crate::servers::poll::suspects::SuspectReporter;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use std::sync::Arc;
 pub struct App {
     /// The settings.
     pub config: Arc<Config>,
-    /// The state.
+    /// The state in Redis.
     pub store: Store,
-    /// The way to the BBB servers.
+    /// The client of the BBB servers.
     pub servers: ServerClient,
-    /// Servers on which requests of this thread have failed lately.
-    pub suspicions: Suspicions,
-    /// Recordings, where this pool has some.
+    /// Reports servers on which requests failed.
+    pub suspects: SuspectReporter,
+    /// None in a pool without recordings.
     pub recordings: Option<Recordings>,
 }

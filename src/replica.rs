@@ -13,8 +13,9 @@ use crate::net::connector;
 use crate::recordings::import::{self, Importer};
 use crate::recordings::{Index, Recordings, Storage};
 use crate::routes;
-use crate::servers::poll::suspicion::Suspicions;
-use crate::servers::{ServerClient, poll};
+use crate::servers::ServerClient;
+use crate::servers::poll::suspects::SuspectReporter;
+use crate::servers::poll::{self, Poller};
 use crate::store::Store;
 use anyhow::Context;
 use rustls::ClientConfig;
@@ -107,7 +108,7 @@ impl Replica {
                 runtime.block_on(async {
                     let client = ServerClient::new(&config.servers, &tls, config.api.sign_with);
                     let store = Store::new(&config.redis)?;
-                    poll::lease::run(store, client, config, stopped).await;
+                    poll::lease::run(Poller::new(store, client, config), stopped).await;
                     Ok(())
                 })
             })?;
@@ -161,12 +162,14 @@ async fn worker(
     notice: Arc<Notice>,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
+    let store = Store::new(&config.redis)?;
+    let servers = ServerClient::new(&config.servers, tls, config.api.sign_with);
     let app = App {
-        store: Store::new(&config.redis)?,
-        servers: ServerClient::new(&config.servers, tls, config.api.sign_with),
+        suspects: SuspectReporter::new(Poller::new(store.clone(), servers.clone(), config.clone())),
         recordings: recordings(&config)?,
+        store,
+        servers,
         config: config.clone(),
-        suspicions: Suspicions::default(),
     };
     // A timer that is due soon keeps the runtime from waking itself through a system call each time
     // a request sets one that is due earlier than all others.

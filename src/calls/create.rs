@@ -4,7 +4,7 @@ use super::{Answer, ApiRequest, Call, CallResult};
 use crate::app::App;
 use crate::bbb::{ApiError, Params, voice_bridge, xml_reader};
 use crate::callbacks::params as recording_ready;
-use crate::servers::{Payload, Reply, ServerCallError};
+use crate::servers::{Payload, ServerCallError, ServerResponse};
 use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
 use rand::Rng;
 use rand::distr::Alphanumeric;
@@ -182,7 +182,7 @@ struct Failover {
 
 impl Failover {
     fn new(app: &App) -> Failover {
-        let tries = app.config.poll.failover_tries;
+        let tries = app.config.api.failover_tries;
         let refusals = if tries == 0 { 0 } else { MOST_REFUSALS };
         Failover { tried: Vec::new(), tries, refusals, asked_again: None }
     }
@@ -215,7 +215,13 @@ impl Failover {
 }
 
 /// The server's answer, which is the client's; and what it says of the record.
-async fn answered(app: &App, wanted: &Assignment<'_>, at: &Placement, is_new: bool, reply: Reply) -> Answer {
+async fn answered(
+    app: &App,
+    wanted: &Assignment<'_>,
+    at: &Placement,
+    is_new: bool,
+    reply: ServerResponse,
+) -> Answer {
     let made = reply.envelope.success && reply.envelope.message_key != "duplicateWarning";
     if !reply.envelope.success {
         if has_meeting(app, wanted.meeting, at).await != Has::Yes {

@@ -25,7 +25,7 @@ impl App {
     /// The server gave no answer: says so in the log, and to the client, and has the server polled.
     pub(super) fn failed(&self, call: Call, at: &ServerRef, failure: &ServerCallError) -> ApiError {
         warn!(call = call.name(), server = at.id, %failure, "a server did not answer a request");
-        self.suspicions.report(&self.store, &self.servers, &self.config, at, failure);
+        self.suspects.report(at, failure);
         match call {
             Call::Create => ApiError::CreateFailed,
             Call::InsertDocument => ApiError::InsertFailed,

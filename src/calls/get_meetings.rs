@@ -47,7 +47,7 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
                 }
                 Err(failure) => {
                     warn!(server = server.id, %failure, "a server is left out of getMeetings");
-                    app.suspicions.report(&app.store, &app.servers, &app.config, &server, &failure);
+                    app.suspects.report(&server, &failure);
                     continue;
                 }
             };

@@ -21,6 +21,7 @@ mod status;
 use crate::config::Config;
 use crate::net::connector;
 use crate::servers::ServerClient;
+use crate::servers::poll::Poller;
 use crate::store::{Server, Store, connection};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -154,6 +155,10 @@ struct Session {
 }
 
 impl Session {
+    fn poller(&self) -> Poller {
+        Poller::new(self.store.clone(), self.servers.clone(), self.config.clone())
+    }
+
     /// A server by its id, or by its host where only one has it.
     async fn server(&self, id: &str) -> anyhow::Result<Server> {
         if let Some(server) = self.store.server(id).await? {

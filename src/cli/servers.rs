@@ -4,7 +4,7 @@ use super::Session;
 use super::drain::{self, DrainArgs};
 use super::out::Out;
 use crate::bbb::{Params, Secret};
-use crate::servers::{Payload, poll};
+use crate::servers::Payload;
 use crate::store::{PollOutcome, RemoveOutcome, Server, ServerRef, ServerState};
 use anyhow::bail;
 use clap::{Args, Subcommand};
@@ -261,7 +261,7 @@ async fn set_state(session: &Session, ids: &[String], state: ServerState, out: O
         match state {
             // Without waiting for the next round.
             ServerState::Enabled => {
-                let polled = poll::now(&session.store, &session.servers, &session.config, &server.at).await;
+                let polled = session.poller().poll_immediately(&server.at).await;
                 let online = matches!(polled, Ok(PollOutcome::Applied { online: true, .. }));
                 line += if online { ": enabled, online" } else { ": enabled, but offline" };
                 if let Err(failure) = polled {

@@ -27,6 +27,8 @@ pub struct ApiConfig {
     pub voice_bridge_len: usize,
     /// USE_EXTERNAL_VOICE_BRIDGE: the client's own number is tried first.
     pub external_voice_bridge: bool,
+    /// CREATE_FAILOVER_TRIES: how many more servers a create tries after one failed.
+    pub failover_tries: usize,
     /// UNTAGGED_FALLBACK: any server will do for untagged meetings of a pool that has only tagged ones.
     pub untagged_fallback: bool,
     /// CREATE_EXCLUDE_PARAMS, DEFAULT_CREATE_PARAMS, OVERRIDE_CREATE_PARAMS.
@@ -103,6 +105,13 @@ impl ApiConfig {
                 "USE_EXTERNAL_VOICE_BRIDGE",
                 false,
                 "the voiceBridge that a client sends is tried first",
+            ),
+            failover_tries: env.number(
+                "CREATE_FAILOVER_TRIES",
+                2usize,
+                |n| *n <= 100,
+                "must be a number from 0 to 100",
+                "how many more servers a create tries after one failed",
             ),
             untagged_fallback: env.flag(
                 "UNTAGGED_FALLBACK",

@@ -14,7 +14,7 @@ pub struct ServerClientConfig {
     /// EXTRA_CA_FILE: PEM certificates trusted beside the system's.
     pub extra_ca_file: Option<PathBuf>,
     /// MAX_ANSWER_SIZE: the largest answer of a server taken in, bytes.
-    pub max_answer: usize,
+    pub max_response_bytes: usize,
 }
 
 impl ServerClientConfig {
@@ -35,7 +35,7 @@ impl ServerClientConfig {
             extra_ca_file: env
                 .optional("EXTRA_CA_FILE", "PEM file of certificates trusted beside the system's")
                 .map(PathBuf::from),
-            max_answer: env.number(
+            max_response_bytes: env.number(
                 "MAX_ANSWER_SIZE",
                 16 * 1024 * 1024usize,
                 |n| *n >= 65_536,

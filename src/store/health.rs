@@ -167,7 +167,7 @@ impl Store {
     /// time. See `lua/suspect.lua`.
     pub async fn suspect(&self, id: &str, poll: &PollConfig) -> StoreResult<Option<Duration>> {
         let script = &SCRIPTS.suspect;
-        let (threshold, ms) = (poll.unhealthy_threshold.to_string(), poll.deadline.as_millis().to_string());
+        let (threshold, ms) = (poll.unhealthy_threshold.to_string(), poll.timeout.as_millis().to_string());
         let reply: Vec<String> = self.run(script, &[id, threshold.as_str(), ms.as_str()]).await?;
         match reply.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["probe", _, delay] => {

@@ -228,8 +228,8 @@ pub enum PollOutcome {
         state: ServerState,
         /// Meetings released since their server no longer has them.
         released: Vec<String>,
-        /// Meetings that it lists and nobody has recorded; after [`crate::servers::poll::one`] these are
-        /// the ones that were adopted.
+        /// Meetings that it lists and nobody has recorded; after
+        /// [`crate::servers::poll::Poller::poll_server`] these are the ones that were adopted.
         unrecorded: Vec<String>,
     },
     /// No such server any more.

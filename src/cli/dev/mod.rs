@@ -10,7 +10,7 @@ use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
 use crate::net::connector;
 use crate::servers::ServerClient;
-use crate::servers::poll::{UNFENCED, round::round};
+use crate::servers::poll::{Poller, UNFENCED};
 use crate::sim::{Sim, SimConfig};
 use crate::store::{ServerState, Store};
 use anyhow::{Context, bail};
@@ -22,6 +22,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -149,7 +150,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
         store.set_state(&id, ServerState::Enabled).await?;
     }
     let client = ServerClient::new(&config.servers, &connector::tls(&config.servers)?, config.api.sign_with);
-    round(&store, &client, &config, UNFENCED, |_, _| {}).await?;
+    Poller::new(store.clone(), client, Arc::new(config.clone())).poll_round(UNFENCED, |_, _| {}).await?;
 
     let program = std::env::current_exe()?;
     let mut replicas = Vec::new();
