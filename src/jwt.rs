@@ -10,7 +10,7 @@ use sha2::{Sha256, Sha512};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Longer ones are not looked at: ours have some hundred characters.
-const LONGEST: usize = 8192;
+const MAX_TOKEN_BYTES: usize = 8192;
 
 /// What a token is signed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn verify<T: DeserializeOwned>(
     token: &str,
     now: SystemTime,
 ) -> Option<T> {
-    if token.len() > LONGEST || key.is_empty() {
+    if token.len() > MAX_TOKEN_BYTES || key.is_empty() {
         return None;
     }
     let (signed, signature) = token.rsplit_once('.')?;
@@ -100,7 +100,7 @@ pub fn verify<T: DeserializeOwned>(
 /// The claims of what looks like a token, whoever wrote them: to see whether it is worth the trouble of
 /// [`verify`].
 pub fn unverified<T: DeserializeOwned>(token: &str) -> Option<T> {
-    if token.len() > LONGEST {
+    if token.len() > MAX_TOKEN_BYTES {
         return None;
     }
     let (_, rest) = token.split_once('.')?;

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::callbacks;
 use crate::config::Config;
 use crate::db::{DEFAULT_CONNECTIONS, Database, migrations};
-use crate::http::drain::Notice;
+use crate::http::drain::DrainSignal;
 use crate::http::listen;
 use crate::net::connector;
 use crate::recordings::import::{self, Importer};
@@ -55,12 +55,12 @@ impl Replica {
             let listeners = listen::Listeners::bind(&config.listen)
                 .with_context(|| format!("cannot listen at {:?} (BIND, PORT)", config.listen.bind))?;
             replica.address = Some(listeners.address().to_owned());
-            let notice = Arc::new(Notice::default());
+            let drain = Arc::new(DrainSignal::default());
             for (n, listener) in listeners.into_sockets().into_iter().enumerate() {
                 let (config, tls, stopped) = (config.clone(), tls.clone(), stopped.clone());
-                let notice = notice.clone();
+                let drain = drain.clone();
                 replica.spawn(&format!("api-{n}"), move |runtime| {
-                    let result = runtime.block_on(worker(config, &tls, listener, notice, stopped));
+                    let result = runtime.block_on(worker(config, &tls, listener, drain, stopped));
                     // A copy of gigabytes, or a disk that hangs, does not keep the process.
                     runtime.shutdown_timeout(Duration::from_secs(1));
                     result
@@ -159,7 +159,7 @@ async fn worker(
     config: Arc<Config>,
     tls: &Arc<ClientConfig>,
     listener: listen::Listener,
-    notice: Arc<Notice>,
+    drain: Arc<DrainSignal>,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let store = Store::new(&config.redis)?;
@@ -180,8 +180,8 @@ async fn worker(
         }
     });
     let tasks = TaskTracker::new();
-    let service = routes::service(app, tasks.clone(), notice.clone());
-    let (deadline, cut_off) = listen::serve(listener, service, &config.listen, &notice, stopped).await?;
+    let service = routes::service(app, tasks.clone(), drain.clone());
+    let (deadline, cut_off) = listen::serve(listener, service, &config.listen, &drain, stopped).await?;
     if cut_off > 0 {
         warn!(connections = cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
     }

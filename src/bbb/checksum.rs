@@ -28,7 +28,7 @@ impl Algorithm {
         [Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
 
     /// The algorithm whose hex digest has this many digits.
-    pub fn of_length(hex_digits: usize) -> Option<Algorithm> {
+    pub fn from_hex_length(hex_digits: usize) -> Option<Algorithm> {
         match hex_digits {
             40 => Some(Algorithm::Sha1),
             64 => Some(Algorithm::Sha256),
@@ -59,8 +59,8 @@ impl Algorithm {
         String::from_utf8_lossy(digits).into_owned()
     }
 
-    fn digest(self, call: &str, query: &str, secret: &str) -> Digest512 {
-        fn of<D: Digest>(call: &str, query: &str, secret: &str) -> Digest512 {
+    fn digest(self, call: &str, query: &str, secret: &str) -> DigestBytes {
+        fn of<D: Digest>(call: &str, query: &str, secret: &str) -> DigestBytes {
             let mut hasher = D::new();
             hasher.update(call);
             hasher.update(query);
@@ -68,7 +68,7 @@ impl Algorithm {
             let digest = hasher.finalize();
             let mut bytes = [0; 64];
             bytes[..digest.len()].copy_from_slice(&digest);
-            Digest512 { bytes, len: digest.len() }
+            DigestBytes { bytes, len: digest.len() }
         }
         match self {
             Algorithm::Sha1 => of::<Sha1>(call, query, secret),
@@ -91,18 +91,18 @@ impl fmt::Display for Algorithm {
 }
 
 /// A digest of at most 64 bytes, on the stack.
-struct Digest512 {
+struct DigestBytes {
     bytes: [u8; 64],
     len: usize,
 }
 
-impl Digest512 {
+impl DigestBytes {
     fn len(&self) -> usize {
         self.len
     }
 }
 
-impl AsRef<[u8]> for Digest512 {
+impl AsRef<[u8]> for DigestBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -119,10 +119,10 @@ pub struct SignedQuery<'a> {
 
 /// More than one checksum parameter: refused, since it is not clear what was signed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct TwoChecksums;
+pub struct DuplicateChecksum;
 
 /// Cuts the checksum out of a raw query. It may stand anywhere.
-pub fn cut(raw: &str) -> Result<SignedQuery<'_>, TwoChecksums> {
+pub fn split_checksum(raw: &str) -> Result<SignedQuery<'_>, DuplicateChecksum> {
     let mut checksum = None;
     let mut query = String::with_capacity(raw.len());
     // `first` tells a leading empty pair (`?&checksum=`) from no pair so far.
@@ -130,7 +130,7 @@ pub fn cut(raw: &str) -> Result<SignedQuery<'_>, TwoChecksums> {
     for pair in raw.split('&') {
         if let Some(value) = pair.strip_prefix("checksum=") {
             if checksum.replace(value).is_some() {
-                return Err(TwoChecksums);
+                return Err(DuplicateChecksum);
             }
             continue;
         }
@@ -152,7 +152,7 @@ pub fn verify<'s>(
     secrets: impl IntoIterator<Item = &'s str>,
     allowed: &[Algorithm],
 ) -> bool {
-    let Some(algorithm) = Algorithm::of_length(checksum.len()) else {
+    let Some(algorithm) = Algorithm::from_hex_length(checksum.len()) else {
         return false;
     };
     let mut given = [0u8; 64];
@@ -205,11 +205,11 @@ mod tests {
             ("a=&checksum=x", "a="),
             ("a=1&&b&checksum=x", "a=1&&b"),
         ] {
-            let cut = cut(raw).unwrap();
+            let cut = split_checksum(raw).unwrap();
             assert_eq!((cut.query.as_str(), cut.checksum), (query, Some("x")), "{raw}");
         }
-        assert_eq!(cut("a=1&mychecksum=3").unwrap().checksum, None);
-        assert_eq!(cut("a=1").unwrap().query, "a=1");
-        assert_eq!(cut("checksum=x&a=1&checksum=x"), Err(TwoChecksums));
+        assert_eq!(split_checksum("a=1&mychecksum=3").unwrap().checksum, None);
+        assert_eq!(split_checksum("a=1").unwrap().query, "a=1");
+        assert_eq!(split_checksum("checksum=x&a=1&checksum=x"), Err(DuplicateChecksum));
     }
 }

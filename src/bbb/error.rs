@@ -8,7 +8,7 @@ use serde_json::json;
 pub enum ApiError {
     /// Checksum missing, wrong, twice, of a length or an algorithm that is not allowed.
     #[error("You did not pass the checksum security check")]
-    Checksum,
+    InvalidChecksum,
     /// No meetingID, or a blank one.
     #[error("You must specify a meeting ID for the meeting.")]
     MissingMeetingId,
@@ -26,7 +26,7 @@ pub enum ApiError {
     TagUnavailable(String),
     /// The meeting's server did not answer, or answered no BBB response.
     #[error("Unable to access meeting on server.")]
-    AccessFailed,
+    ServerAccessFailed,
     /// The same, on create.
     #[error("Unable to create meeting on server.")]
     CreateFailed,
@@ -35,16 +35,16 @@ pub enum ApiError {
     InsertFailed,
     /// A path, call or method that we do not serve.
     #[error("This request is not supported.")]
-    Unsupported,
+    UnsupportedRequest,
     /// A body that is neither a form nor, where allowed, XML.
     #[error("POST request Content-Type is missing or unsupported")]
     UnsupportedContentType,
     /// A body over the limit, in bytes (this project's decision; BBB has no word for it).
     #[error("The request body is larger than the {0} bytes that are accepted.")]
-    TooLarge(usize),
+    BodyTooLarge(usize),
     /// A body that broke off or is not what its Content-Type says.
     #[error("The request body could not be read: {0}.")]
-    BadBody(&'static str),
+    InvalidBody(&'static str),
     /// Redis does not answer.
     #[error("The load balancer cannot reach its state. Please try again.")]
     StateUnavailable,
@@ -99,15 +99,15 @@ impl ApiError {
     /// The `messageKey` that clients switch on.
     pub fn key(&self) -> &'static str {
         match self {
-            ApiError::Checksum => "checksumError",
+            ApiError::InvalidChecksum => "checksumError",
             ApiError::MissingMeetingId => "missingParamMeetingID",
             ApiError::MeetingNotFound => "notFound",
             ApiError::ServerUnavailable => "serverUnavailable",
             ApiError::TagUnavailable(_) => "serverTagUnavailable",
-            ApiError::Unsupported => "unsupportedRequest",
+            ApiError::UnsupportedRequest => "unsupportedRequest",
             ApiError::UnsupportedContentType => "unsupportedContentType",
-            ApiError::TooLarge(_) => "requestTooLarge",
-            ApiError::BadBody(_) => "badRequestBody",
+            ApiError::BodyTooLarge(_) => "requestTooLarge",
+            ApiError::InvalidBody(_) => "badRequestBody",
             ApiError::MissingRecordId => "missingParamRecordID",
             ApiError::MissingPublish => "missingParamPublish",
             ApiError::MissingFilter => "missingParameters",
@@ -120,7 +120,7 @@ impl ApiError {
             ApiError::EmptyTrack => "empty_uploaded_text_track",
             ApiError::BadTrack(_) => "upload_text_track_failed",
             ApiError::NoServers
-            | ApiError::AccessFailed
+            | ApiError::ServerAccessFailed
             | ApiError::CreateFailed
             | ApiError::InsertFailed
             | ApiError::StateUnavailable

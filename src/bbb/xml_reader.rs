@@ -11,13 +11,13 @@ const MAX_DEPTH: usize = 64;
 
 /// Why an answer is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotBbb {
+pub enum XmlError {
     /// Not well-formed XML, or XML of a kind that no BBB server sends.
     #[error("not well-formed XML ({0})")]
-    Xml(String),
+    Malformed(String),
     /// Well-formed, but not a `<response>` with a `<returncode>`.
     #[error("XML without <response><returncode>")]
-    NoReturncode,
+    MissingReturncode,
 }
 
 /// What every call needs to know of an answer; the rest is passed on as it came.
@@ -33,7 +33,7 @@ pub struct Envelope {
 
 /// One meeting of a getMeetings answer, as far as scheduling asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MeetingFigures {
+pub struct MeetingStats {
     /// meetingID.
     pub id: String,
     /// createTime, ms since 1970 by that server's clock; 0 if absent.
@@ -57,8 +57,8 @@ pub struct MeetingFigures {
 }
 
 /// Reads an answer to its end and returns its envelope.
-pub fn envelope(body: &[u8]) -> Result<Envelope, NotBbb> {
-    let text = text_of(body)?;
+pub fn read_envelope(body: &[u8]) -> Result<Envelope, XmlError> {
+    let text = decode_text(body)?;
     let mut returncode = None;
     let mut message_key = String::new();
     let (mut open, mut meetings) = (None, None);
@@ -72,7 +72,7 @@ pub fn envelope(body: &[u8]) -> Result<Envelope, NotBbb> {
         },
         Node::Open { .. } => {}
     })?;
-    let success = returncode.ok_or(NotBbb::NoReturncode)?;
+    let success = returncode.ok_or(XmlError::MissingReturncode)?;
     // Positions are counted in the text; a byte order mark stands before it.
     let mark = body.len() - text.len();
     let meetings =
@@ -81,12 +81,12 @@ pub fn envelope(body: &[u8]) -> Result<Envelope, NotBbb> {
 }
 
 /// Reads a getMeetings answer for the poll.
-pub fn meetings(body: &[u8]) -> Result<Vec<MeetingFigures>, NotBbb> {
+pub fn read_meetings(body: &[u8]) -> Result<Vec<MeetingStats>, XmlError> {
     let mut success = None;
     let mut found = Vec::new();
-    walk(text_of(body)?, |node| match node {
+    walk(decode_text(body)?, |node| match node {
         Node::Open { path: ["response", "meetings", "meeting"], .. } => {
-            found.push(MeetingFigures::default());
+            found.push(MeetingStats::default());
         }
         Node::Close { path: ["response", "returncode"], text, .. } => {
             success = Some(text.trim() == "SUCCESS");
@@ -119,15 +119,15 @@ pub fn meetings(body: &[u8]) -> Result<Vec<MeetingFigures>, NotBbb> {
             found.retain(|m| !m.id.is_empty());
             Ok(found)
         }
-        Some(false) => Err(NotBbb::Xml("returncode FAILED".into())),
-        None => Err(NotBbb::NoReturncode),
+        Some(false) => Err(XmlError::Malformed("returncode FAILED".into())),
+        None => Err(XmlError::MissingReturncode),
     }
 }
 
 /// The text of one element right below `<response>`, such as `bbbVersion`.
-pub fn field(body: &[u8], name: &str) -> Option<String> {
+pub fn read_field(body: &[u8], name: &str) -> Option<String> {
     let mut value = None;
-    walk(text_of(body).ok()?, |node| {
+    walk(decode_text(body).ok()?, |node| {
         if let Node::Close { path: ["response", field], text, .. } = node
             && *field == name
         {
@@ -139,10 +139,10 @@ pub fn field(body: &[u8], name: &str) -> Option<String> {
 }
 
 /// The elements right below `<response>` that hold text, in order.
-pub fn fields(body: &[u8]) -> Vec<(String, String)> {
+pub fn read_fields(body: &[u8]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut has_elements = false;
-    let read = text_of(body).and_then(|text| {
+    let read = decode_text(body).and_then(|text| {
         walk(text, |node| match node {
             Node::Open { path, .. } => has_elements = path.len() > 2,
             Node::Close { path: ["response", name], text, .. } => {
@@ -162,7 +162,7 @@ pub fn fields(body: &[u8]) -> Vec<(String, String)> {
 
 /// Text for an element or an attribute. What XML 1.0 cannot say becomes U+FFFD.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| matches!(c, '&' | '<' | '>' | '"' | '\'') || forbidden(c)) {
+    if !text.chars().any(|c| matches!(c, '&' | '<' | '>' | '"' | '\'') || is_forbidden(c)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
@@ -173,7 +173,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&apos;"),
-            c if forbidden(c) => out.push(char::REPLACEMENT_CHARACTER),
+            c if is_forbidden(c) => out.push(char::REPLACEMENT_CHARACTER),
             c => out.push(c),
         }
     }
@@ -181,7 +181,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 }
 
 /// Control characters that no XML 1.0 document may hold.
-fn forbidden(c: char) -> bool {
+fn is_forbidden(c: char) -> bool {
     (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
@@ -209,24 +209,24 @@ impl Attributes<'_> {
     pub(crate) fn get(self, name: &str) -> Option<String> {
         let attribute = self.0.try_get_attribute(name).ok()??;
         let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok()?;
-        (!value.chars().any(forbidden)).then(|| value.into_owned())
+        (!value.chars().any(is_forbidden)).then(|| value.into_owned())
     }
 }
 
 /// The parser's reason. It may quote the document: what would break a line of the log is escaped.
-fn not_xml(error: impl std::fmt::Display) -> NotBbb {
-    NotBbb::Xml(error.to_string().escape_debug().take(200).collect())
+fn malformed(error: impl std::fmt::Display) -> XmlError {
+    XmlError::Malformed(error.to_string().escape_debug().take(200).collect())
 }
 
 /// The text of a document, without a byte order mark.
-pub(crate) fn text_of(body: &[u8]) -> Result<&str, NotBbb> {
-    let text = std::str::from_utf8(body).map_err(|_| NotBbb::Xml("not UTF-8".into()))?;
+pub(crate) fn decode_text(body: &[u8]) -> Result<&str, XmlError> {
+    let text = std::str::from_utf8(body).map_err(|_| XmlError::Malformed("not UTF-8".into()))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Reads a document to its end, and shows each element as it begins and ends.
-pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), NotBbb> {
-    let bad = |why: &str| NotBbb::Xml(why.to_owned());
+pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), XmlError> {
+    let bad = |why: &str| XmlError::Malformed(why.to_owned());
     if has_forbidden(text.as_bytes()) {
         return Err(bad("a forbidden control character"));
     }
@@ -236,7 +236,7 @@ pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Re
     let mut roots = 0;
     loop {
         let before = reader.buffer_position() as usize;
-        let event = reader.read_event().map_err(not_xml)?;
+        let event = reader.read_event().map_err(malformed)?;
         let after = reader.buffer_position() as usize;
         let (open, close) = match &event {
             Event::Start(start) => (Some(start), false),
@@ -285,21 +285,21 @@ pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Re
 }
 
 /// Checks that attributes are well-formed, and returns the length of the element's name.
-fn check_names(start: &BytesStart<'_>) -> Result<usize, NotBbb> {
+fn check_names(start: &BytesStart<'_>) -> Result<usize, XmlError> {
     let name = start.name().0;
     if start.len() > name.len() {
         for attribute in start.attributes() {
-            attribute.map_err(not_xml)?;
+            attribute.map_err(malformed)?;
         }
     }
     let begins_well = name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == ':');
     if !begins_well || name.bytes().any(|b| matches!(b, b'<' | b'&' | b'"' | b'\'')) {
-        return Err(NotBbb::Xml("a name that is none".into()));
+        return Err(XmlError::Malformed("a name that is none".into()));
     }
     Ok(name.len())
 }
 
-fn resolve(reference: &BytesRef<'_>) -> Result<char, NotBbb> {
+fn resolve(reference: &BytesRef<'_>) -> Result<char, XmlError> {
     let name: &str = reference;
     match name {
         "amp" => Ok('&'),
@@ -308,8 +308,8 @@ fn resolve(reference: &BytesRef<'_>) -> Result<char, NotBbb> {
         "quot" => Ok('"'),
         "apos" => Ok('\''),
         _ => match reference.resolve_char_ref() {
-            Ok(Some(c)) if !forbidden(c) => Ok(c),
-            _ => Err(NotBbb::Xml("an entity that is not XML's own".into())),
+            Ok(Some(c)) if !is_forbidden(c) => Ok(c),
+            _ => Err(XmlError::Malformed("an entity that is not XML's own".into())),
         },
     }
 }
@@ -323,7 +323,7 @@ mod tests {
     fn an_envelope_and_where_the_meetings_are() {
         let body = "\u{feff}<?xml version=\"1.0\"?>\n<response>\n <returncode>SUCCESS</returncode><messageKey/>\
             <meetings><meeting><meetingName>A &amp; &#66;</meetingName></meeting></meetings></response>\n";
-        let envelope = envelope(body.as_bytes()).unwrap();
+        let envelope = read_envelope(body.as_bytes()).unwrap();
         assert!(envelope.success);
         assert_eq!(envelope.message_key, "");
         assert_eq!(
@@ -336,7 +336,7 @@ mod tests {
     fn no_meetings_is_none() {
         for meetings in ["<meetings/>", "<meetings></meetings>", "<meetings> \n</meetings>", ""] {
             let body = format!("<response><returncode>SUCCESS</returncode>{meetings}</response>");
-            assert_eq!(envelope(body.as_bytes()).unwrap().meetings, None, "{meetings}");
+            assert_eq!(read_envelope(body.as_bytes()).unwrap().meetings, None, "{meetings}");
         }
     }
 
@@ -351,11 +351,11 @@ mod tests {
             <meeting><meetingID><![CDATA[<c>]]></meetingID><isBreakout>true</isBreakout>\
             <hasBeenForciblyEnded>true</hasBeenForciblyEnded></meeting>\
             </meetings></response>";
-        let found = meetings(body.as_bytes()).unwrap();
+        let found = read_meetings(body.as_bytes()).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!(
             found[0],
-            MeetingFigures {
+            MeetingStats {
                 id: "a&b".into(),
                 create_time: 17,
                 participants: 3,
@@ -375,7 +375,8 @@ mod tests {
     fn fields_are_those_with_text() {
         let body =
             "<response><returncode>SUCCESS</returncode><a>1</a><list><x>2</x></list><empty/></response>";
-        let names: Vec<_> = fields(body.as_bytes()).into_iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let names: Vec<_> =
+            read_fields(body.as_bytes()).into_iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert_eq!(names, ["returncode=SUCCESS", "a=1", "empty="]);
     }
 
@@ -400,23 +401,23 @@ mod tests {
             "<response><x><returncode>SUCCESS</returncode></x></response>",
             deep.as_str(),
         ] {
-            assert!(envelope(body.as_bytes()).is_err(), "{}", &body[..body.len().min(80)]);
+            assert!(read_envelope(body.as_bytes()).is_err(), "{}", &body[..body.len().min(80)]);
         }
-        assert!(envelope(b"<response><returncode>SUCC\xff</returncode></response>").is_err());
+        assert!(read_envelope(b"<response><returncode>SUCC\xff</returncode></response>").is_err());
     }
 
     proptest! {
         #[test]
         fn what_we_escape_reads_back(text in "\\PC*") {
             let body = format!("<response><returncode>SUCCESS</returncode><v>{}</v></response>", escape(&text));
-            let expected: String = text.trim().chars().map(|c| if forbidden(c) { '\u{fffd}' } else { c }).collect();
-            prop_assert_eq!(field(body.as_bytes(), "v").unwrap(), expected);
+            let expected: String = text.trim().chars().map(|c| if is_forbidden(c) { '\u{fffd}' } else { c }).collect();
+            prop_assert_eq!(read_field(body.as_bytes(), "v").unwrap(), expected);
         }
 
         #[test]
         fn reading_never_panics(body in "[<>/&;#a-z!\\[\\]\"'= ?-]{0,80}") {
-            let _ = envelope(body.as_bytes());
-            let _ = meetings(body.as_bytes());
+            let _ = read_envelope(body.as_bytes());
+            let _ = read_meetings(body.as_bytes());
         }
     }
 }

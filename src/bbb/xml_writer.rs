@@ -61,7 +61,7 @@ pub fn close(out: &mut Vec<u8>, name: &str) {
 
 /// A name for an element from what may be none: what no XML name holds becomes `_`. Colons too, which
 /// would speak of a namespace that nobody has declared.
-pub fn name(text: &str) -> std::borrow::Cow<'_, str> {
+pub fn element_name(text: &str) -> std::borrow::Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphabetic() || c == '_';
     if text.starts_with(plain)
         && text.chars().all(|c| plain(c) || c.is_ascii_digit() || matches!(c, '-' | '.'))
@@ -70,10 +70,10 @@ pub fn name(text: &str) -> std::borrow::Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 1);
     for c in text.chars() {
-        let inside = begins_name(c)
+        let inside = is_name_start(c)
             || c.is_ascii_digit()
             || matches!(c, '-' | '.' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}');
-        if out.is_empty() && inside && !begins_name(c) {
+        if out.is_empty() && inside && !is_name_start(c) {
             out.push('_');
         }
         out.push(if inside { c } else { '_' });
@@ -82,7 +82,7 @@ pub fn name(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// NameStartChar of XML 1.0, as far as it is a letter.
-fn begins_name(c: char) -> bool {
+fn is_name_start(c: char) -> bool {
     (c == '_' || c.is_alphabetic())
         && matches!(c, 'A'..='Z' | 'a'..='z' | '_' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
         | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}'
@@ -107,7 +107,7 @@ mod tests {
             ("", "_"),
             ("-", "_-"),
         ] {
-            assert_eq!(name(given), written, "{given}");
+            assert_eq!(element_name(given), written, "{given}");
         }
     }
 
@@ -115,9 +115,9 @@ mod tests {
         #[test]
         fn whatever_is_written_reads_back(key in "\\PC{0,8}", value in "\\PC{0,40}") {
             let mut out = b"<response><returncode>SUCCESS</returncode>".to_vec();
-            element(&mut out, &name(&key), &value);
+            element(&mut out, &element_name(&key), &value);
             out.extend_from_slice(b"</response>");
-            let read = super::super::xml_reader::field(&out, &name(&key));
+            let read = super::super::xml_reader::read_field(&out, &element_name(&key));
             let expected: String = escape(&value).replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"")
                 .replace("&apos;", "'").replace("&amp;", "&");
             prop_assert_eq!(read.unwrap(), expected.trim());

@@ -1,6 +1,6 @@
 //! create: puts a meeting on the least loaded server, or finds the server it is on.
 
-use super::{Answer, ApiRequest, Call, CallResult};
+use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::{ApiError, Params, voice_bridge, xml_reader};
 use crate::callbacks::params as recording_ready;
@@ -33,7 +33,7 @@ const ASKING: Duration = Duration::from_secs(5);
 pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     let api = &app.config.api;
     api.create.apply(&mut request.params);
-    let meeting = request.meeting()?;
+    let meeting = request.meeting_key()?;
     let params = &mut request.params;
     let tag = params.remove("meta_server-tag").unwrap_or_default();
     let ready_url = recording_ready::take(params);
@@ -92,7 +92,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
             }
             Err(failure) => failure,
         };
-        let error = app.failed(Call::Create, &at.server, &failure);
+        let error = app.report_failure(Call::Create, &at.server, &failure);
         // What was sent may have been carried out; its answer is what was lost.
         let has = match failure.never_sent() {
             true => Has::No,
@@ -221,7 +221,7 @@ async fn answered(
     at: &Placement,
     is_new: bool,
     reply: ServerResponse,
-) -> Answer {
+) -> CallResponse {
     let made = reply.envelope.success && reply.envelope.message_key != "duplicateWarning";
     if !reply.envelope.success {
         if has_meeting(app, wanted.meeting, at).await != Has::Yes {
@@ -230,7 +230,7 @@ async fn answered(
     } else if !is_new && made {
         recreated(app, wanted, at, &reply.body).await;
     }
-    Answer::Xml(reply.body)
+    CallResponse::Xml(reply.body)
 }
 
 /// The numbers to try: the client's own where it is wanted, then those of the meeting's id.
@@ -292,7 +292,7 @@ async fn withdraw(app: &App, meeting: &MeetingKey, at: &Placement) {
 /// The record was there before, but only now the meeting is: it had ended there, or a create that was
 /// begun before did not come through, and noted a password that its server never heard of.
 async fn recreated(app: &App, wanted: &Assignment<'_>, at: &Placement, body: &[u8]) {
-    let password = xml_reader::field(body, "moderatorPW").unwrap_or_default();
+    let password = xml_reader::read_field(body, "moderatorPW").unwrap_or_default();
     let (meeting, reserve) = (wanted.meeting, wanted.reserve);
     if let Err(error) = app.store.recreated(meeting, &at.server.id, &password, reserve).await {
         warn!(meeting = meeting.as_str(), %error, "a meeting that was made anew could not be noted");

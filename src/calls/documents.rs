@@ -10,12 +10,12 @@ use http::HeaderValue;
 pub(super) async fn insert_document(app: &App, mut request: ApiRequest) -> CallResult {
     // Without a document the server has the word; but it takes this call as POST only.
     request.document.get_or_insert((HeaderValue::from_static("application/xml"), Bytes::new()));
-    let at = app.find(&request.meeting()?).await?.ok_or(ApiError::MeetingNotFound)?;
+    let at = app.locate(&request.meeting_key()?).await?.ok_or(ApiError::MeetingNotFound)?;
     app.forward(Call::InsertDocument, &at, &request).await
 }
 
 /// Takes meetingID and message.
 pub(super) async fn send_chat_message(app: &App, request: ApiRequest) -> CallResult {
-    let at = app.find(&request.meeting()?).await?.ok_or(ApiError::MeetingNotFound)?;
+    let at = app.locate(&request.meeting_key()?).await?.ok_or(ApiError::MeetingNotFound)?;
     app.forward(Call::SendChatMessage, &at, &request).await
 }

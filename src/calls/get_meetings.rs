@@ -1,6 +1,6 @@
 //! getMeetings: the meetings of all servers as one list.
 
-use super::{Answer, CallResult, CutOff};
+use super::{CallResponse, CallResult, TruncatedStream};
 use crate::app::App;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 /// Servers asked at once.
-const CONCURRENCY: usize = 256;
+const MAX_PARALLEL_SERVERS: usize = 256;
 
 const HEAD: &str = "<response><returncode>SUCCESS</returncode><meetings>";
 const TAIL: &str = "</meetings></response>";
@@ -20,10 +20,10 @@ const NONE: &str = "<response><returncode>SUCCESS</returncode><messageKey>noMeet
 /// not answer is left out, and named in the log.
 pub(super) async fn get_meetings(app: &App) -> CallResult {
     if app.config.api.get_meetings_disabled {
-        return Ok(Answer::Xml(Bytes::from_static(NONE.as_bytes())));
+        return Ok(CallResponse::Xml(Bytes::from_static(NONE.as_bytes())));
     }
     let servers = app.store.online_servers().await?;
-    let (send, mut pieces) = mpsc::channel::<Result<Bytes, CutOff>>(4);
+    let (send, mut pieces) = mpsc::channel::<Result<Bytes, TruncatedStream>>(4);
     let app = app.clone();
     tokio::spawn(async move {
         let mut answers = futures_util::stream::iter(servers)
@@ -36,7 +36,7 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
                     (server, reply)
                 }
             })
-            .buffer_unordered(CONCURRENCY);
+            .buffer_unordered(MAX_PARALLEL_SERVERS);
         while let Some((server, reply)) = answers.next().await {
             let reply = match reply {
                 Ok(reply) if reply.envelope.success => reply,
@@ -62,9 +62,9 @@ pub(super) async fn get_meetings(app: &App) -> CallResult {
     // The tail alone: no server had a meeting.
     match pieces.recv().await {
         Some(Ok(first)) if first != TAIL.as_bytes() => {
-            let begin = vec![Bytes::from_static(HEAD.as_bytes()), first];
-            Ok(Answer::XmlStream { begin, rest: pieces })
+            let first_chunks = vec![Bytes::from_static(HEAD.as_bytes()), first];
+            Ok(CallResponse::XmlStream { first_chunks, rest: pieces })
         }
-        _ => Ok(Answer::Xml(Bytes::from_static(NONE.as_bytes()))),
+        _ => Ok(CallResponse::Xml(Bytes::from_static(NONE.as_bytes()))),
     }
 }

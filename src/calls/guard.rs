@@ -3,7 +3,7 @@
 //! itself, so it is read first.
 
 use crate::bbb::{ApiError, Params, checksum};
-use crate::calls::{ApiRequest, Call};
+use crate::calls::{ApiRequest, Call, CallSpec, Links};
 use crate::config::Config;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -11,29 +11,29 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method};
 
 /// A form that carries the checksum itself is read before anybody has signed: at most so many bytes.
-const UNSIGNED_FORM: usize = 1024 * 1024;
+const MAX_UNSIGNED_FORM_BYTES: usize = 1024 * 1024;
 
 /// Fields of a multipart form, as browsers send them.
-const MOST_FIELDS: usize = 1000;
+const MAX_FORM_FIELDS: usize = 1000;
 
 /// Why a request does not reach its call.
 #[derive(Debug)]
-pub enum Refused {
+pub enum Rejection {
     /// An error in BBB's form.
     Api(ApiError),
     /// Status 400 and an empty body: not percent-encoded UTF-8.
     BadEncoding,
 }
 
-impl From<ApiError> for Refused {
-    fn from(error: ApiError) -> Refused {
-        Refused::Api(error)
+impl From<ApiError> for Rejection {
+    fn from(error: ApiError) -> Rejection {
+        Rejection::Api(error)
     }
 }
 
-impl From<crate::bbb::params::BadEncoding> for Refused {
-    fn from(_: crate::bbb::params::BadEncoding) -> Refused {
-        Refused::BadEncoding
+impl From<crate::bbb::params::BadEncoding> for Rejection {
+    fn from(_: crate::bbb::params::BadEncoding) -> Rejection {
+        Rejection::BadEncoding
     }
 }
 
@@ -53,49 +53,50 @@ pub async fn check<S, B, E>(
     raw_query: &str,
     headers: &HeaderMap,
     body: S,
-) -> Result<ApiRequest, Refused>
+) -> Result<ApiRequest, Rejection>
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    let kind = if *method == Method::POST { kind(call, headers)? } else { BodyKind::None };
-    let cut = checksum::cut(raw_query).map_err(|_| ApiError::Checksum)?;
+    let spec = call.spec();
+    let kind = if *method == Method::POST { kind(spec, headers)? } else { BodyKind::None };
+    let cut = checksum::split_checksum(raw_query).map_err(|_| ApiError::InvalidChecksum)?;
     let signed = call.is_signed(config);
     let passes = |sum: &str| {
         let secrets = config.api.secrets.iter().map(|secret| secret.expose());
         checksum::verify(call.name(), &cut.query, sum, secrets, &config.api.algorithms)
     };
     if signed && cut.checksum.is_some_and(|sum| !passes(sum)) {
-        return Err(ApiError::Checksum.into());
+        return Err(ApiError::InvalidChecksum.into());
     }
     let mut params = Params::parse(&cut.query)?;
     let (mut document, mut file) = (None, None);
     // A checksum that was there has been verified by now, unless the call needs none.
     let limit = match cut.checksum {
-        Some(_) if signed => call.takes_file().unwrap_or(config.api.max_body),
-        _ => config.api.max_body.min(UNSIGNED_FORM),
+        Some(_) if signed => spec.body.max_file_bytes().unwrap_or(config.api.max_body),
+        _ => config.api.max_body.min(MAX_UNSIGNED_FORM_BYTES),
     };
     match kind {
         BodyKind::None => {}
         BodyKind::Document(content_type) => {
             // Nobody makes us read a document without having signed.
             if signed && cut.checksum.is_none() {
-                return Err(ApiError::Checksum.into());
+                return Err(ApiError::InvalidChecksum.into());
             }
             document = Some((content_type, read(config, limit, headers, body).await?));
         }
         BodyKind::Form => {
             let form = read(config, limit, headers, body).await?;
-            let form = std::str::from_utf8(&form).map_err(|_| Refused::BadEncoding)?;
-            if checksum::cut(form).is_err() {
-                return Err(ApiError::Checksum.into());
+            let form = std::str::from_utf8(&form).map_err(|_| Rejection::BadEncoding)?;
+            if checksum::split_checksum(form).is_err() {
+                return Err(ApiError::InvalidChecksum.into());
             }
             params.merge_encoded(form)?;
         }
         BodyKind::Multipart(boundary) => {
             let form = read(config, limit, headers, body).await?;
-            let files = multipart(&mut params, form, boundary, call.takes_file().is_none()).await?;
-            file = files.filter(|_| call.takes_file().is_some());
+            let files = multipart(&mut params, form, boundary, spec.body.max_file_bytes().is_none()).await?;
+            file = files.filter(|_| spec.body.max_file_bytes().is_some());
         }
     }
     let in_body = params.remove("checksum");
@@ -106,10 +107,13 @@ where
             _ => false,
         };
         if !valid {
-            return Err(ApiError::Checksum.into());
+            return Err(ApiError::InvalidChecksum.into());
         }
     }
-    let base_url = if call.answers_links() { base_url(headers) } else { String::new() };
+    let base_url = match spec.links {
+        Links::ToClientHost => base_url(headers),
+        Links::None => String::new(),
+    };
     Ok(ApiRequest { params, document, file, base_url })
 }
 
@@ -125,7 +129,7 @@ fn base_url(headers: &HeaderMap) -> String {
     format!("{}://{host}", scheme.map_or("http", |_| "https"))
 }
 
-fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
+fn kind(spec: &CallSpec, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
     let length = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok());
     if !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|n| n == "0") {
         return Ok(BodyKind::None);
@@ -135,13 +139,15 @@ fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
     let text = value.to_str().map_err(|_| unsupported.clone())?;
     let essence = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match essence.as_str() {
-        "application/x-www-form-urlencoded" if call.takes_form() => Ok(BodyKind::Form),
-        "multipart/form-data" if call.takes_form() => {
+        "application/x-www-form-urlencoded" if spec.body.accepts_form() => Ok(BodyKind::Form),
+        "multipart/form-data" if spec.body.accepts_form() => {
             let boundary = multer::parse_boundary(text)
-                .map_err(|_| ApiError::BadBody("multipart/form-data without a boundary"))?;
+                .map_err(|_| ApiError::InvalidBody("multipart/form-data without a boundary"))?;
             Ok(BodyKind::Multipart(boundary))
         }
-        "application/xml" | "text/xml" if call.takes_document() => Ok(BodyKind::Document(value.clone())),
+        "application/xml" | "text/xml" if spec.body.accepts_document() => {
+            Ok(BodyKind::Document(value.clone()))
+        }
         _ => Err(unsupported),
     }
 }
@@ -153,15 +159,15 @@ where
 {
     let announced = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|n| n > limit as u64) {
-        return Err(ApiError::TooLarge(limit));
+        return Err(ApiError::BodyTooLarge(limit));
     }
     let collected = async {
         let mut body = std::pin::pin!(body);
         let mut whole = BytesMut::new();
         while let Some(piece) = body.next().await {
-            let mut piece = piece.map_err(|_| ApiError::BadBody("it broke off"))?;
+            let mut piece = piece.map_err(|_| ApiError::InvalidBody("it broke off"))?;
             if whole.len() + piece.remaining() > limit {
-                return Err(ApiError::TooLarge(limit));
+                return Err(ApiError::BodyTooLarge(limit));
             }
             whole.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
         }
@@ -169,7 +175,7 @@ where
     };
     tokio::time::timeout(config.listen.body_timeout, collected)
         .await
-        .unwrap_or(Err(ApiError::BadBody("it did not come in time")))
+        .unwrap_or(Err(ApiError::InvalidBody("it did not come in time")))
 }
 
 /// Text fields over the query; of the fields with a file, the one that is called so.
@@ -179,8 +185,8 @@ async fn multipart(
     form: Bytes,
     boundary: String,
     over: bool,
-) -> Result<Option<Bytes>, Refused> {
-    let broken = |_| Refused::Api(ApiError::BadBody("it is not multipart/form-data"));
+) -> Result<Option<Bytes>, Rejection> {
+    let broken = |_| Rejection::Api(ApiError::InvalidBody("it is not multipart/form-data"));
     let signed: Vec<String> =
         if over { Vec::new() } else { params.iter().map(|(name, _)| name.to_owned()).collect() };
     let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(form)]);
@@ -190,8 +196,8 @@ async fn multipart(
     while let Some(field) = parts.next_field().await.map_err(broken)? {
         // Each is looked for among those before it.
         fields += 1;
-        if fields > MOST_FIELDS {
-            return Err(ApiError::BadBody("it has too many fields").into());
+        if fields > MAX_FORM_FIELDS {
+            return Err(ApiError::InvalidBody("it has too many fields").into());
         }
         let Some(name) = field.name().map(str::to_owned) else { continue };
         if field.file_name().is_some() {
@@ -205,8 +211,8 @@ async fn multipart(
             continue;
         }
         let value = field.bytes().await.map_err(broken)?;
-        let value = std::str::from_utf8(&value).map_err(|_| Refused::BadEncoding)?;
+        let value = std::str::from_utf8(&value).map_err(|_| Rejection::BadEncoding)?;
         params.set(&name, value);
     }
-    if checksums > 1 { Err(ApiError::Checksum.into()) } else { Ok(file) }
+    if checksums > 1 { Err(ApiError::InvalidChecksum.into()) } else { Ok(file) }
 }

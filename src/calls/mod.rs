@@ -1,6 +1,6 @@
 //! The BBB calls, one file each, all of one shape: what it takes, what it does, what it answers.
 //!
-//! A call gets an [`ApiRequest`] whose checksum has been verified, and gives an [`Answer`] or an
+//! A call gets an [`ApiRequest`] whose checksum has been verified, and gives an [`CallResponse`] or an
 //! [`ApiError`]. It never spells a Redis key and never sees an HTTP connection.
 
 mod create;
@@ -13,10 +13,12 @@ mod index;
 mod info;
 mod join;
 mod recordings;
+mod spec;
+
+pub use spec::{AcceptedBody, Call, CallSpec, Completion, Format, Links, Methods, Signature};
 
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
-use crate::config::Config;
 use crate::servers::Payload;
 use crate::store::MeetingKey;
 use bytes::Bytes;
@@ -41,19 +43,19 @@ pub struct ApiRequest {
 /// for the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is cut off")]
-pub struct CutOff;
+pub struct TruncatedStream;
 
 /// What a call answers.
 #[derive(Debug)]
-pub enum Answer {
+pub enum CallResponse {
     /// A BBB response.
     Xml(Bytes),
     /// A BBB response that comes in pieces.
     XmlStream {
         /// Its first pieces.
-        begin: Vec<Bytes>,
+        first_chunks: Vec<Bytes>,
         /// The others, as they come.
-        rest: mpsc::Receiver<Result<Bytes, CutOff>>,
+        rest: mpsc::Receiver<Result<Bytes, TruncatedStream>>,
     },
     /// JSON, where BBB has that.
     Json(serde_json::Value),
@@ -61,154 +63,16 @@ pub enum Answer {
     Redirect(String),
 }
 
-impl From<String> for Answer {
-    fn from(xml: String) -> Answer {
-        Answer::Xml(Bytes::from(xml))
+impl From<String> for CallResponse {
+    fn from(xml: String) -> CallResponse {
+        CallResponse::Xml(Bytes::from(xml))
     }
 }
 
 /// A call's result.
-pub type CallResult = Result<Answer, ApiError>;
-
-/// The calls of the BBB API that we serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// The unsigned one without a name.
-    Index,
-    /// create
-    Create,
-    /// join
-    Join,
-    /// end
-    End,
-    /// isMeetingRunning
-    IsMeetingRunning,
-    /// getMeetingInfo
-    GetMeetingInfo,
-    /// getMeetings
-    GetMeetings,
-    /// insertDocument
-    InsertDocument,
-    /// sendChatMessage
-    SendChatMessage,
-    /// getRecordings
-    GetRecordings,
-    /// publishRecordings
-    PublishRecordings,
-    /// updateRecordings
-    UpdateRecordings,
-    /// deleteRecordings
-    DeleteRecordings,
-    /// getRecordingTextTracks
-    GetRecordingTextTracks,
-    /// putRecordingTextTrack
-    PutRecordingTextTrack,
-}
+pub type CallResult = Result<CallResponse, ApiError>;
 
 impl Call {
-    /// By the last part of the path; case matters, as in BBB.
-    pub fn named(name: &str) -> Option<Call> {
-        Some(match name {
-            "" => Call::Index,
-            "create" => Call::Create,
-            "join" => Call::Join,
-            "end" => Call::End,
-            "isMeetingRunning" => Call::IsMeetingRunning,
-            "getMeetingInfo" => Call::GetMeetingInfo,
-            "getMeetings" => Call::GetMeetings,
-            "insertDocument" => Call::InsertDocument,
-            "sendChatMessage" => Call::SendChatMessage,
-            "getRecordings" => Call::GetRecordings,
-            "publishRecordings" => Call::PublishRecordings,
-            "updateRecordings" => Call::UpdateRecordings,
-            "deleteRecordings" => Call::DeleteRecordings,
-            "getRecordingTextTracks" => Call::GetRecordingTextTracks,
-            "putRecordingTextTrack" => Call::PutRecordingTextTrack,
-            _ => return None,
-        })
-    }
-
-    /// As it is signed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Call::Index => "",
-            Call::Create => "create",
-            Call::Join => "join",
-            Call::End => "end",
-            Call::IsMeetingRunning => "isMeetingRunning",
-            Call::GetMeetingInfo => "getMeetingInfo",
-            Call::GetMeetings => "getMeetings",
-            Call::InsertDocument => "insertDocument",
-            Call::SendChatMessage => "sendChatMessage",
-            Call::GetRecordings => "getRecordings",
-            Call::PublishRecordings => "publishRecordings",
-            Call::UpdateRecordings => "updateRecordings",
-            Call::DeleteRecordings => "deleteRecordings",
-            Call::GetRecordingTextTracks => "getRecordingTextTracks",
-            Call::PutRecordingTextTrack => "putRecordingTextTrack",
-        }
-    }
-
-    /// Whether it may come as GET (and HEAD).
-    pub fn takes_get(self) -> bool {
-        !matches!(self, Call::InsertDocument | Call::PutRecordingTextTrack)
-    }
-
-    /// Whether it may come as POST.
-    pub fn takes_post(self) -> bool {
-        !matches!(self, Call::Join | Call::SendChatMessage)
-    }
-
-    /// Whether an XML body may come along.
-    pub fn takes_document(self) -> bool {
-        matches!(self, Call::Create | Call::InsertDocument)
-    }
-
-    /// Whether a form may.
-    pub fn takes_form(self) -> bool {
-        self != Call::InsertDocument
-    }
-
-    /// Whether a form may have a file, and of how many bytes at most.
-    pub fn takes_file(self) -> Option<usize> {
-        (self == Call::PutRecordingTextTrack).then_some(10 * 1024 * 1024)
-    }
-
-    /// Whether its answers are JSON, also those of errors.
-    pub fn answers_json(self) -> bool {
-        matches!(self, Call::GetRecordingTextTracks | Call::PutRecordingTextTrack)
-    }
-
-    /// Whether it leaves something half done when it is dropped in the middle. getRecordings does not: a
-    /// task of its own would cost it a quarter of its rate, and its clients seldom hang up.
-    pub fn must_finish(self) -> bool {
-        matches!(
-            self,
-            Call::Create
-                | Call::Join
-                | Call::End
-                | Call::PublishRecordings
-                | Call::UpdateRecordings
-                | Call::DeleteRecordings
-                | Call::GetRecordingTextTracks
-                | Call::PutRecordingTextTrack
-        )
-    }
-
-    /// Whether its answer has links to where the client is.
-    pub fn answers_links(self) -> bool {
-        matches!(self, Call::GetRecordings | Call::GetRecordingTextTracks)
-    }
-
-    /// Whether it needs a checksum.
-    pub fn is_signed(self, config: &Config) -> bool {
-        match self {
-            Call::Index => false,
-            Call::GetMeetings => !config.api.get_meetings_disabled,
-            _ => true,
-        }
-    }
-
     /// Makes the call.
     pub async fn run(self, app: &App, request: ApiRequest) -> CallResult {
         match self {
@@ -233,7 +97,7 @@ impl Call {
 
 impl ApiRequest {
     /// meetingID, which nearly every call requires.
-    fn meeting(&self) -> Result<MeetingKey, ApiError> {
+    fn meeting_key(&self) -> Result<MeetingKey, ApiError> {
         let id = self.params.present("meetingID").ok_or(ApiError::MissingMeetingId)?;
         Ok(MeetingKey::of(id))
     }

@@ -11,19 +11,19 @@ use std::time::Duration;
 
 /// Longer than any pause between two requests that matters; shorter than the time for which
 /// nginx/sl/replicas.conf leaves a replica alone.
-const SPAN: Duration = Duration::from_secs(1);
+const REFUSAL_PERIOD: Duration = Duration::from_secs(1);
 
 /// One for all threads of a replica.
 #[derive(Debug, Default)]
-pub struct Notice {
+pub struct DrainSignal {
     /// A proxy that asks another replica after a 503 has been here.
     heard: AtomicBool,
     stopping: AtomicBool,
 }
 
-impl Notice {
+impl DrainSignal {
     /// Whether this request goes elsewhere, since we are stopping and its proxy will ask another.
-    pub fn turns_away(&self, headers: &HeaderMap) -> bool {
+    pub fn should_refuse(&self, headers: &HeaderMap) -> bool {
         let moves = headers.get("x-sl-retries-503").is_some_and(|value| value == "yes");
         // Written once: threads on other cores read it all the time.
         if moves && !self.heard.load(Relaxed) {
@@ -34,9 +34,9 @@ impl Notice {
 
     /// The stop begins. For how long requests are to be turned away: not at all if nobody would
     /// understand.
-    pub fn give(&self) -> Duration {
+    pub fn begin_drain(&self) -> Duration {
         self.stopping.store(true, Relaxed);
-        if self.heard.load(Relaxed) { SPAN } else { Duration::ZERO }
+        if self.heard.load(Relaxed) { REFUSAL_PERIOD } else { Duration::ZERO }
     }
 }
 
@@ -49,12 +49,12 @@ mod tests {
     fn only_a_stopping_replica_turns_away_and_only_those_who_asked_for_it() {
         let (plain, mut moves) = (HeaderMap::new(), HeaderMap::new());
         moves.insert("x-sl-retries-503", HeaderValue::from_static("yes"));
-        let notice = Notice::default();
-        assert!(!notice.turns_away(&plain));
-        assert_eq!(notice.give(), Duration::ZERO, "nobody would understand");
-        let notice = Notice::default();
-        assert!(!notice.turns_away(&moves));
-        assert_eq!(notice.give(), SPAN);
-        assert!(notice.turns_away(&moves) && !notice.turns_away(&plain));
+        let drain = DrainSignal::default();
+        assert!(!drain.should_refuse(&plain));
+        assert_eq!(drain.begin_drain(), Duration::ZERO, "nobody would understand");
+        let drain = DrainSignal::default();
+        assert!(!drain.should_refuse(&moves));
+        assert_eq!(drain.begin_drain(), REFUSAL_PERIOD);
+        assert!(drain.should_refuse(&moves) && !drain.should_refuse(&plain));
     }
 }

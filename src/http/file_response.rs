@@ -23,7 +23,7 @@ enum Decision {
 }
 
 /// Sends a file. To HEAD the same goes without the bytes.
-pub fn answer(
+pub fn respond(
     file: StoredFile,
     content_type: HeaderValue,
     request: &HeaderMap,
@@ -33,10 +33,10 @@ pub fn answer(
     let modified = file.modified.map(LastModified::from);
     let size = file.size;
     let mut response = match decide(request, etag.as_ref(), modified, size, is_head) {
-        Decision::Whole => send(file, 0..size, StatusCode::OK, content_type, is_head),
+        Decision::Whole => file_bytes(file, 0..size, StatusCode::OK, content_type, is_head),
         Decision::Part(range) => {
             let content_range = ContentRange::bytes(range.clone(), size).ok();
-            let mut response = send(file, range, StatusCode::PARTIAL_CONTENT, content_type, is_head);
+            let mut response = file_bytes(file, range, StatusCode::PARTIAL_CONTENT, content_type, is_head);
             if let Some(range) = content_range {
                 response.headers_mut().typed_insert(range);
             }
@@ -63,7 +63,7 @@ pub fn answer(
     response
 }
 
-fn send(
+fn file_bytes(
     file: StoredFile,
     range: Range<u64>,
     status: StatusCode,
@@ -114,11 +114,11 @@ fn decide(
     if request.contains_key(http::header::IF_RANGE) && request.typed_get::<IfRange>().is_none_or(other) {
         return Decision::Whole;
     }
-    part(range, size)
+    requested_range(range, size)
 }
 
 /// One range is sent; several, and what is none, are answered with the whole file, as anybody may.
-fn part(range: &HeaderValue, size: u64) -> Decision {
+fn requested_range(range: &HeaderValue, size: u64) -> Decision {
     let Ok(text) = range.to_str() else { return Decision::Whole };
     let parsed = match http_range_header::parse_range_header(text) {
         Ok(parsed) if parsed.len() == 1 => parsed,

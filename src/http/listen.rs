@@ -1,7 +1,7 @@
 //! Sockets, and our own accept loop around the warp service: header timeout, header limits, and a
 //! stop that lets what has begun come to its end.
 
-use super::drain::Notice;
+use super::drain::DrainSignal;
 use crate::config::{Bind, ListenConfig};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,7 +22,7 @@ use warp::Filter;
 use warp::reply::Response;
 
 /// A request head may have this many bytes: a request line of 64 KB and room for headers.
-const MAX_HEAD: usize = 128 * 1024;
+const MAX_HEAD_BYTES: usize = 128 * 1024;
 
 /// The sockets, one for each worker. TCP workers have one each (SO_REUSEPORT), so that the kernel
 /// spreads connections; on a unix socket they share.
@@ -111,7 +111,7 @@ pub async fn serve<F>(
     listener: Listener,
     service: F,
     config: &ListenConfig,
-    notice: &Notice,
+    drain: &DrainSignal,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<(Instant, usize)>
 where
@@ -119,7 +119,7 @@ where
     F::Future: Send,
 {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_buf_size(MAX_HEAD);
+    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_buf_size(MAX_HEAD_BYTES);
     let graceful = GracefulShutdown::new();
     let service = TowerToHyperService::new(warp::service(service));
     let connection = |stream: Stream| {
@@ -135,7 +135,7 @@ where
         // An error would mean that nobody is left who could tell us to stop.
         let _ = stop.wait_for(|stop| *stop).await;
         let now = Instant::now();
-        tokio::time::sleep(notice.give().min(config.shutdown_grace)).await;
+        tokio::time::sleep(drain.begin_drain().min(config.shutdown_grace)).await;
         now + config.shutdown_grace
     };
     let mut over = std::pin::pin!(over);
@@ -218,7 +218,7 @@ mod tests {
         let (_stop, stopped) = watch::channel(true);
         let service = warp::any().map(|| "here".into_response());
         let listener = listeners.into_sockets().remove(0);
-        serve(listener, service, &config, &Notice::default(), stopped).await.unwrap();
+        serve(listener, service, &config, &DrainSignal::default(), stopped).await.unwrap();
         for mut client in clients {
             let mut answer = String::new();
             client.read_to_string(&mut answer).unwrap();

@@ -1,7 +1,7 @@
 //! The one client that calls BBB servers. It signs the bytes that go on the wire, limits time and size
 //! of every response, and returns only what is a BBB response.
 
-use crate::bbb::xml_reader::{self, Envelope, NotBbb};
+use crate::bbb::xml_reader::{self, Envelope, XmlError};
 use crate::bbb::{Algorithm, Params};
 use crate::config::ServerClientConfig;
 use crate::net::connector::Connector;
@@ -72,7 +72,7 @@ pub enum ServerCallError {
     TooLarge(usize),
     /// Not a BBB response.
     #[error("{0}")]
-    NotBbb(#[from] NotBbb),
+    NotBbb(#[from] XmlError),
     /// The server's URL in Redis is invalid, or the request is too long for a URL.
     #[error("the server's URL is invalid, or the request is too long for a URL")]
     Url,
@@ -114,7 +114,7 @@ impl ServerClient {
         payload: Payload,
     ) -> Result<ServerResponse, ServerCallError> {
         let body = self.fetch(self.request(server, call, params, payload)?).await?;
-        let envelope = xml_reader::envelope(&body)?;
+        let envelope = xml_reader::read_envelope(&body)?;
         Ok(ServerResponse { body, envelope })
     }
 
@@ -127,7 +127,7 @@ impl ServerClient {
     pub async fn version(&self, server: &ServerRef) -> Option<String> {
         let request = Request::get(base(&server.url)).body(Full::default()).ok()?;
         let body = self.fetch(request).await.ok()?;
-        xml_reader::field(&body, "bbbVersion").filter(|version| version.len() <= 100)
+        xml_reader::read_field(&body, "bbbVersion").filter(|version| version.len() <= 100)
     }
 
     fn request(

@@ -2,7 +2,7 @@
 
 use super::{PollError, Poller, UNFENCED};
 use crate::bbb::voice_bridge;
-use crate::bbb::xml_reader::{self, MeetingFigures};
+use crate::bbb::xml_reader::{self, MeetingStats};
 use crate::config::LoadConfig;
 use crate::servers::ServerCallError;
 use crate::store::{Listed, MeetingKey, PollFigures, PollOutcome, ServerRef};
@@ -12,7 +12,7 @@ use tracing::info;
 
 /// A server's response to a poll.
 pub(super) struct PollResponse {
-    meetings: Vec<MeetingFigures>,
+    meetings: Vec<MeetingStats>,
     /// The BBB version; empty if unknown.
     version: String,
 }
@@ -46,7 +46,7 @@ impl Poller {
             let body = timeout(limit, self.client.call_raw(server, "getMeetings"))
                 .await
                 .map_err(|_| ServerCallError::Timeout(limit))??;
-            Ok::<_, ServerCallError>(xml_reader::meetings(&body)?)
+            Ok::<_, ServerCallError>(xml_reader::read_meetings(&body)?)
         };
         let version = timeout(limit, self.client.version(server));
         let (meetings, version) = tokio::join!(meetings, version);
