@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::db::{DEFAULT_CONNECTIONS, Database, migrations};
 use crate::http::drain::DrainSignal;
 use crate::http::listen;
-use crate::net::connector;
+use crate::net::tls;
 use crate::recordings::import::{self, Importer};
 use crate::recordings::{Index, Recordings, Storage};
 use crate::routes;
@@ -48,7 +48,7 @@ pub struct Replica {
 impl Replica {
     /// Binds, and starts the threads. Redis need not be there yet.
     pub fn start(config: Arc<Config>, roles: Roles) -> anyhow::Result<Replica> {
-        let tls = connector::tls(&config.servers)?;
+        let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
         let (stop, stopped) = watch::channel(false);
         let mut replica = Replica { address: None, stop, threads: Vec::new() };
         if roles.api {

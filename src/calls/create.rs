@@ -3,7 +3,7 @@
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::{ApiError, Params, voice_bridge, xml_reader};
-use crate::callbacks::params as recording_ready;
+use crate::callbacks::params::{store_ready_url, take_ready_url};
 use crate::servers::{Payload, ServerCallError, ServerResponse};
 use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ReassignOutcome, Standing, Why};
 use rand::Rng;
@@ -36,7 +36,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     let meeting = request.meeting_key()?;
     let params = &mut request.params;
     let tag = params.remove("meta_server-tag").unwrap_or_default();
-    let ready_url = recording_ready::take(params);
+    let ready_url = take_ready_url(params);
     let password = match params.present("moderatorPW") {
         Some(password) => password.to_owned(),
         None => random_password(),
@@ -85,8 +85,10 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         let failure = match app.servers.call(&at.server, "create", &request.params, request.payload()).await {
             Ok(reply) => {
                 // Before the client knows of the meeting: what it does not hear of, it asks for again.
-                if let Some(url) = ready_url.filter(|_| reply.envelope.success) {
-                    recording_ready::remember(app, &meeting, &url, &reply.body).await;
+                if let Some(url) = ready_url.filter(|_| reply.envelope.success)
+                    && let Some(recordings) = &app.recordings
+                {
+                    store_ready_url(&app.store, recordings.index.db(), &meeting, &url, &reply.body).await;
                 }
                 return Ok(answered(app, &wanted, &at, is_new, reply).await);
             }

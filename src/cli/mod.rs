@@ -19,7 +19,7 @@ mod servers;
 mod status;
 
 use crate::config::Config;
-use crate::net::connector;
+use crate::net::tls;
 use crate::servers::ServerClient;
 use crate::servers::poll::Poller;
 use crate::store::{Server, Store, connection};
@@ -194,7 +194,7 @@ where
             let url = crate::config::without_password(&config.redis.url);
             format!("cannot reach Redis at {url} (set REDIS_URL)")
         })?;
-        let tls = connector::tls(&config.servers)?;
+        let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
         let context = Session {
             store: Store::new(&config.redis)?,
             servers: ServerClient::new(&config.servers, &tls, config.api.sign_with),

@@ -123,7 +123,7 @@ impl RecordingsConfig {
                 "/var/bigbluebutton/unpublished",
                 "files of unpublished recordings",
             ),
-use super::{Env, S3Config, ServerClientConfig, playback::minutes};
+            s3: S3Config::from_env(env, servers.extra_ca_file.clone()),
             protected_enabled: env.flag(
                 "PROTECTED_RECORDINGS_ENABLED",
                 false,

@@ -5,6 +5,7 @@ use crate::bbb::xml_reader::{self, Envelope, XmlError};
 use crate::bbb::{Algorithm, Params};
 use crate::config::ServerClientConfig;
 use crate::net::connector::Connector;
+use crate::net::root_cause;
 use crate::store::ServerRef;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -13,7 +14,6 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,14 +204,6 @@ fn base(url: &str) -> &str {
     url.trim_end_matches('/')
 }
 
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,7 +215,7 @@ mod tests {
     fn client(sign_with: Algorithm) -> ServerClient {
         let config = crate::config::Config::read(&|_| None).unwrap().servers;
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let tls = crate::net::connector::tls(&config).unwrap();
+        let tls = crate::net::tls::client_config(None).unwrap();
         ServerClient::new(&config, &tls, sign_with)
     }
 

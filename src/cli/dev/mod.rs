@@ -8,7 +8,7 @@ mod sim_recording;
 use super::out::{Out, table};
 use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
-use crate::net::connector;
+use crate::net::tls;
 use crate::servers::ServerClient;
 use crate::servers::poll::{Poller, UNFENCED};
 use crate::sim::{Sim, SimConfig};
@@ -149,7 +149,8 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
         store.add_server(&id, &server.url(), &Secret::from(server.secret()), None, None).await?;
         store.set_state(&id, ServerState::Enabled).await?;
     }
-    let client = ServerClient::new(&config.servers, &connector::tls(&config.servers)?, config.api.sign_with);
+    let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
+    let client = ServerClient::new(&config.servers, &tls, config.api.sign_with);
     Poller::new(store.clone(), client, Arc::new(config.clone())).poll_round(UNFENCED, |_, _| {}).await?;
 
     let program = std::env::current_exe()?;
