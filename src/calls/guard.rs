@@ -73,8 +73,8 @@ where
     let (mut document, mut file) = (None, None);
     // A checksum that was there has been verified by now, unless the call needs none.
     let limit = match cut.checksum {
-        Some(_) if signed => spec.body.max_file_bytes().unwrap_or(config.api.max_body),
-        _ => config.api.max_body.min(MAX_UNSIGNED_FORM_BYTES),
+        Some(_) if signed => spec.body.max_file_bytes().unwrap_or(config.api.max_body_bytes),
+        _ => config.api.max_body_bytes.min(MAX_UNSIGNED_FORM_BYTES),
     };
     match kind {
         BodyKind::None => {}

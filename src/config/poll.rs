@@ -1,47 +1,44 @@
 //! The poll: how often, how many servers in parallel, when a server counts as offline.
 
-use super::{Env, listen::seconds};
+use super::Env;
 use std::time::Duration;
 
-/// See the fields.
+/// Settings of the poll.
 #[derive(Debug, Clone)]
 pub struct PollConfig {
-    /// POLL_INTERVAL, or INTERVAL: from the start of one round to the start of the next.
+    /// POLL_INTERVAL, or INTERVAL.
     pub interval: Duration,
-    /// POLLER_THREADS: servers polled in parallel.
+    /// POLLER_THREADS.
     pub max_parallel: usize,
     /// POLLER_WAIT_TIMEOUT, for each server.
     pub timeout: Duration,
-    /// SERVER_HEALTHY_THRESHOLD: consecutive successful polls that bring a server online.
+    /// SERVER_HEALTHY_THRESHOLD.
     pub healthy_threshold: u32,
-    /// SERVER_UNHEALTHY_THRESHOLD: consecutive failed polls that take a server offline.
+    /// SERVER_UNHEALTHY_THRESHOLD.
     pub unhealthy_threshold: u32,
-    /// OFFLINE_GRACE: how long a server may be offline before its meetings are released.
+    /// OFFLINE_GRACE.
     pub offline_grace: Duration,
-    /// POLL_LEASE: how long a dead poller keeps other replicas from polling.
+    /// POLL_LEASE: how long the lease lasts unless it is renewed.
     pub lease: Duration,
 }
 
 impl PollConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> PollConfig {
-        let interval = seconds(env, "INTERVAL", 60.0, "the default of POLL_INTERVAL, seconds");
+        let interval = env.seconds("INTERVAL", 60.0, "the default of POLL_INTERVAL, seconds");
         let threshold = "must be a whole number, 1 or more";
-        let interval = seconds(
-            env,
+        let interval = env.seconds(
             "POLL_INTERVAL",
             interval.as_secs_f64(),
             "from the start of one poll round to the next, seconds",
         );
         PollConfig {
             interval,
-            offline_grace: seconds(
-                env,
+            offline_grace: env.seconds(
                 "OFFLINE_GRACE",
                 interval.as_secs_f64() * 2.0,
                 "how long a server may be offline before its meetings are released, seconds",
             ),
-            lease: seconds(
-                env,
+            lease: env.seconds(
                 "POLL_LEASE",
                 10.0,
                 "when a poller dies, another takes over within twice this, seconds",
@@ -53,8 +50,7 @@ impl PollConfig {
                 "must be a number from 1 to 10000",
                 "servers polled in parallel",
             ),
-            timeout: seconds(
-                env,
+            timeout: env.seconds(
                 "POLLER_WAIT_TIMEOUT",
                 10.0,
                 "time limit for the poll of one server, seconds",

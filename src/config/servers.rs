@@ -1,46 +1,44 @@
-//! How we speak to BBB servers.
+//! Requests to BBB servers.
 
-use super::{Env, listen::seconds};
+use super::Env;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// See the fields.
+/// Settings of requests to BBB servers.
 #[derive(Debug, Clone)]
 pub struct ServerClientConfig {
-    /// CONNECT_TIMEOUT: TCP and TLS together.
+    /// CONNECT_TIMEOUT.
     pub connect_timeout: Duration,
-    /// RESPONSE_TIMEOUT: from sending the request to the last byte of the answer.
+    /// RESPONSE_TIMEOUT.
     pub response_timeout: Duration,
-    /// EXTRA_CA_FILE: PEM certificates trusted beside the system's.
+    /// EXTRA_CA_FILE.
     pub extra_ca_file: Option<PathBuf>,
-    /// MAX_ANSWER_SIZE: the largest answer of a server taken in, bytes.
+    /// MAX_ANSWER_SIZE.
     pub max_response_bytes: usize,
 }
 
 impl ServerClientConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> ServerClientConfig {
         ServerClientConfig {
-            connect_timeout: seconds(
-                env,
+            connect_timeout: env.seconds(
                 "CONNECT_TIMEOUT",
                 5.0,
-                "how long to wait for a connection to a server, seconds",
+                "time limit for connecting to a server, TCP and TLS, seconds",
             ),
-            response_timeout: seconds(
-                env,
+            response_timeout: env.seconds(
                 "RESPONSE_TIMEOUT",
                 10.0,
-                "how long to wait for a server's whole answer, seconds",
+                "time limit for a server's response, to its last byte, seconds",
             ),
             extra_ca_file: env
-                .optional("EXTRA_CA_FILE", "PEM file of certificates trusted beside the system's")
+                .optional("EXTRA_CA_FILE", "PEM file of certificates to trust in addition to the system's")
                 .map(PathBuf::from),
             max_response_bytes: env.number(
                 "MAX_ANSWER_SIZE",
                 16 * 1024 * 1024usize,
                 |n| *n >= 65_536,
                 "must be a number of bytes, 65536 or more",
-                "largest answer of a server taken in, bytes",
+                "maximum size of a server's response, bytes",
             ),
         }
     }
