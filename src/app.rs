@@ -1,4 +1,4 @@
-//! What every request works with: settings, state, the BBB servers, recordings. Data only.
+//! Dependencies of every request: settings, state, the BBB servers, recordings. Data only.
 
 use crate::config::Config;
 use crate::recordings::Recordings;
@@ -7,7 +7,7 @@ use crate::servers::poll::suspects::SuspectReporter;
 use crate::store::Store;
 use std::sync::Arc;
 
-/// What every call works with. One for each thread; cheap to clone.
+/// Dependencies of every request. One for each thread; cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// The settings.

@@ -181,13 +181,13 @@ async fn worker(
     });
     let tasks = TaskTracker::new();
     let service = routes::service(app, tasks.clone(), drain.clone());
-    let (deadline, cut_off) = listen::serve(listener, service, &config.listen, &drain, stopped).await?;
-    if cut_off > 0 {
-        warn!(connections = cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
+    let drained = listen::serve(listener, service, &config.listen, &drain, stopped).await?;
+    if drained.cut_off > 0 {
+        warn!(connections = drained.cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
     }
     // What clients who hung up had begun.
     tasks.close();
-    let _ = tokio::time::timeout_at(deadline, tasks.wait()).await;
+    let _ = tokio::time::timeout_at(drained.deadline, tasks.wait()).await;
     info!("stopped");
     Ok(())
 }

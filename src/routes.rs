@@ -3,7 +3,8 @@
 
 use crate::app::App;
 use crate::bbb::ApiError;
-use crate::calls::{Call, Completion, guard};
+use crate::calls::spec::Completion;
+use crate::calls::{Call, guard};
 use crate::http::drain::DrainSignal;
 use crate::http::responses;
 use crate::playback::{self, Target};

@@ -1,6 +1,6 @@
 //! Checksums: `hex(H(call + query + secret))` over the raw query without its checksum.
 //!
-//! Rule: the BBB API. The query is never encoded anew before it is checked, since clients differ
+//! Rule: the BBB API. The query is verified as received and never re-encoded first, since clients differ
 //! on `+` and `%20`, `~` and `%7E`.
 
 use serde::Serialize;
@@ -38,7 +38,7 @@ impl Algorithm {
         }
     }
 
-    /// As it stands in LOADBALANCER_CHECKSUM_ALGORITHM: `SHA1`, `sha256`, `SHA-384` …
+    /// Parses a value of LOADBALANCER_CHECKSUM_ALGORITHM: `SHA1`, `sha256`, `SHA-384` …
     pub fn parse(name: &str) -> Option<Algorithm> {
         match name.trim().to_ascii_uppercase().replace('-', "").as_str() {
             "SHA1" => Some(Algorithm::Sha1),
@@ -108,24 +108,24 @@ impl AsRef<[u8]> for DigestBytes {
     }
 }
 
-/// A query and the checksum that stood in it.
+/// A query, split into its checksum and the rest.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SignedQuery<'a> {
-    /// The query as received, without the checksum and the `&` that belonged to it.
+    /// The query as received, without the checksum and the `&` that separated it.
     pub query: String,
-    /// The checksum as received, if there was one.
+    /// The checksum as received, if there is one.
     pub checksum: Option<&'a str>,
 }
 
-/// More than one checksum parameter: refused, since it is not clear what was signed.
+/// More than one checksum parameter. It is rejected, since it is not clear which part was signed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DuplicateChecksum;
 
-/// Cuts the checksum out of a raw query. It may stand anywhere.
+/// Splits the checksum off a raw query, wherever it is.
 pub fn split_checksum(raw: &str) -> Result<SignedQuery<'_>, DuplicateChecksum> {
     let mut checksum = None;
     let mut query = String::with_capacity(raw.len());
-    // `first` tells a leading empty pair (`?&checksum=`) from no pair so far.
+    // `first` distinguishes a leading empty pair (`?&checksum=`) from no pair yet.
     let mut first = true;
     for pair in raw.split('&') {
         if let Some(value) = pair.strip_prefix("checksum=") {
@@ -143,8 +143,8 @@ pub fn split_checksum(raw: &str) -> Result<SignedQuery<'_>, DuplicateChecksum> {
     Ok(SignedQuery { query, checksum })
 }
 
-/// Whether `checksum` signs `call` and `query` (without checksum) with any of the secrets, in one
-/// of the algorithms allowed. Hex in either case; compared in constant time.
+/// Whether `checksum` signs `call` and `query` (without its checksum) with one of the secrets and one of the
+/// allowed algorithms. Hex digits in either case; compared in constant time.
 pub fn verify<'s>(
     call: &str,
     query: &str,
@@ -174,11 +174,11 @@ mod tests {
     const VECTORS: &str = include_str!("../../tests/vectors/checksum.tsv");
 
     #[test]
-    fn every_vector() {
+    fn signs_and_verifies_every_vector() {
         let mut rows = 0;
         for line in VECTORS.lines().skip(1) {
             let [call, query, secret, algorithm, checksum] = line.split('\t').collect::<Vec<_>>()[..] else {
-                panic!("a vector of another shape: {line}")
+                panic!("malformed vector: {line}")
             };
             let algorithm = Algorithm::parse(algorithm).unwrap();
             assert_eq!(algorithm.sign(call, query, secret), checksum);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_wherever_it_stands() {
+    fn a_checksum_is_split_off_wherever_it_is() {
         for (raw, query) in [
             ("a=1&checksum=x&b=2", "a=1&b=2"),
             ("checksum=x&a=1", "a=1"),
@@ -205,8 +205,8 @@ mod tests {
             ("a=&checksum=x", "a="),
             ("a=1&&b&checksum=x", "a=1&&b"),
         ] {
-            let cut = split_checksum(raw).unwrap();
-            assert_eq!((cut.query.as_str(), cut.checksum), (query, Some("x")), "{raw}");
+            let signed = split_checksum(raw).unwrap();
+            assert_eq!((signed.query.as_str(), signed.checksum), (query, Some("x")), "{raw}");
         }
         assert_eq!(split_checksum("a=1&mychecksum=3").unwrap().checksum, None);
         assert_eq!(split_checksum("a=1").unwrap().query, "a=1");

@@ -1,4 +1,4 @@
-//! Passing a request on to the server of its meeting.
+//! Forwards a request to the server of its meeting.
 
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
@@ -9,12 +9,12 @@ use std::sync::Arc;
 use tracing::warn;
 
 impl App {
-    /// The meeting's server.
+    /// The meeting's server, if the meeting is recorded.
     pub(super) async fn locate(&self, meeting: &MeetingKey) -> Result<Option<Arc<ServerRef>>, ApiError> {
         Ok(self.store.locate(meeting).await?)
     }
 
-    /// Passes a request on to the meeting's server, and its answer back as it came.
+    /// Forwards a request, and returns the server's response unchanged.
     pub(super) async fn forward(&self, call: Call, at: &ServerRef, request: &ApiRequest) -> CallResult {
         match self.servers.call(at, call.name(), &request.params, request.payload()).await {
             Ok(reply) => Ok(CallResponse::Xml(reply.body)),
@@ -22,9 +22,9 @@ impl App {
         }
     }
 
-    /// The server gave no answer: says so in the log, and to the client, and has the server polled.
+    /// Logs that a server gave no response, has it probed, and returns the error for the client.
     pub(super) fn report_failure(&self, call: Call, at: &ServerRef, failure: &ServerCallError) -> ApiError {
-        warn!(call = call.name(), server = at.id, %failure, "a server did not answer a request");
+        warn!(call = call.name(), server = at.id, %failure, "request to a BBB server failed");
         self.suspects.report(at, failure);
         match call {
             Call::Create => ApiError::CreateFailed,
@@ -36,7 +36,7 @@ impl App {
 
 impl From<StoreError> for ApiError {
     fn from(failure: StoreError) -> ApiError {
-        tracing::error!(%failure, "a request needs Redis");
+        tracing::error!(%failure, "Redis query of a request failed");
         ApiError::StateUnavailable
     }
 }

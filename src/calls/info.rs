@@ -1,10 +1,10 @@
-//! isMeetingRunning and getMeetingInfo: asked of the meeting's server.
+//! isMeetingRunning and getMeetingInfo: forwarded to the meeting's server.
 
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
 
-/// Takes meetingID; an unknown meeting does not run.
+/// Takes meetingID. An unknown meeting is not running.
 pub(super) async fn is_meeting_running(app: &App, request: ApiRequest) -> CallResult {
     match app.locate(&request.meeting_key()?).await? {
         Some(at) => app.forward(Call::IsMeetingRunning, &at, &request).await,

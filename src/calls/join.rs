@@ -5,8 +5,8 @@ use crate::app::App;
 use crate::bbb::ApiError;
 use crate::store::JoinOutcome;
 
-/// Takes meetingID and whatever the servers take. Counts the person, and answers a redirect to the
-/// server's signed join URL; with `redirect=false` the server's own XML.
+/// Takes meetingID and every parameter that the servers take. Counts the participant and redirects to the
+/// server's signed join URL; with `redirect=false` it returns the server's own XML.
 pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
     let api = &app.config.api;
     api.join.apply(&mut request.params);

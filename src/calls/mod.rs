@@ -1,6 +1,7 @@
-//! The BBB calls, one file each, all of one shape: what it takes, what it does, what it answers.
+//! The BBB calls, one file each, all of the same shape: what a call takes, does and returns. [`spec`] has the
+//! rules of each, [`guard`] enforces them.
 //!
-//! A call gets an [`ApiRequest`] whose checksum has been verified, and gives an [`CallResponse`] or an
+//! A call gets an [`ApiRequest`] whose checksum has been verified, and returns a [`CallResponse`] or an
 //! [`ApiError`]. It never spells a Redis key and never sees an HTTP connection.
 
 mod create;
@@ -13,9 +14,9 @@ mod index;
 mod info;
 mod join;
 mod recordings;
-mod spec;
+pub mod spec;
 
-pub use spec::{AcceptedBody, Call, CallSpec, Completion, Format, Links, Methods, Signature};
+pub use spec::Call;
 
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
@@ -34,32 +35,32 @@ pub struct ApiRequest {
     pub document: Option<(HeaderValue, Bytes)>,
     /// The file of a form, for calls that take one.
     pub file: Option<Bytes>,
-    /// How the client reached us, `https://host`: what links in answers begin with. Empty for calls
-    /// that answer none.
+    /// Scheme and host that the client used, `https://host`: links in the response begin with it. Empty
+    /// for calls whose response has none.
     pub base_url: String,
 }
 
-/// An answer that has begun cannot be brought to its end. The connection breaks, so that nobody takes a part
-/// for the whole.
+/// A response that has begun cannot be completed. The connection is closed, so that the client does not take
+/// a part for the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the answer is cut off")]
+#[error("response stream truncated")]
 pub struct TruncatedStream;
 
-/// What a call answers.
+/// What a call returns.
 #[derive(Debug)]
 pub enum CallResponse {
     /// A BBB response.
     Xml(Bytes),
-    /// A BBB response that comes in pieces.
+    /// A BBB response that is sent as it is produced.
     XmlStream {
-        /// Its first pieces.
+        /// What is there already.
         first_chunks: Vec<Bytes>,
-        /// The others, as they come.
+        /// The rest.
         rest: mpsc::Receiver<Result<Bytes, TruncatedStream>>,
     },
-    /// JSON, where BBB has that.
+    /// JSON, where BBB has it.
     Json(serde_json::Value),
-    /// Sends the browser on.
+    /// Redirects the browser to this URL.
     Redirect(String),
 }
 
@@ -73,7 +74,7 @@ impl From<String> for CallResponse {
 pub type CallResult = Result<CallResponse, ApiError>;
 
 impl Call {
-    /// Makes the call.
+    /// Carries out the call.
     pub async fn run(self, app: &App, request: ApiRequest) -> CallResult {
         match self {
             Call::Index => Ok(index::index(app)),
@@ -96,13 +97,13 @@ impl Call {
 }
 
 impl ApiRequest {
-    /// meetingID, which nearly every call requires.
+    /// The required meetingID.
     fn meeting_key(&self) -> Result<MeetingKey, ApiError> {
         let id = self.params.present("meetingID").ok_or(ApiError::MissingMeetingId)?;
         Ok(MeetingKey::of(id))
     }
 
-    /// What goes along to the server.
+    /// The body for the server.
     fn payload(&self) -> Payload {
         match &self.document {
             Some((content_type, body)) => Payload::Xml(content_type.clone(), body.clone()),
