@@ -7,14 +7,15 @@ use crate::app::App;
 use crate::callbacks;
 use crate::config::Config;
 use crate::db::{DEFAULT_CONNECTIONS, Database, migrations};
-use crate::http::drain::Notice;
+use crate::http::drain::DrainSignal;
 use crate::http::listen;
-use crate::net::connector;
+use crate::net::tls;
 use crate::recordings::import::{self, Importer};
 use crate::recordings::{Index, Recordings, Storage};
 use crate::routes;
-use crate::servers::poll::suspicion::Suspicions;
-use crate::servers::{Backend, poll};
+use crate::servers::ServerClient;
+use crate::servers::poll::suspects::SuspectReporter;
+use crate::servers::poll::{self, Poller};
 use crate::store::Store;
 use anyhow::Context;
 use rustls::ClientConfig;
@@ -47,19 +48,19 @@ pub struct Replica {
 impl Replica {
     /// Binds, and starts the threads. Redis need not be there yet.
     pub fn start(config: Arc<Config>, roles: Roles) -> anyhow::Result<Replica> {
-        let tls = connector::tls(&config.backend)?;
+        let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
         let (stop, stopped) = watch::channel(false);
         let mut replica = Replica { address: None, stop, threads: Vec::new() };
         if roles.api {
             let listeners = listen::Listeners::bind(&config.listen)
                 .with_context(|| format!("cannot listen at {:?} (BIND, PORT)", config.listen.bind))?;
             replica.address = Some(listeners.address().to_owned());
-            let notice = Arc::new(Notice::default());
+            let drain = Arc::new(DrainSignal::default());
             for (n, listener) in listeners.into_sockets().into_iter().enumerate() {
                 let (config, tls, stopped) = (config.clone(), tls.clone(), stopped.clone());
-                let notice = notice.clone();
+                let drain = drain.clone();
                 replica.spawn(&format!("api-{n}"), move |runtime| {
-                    let result = runtime.block_on(worker(config, &tls, listener, notice, stopped));
+                    let result = runtime.block_on(worker(config, &tls, listener, drain, stopped));
                     // A copy of gigabytes, or a disk that hangs, does not keep the process.
                     runtime.shutdown_timeout(Duration::from_secs(1));
                     result
@@ -105,9 +106,9 @@ impl Replica {
         if roles.poller {
             replica.spawn("poller", move |runtime| {
                 runtime.block_on(async {
-                    let backend = Backend::new(&config.backend, &tls, config.api.sign_with);
+                    let client = ServerClient::new(&config.servers, &tls, config.api.sign_with);
                     let store = Store::new(&config.redis)?;
-                    poll::lease::run(store, backend, config, stopped).await;
+                    poll::lease::run(Poller::new(store, client, config), stopped).await;
                     Ok(())
                 })
             })?;
@@ -158,15 +159,17 @@ async fn worker(
     config: Arc<Config>,
     tls: &Arc<ClientConfig>,
     listener: listen::Listener,
-    notice: Arc<Notice>,
+    drain: Arc<DrainSignal>,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
+    let store = Store::new(&config.redis)?;
+    let servers = ServerClient::new(&config.servers, tls, config.api.sign_with);
     let app = App {
-        store: Store::new(&config.redis)?,
-        backend: Backend::new(&config.backend, tls, config.api.sign_with),
+        suspects: SuspectReporter::new(Poller::new(store.clone(), servers.clone(), config.clone())),
         recordings: recordings(&config)?,
+        store,
+        servers,
         config: config.clone(),
-        suspicions: Suspicions::default(),
     };
     // A timer that is due soon keeps the runtime from waking itself through a system call each time
     // a request sets one that is due earlier than all others.
@@ -177,14 +180,14 @@ async fn worker(
         }
     });
     let tasks = TaskTracker::new();
-    let service = routes::service(app, tasks.clone(), notice.clone());
-    let (deadline, cut_off) = listen::serve(listener, service, &config.listen, &notice, stopped).await?;
-    if cut_off > 0 {
-        warn!(connections = cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
+    let service = routes::service(app, tasks.clone(), drain.clone());
+    let drained = listen::serve(listener, service, &config.listen, &drain, stopped).await?;
+    if drained.cut_off > 0 {
+        warn!(connections = drained.cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
     }
     // What clients who hung up had begun.
     tasks.close();
-    let _ = tokio::time::timeout_at(deadline, tasks.wait()).await;
+    let _ = tokio::time::timeout_at(drained.deadline, tasks.wait()).await;
     info!("stopped");
     Ok(())
 }

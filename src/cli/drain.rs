@@ -3,7 +3,6 @@
 use super::Session;
 use super::out::Out;
 use super::servers;
-use crate::servers::poll;
 use crate::store::{Server, ServerState, SetStateOutcome};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -75,7 +74,7 @@ async fn watch(session: &Session, server: &Server, deadline: Option<Duration>) -
     let mut said = None;
     loop {
         // Whether or not a poller runs: only a poll tells that a meeting has ended.
-        let answered = poll::now(&session.store, &session.backend, &session.config, &server.at).await;
+        let answered = session.poller().poll_immediately(&server.at).await;
         let Some(now) = session.store.server(id).await? else {
             bail!("there is no server {id} any more");
         };

@@ -109,7 +109,7 @@ async fn info(session: &Session, id: &str, out: Out) -> anyhow::Result<()> {
     let mut params = Params::default();
     params.set("meetingID", id);
     let reply = session
-        .backend
+        .servers
         .call(&server.at, "getMeetingInfo", &params, Payload::None)
         .await
         .with_context(|| format!("{} does not tell", server.hostname()))?;
@@ -120,7 +120,7 @@ async fn info(session: &Session, id: &str, out: Out) -> anyhow::Result<()> {
             printable(&reply.envelope.message_key)
         );
     }
-    let fields: Vec<_> = xml_reader::fields(&reply.body)
+    let fields: Vec<_> = xml_reader::read_fields(&reply.body)
         .into_iter()
         .filter(|(name, _)| out.show_secrets || !name.ends_with("PW"))
         .collect();

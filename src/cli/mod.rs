@@ -20,8 +20,9 @@ mod servers;
 mod status;
 
 use crate::config::Config;
-use crate::net::connector;
-use crate::servers::Backend;
+use crate::net::tls;
+use crate::servers::ServerClient;
+use crate::servers::poll::Poller;
 use crate::store::{Server, Store, connection};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -154,10 +155,14 @@ pub fn run() -> anyhow::Result<()> {
 struct Session {
     config: Arc<Config>,
     store: Store,
-    backend: Backend,
+    servers: ServerClient,
 }
 
 impl Session {
+    fn poller(&self) -> Poller {
+        Poller::new(self.store.clone(), self.servers.clone(), self.config.clone())
+    }
+
     /// A server by its id, or by its host where only one has it.
     async fn server(&self, id: &str) -> anyhow::Result<Server> {
         if let Some(server) = self.store.server(id).await? {
@@ -193,10 +198,10 @@ where
             let url = crate::config::without_password(&config.redis.url);
             format!("cannot reach Redis at {url} (set REDIS_URL)")
         })?;
-        let tls = connector::tls(&config.backend)?;
+        let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
         let context = Session {
             store: Store::new(&config.redis)?,
-            backend: Backend::new(&config.backend, &tls, config.api.sign_with),
+            servers: ServerClient::new(&config.servers, &tls, config.api.sign_with),
             config: config.clone(),
         };
         run(context).await

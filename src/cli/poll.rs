@@ -1,8 +1,7 @@
 //! `sl poll`: one round now, with progress.
 
 use super::{Session, out::Out};
-use crate::servers::poll::UNFENCED;
-use crate::servers::poll::round::{Round, round};
+use crate::servers::poll::{Round, UNFENCED};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::time::Duration;
@@ -18,13 +17,15 @@ pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(us
     bar.set_style(ProgressStyle::with_template("polling {pos}/{len} {wide_bar} {elapsed}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
     let mut failures = Vec::new();
-    let round = round(&session.store, &session.backend, &session.config, UNFENCED, |server, result| {
-        bar.inc(1);
-        if let Err(failure) = result {
-            failures.push((server.at.id.clone(), server.hostname(), failure.to_string()));
-        }
-    })
-    .await?;
+    let poller = session.poller();
+    let round = poller
+        .poll_round(UNFENCED, |server, result| {
+            bar.inc(1);
+            if let Err(failure) = result {
+                failures.push((server.at.id.clone(), server.hostname(), failure.to_string()));
+            }
+        })
+        .await?;
     bar.finish_and_clear();
     failures.sort();
     Ok((servers, round, failures))

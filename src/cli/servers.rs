@@ -4,7 +4,7 @@ use super::Session;
 use super::drain::{self, DrainArgs};
 use super::out::Out;
 use crate::bbb::{Params, Secret};
-use crate::servers::{Payload, poll};
+use crate::servers::Payload;
 use crate::store::{
     AddOutcome, PanicOutcome, PollOutcome, RemoveOutcome, Server, ServerRef, ServerState, SetStateOutcome,
     UpdateOutcome,
@@ -264,7 +264,7 @@ async fn set_state(session: &Session, ids: &[String], state: ServerState, out: O
         match state {
             // Without waiting for the next round.
             ServerState::Enabled => {
-                let polled = poll::now(&session.store, &session.backend, &session.config, &server.at).await;
+                let polled = session.poller().poll_immediately(&server.at).await;
                 let online = matches!(polled, Ok(PollOutcome::Applied { online: true, .. }));
                 line += if online { ": enabled, online" } else { ": enabled, but offline" };
                 if let Err(failure) = polled {
@@ -334,7 +334,7 @@ pub(super) async fn end(session: &Session, server: &ServerRef, meeting: &str, pa
     if !password.is_empty() {
         params.set("password", password);
     }
-    match session.backend.call(server, "end", &params, Payload::None).await {
+    match session.servers.call(server, "end", &params, Payload::None).await {
         Ok(reply) => reply.envelope.success || reply.envelope.message_key == "notFound",
         Err(_) => false,
     }

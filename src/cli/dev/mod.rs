@@ -8,9 +8,9 @@ mod sim_recording;
 use super::out::{Out, table};
 use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
-use crate::net::connector;
-use crate::servers::Backend;
-use crate::servers::poll::{UNFENCED, round::round};
+use crate::net::tls;
+use crate::servers::ServerClient;
+use crate::servers::poll::{Poller, UNFENCED};
 use crate::sim::{Sim, SimConfig};
 use crate::store::{ServerState, Store};
 use anyhow::{Context, bail};
@@ -22,6 +22,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -148,8 +149,9 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
         store.add_server(&id, &server.url(), &Secret::from(server.secret()), None, None).await?;
         store.set_state(&id, ServerState::Enabled).await?;
     }
-    let backend = Backend::new(&config.backend, &connector::tls(&config.backend)?, config.api.sign_with);
-    round(&store, &backend, &config, UNFENCED, |_, _| {}).await?;
+    let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
+    let client = ServerClient::new(&config.servers, &tls, config.api.sign_with);
+    Poller::new(store.clone(), client, Arc::new(config.clone())).poll_round(UNFENCED, |_, _| {}).await?;
 
     let program = std::env::current_exe()?;
     let mut replicas = Vec::new();

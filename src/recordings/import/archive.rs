@@ -2,6 +2,7 @@
 
 use super::Importer;
 use super::claim::{Claim, Key};
+use crate::blocking::{BlockingError, run_blocking};
 use crate::db::DbError;
 use crate::recordings::spool::directory as spool;
 use crate::recordings::unpack::{self, BadArchive, UnpackError, Unpacked, Watch};
@@ -93,6 +94,15 @@ impl From<UnpackError> for ImportError {
     }
 }
 
+impl From<BlockingError> for ImportError {
+    fn from(error: BlockingError) -> ImportError {
+        match error {
+            BlockingError::Stopping => ImportError::Stopped,
+            BlockingError::Panicked => ImportError::Passing(error.to_string()),
+        }
+    }
+}
+
 /// A format that was unpacked and whose metadata.xml is good.
 struct Ready {
     path: PathBuf,
@@ -145,11 +155,11 @@ impl Importer {
     ) -> Result<Report, ImportError> {
         let options = ImportOptions { archived, ..self.options };
         let (work, limits) = (self.work.clone(), self.limits);
-        let (workshop, unpacked) = blocking(move || {
+        let (workshop, unpacked) = run_blocking(move || {
             let passing = |error| ImportError::Passing(format!("cannot make a work directory: {error}"));
             let workshop = work.open(key).map_err(passing)?;
             let unpacked = unpack::unpack(&file, workshop.path(), &limits, &watch);
-            Ok((workshop, unpacked.map_err(ImportError::from).and_then(read_all)))
+            Ok::<_, ImportError>((workshop, unpacked.map_err(ImportError::from).and_then(read_all)))
         })
         .await?;
         let result = match unpacked {
@@ -278,14 +288,4 @@ fn read_one(format: &Unpacked) -> Result<FormatMetadata, ReadError> {
         return Err(ReadError::Bad(format!("metadata.xml is of another format, {}", about.format)));
     }
     Ok(about)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ImportError> + Send + 'static,
-) -> Result<T, ImportError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(failure) if failure.is_cancelled() => Err(ImportError::Stopped),
-        Err(failure) => Err(ImportError::Passing(format!("a mistake of this program: {failure}"))),
-    }
 }

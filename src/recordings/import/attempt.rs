@@ -3,6 +3,7 @@
 use super::Importer;
 use super::archive::{ImportError, Report};
 use super::claim::{Claim, Key};
+use crate::blocking::run_blocking;
 use crate::recordings::spool::directory::{self as spool, Spool, Stamp};
 use crate::recordings::unpack::Watch;
 use std::io;
@@ -170,9 +171,6 @@ impl Importer {
     ) -> Result<T, ImportError> {
         let (spool, name) = (self.spool.clone(), name.to_owned());
         let passing = |error| ImportError::Passing(format!("the spool: {error}"));
-        match tokio::task::spawn_blocking(move || work(&spool, &name)).await {
-            Ok(result) => result.map_err(passing),
-            Err(_) => Err(ImportError::Stopped),
-        }
+        run_blocking(move || work(&spool, &name).map_err(passing)).await
     }
 }

@@ -74,14 +74,14 @@ impl Importer {
             storage: Storage::new(recordings)?,
             spool: Spool::new(&recordings.spool_dir),
             claims: Claims::new(database, workers + 1),
-            work: Work::new(recordings.work_dir.clone()),
+            work: Work::new(config.import.work_dir.clone()),
             limits: Limits {
                 members: config.import.max_members,
                 bytes: config.import.max_size,
                 ratio: config.import.max_ratio,
             },
             options: ImportOptions {
-                unpublished: recordings.import_unpublished,
+                unpublished: config.import.unpublished,
                 protected: recordings.protected_enabled,
                 archived: None,
             },

@@ -7,6 +7,7 @@ use super::archive::ImportError;
 use super::attempt::Outcome;
 use super::queue::{Batch, Queue};
 use crate::config::Config;
+use crate::net::backoff::exponential_backoff;
 use crate::recordings::Recordings;
 use crate::recordings::spool::directory as spool;
 use crate::recordings::spool::{Spool, is_archive, receive};
@@ -25,6 +26,7 @@ use tracing::{debug, info, warn};
 
 /// An archive that another importer works on is looked at again after this.
 const BUSY: Duration = Duration::from_secs(2);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// What failed is tried again after 1, 2, 4, … seconds, at most this.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Without Postgres nothing can be done: it is asked at least this often.
@@ -49,7 +51,7 @@ async fn work_through(importer: Importer, config: &Config, mut stopped: watch::R
     let mut batch = Batch::default();
     let mut failures = 0;
     let mut paused = Instant::now();
-    let mut scans = interval(config.recordings.import_poll_interval);
+    let mut scans = interval(config.import.poll_interval);
     scans.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // What the kernel tells is not all: there was nobody to be told, or it was too much.
     let mut look = true;
@@ -92,7 +94,7 @@ async fn work_through(importer: Importer, config: &Config, mut stopped: watch::R
                     watcher = start_watching(&importer.spool, told.clone());
                     look |= watcher.is_some();
                 }
-                if look || config.recordings.import_poll {
+                if look || config.import.poll {
                     look = false;
                     importer.scan().await.into_iter().for_each(|name| queue.found(name));
                     while sweeps.try_join_next().is_some() {}
@@ -130,7 +132,7 @@ async fn work_through(importer: Importer, config: &Config, mut stopped: watch::R
                         queue.done(name);
                     }
                     Outcome::Postponed(ImportError::Index(error)) => {
-                        let pause = backoff(failures).min(LONGEST_PAUSE);
+                        let pause = exponential_backoff(failures, FIRST_WAIT, LONGEST_PAUSE);
                         failures += 1;
                         paused = Instant::now() + pause;
                         warn!(archive = name, %error, "waiting for the index, for {pause:?}");
@@ -138,7 +140,7 @@ async fn work_through(importer: Importer, config: &Config, mut stopped: watch::R
                     }
                     Outcome::Postponed(error) => {
                         let known = queue.known.entry(name.clone()).or_default();
-                        let wait = backoff(known.failures).min(LONGEST_WAIT);
+                        let wait = exponential_backoff(known.failures, FIRST_WAIT, LONGEST_WAIT);
                         known.failures += 1;
                         warn!(archive = name, %error, "not imported: it stays, and is tried again in {wait:?}");
                         queue.later(name, wait);
@@ -169,10 +171,6 @@ async fn finish(
             tasks.abort_all();
         }
     }
-}
-
-fn backoff(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.min(10))
 }
 
 /// Tells of archives by name, and None where the spool must be looked through.

@@ -7,6 +7,7 @@
 //! is compared with its digest, made safe on disk and renamed to `{record_id}.tar`. Then an empty file
 //! `.{record_id}.{key}.sl-taken` says for a while that it was: the sender may not have heard.
 
+use crate::blocking::{BlockingError, run_blocking};
 use crate::recordings::{RecordId, none_is_fine};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -55,6 +56,12 @@ pub enum UploadError {
     Io(#[source] io::Error),
 }
 
+impl From<BlockingError> for UploadError {
+    fn from(error: BlockingError) -> UploadError {
+        UploadError::Io(error.into())
+    }
+}
+
 impl From<io::Error> for UploadError {
     fn from(error: io::Error) -> UploadError {
         match error.kind() {
@@ -101,25 +108,25 @@ impl Uploads {
     /// Bytes that are here of an upload that is not whole.
     pub async fn received(&self, upload: &Upload) -> Result<u64, UploadError> {
         let path = self.part(upload);
-        let size = blocking(move || Ok(fs::symlink_metadata(&path).map(|about| about.len()))).await?;
-        match size {
+        run_blocking(move || match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
-            size => Ok(size?),
-        }
+            about => Ok(about?.len()),
+        })
+        .await
     }
 
     /// Whether all of this archive was taken since it was last begun anew.
     pub async fn was_taken(&self, upload: &Upload) -> Result<bool, UploadError> {
         let note = taken(&self.part(upload));
         let named = upload.sha256.is_some();
-        blocking(move || Ok(named && note.exists())).await
+        run_blocking(move || Ok(named && note.exists())).await
     }
 
     /// Whether an archive of the recording waits in the spool, and whether one is in failed/.
     pub async fn waiting(&self, id: &RecordId) -> Result<(bool, bool), UploadError> {
         let name = format!("{id}.tar");
         let (spool, failed) = (self.spool.join(&name), self.spool.join("failed").join(&name));
-        blocking(move || Ok((spool.exists(), failed.exists()))).await
+        run_blocking(move || Ok((spool.exists(), failed.exists()))).await
     }
 
     /// Begins to take in an upload, after so many bytes of it: 0 begins anew. All of them: nothing more need
@@ -130,7 +137,7 @@ impl Uploads {
         }
         let (path, whole, most) = (self.part(upload), self.spool.join(name(upload)), self.most);
         let upload = upload.clone();
-        let part = blocking(move || Part::open(path, &upload, after)).await?;
+        let part = run_blocking(move || Part::open(path, &upload, after)).await?;
         let (pieces, incoming) = mpsc::channel(WAITING);
         let writer = tokio::task::spawn_blocking(move || part.write(incoming, &whole, most));
         Ok(Receiving { pieces, writer })
@@ -363,12 +370,6 @@ impl Part {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
-) -> Result<T, UploadError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| UploadError::Io(io::Error::other(error)))?
 }
 
 #[cfg(test)]
