@@ -1,7 +1,7 @@
 //! `sl callbacks …`: callbacks to clients, and whether they were delivered.
 
 use super::out::{Out, table};
-use super::recordings::utc;
+use super::time::utc;
 use crate::callbacks::table::{Callback, CallbackState, CallbackTable};
 use crate::callbacks::url_origin;
 use crate::config::Config;
