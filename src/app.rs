@@ -2,8 +2,8 @@
 
 use crate::config::Config;
 use crate::recordings::Recordings;
-use crate::servers::Backend;
-use crate::servers::poll::suspicion::Suspicions;
+use crate::servers::ServerClient;
+use crate::servers::poll::suspects::SuspectReporter;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use std::sync::Arc;
 pub struct App {
     /// The settings.
     pub config: Arc<Config>,
-    /// State in Redis.
+    /// The state in Redis.
     pub store: Store,
-    /// Client of the BBB servers.
-    pub backend: Backend,
-    /// Servers on which requests of this thread failed recently.
-    pub suspicions: Suspicions,
-    /// Recordings, unless the pool has none.
+    /// The client of the BBB servers.
+    pub servers: ServerClient,
+    /// Reports servers on which requests failed.
+    pub suspects: SuspectReporter,
+    /// None in a pool without recordings.
     pub recordings: Option<Recordings>,
 }

@@ -13,7 +13,7 @@ pub(super) async fn end(app: &App, request: ApiRequest) -> CallResult {
         return Err(ApiError::MeetingNotFound);
     };
     let reply = app
-        .backend
+        .servers
         .call(&at, "end", &request.params, request.payload())
         .await
         .map_err(|failure| app.report_failure(Call::End, &at, &failure))?;

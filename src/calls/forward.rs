@@ -3,7 +3,7 @@
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
-use crate::servers::BackendError;
+use crate::servers::ServerCallError;
 use crate::store::{MeetingKey, ServerRef, StoreError};
 use std::sync::Arc;
 use tracing::warn;
@@ -16,16 +16,16 @@ impl App {
 
     /// Forwards a request, and returns the server's response unchanged.
     pub(super) async fn forward(&self, call: Call, at: &ServerRef, request: &ApiRequest) -> CallResult {
-        match self.backend.call(at, call.name(), &request.params, request.payload()).await {
+        match self.servers.call(at, call.name(), &request.params, request.payload()).await {
             Ok(reply) => Ok(CallResponse::Xml(reply.body)),
             Err(failure) => Err(self.report_failure(call, at, &failure)),
         }
     }
 
     /// Logs that a server gave no response, has it probed, and returns the error for the client.
-    pub(super) fn report_failure(&self, call: Call, at: &ServerRef, failure: &BackendError) -> ApiError {
+    pub(super) fn report_failure(&self, call: Call, at: &ServerRef, failure: &ServerCallError) -> ApiError {
         warn!(call = call.name(), server = at.id, %failure, "request to a BBB server failed");
-        self.suspicions.report(&self.store, &self.backend, &self.config, at, failure);
+        self.suspects.report(at, failure);
         match call {
             Call::Create => ApiError::CreateFailed,
             Call::InsertDocument => ApiError::InsertFailed,

@@ -47,9 +47,9 @@ async fn stream_meetings(
 ) {
     let mut replies = futures_util::stream::iter(servers)
         .map(|server| {
-            let backend = app.backend.clone();
+            let servers = app.servers.clone();
             async move {
-                let reply = backend.call(&server, "getMeetings", &Params::default(), Payload::None).await;
+                let reply = servers.call(&server, "getMeetings", &Params::default(), Payload::None).await;
                 (server, reply)
             }
         })
@@ -64,7 +64,7 @@ async fn stream_meetings(
             }
             Err(failure) => {
                 warn!(server = server.id, %failure, "getMeetings omits a server: its request failed");
-                app.suspicions.report(&app.store, &app.backend, &app.config, &server, &failure);
+                app.suspects.report(&server, &failure);
                 continue;
             }
         };

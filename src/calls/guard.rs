@@ -76,8 +76,8 @@ where
     let max_file_bytes = spec.body.max_file_bytes();
     // A checksum in the query has been verified by now, unless the call requires none.
     let limit = match signed.checksum {
-        Some(_) if must_be_signed => max_file_bytes.unwrap_or(config.api.max_body),
-        _ => config.api.max_body.min(MAX_UNSIGNED_FORM_BYTES),
+        Some(_) if must_be_signed => max_file_bytes.unwrap_or(config.api.max_body_bytes),
+        _ => config.api.max_body_bytes.min(MAX_UNSIGNED_FORM_BYTES),
     };
     match kind {
         BodyKind::None => {}

@@ -20,7 +20,7 @@ pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
     api.join.strip(&mut request.params);
     let inline = request.params.get("redirect").is_some_and(|r| r.eq_ignore_ascii_case("false"));
     if inline {
-        let reply = app.backend.call(&at, "join", &request.params, request.payload()).await;
+        let reply = app.servers.call(&at, "join", &request.params, request.payload()).await;
         if !reply.as_ref().is_ok_and(|reply| reply.envelope.success) {
             app.store.unjoin(&meeting, accounting).await?;
         }
@@ -29,5 +29,5 @@ pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
             Err(failure) => Err(app.report_failure(Call::Join, &at, &failure)),
         };
     }
-    Ok(CallResponse::Redirect(app.backend.signed_url(&at, "join", &request.params)))
+    Ok(CallResponse::Redirect(app.servers.signed_url(&at, "join", &request.params)))
 }

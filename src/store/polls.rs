@@ -212,7 +212,7 @@ impl Store {
     /// `lua/suspect.lua`.
     pub async fn suspect(&self, id: &str, poll: &PollConfig) -> StoreResult<SuspectOutcome> {
         let unhealthy_threshold = poll.unhealthy_threshold;
-        let probe_ms = poll.deadline.as_millis();
+        let probe_ms = poll.timeout.as_millis();
         let mut reply = self.run(&Suspect { server: id, unhealthy_threshold, probe_ms }).await?;
         match reply.text()?.as_str() {
             "probe" => {

@@ -3,7 +3,7 @@
 use super::Placed;
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
-use crate::servers::{BackendError, Payload};
+use crate::servers::{Payload, ServerCallError};
 use crate::store::{Assignment, MeetingKey, Placement, ReassignOutcome, ReassignReason};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -33,7 +33,7 @@ pub(super) struct Failover {
 
 impl Failover {
     pub(super) fn new(app: &App) -> Failover {
-        let tries_left = app.config.poll.failover_tries;
+        let tries_left = app.config.api.failover_tries;
         let fast_refusals_left = if tries_left == 0 { 0 } else { MAX_FAST_REFUSALS };
         Failover { tried: Vec::new(), tries_left, fast_refusals_left, resent_to: None }
     }
@@ -50,7 +50,7 @@ impl Failover {
         app: &App,
         wanted: &Assignment<'_>,
         placed: &Placed,
-        failure: &BackendError,
+        failure: &ServerCallError,
         took: Duration,
     ) -> Result<Option<Placed>, ApiError> {
         let from = &placed.placement;
@@ -90,8 +90,8 @@ impl Failover {
     }
 
     /// A fast refusal costs the client nothing, and does not count as a try.
-    fn may_try_another(&mut self, failed: &Placement, failure: &BackendError, took: Duration) -> bool {
-        if matches!(failure, BackendError::Url) {
+    fn may_try_another(&mut self, failed: &Placement, failure: &ServerCallError, took: Duration) -> bool {
+        if matches!(failure, ServerCallError::Url) {
             return false;
         }
         self.tried.push(failed.server.id.clone());
@@ -119,20 +119,20 @@ pub(super) async fn move_off_closed_server(
     wanted: &Assignment<'_>,
     from: &Placement,
 ) -> Result<Relocation, ApiError> {
-    let mut why = ReassignReason::Stale;
+    let mut reason = ReassignReason::Stale;
     loop {
         // A server that does not say counts as running it.
         if query_presence(app, wanted.meeting, from).await != MeetingPresence::Absent {
             return Ok(Relocation::Stays);
         }
-        return match app.store.reassign(wanted, &from.server.id, why, &[]).await? {
+        return match app.store.reassign(wanted, &from.server.id, reason, &[]).await? {
             ReassignOutcome::Moved(to) => Ok(Relocation::Moved(Placed { placement: to, is_new: true })),
             ReassignOutcome::Existing(to) => Ok(Relocation::Moved(Placed { placement: to, is_new: false })),
             ReassignOutcome::NoServer => Err(ApiError::NoServers),
             ReassignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
             // Its first create may be on its way there.
-            ReassignOutcome::Kept if why == ReassignReason::Stale => {
-                why = ReassignReason::Gone;
+            ReassignOutcome::Kept if reason == ReassignReason::Stale => {
+                reason = ReassignReason::Gone;
                 tokio::time::sleep(REQUERY_DELAY).await;
                 continue;
             }
@@ -155,7 +155,7 @@ pub(super) enum MeetingPresence {
 pub(super) async fn query_presence(app: &App, meeting: &MeetingKey, at: &Placement) -> MeetingPresence {
     let mut params = Params::default();
     params.set("meetingID", meeting.as_str());
-    let query = app.backend.call(&at.server, "getMeetingInfo", &params, Payload::None);
+    let query = app.servers.call(&at.server, "getMeetingInfo", &params, Payload::None);
     match timeout(QUERY_TIMEOUT, query).await {
         Ok(Ok(reply)) if reply.envelope.success => MeetingPresence::Present,
         Ok(Ok(reply)) if reply.envelope.message_key == "notFound" => MeetingPresence::Absent,

@@ -10,8 +10,8 @@ use self::params::{all_voice_bridges, apply_balancer_params, first_voice_bridges
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::{ApiError, xml_reader};
-use crate::callbacks::params as recording_ready;
-use crate::servers::Reply;
+use crate::callbacks::params::{store_ready_url, take_ready_url};
+use crate::servers::ServerResponse;
 use crate::store::{AssignOutcome, Assignment, Placement, ServerAvailability};
 use std::time::Instant;
 use tracing::{debug, warn};
@@ -32,7 +32,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     api.create.apply(&mut request.params);
     let meeting = request.meeting_key()?;
     let server_tag = request.params.remove("meta_server-tag").unwrap_or_default();
-    let ready_url = recording_ready::take(&mut request.params);
+    let ready_url = take_ready_url(&mut request.params);
     let password = request.params.present("moderatorPW").map_or_else(random_password, str::to_owned);
     let first_bridges = first_voice_bridges(app, &request.params, &meeting);
     let all_bridges;
@@ -68,7 +68,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         let Placed { placement, is_new } = &placed;
         apply_balancer_params(app, &mut request.params, placement, *is_new);
         let started = Instant::now();
-        match app.backend.call(&placement.server, "create", &request.params, request.payload()).await {
+        match app.servers.call(&placement.server, "create", &request.params, request.payload()).await {
             Ok(reply) => return Ok(finish_create(app, &wanted, &placed, ready_url, reply).await),
             Err(failure) => {
                 let error = app.report_failure(Call::Create, &placement.server, &failure);
@@ -98,7 +98,7 @@ async fn finish_create(
     wanted: &Assignment<'_>,
     placed: &Placed,
     ready_url: Option<String>,
-    reply: Reply,
+    reply: ServerResponse,
 ) -> CallResponse {
     let Placed { placement, is_new } = placed;
     let envelope = &reply.envelope;
@@ -109,8 +109,8 @@ async fn finish_create(
         return CallResponse::Xml(reply.body);
     }
     // Stored before the client learns of the meeting: a client that gets no response creates again.
-    if let Some(url) = ready_url {
-        recording_ready::remember(app, wanted.meeting, &url, &reply.body).await;
+    if let (Some(url), Some(recordings)) = (ready_url, &app.recordings) {
+        store_ready_url(&app.store, recordings.index.db(), wanted.meeting, &url, &reply.body).await;
     }
     if !is_new && envelope.message_key != "duplicateWarning" {
         record_recreation(app, wanted, placement, &reply.body).await;

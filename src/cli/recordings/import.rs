@@ -19,14 +19,15 @@ pub struct ImportArgs {
     /// Archives: .tar, .tar.gz, .tar.zst, .tar.xz
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Remove each archive once it is imported
+    /// Delete each archive after it was imported
     #[arg(long)]
     remove: bool,
 }
 
-/// Imports files one after the other. What fails does not keep the others from being tried.
+/// Imports files one after the other. A failure does not stop the others.
 pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyhow::Result<()> {
-    let importer = Importer::new(config)?.context("there is no index of recordings: set DATABASE_URL")?;
+    let importer =
+        Importer::new(config)?.context("the index of recordings is not configured: set DATABASE_URL")?;
     let (mut reports, mut failures) = (Vec::new(), 0);
     for path in &args.files {
         let result = import_one(&importer, path, args.remove).await;
@@ -53,7 +54,7 @@ pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyho
     }
     match failures {
         0 => Ok(()),
-        _ => bail!("{failures} of {} archives were not imported, or not all of them", args.files.len()),
+        _ => bail!("{failures} of {} archives were not, or not completely, imported", args.files.len()),
     }
 }
 
@@ -64,7 +65,7 @@ fn told(report: ImportReport) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
 
 async fn import_one(importer: &Importer, path: &Path, remove: bool) -> Result<ImportReport, ImportError> {
     let control = Arc::new(UnpackControl::default());
-    // Draws on a terminal only.
+    // Drawn on a terminal only.
     let bar = ProgressBar::new(fs::metadata(path).map_or(0, |about| about.len()));
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}") {
         bar.set_style(style);
@@ -83,7 +84,7 @@ async fn import_one(importer: &Importer, path: &Path, remove: bool) -> Result<Im
     result
 }
 
-/// Puts archives from failed/ back into the spool, where an importer finds them.
+/// Moves archives from failed/ back into the spool, where an importer finds them.
 pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Result<()> {
     let spool = Spool::new(&config.recordings.spool_dir);
     let all = names.is_empty();
@@ -96,7 +97,10 @@ pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Re
     };
     let (mut done, mut refused) = (Vec::new(), Vec::new());
     for name in names {
-        match spool.retry(&name).with_context(|| format!("cannot put {} back", printable(&name)))? {
+        match spool
+            .retry(&name)
+            .with_context(|| format!("cannot move {} back into the spool", printable(&name)))?
+        {
             RetryResult::Moved => {
                 if !out.json {
                     out.text(format!("OK {}\n", printable(&name)))?;
@@ -104,9 +108,9 @@ pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Re
                 done.push(name);
             }
             RetryResult::AlreadyInSpool => {
-                refused.push(format!("{}: one of that name is in the spool", printable(&name)))
+                refused.push(format!("{}: an archive of that name is in the spool already", printable(&name)))
             }
-            // Somebody else has just put it back.
+            // Another process has just moved it back.
             RetryResult::Missing if all => {}
             RetryResult::Missing => refused.push(format!("there is no {} in failed/", printable(&name))),
         }

@@ -79,7 +79,7 @@ fn postgres_away_during_a_delivery_delivers_once() {
     library.postgres.down();
     gate.wait();
     eventually("the others notice", || {
-        library.pool.replicas.iter().any(|replica| replica.log().contains("callbacks wait for the index"))
+        library.pool.replicas.iter().any(|replica| replica.log().contains("callbacks wait for Postgres"))
     });
     library.postgres.up();
     all_are(&library, "delivered");
