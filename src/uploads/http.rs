@@ -3,7 +3,7 @@
 //! | request | response |
 //! | --- | --- |
 //! | `HEAD` | 200. `Upload-Offset`: bytes of an unfinished upload that have arrived; `Upload-Complete: yes`: all of this archive (`sha256`) was taken since its upload last started over; `Recording-State`: `published`, `unpublished`, `deleted`, … as in the index, else `spool`, `failed`, or `none` |
-//! | `PUT` | 201: the archive is whole, and in the spool |
+//! | `PUT` | 201: the archive is complete, and in the spool |
 //! | `PUT`, `Content-Range: bytes FIRST-LAST/TOTAL` | 201, or 202 while LAST is not the end; 409 with `Upload-Offset` where FIRST is not the next byte. FIRST = 0 starts over |
 //! | `PUT`, `Content-Range: bytes */TOTAL`, empty | the same, where all bytes have arrived and only the 201 is missing |
 //!
@@ -17,7 +17,9 @@ use super::range::UploadRange;
 use super::refusal::Refusal;
 use crate::app::App;
 use crate::http::responses;
-use crate::recordings::spool::receive::{IncomingUpload, Upload, UploadProgress, UploadReceiver};
+use crate::recordings::spool::receive::{
+    ArchiveLocation, IncomingUpload, Upload, UploadProgress, UploadReceiver,
+};
 use crate::recordings::{RecordId, Recordings};
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
@@ -116,10 +118,10 @@ async fn upload_state(
     if receiver.was_taken(upload).await? {
         headers.insert(UPLOAD_COMPLETE, HeaderValue::from_static("yes"));
     }
-    let state = match receiver.has_archive(&upload.record_id).await? {
-        (true, _) => "spool".to_owned(),
-        (false, true) => "failed".to_owned(),
-        (false, false) => match recordings.index.state(&upload.record_id).await {
+    let state = match receiver.locate_archive(&upload.record_id).await? {
+        Some(ArchiveLocation::Spool) => "spool".to_owned(),
+        Some(ArchiveLocation::Failed) => "failed".to_owned(),
+        None => match recordings.index.state(&upload.record_id).await {
             Ok(found) => found.map_or_else(|| "none".to_owned(), |(state, _)| state),
             Err(error) => {
                 warn!(%error, "cannot read a recording's state for an upload");

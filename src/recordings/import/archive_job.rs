@@ -20,8 +20,8 @@ use tracing::{debug, info, warn};
 /// A truncated archive is bad once it has not changed for this many times the settle time.
 const TRUNCATED_SETTLE_FACTOR: u32 = 10;
 
-/// An archive that looks whole.
-struct WholeArchive {
+/// An archive that looks complete.
+struct CompleteArchive {
     /// None: an interrupted removal has hidden it, and recovery brings it back.
     stamp: Option<FileStamp>,
     unchanged_since: Instant,
@@ -35,7 +35,7 @@ struct ParsedFormat {
 }
 
 impl Importer {
-    /// One attempt at an archive of the spool: imports it if it is whole and unclaimed, then removes or
+    /// One attempt at an archive of the spool: imports it if it is complete and unclaimed, then removes or
     /// quarantines it. `last_seen`: what the previous attempt saw.
     pub(super) async fn import_from_spool(
         &self,
@@ -56,13 +56,13 @@ impl Importer {
             if let Some(last_seen) = last_seen.filter(|seen| seen.stamp == stamp) {
                 unchanged_since = last_seen.since;
             }
-            let is_whole = match is_being_written {
+            let is_complete = match is_being_written {
                 Some(is_being_written) => !is_being_written,
                 None => checked_at - unchanged_since >= self.settle,
             };
-            if !is_whole {
+            if !is_complete {
                 debug!(archive = name, "archive is still being written, or has just arrived");
-                return Ok(ArchiveOutcome::NotWhole(Sighting { stamp, since: unchanged_since }));
+                return Ok(ArchiveOutcome::Incomplete(Sighting { stamp, since: unchanged_since }));
             }
         } else if !needs_recovery {
             return Ok(ArchiveOutcome::Gone);
@@ -70,8 +70,8 @@ impl Importer {
         let Some(mut claim) = self.claims.try_claim(ClaimKey::of(name)).await? else {
             return Ok(ArchiveOutcome::Busy);
         };
-        let whole = WholeArchive { stamp: found.map(|(_, stamp)| stamp), unchanged_since, checked_at };
-        let outcome = self.import_claimed(name, whole, &mut claim, control).await;
+        let checked = CompleteArchive { stamp: found.map(|(_, stamp)| stamp), unchanged_since, checked_at };
+        let outcome = self.import_claimed(name, checked, &mut claim, control).await;
         claim.release().await;
         outcome
     }
@@ -80,7 +80,7 @@ impl Importer {
     async fn import_claimed(
         &self,
         name: &str,
-        whole: WholeArchive,
+        checked: CompleteArchive,
         claim: &mut Claim,
         control: Arc<UnpackControl>,
     ) -> Result<ArchiveOutcome, ImportError> {
@@ -93,11 +93,12 @@ impl Importer {
             .await?;
         // The previous holder of the claim may just have finished it.
         let Some((file, stamp)) = opened else { return Ok(ArchiveOutcome::Gone) };
-        let not_whole = ArchiveOutcome::NotWhole(Sighting { stamp, since: whole.unchanged_since });
-        if whole.stamp.is_some_and(|expected| expected != stamp) {
-            return Ok(not_whole);
+        let incomplete = ArchiveOutcome::Incomplete(Sighting { stamp, since: checked.unchanged_since });
+        if checked.stamp.is_some_and(|expected| expected != stamp) {
+            return Ok(incomplete);
         }
-        let may_be_growing = whole.checked_at - whole.unchanged_since < self.settle * TRUNCATED_SETTLE_FACTOR;
+        let may_be_growing =
+            checked.checked_at - checked.unchanged_since < self.settle * TRUNCATED_SETTLE_FACTOR;
         let archived = file.metadata().and_then(|about| about.modified()).ok();
         let reasons = match self.import_archive(file, claim, control, archived).await {
             Ok(report) => {
@@ -112,7 +113,7 @@ impl Importer {
                 }
                 reasons
             }
-            Err(ImportError::Truncated(_)) if may_be_growing => return Ok(not_whole),
+            Err(ImportError::Truncated(_)) if may_be_growing => return Ok(incomplete),
             Err(ImportError::Truncated(reason)) => vec![reason],
             Err(ImportError::Bad(reasons)) => reasons,
             Err(error) => return Err(error),
@@ -121,19 +122,7 @@ impl Importer {
         let is_moved =
             self.with_spool(name, move |spool, name| spool.quarantine(name, &stamp, &written)).await?;
         // Otherwise a newer archive has taken its place.
-        Ok(if is_moved { ArchiveOutcome::Quarantined(reasons) } else { not_whole })
-    }
-
-    async fn with_spool<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&Spool, &str) -> io::Result<T> + Send + 'static,
-    ) -> Result<T, ImportError> {
-        let (spool, name) = (self.spool.clone(), name.to_owned());
-        run_blocking(move || {
-            work(&spool, &name).map_err(|error| ImportError::Transient(format!("the spool: {error}")))
-        })
-        .await
+        Ok(if is_moved { ArchiveOutcome::Quarantined(reasons) } else { incomplete })
     }
 
     /// Imports a file from anywhere. The file stays, unless `remove` is set: then it is removed once all
@@ -255,6 +244,18 @@ impl Importer {
         locked.commit().await?;
         self.storage.finish_move(shift).await;
         Ok(true)
+    }
+
+    async fn with_spool<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Spool, &str) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ImportError> {
+        let (spool, name) = (self.spool.clone(), name.to_owned());
+        run_blocking(move || {
+            work(&spool, &name).map_err(|error| ImportError::Transient(format!("the spool: {error}")))
+        })
+        .await
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) enum ArchiveOutcome {
     /// The archive is no longer there.
     Gone,
     /// It is still being written, or may be.
-    NotWhole(Sighting),
+    Incomplete(Sighting),
     /// Another importer has claimed it.
     Busy,
     /// It was imported and removed.

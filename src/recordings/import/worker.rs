@@ -169,7 +169,7 @@ impl Worker {
         match outcome {
             ArchiveOutcome::Gone => self.queue.finish(name),
             ArchiveOutcome::Busy => self.queue.delay(name, BUSY_RETRY_DELAY),
-            ArchiveOutcome::NotWhole(sighting) => {
+            ArchiveOutcome::Incomplete(sighting) => {
                 self.queue.set_last_seen(&name, sighting);
                 self.queue.delay(name, self.settings.settle);
             }

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `NAME.tar`, `.tar.gz`, `.tgz`, `.tar.zst`, `.tar.xz`, `.txz` | an archive |
 //! | `.sl-done.NAME` | an archive that is being removed or moved to `failed/` |
-//! | `.{record_id}.{key}.sl-part` | an upload that is not whole |
+//! | `.{record_id}.{key}.sl-part` | an unfinished upload |
 //! | `.{record_id}.{key}.sl-taken` | an upload that became an archive; empty |
 //! | `failed/NAME`, `failed/NAME.error` | a quarantined archive, and why |
 //! | `failed/.sl-NAME.error` | its reasons while they are being written |

@@ -1,4 +1,4 @@
-//! The file that an upload is written to, until it is whole. Its writer holds its lock (flock), on whichever
+//! The file that an upload is written to, until it is complete. Its writer holds its lock (flock), on whichever
 //! replica; the lock ends with the process.
 
 use super::names;
@@ -57,7 +57,7 @@ impl PartFile {
         Ok(part)
     }
 
-    /// Writes the chunks as they come, and makes the part an archive once it is whole. A channel that closes
+    /// Writes the chunks as they come, and makes the part an archive once it is complete. A channel that closes
     /// without the final None means that the request was cut off: what has arrived is kept.
     pub(super) fn receive(
         mut self,

@@ -1,5 +1,5 @@
 //! Receives archives that BBB servers send over HTTP: in one request or in several, resumed where they were
-//! cut off. No archive appears in the spool before it is whole.
+//! cut off. No archive appears in the spool before it is complete.
 //!
 //! What has arrived is kept beside the archives under a hidden name (`names`) that contains a
 //! key of the archive's digest, so that parts of two archives are never mixed. At the end the part is compared
@@ -89,6 +89,15 @@ pub enum UploadProgress {
     Complete,
 }
 
+/// Where an archive is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveLocation {
+    /// In the spool: it waits to be imported.
+    Spool,
+    /// In failed/.
+    Failed,
+}
+
 /// Receives uploads into a spool.
 #[derive(Debug, Clone)]
 pub struct UploadReceiver {
@@ -127,12 +136,19 @@ impl UploadReceiver {
         run_blocking(move || Ok(has_digest && note.exists())).await
     }
 
-    /// Whether an archive of the recording is in the spool, and whether one is in failed/.
-    pub async fn has_archive(&self, id: &RecordId) -> Result<(bool, bool), UploadError> {
+    /// Where the archive of a recording is that was uploaded and is not yet imported.
+    pub async fn locate_archive(&self, id: &RecordId) -> Result<Option<ArchiveLocation>, UploadError> {
         let name = names::uploaded_archive(id);
         let failed = self.spool.join(names::FAILED_DIRECTORY).join(&name);
         let waiting = self.spool.join(name);
-        run_blocking(move || Ok((waiting.exists(), failed.exists()))).await
+        run_blocking(move || {
+            Ok(match (waiting.exists(), failed.exists()) {
+                (true, _) => Some(ArchiveLocation::Spool),
+                (false, true) => Some(ArchiveLocation::Failed),
+                (false, false) => None,
+            })
+        })
+        .await
     }
 
     /// Starts to receive an upload after `offset` bytes; 0 starts it over. If `offset` is the total, it needs

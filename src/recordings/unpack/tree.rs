@@ -61,25 +61,25 @@ fn unsafe_member(path: &[u8], why: &'static str) -> UnpackError {
 
 /// The names of a member's path; None if it is the root.
 fn checked_names(path: &[u8]) -> Result<Option<Vec<&[u8]>>, UnpackError> {
-    let refuse = |why| Err(unsafe_member(path, why));
+    let bad = |why| Err(unsafe_member(path, why));
     if path.starts_with(b"/") {
-        return refuse("its path is absolute");
+        return bad("its path is absolute");
     }
     if path.len() > MAX_PATH_BYTES {
-        return refuse("its path is too long");
+        return bad("its path is too long");
     }
     let mut names = Vec::new();
     for name in path.split(|byte| *byte == b'/') {
         match name {
             b"" | b"." => {}
-            b".." => return refuse("its path has `..`"),
-            name if name.len() > MAX_NAME_BYTES => return refuse("its name is too long"),
-            name if name.contains(&0) => return refuse("its name has a zero byte"),
+            b".." => return bad("its path has `..`"),
+            name if name.len() > MAX_NAME_BYTES => return bad("its name is too long"),
+            name if name.contains(&0) => return bad("its name has a zero byte"),
             name => names.push(name),
         }
     }
     if names.len() > MAX_DEPTH {
-        return refuse("its path is too deep");
+        return bad("its path is too deep");
     }
     Ok((!names.is_empty()).then_some(names))
 }
@@ -236,24 +236,24 @@ impl<'a> UnpackedTree<'a> {
     }
 
     fn create_directory(&mut self, names: &[&[u8]]) -> Result<(), UnpackError> {
-        let whole = names.join(&b'/');
-        if self.entries.get(&whole) == Some(&EntryKind::Directory) {
+        let path = names.join(&b'/');
+        if self.entries.get(&path) == Some(&EntryKind::Directory) {
             return Ok(());
         }
         for length in 1..=names.len() {
             let name = names[..length].join(&b'/');
             match self.entries.get(&name) {
                 Some(EntryKind::Directory) => continue,
-                Some(EntryKind::Link) => return Err(unsafe_member(&whole, "its path passes through a link")),
-                Some(EntryKind::File) => return Err(unsafe_member(&whole, "its path passes through a file")),
+                Some(EntryKind::Link) => return Err(unsafe_member(&path, "its path passes through a link")),
+                Some(EntryKind::File) => return Err(unsafe_member(&path, "its path passes through a file")),
                 None => {}
             }
-            let path = self.disk_path(&name);
+            let disk_path = self.disk_path(&name);
             DirBuilder::new()
                 .mode(DIRECTORY_MODE)
-                .create(&path)
-                .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(DIRECTORY_MODE)))
-                .map_err(|error| io_error("create", &path, error))?;
+                .create(&disk_path)
+                .and_then(|()| fs::set_permissions(&disk_path, Permissions::from_mode(DIRECTORY_MODE)))
+                .map_err(|error| io_error("create", &disk_path, error))?;
             self.entries.insert(name, EntryKind::Directory);
         }
         Ok(())
@@ -330,18 +330,18 @@ fn has_pax_holes(entry: &mut Entry<'_, impl Read>, path: &[u8]) -> Result<bool, 
 /// Where a symbolic link leads. It must be relative, with `..` at the beginning only (further on its meaning
 /// would depend on other links), and stay within its format of its recording.
 fn symlink_target(link: &[&[u8]], target: &[u8]) -> Result<MemberPath, UnpackError> {
-    let refuse = |why| Err(unsafe_member(&link.join(&b'/'), why));
+    let bad = |why| Err(unsafe_member(&link.join(&b'/'), why));
     let mut names: Vec<&[u8]> = link[..link.len() - 1].to_vec();
     let mut has_name = false;
     if target.is_empty() || target.starts_with(b"/") || target.contains(&0) {
-        return refuse("it is a link to an absolute path, or to nothing");
+        return bad("it is a link to an absolute path, or to nothing");
     }
     for name in target.split(|byte| *byte == b'/') {
         match name {
             b"" | b"." => {}
-            b".." if has_name => return refuse("it is a link with `..` after a name"),
+            b".." if has_name => return bad("it is a link with `..` after a name"),
             // Format and record id cannot be left.
-            b".." if names.len() <= 2 => return refuse("it is a link out of its format"),
+            b".." if names.len() <= 2 => return bad("it is a link out of its format"),
             b".." => drop(names.pop()),
             name => {
                 has_name = true;

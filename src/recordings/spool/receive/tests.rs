@@ -41,44 +41,44 @@ async fn send(
 }
 
 #[tokio::test]
-async fn archive_appears_when_it_is_whole() {
+async fn archive_appears_when_it_is_complete() {
     let spool = TempDir::new().unwrap();
     let receiver = UploadReceiver::new(spool.path(), 100);
-    let whole = upload(b"0123456789");
-    assert_eq!(send(&receiver, &whole, 0, b"0123").await.unwrap(), UploadProgress::Partial(4));
-    assert_eq!(receiver.received_bytes(&whole).await.unwrap(), 4);
-    assert_eq!(receiver.has_archive(&id()).await.unwrap(), (false, false));
+    let complete = upload(b"0123456789");
+    assert_eq!(send(&receiver, &complete, 0, b"0123").await.unwrap(), UploadProgress::Partial(4));
+    assert_eq!(receiver.received_bytes(&complete).await.unwrap(), 4);
+    assert_eq!(receiver.locate_archive(&id()).await.unwrap(), None);
     assert!(names(spool.path()).iter().all(|name| !is_archive(name)));
-    assert!(matches!(send(&receiver, &whole, 3, b"3").await, Err(UploadError::Offset(4))));
-    assert!(matches!(send(&receiver, &whole, 5, b"5").await, Err(UploadError::Offset(4))));
+    assert!(matches!(send(&receiver, &complete, 3, b"3").await, Err(UploadError::Offset(4))));
+    assert!(matches!(send(&receiver, &complete, 5, b"5").await, Err(UploadError::Offset(4))));
     // Another archive of the same recording is not mixed with it.
     assert_eq!(receiver.received_bytes(&upload(b"other")).await.unwrap(), 0);
     assert!(matches!(send(&receiver, &upload(b"other"), 1, b"x").await, Err(UploadError::Offset(0))));
-    assert_eq!(send(&receiver, &whole, 4, b"456789").await.unwrap(), UploadProgress::Complete);
+    assert_eq!(send(&receiver, &complete, 4, b"456789").await.unwrap(), UploadProgress::Complete);
     assert_eq!(archives(spool.path()), ["r-1.tar"]);
     assert_eq!(fs::read(spool.path().join("r-1.tar")).unwrap(), b"0123456789");
-    assert_eq!(receiver.has_archive(&id()).await.unwrap(), (true, false));
+    assert_eq!(receiver.locate_archive(&id()).await.unwrap(), Some(ArchiveLocation::Spool));
     // The sender can find out that it was taken, until it starts over.
-    assert!(receiver.was_taken(&whole).await.unwrap());
+    assert!(receiver.was_taken(&complete).await.unwrap());
     assert!(!receiver.was_taken(&upload(b"other")).await.unwrap());
-    send(&receiver, &whole, 0, b"0").await.unwrap();
-    assert!(!receiver.was_taken(&whole).await.unwrap());
+    send(&receiver, &complete, 0, b"0").await.unwrap();
+    assert!(!receiver.was_taken(&complete).await.unwrap());
 }
 
 #[tokio::test]
 async fn upload_with_all_bytes_is_finished_by_an_empty_request() {
     let spool = TempDir::new().unwrap();
     let receiver = UploadReceiver::new(spool.path(), 100);
-    let whole = upload(b"0123456789");
+    let complete = upload(b"0123456789");
     // As after a kill that followed the last byte.
-    fs::write(receiver.part_path(&whole), b"0123456789").unwrap();
-    assert_eq!(send(&receiver, &whole, 10, b"").await.unwrap(), UploadProgress::Complete);
+    fs::write(receiver.part_path(&complete), b"0123456789").unwrap();
+    assert_eq!(send(&receiver, &complete, 10, b"").await.unwrap(), UploadProgress::Complete);
     assert_eq!(archives(spool.path()), ["r-1.tar"]);
     // Other content of the same size is refused.
-    fs::write(receiver.part_path(&whole), b"9876543210").unwrap();
-    assert!(matches!(send(&receiver, &whole, 10, b"").await, Err(UploadError::Digest)));
+    fs::write(receiver.part_path(&complete), b"9876543210").unwrap();
+    assert!(matches!(send(&receiver, &complete, 10, b"").await, Err(UploadError::Digest)));
     // The connection is cut off after the last byte.
-    let mut incoming = receiver.begin(&whole, 0).await.unwrap();
+    let mut incoming = receiver.begin(&complete, 0).await.unwrap();
     incoming.write(Bytes::from_static(b"0123456789")).await.unwrap();
     let writer = incoming.writer;
     drop(incoming.chunks);
@@ -102,15 +102,15 @@ async fn archive_gets_the_announced_time_unless_it_is_in_the_future() {
 async fn dropped_upload_is_kept_and_can_start_over() {
     let spool = TempDir::new().unwrap();
     let receiver = UploadReceiver::new(spool.path(), 100);
-    let whole = upload(b"0123456789");
-    let mut incoming = receiver.begin(&whole, 0).await.unwrap();
-    assert!(matches!(receiver.begin(&whole, 0).await, Err(UploadError::Busy)));
+    let complete = upload(b"0123456789");
+    let mut incoming = receiver.begin(&complete, 0).await.unwrap();
+    assert!(matches!(receiver.begin(&complete, 0).await, Err(UploadError::Busy)));
     incoming.write(Bytes::from_static(b"01234")).await.unwrap();
     let writer = incoming.writer;
     drop(incoming.chunks);
     assert_eq!(writer.await.unwrap().unwrap(), UploadProgress::Partial(5));
-    assert_eq!(receiver.received_bytes(&whole).await.unwrap(), 5);
-    assert_eq!(send(&receiver, &whole, 0, b"0123456789").await.unwrap(), UploadProgress::Complete);
+    assert_eq!(receiver.received_bytes(&complete).await.unwrap(), 5);
+    assert_eq!(send(&receiver, &complete, 0, b"0123456789").await.unwrap(), UploadProgress::Complete);
     assert_eq!(archives(spool.path()), ["r-1.tar"]);
 }
 
@@ -122,10 +122,10 @@ async fn upload_of_wrong_size_or_content_is_refused() {
     assert!(matches!(receiver.begin(&large, 0).await, Err(UploadError::TooLarge(12))));
     large.total = None;
     assert!(matches!(send(&receiver, &large, 0, b"0123456789abc").await, Err(UploadError::TooLarge(12))));
-    let whole = upload(b"0123456789");
-    assert!(matches!(send(&receiver, &whole, 0, b"0123456789a").await, Err(UploadError::TooLarge(10))));
-    assert!(matches!(send(&receiver, &whole, 0, b"0123456x89").await, Err(UploadError::Digest)));
-    assert_eq!(receiver.received_bytes(&whole).await.unwrap(), 0);
+    let complete = upload(b"0123456789");
+    assert!(matches!(send(&receiver, &complete, 0, b"0123456789a").await, Err(UploadError::TooLarge(10))));
+    assert!(matches!(send(&receiver, &complete, 0, b"0123456x89").await, Err(UploadError::Digest)));
+    assert_eq!(receiver.received_bytes(&complete).await.unwrap(), 0);
     let unnamed = Upload { record_id: id(), sha256: None, total: None, packed: None };
     assert_eq!(send(&receiver, &unnamed, 0, b"anything").await.unwrap(), UploadProgress::Complete);
     assert_eq!(fs::read(spool.path().join("r-1.tar")).unwrap(), b"anything");

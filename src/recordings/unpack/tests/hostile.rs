@@ -91,7 +91,7 @@ fn members_below_a_link_are_rejected() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever the names are, nothing comes out but below the directory, and nothing that is a link.
+    /// Whatever the names, nothing is unpacked outside of the directory, and nothing is a link.
     #[test]
     fn nothing_escapes(members in prop::collection::vec(("[a-z./]{1,12}", "[a-z./]{0,12}", 0..4u8), 1..12)) {
         let outer = TempDir::new().unwrap();
