@@ -4,7 +4,7 @@ use super::Placed;
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
 use crate::servers::{BackendError, Payload};
-use crate::store::{Assignment, MeetingKey, Placement, ReassignOutcome, Why};
+use crate::store::{Assignment, MeetingKey, Placement, ReassignOutcome, ReassignReason};
 use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -63,7 +63,7 @@ impl Failover {
             return Ok(self.may_resend(from).then(|| placed.clone()));
         }
         if self.may_try_another(from, failure, took) {
-            match app.store.reassign(wanted, &from.server.id, Why::Failed, &self.tried).await? {
+            match app.store.reassign(wanted, &from.server.id, ReassignReason::Failed, &self.tried).await? {
                 ReassignOutcome::Moved(to) => {
                     let (meeting, from, to_id) = (wanted.meeting.as_str(), &from.server.id, &to.server.id);
                     info!(meeting, from, to = to_id, "create moved to another server");
@@ -119,7 +119,7 @@ pub(super) async fn move_off_closed_server(
     wanted: &Assignment<'_>,
     from: &Placement,
 ) -> Result<Relocation, ApiError> {
-    let mut why = Why::Stale;
+    let mut why = ReassignReason::Stale;
     loop {
         // Without a clear response it counts as running.
         if query_presence(app, wanted.meeting, from).await != MeetingPresence::Absent {
@@ -131,8 +131,8 @@ pub(super) async fn move_off_closed_server(
             ReassignOutcome::NoServer => Err(ApiError::NoServers),
             ReassignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
             // Its first create may be on its way there.
-            ReassignOutcome::Kept if why == Why::Stale => {
-                why = Why::Gone;
+            ReassignOutcome::Kept if why == ReassignReason::Stale => {
+                why = ReassignReason::Gone;
                 tokio::time::sleep(REQUERY_DELAY).await;
                 continue;
             }
