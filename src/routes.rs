@@ -111,13 +111,13 @@ where
         return catch_panic("playback", playback.instrument(span), internal_server_error).await;
     }
     match find_call(&request.method, &path) {
-        Some(call) => answer_call(app, tasks, call, request).await,
+        Some(call) => handle_call(app, tasks, call, request).await,
         None => responses::api_error(&ApiError::UnsupportedRequest),
     }
 }
 
 /// Verifies an API request and carries out its call.
-async fn answer_call<S, B, E>(app: App, tasks: &TaskTracker, call: Call, request: Incoming<S>) -> Response
+async fn handle_call<S, B, E>(app: App, tasks: &TaskTracker, call: Call, request: Incoming<S>) -> Response
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,

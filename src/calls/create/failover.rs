@@ -1,4 +1,4 @@
-//! Where a create goes next: off a server that takes no new meetings, and on from one that failed.
+//! Chooses another server for a create: when the recorded one takes no new meetings, and when one failed.
 
 use super::Placed;
 use crate::app::App;
@@ -103,9 +103,9 @@ impl Failover {
     }
 }
 
-/// What becomes of a meeting that is recorded on a cordoned or disabled server.
+/// Outcome of [`move_off_closed_server`].
 pub(super) enum Relocation {
-    /// It runs there, or its server does not say.
+    /// It runs there, or its server gave no clear response.
     Stays,
     /// It is recorded on another server now.
     Moved(Placed),
@@ -113,7 +113,7 @@ pub(super) enum Relocation {
     RecordGone,
 }
 
-/// Moves a meeting off a server that takes no new ones, unless it runs there.
+/// Moves a meeting off a cordoned or disabled server, unless it runs there.
 pub(super) async fn move_off_closed_server(
     app: &App,
     wanted: &Assignment<'_>,
@@ -121,7 +121,7 @@ pub(super) async fn move_off_closed_server(
 ) -> Result<Relocation, ApiError> {
     let mut reason = ReassignReason::Stale;
     loop {
-        // A server that does not say counts as running it.
+        // Without a clear response it counts as running.
         if query_presence(app, wanted.meeting, from).await != MeetingPresence::Absent {
             return Ok(Relocation::Stays);
         }
@@ -147,7 +147,7 @@ pub(super) async fn move_off_closed_server(
 pub(super) enum MeetingPresence {
     Present,
     Absent,
-    /// The server does not say.
+    /// The server gave no clear response.
     Unknown,
 }
 
