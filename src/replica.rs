@@ -149,14 +149,7 @@ async fn serve_requests(
         servers,
         config: config.clone(),
     };
-    // A timer that is due soon keeps the runtime from waking itself through a system call each time
-    // a request sets one that is due earlier than all others.
-    tokio::spawn(async {
-        let mut ticks = tokio::time::interval(Duration::from_millis(100));
-        loop {
-            ticks.tick().await;
-        }
-    });
+    tokio::spawn(keep_timer_due());
     let tasks = TaskTracker::new();
     let service = routes::service(app, tasks.clone(), drain.clone());
     let drained = listen::serve(listener, service, &config.listen, &drain, stopped).await?;
@@ -168,6 +161,16 @@ async fn serve_requests(
     let _ = tokio::time::timeout_at(drained.deadline, tasks.wait()).await;
     info!("stopped");
     Ok(())
+}
+
+/// Always keeps a timer that is due soon. Otherwise each request sets the earliest timer of the runtime, which then
+/// wakes itself by a write to its eventfd. Such writes for each request without this and with it, by `strace -c` under
+/// wrk: getMeetingInfo 0.77 and 0.04 (1 connection), join 0.55 and 0.02, create 0.55 and 0.03 (4 connections).
+async fn keep_timer_due() {
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+    }
 }
 
 /// None in a pool without recordings.
