@@ -1,23 +1,23 @@
-//! What every request works with: settings, state, the BBB servers, recordings. Data only.
+//! Dependencies of every request: settings, state, the BBB servers, recordings. Data only.
 
 use crate::config::Config;
 use crate::recordings::Recordings;
-use crate::servers::Backend;
-use crate::servers::poll::suspicion::Suspicions;
+use crate::servers::ServerClient;
+use crate::servers::poll::suspects::SuspectReporter;
 use crate::store::Store;
 use std::sync::Arc;
 
-/// What every call works with. One for each thread; cheap to clone.
+/// Dependencies of every request. One for each thread; cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// The settings.
     pub config: Arc<Config>,
-    /// The state.
+    /// The state in Redis.
     pub store: Store,
-    /// The way to the BBB servers.
-    pub backend: Backend,
-    /// Servers on which requests of this thread have failed lately.
-    pub suspicions: Suspicions,
-    /// Recordings, where this pool has some.
+    /// The client of the BBB servers.
+    pub servers: ServerClient,
+    /// Reports servers on which requests failed.
+    pub suspects: SuspectReporter,
+    /// None in a pool without recordings.
     pub recordings: Option<Recordings>,
 }

@@ -18,23 +18,26 @@
 //! | --- | --- | --- |
 //! | [`bbb`] | the BBB protocol: parameters, checksums, errors, XML, voice bridges | – |
 //! | [`jwt`] | signed tokens | – |
+//! | [`blocking`] | file work on threads that may block | – |
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
 //! | [`net`] | outgoing connections: TLS, deadlines, which addresses are public | config |
 //! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
 //! | [`db`] | Postgres: pool, errors, migrations, advisory locks | config |
 //! | [`servers`] | the BBB servers: client; `poll/`: lease, rounds, health | bbb, config, net, store |
 //! | [`callbacks`] | callbacks to clients: stored, delivered, retried | bbb, config, jwt, net, store, db |
-//! | [`recordings`] | recordings: spool, import, storage, index in Postgres | bbb, config, net, db, callbacks |
+//! | [`recordings`] | recordings: spool, import, storage, index in Postgres | bbb, blocking, config, net, db, callbacks |
 //! | [`app`] | what every request works with; data only | config, store, servers, recordings |
-//! | [`calls`] | the BBB calls | app, bbb, config, store, servers, recordings, callbacks |
+//! | [`calls`] | the BBB calls | app, bbb, config, db, store, servers, recordings, callbacks |
 //! | [`http`] | HTTP front end: accept loop, drain, responses | bbb, config, calls, recordings |
-//! | [`playback`] | playing a recording: links, tokens, cookies, files | app, bbb, config, jwt, store, recordings, http |
+//! | [`playback`] | playing a recording: links, tokens, cookies, files | app, bbb, config, db, jwt, store, recordings, http |
 //! | [`uploads`] | recordings that BBB servers send over HTTPS | app, bbb, jwt, recordings, http |
 //! | [`routes`] | the one place that knows every surface | app, bbb, calls, http, playback, uploads |
 //! | [`replica`] | threads, and what runs on each | all above |
 //! | [`telemetry`] | logs | – |
 //! | [`cli`] | the `sl` command, one file for each noun | all above |
-//! | `sim` (feature `sim`) | simulated BBB servers; a second opinion that shares no code with the rest | – |
+//!
+//! The simulated BBB servers are a crate of their own, `crates/sl-sim` (feature `sim`), which cannot import this one. Only
+//! `sl sim`, `sl dev`, tests and benchmarks use it.
 //!
 //! A recording call continues from `calls/recordings/` to `recordings/index/` (which recordings there are)
 //! and `recordings/storage/` (their files), not to a BBB server. A browser that plays a recording goes through
@@ -47,6 +50,7 @@
 
 pub mod app;
 pub mod bbb;
+pub mod blocking;
 pub mod callbacks;
 pub mod calls;
 pub mod cli;
@@ -60,8 +64,6 @@ pub mod recordings;
 pub mod replica;
 pub mod routes;
 pub mod servers;
-#[cfg(feature = "sim")]
-pub mod sim;
 pub mod store;
 pub mod telemetry;
 pub mod uploads;

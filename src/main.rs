@@ -6,15 +6,15 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // One crypto provider for every TLS connection, to Redis and to servers alike.
+    // One crypto provider for all TLS connections, to Redis and to servers.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        eprintln!("sl: a second crypto provider is in the program");
+        eprintln!("sl: a second crypto provider is installed");
         return ExitCode::FAILURE;
     }
     match sl::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // One line: the whole chain of causes. Several wrong settings are several lines.
+            // One line with the whole chain of causes. Invalid settings are a line each.
             eprintln!("sl: {failure:#}");
             ExitCode::FAILURE
         }

@@ -1,12 +1,12 @@
-//! Logs: to standard error, as text or JSON. They hold no secrets, checksums or signed URLs.
+//! Logs to standard error, as text or JSON. They contain no secrets, checksums or signed URLs.
 
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging: LOG_LEVEL (or RUST_LOG, which can name modules), LOG_FORMAT `text` or `json`.
+/// Starts logging by LOG_LEVEL (or RUST_LOG, which can name modules) and LOG_FORMAT, `text` or `json`.
 ///
 /// # Errors
-/// Says what LOG_LEVEL or LOG_FORMAT must be.
+/// LOG_LEVEL, RUST_LOG or LOG_FORMAT is invalid.
 pub fn start(default_level: &str) -> Result<(), String> {
     let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
     let level = variable("LOG_LEVEL").unwrap_or_else(|| default_level.to_owned()).to_lowercase();
@@ -14,8 +14,8 @@ pub fn start(default_level: &str) -> Result<(), String> {
         return Err("LOG_LEVEL must be error, warn, info, debug, trace or off".into());
     }
     let filter = match variable("RUST_LOG") {
-        Some(text) => EnvFilter::try_new(text).map_err(|e| format!("RUST_LOG must be a filter: {e}"))?,
-        // The libraries below us are quieter: what they say about single connections is noise.
+        Some(text) => EnvFilter::try_new(text).map_err(|e| format!("RUST_LOG must be a log filter: {e}"))?,
+        // Libraries log at a higher level: their messages about single connections are noise.
         None => {
             EnvFilter::new(format!("{level},hyper=error,hyper_util=error,rustls=error,redis=error,warp=warn"))
         }

@@ -1,10 +1,11 @@
-//! One try of a callback: a form with a signed token, POSTed to where the client said.
+//! One attempt to deliver a callback: a POST of a form with a signed token to the client's URL.
 
 use crate::bbb::{Algorithm as Checksum, Secret};
 use crate::config::Config;
 use crate::jwt::{self, Algorithm};
 use crate::net::public_address::NotPublic;
-use crate::net::public_connector::{Guarded, refused};
+use crate::net::public_connector::{PublicConnector, find_refused_address};
+use crate::net::root_cause;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -17,44 +18,44 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use serde::Serialize;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use url::Url;
 
-/// More than one or two moves are a loop, or a game.
-const MOST_REDIRECTS: usize = 3;
+/// More than one or two redirects are a loop, or an attack.
+const MAX_REDIRECTS: usize = 3;
 
-/// Of an answer's head.
-const LARGEST_HEAD: usize = 64 * 1024;
+/// Limit of a response's head.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Of an answer's body, which says nothing to us: it is read so that the receiver is not cut off in
-/// mid-sentence.
-const LARGEST_BODY: usize = 64 * 1024;
+/// Limit of a response's body. It has no meaning for us: it is read so that the receiver does not see its
+/// connection break while it writes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// What came of a try. The words hold nothing of the URL but addresses.
+/// The outcome of an attempt. The texts contain no part of the URL except addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The receiver took it.
+pub enum DeliveryOutcome {
+    /// The receiver accepted it.
     Delivered(String),
-    /// It will never do.
-    GaveUp(String),
-    /// It may do later, after so long if the receiver says so.
-    Later(String, Option<Duration>),
+    /// A permanent failure.
+    Failed(String),
+    /// A transient failure; the receiver may say when to retry.
+    Retry(String, Option<Duration>),
 }
 
-/// Delivers callbacks.
+/// Delivers callbacks. Cheap to clone.
 #[derive(Clone)]
-pub struct Announcer {
-    client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
+pub struct CallbackClient {
+    client: Client<HttpsConnector<PublicConnector>, Full<Bytes>>,
     secrets: Arc<[Secret]>,
     algorithm: Algorithm,
     timeout: Duration,
 }
 
+/// The claims of the signed token.
 #[derive(Serialize)]
-struct Ready<'a> {
+struct ReadyClaims<'a> {
     meeting_id: &'a str,
     record_id: &'a str,
 }
@@ -64,35 +65,35 @@ struct Reply {
     headers: HeaderMap,
 }
 
-/// A try has so many times CALLBACK_TIMEOUT more for listening to the end.
-const LISTENING: f32 = 0.25;
+/// Time limit for reading a response's body, as a share of CALLBACK_TIMEOUT.
+const BODY_TIMEOUT_SHARE: f32 = 0.25;
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum AttemptError {
     #[error("refused: {0}")]
     Refused(#[from] NotPublic),
     #[error("refused: {0}")]
     BadUrl(&'static str),
     #[error("{0}")]
-    Passing(String),
+    Transient(String),
 }
 
-impl Announcer {
-    /// By the settings; None where they have no secret to sign with.
-    pub fn new(config: &Config, tls: &Arc<ClientConfig>) -> Option<Announcer> {
+impl CallbackClient {
+    /// None without LOADBALANCER_SECRET, which signs the tokens.
+    pub fn new(config: &Config, tls: &Arc<ClientConfig>) -> Option<CallbackClient> {
         if config.api.secrets.is_empty() {
             return None;
         }
         let timeout = config.callbacks.timeout;
-        let patience = config.backend.connect_timeout.min(timeout / 2);
+        let connect_timeout = config.servers.connect_timeout.min(timeout / 2);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
-            // A connection for each: an address is looked at when it is connected to.
+            // A new connection for each attempt: the connector checks addresses when it connects.
             .pool_max_idle_per_host(0)
-            .http1_max_buf_size(LARGEST_HEAD)
-            .build(Guarded::with_tls(&config.callbacks.allow_private, patience, tls));
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .build(PublicConnector::with_tls(&config.callbacks.allow_private, connect_timeout, tls));
         let only_sha512 = config.api.algorithms.iter().all(|a| *a == Checksum::Sha512);
-        Some(Announcer {
+        Some(CallbackClient {
             client,
             secrets: config.api.secrets.clone().into(),
             algorithm: if only_sha512 { Algorithm::Hs512 } else { Algorithm::Hs256 },
@@ -100,15 +101,20 @@ impl Announcer {
         })
     }
 
-    /// How long a try may take at most.
-    pub fn longest(&self) -> Duration {
-        self.timeout.mul_f32(1.0 + LISTENING) * self.secrets.len() as u32
+    /// The longest possible duration of an attempt.
+    pub fn max_attempt_time(&self) -> Duration {
+        self.timeout.mul_f32(1.0 + BODY_TIMEOUT_SHARE) * self.secrets.len() as u32
     }
 
-    /// Tells that a recording is ready, signed with each secret in turn until one is right.
-    pub async fn recording_ready(&self, url: &str, meeting_id: &str, record_id: &str) -> Outcome {
-        let claims = Ready { meeting_id, record_id };
-        let mut outcome = Outcome::Later("nothing to sign with".into(), None);
+    /// Calls the URL of a recording that is ready. Signs with each secret in turn until the receiver accepts one.
+    pub async fn send_recording_ready(
+        &self,
+        url: &str,
+        meeting_id: &str,
+        record_id: &str,
+    ) -> DeliveryOutcome {
+        let claims = ReadyClaims { meeting_id, record_id };
+        let mut outcome = DeliveryOutcome::Retry("there is no secret to sign with".into(), None);
         for secret in self.secrets.iter() {
             let token = jwt::sign(self.algorithm, secret.expose().as_bytes(), &claims);
             let form = form_urlencoded::Serializer::new(String::new())
@@ -116,18 +122,20 @@ impl Announcer {
                 .finish();
             let reply = match timeout(self.timeout, self.post(url, Bytes::from(form))).await {
                 Ok(Ok((reply, body))) => {
-                    // Within bounds. How it ends makes no difference: the status has been said.
-                    let end = Limited::new(body, LARGEST_BODY).collect();
-                    let _ = timeout(self.timeout.mul_f32(LISTENING), end).await;
+                    // The status decides: an error in the body makes no difference.
+                    let end = Limited::new(body, MAX_BODY_BYTES).collect();
+                    let _ = timeout(self.timeout.mul_f32(BODY_TIMEOUT_SHARE), end).await;
                     reply
                 }
-                Ok(Err(failure @ (Failure::Refused(_) | Failure::BadUrl(_)))) => {
-                    return Outcome::GaveUp(failure.to_string());
+                Ok(Err(failure @ (AttemptError::Refused(_) | AttemptError::BadUrl(_)))) => {
+                    return DeliveryOutcome::Failed(failure.to_string());
                 }
-                Ok(Err(failure)) => return Outcome::Later(failure.to_string(), None),
-                Err(_) => return Outcome::Later(format!("no answer within {:?}", self.timeout), None),
+                Ok(Err(failure)) => return DeliveryOutcome::Retry(failure.to_string(), None),
+                Err(_) => {
+                    return DeliveryOutcome::Retry(format!("no answer within {:?}", self.timeout), None);
+                }
             };
-            outcome = read(&reply);
+            outcome = outcome_of(&reply);
             if !matches!(reply.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
                 break;
             }
@@ -136,13 +144,13 @@ impl Announcer {
     }
 
     /// Follows redirects: receivers move to https, or to another host.
-    async fn post(&self, url: &str, form: Bytes) -> Result<(Reply, Incoming), Failure> {
-        let mut url = Url::parse(url).map_err(|_| Failure::BadUrl("it is no URL"))?;
-        for _ in 0..=MOST_REDIRECTS {
+    async fn post(&self, url: &str, form: Bytes) -> Result<(Reply, Incoming), AttemptError> {
+        let mut url = Url::parse(url).map_err(|_| AttemptError::BadUrl("invalid URL"))?;
+        for _ in 0..=MAX_REDIRECTS {
             let response = self.client.request(request(&url, form.clone())?).await.map_err(|error| {
-                match refused(&error) {
-                    Some(address) => Failure::Refused(address),
-                    None => Failure::Passing(said(&error)),
+                match find_refused_address(&error) {
+                    Some(address) => AttemptError::Refused(address),
+                    None => AttemptError::Transient(printable_cause(&error)),
                 }
             })?;
             let (head, body) = response.into_parts();
@@ -151,23 +159,24 @@ impl Announcer {
                 .then(|| reply.headers.get(LOCATION)?.to_str().ok())
                 .flatten();
             let Some(location) = moved else { return Ok((reply, body)) };
-            let next = url.join(location).map_err(|_| Failure::BadUrl("a redirect to what is no URL"))?;
+            let next =
+                url.join(location).map_err(|_| AttemptError::BadUrl("a redirect to an invalid URL"))?;
             if url.scheme() == "https" && next.scheme() != "https" {
-                return Err(Failure::BadUrl("a redirect away from https"));
+                return Err(AttemptError::BadUrl("a redirect away from https"));
             }
             url = next;
         }
-        Err(Failure::Passing(format!("more than {MOST_REDIRECTS} redirects")))
+        Err(AttemptError::Transient(format!("more than {MAX_REDIRECTS} redirects")))
     }
 }
 
-fn request(url: &Url, form: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+fn request(url: &Url, form: Bytes) -> Result<Request<Full<Bytes>>, AttemptError> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Failure::BadUrl("neither http nor https"));
+        return Err(AttemptError::BadUrl("neither http nor https"));
     }
     let mut target = url.clone();
     target.set_fragment(None);
-    // Where there is a host, these succeed.
+    // These succeed if the URL has a host.
     let _ = target.set_username("");
     let _ = target.set_password(None);
     let mut request = Request::post(target.as_str())
@@ -178,21 +187,21 @@ fn request(url: &Url, form: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
         let both = [decoded(url.username()), decoded(url.password().unwrap_or(""))].join(&b':');
         request = request.header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(both)));
     }
-    request.body(Full::new(form)).map_err(|_| Failure::BadUrl("no request can be made of it"))
+    request.body(Full::new(form)).map_err(|_| AttemptError::BadUrl("invalid URL"))
 }
 
-fn read(reply: &Reply) -> Outcome {
+fn outcome_of(reply: &Reply) -> DeliveryOutcome {
     let status = reply.status;
-    let said = format!("status {}", status.as_u16());
+    let text = format!("status {}", status.as_u16());
     match status {
-        StatusCode::NOT_FOUND | StatusCode::GONE => Outcome::GaveUp(said),
-        // 303: what was posted is taken, and there is a page about it.
-        status if status.is_success() || status == StatusCode::SEE_OTHER => Outcome::Delivered(said),
-        _ => Outcome::Later(said, retry_after(&reply.headers, SystemTime::now())),
+        StatusCode::NOT_FOUND | StatusCode::GONE => DeliveryOutcome::Failed(text),
+        // 303: the receiver accepted the POST, and offers a page about it.
+        status if status.is_success() || status == StatusCode::SEE_OTHER => DeliveryOutcome::Delivered(text),
+        _ => DeliveryOutcome::Retry(text, retry_after(&reply.headers, SystemTime::now())),
     }
 }
 
-/// `Retry-After`: seconds, or a date.
+/// The header `Retry-After`: seconds, or a date.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
@@ -201,14 +210,9 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// The cause at the bottom.
-fn said(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    // It may quote what the other side sent.
-    cause.to_string().chars().filter(|c| !c.is_control()).take(200).collect()
+/// The innermost cause, which may quote what the receiver sent: short, and without control characters.
+fn printable_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    root_cause(error).chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 #[cfg(test)]
@@ -223,18 +227,18 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_means() {
+    fn status_decides_the_outcome() {
         for status in [200, 201, 204, 299, 303] {
-            assert!(matches!(read(&reply(status, "5")), Outcome::Delivered(_)), "{status}");
+            assert!(matches!(outcome_of(&reply(status, "5")), DeliveryOutcome::Delivered(_)), "{status}");
         }
         for status in [404, 410] {
-            assert!(matches!(read(&reply(status, "5")), Outcome::GaveUp(_)), "{status}");
+            assert!(matches!(outcome_of(&reply(status, "5")), DeliveryOutcome::Failed(_)), "{status}");
         }
         for status in [100, 300, 304, 400, 401, 403, 405, 429, 500, 503] {
-            let outcome = read(&reply(status, "5"));
+            let outcome = outcome_of(&reply(status, "5"));
             assert_eq!(
                 outcome,
-                Outcome::Later(format!("status {status}"), Some(Duration::from_secs(5))),
+                DeliveryOutcome::Retry(format!("status {status}"), Some(Duration::from_secs(5))),
                 "{status}"
             );
         }
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_goes_to_http_and_https_and_keeps_credentials_out_of_its_target() {
+    fn request_sends_credentials_as_a_header_and_refuses_other_schemes() {
         let made = |url: &str| request(&Url::parse(url).unwrap(), Bytes::new());
         let plain = made("https://e.org/ready?a=1#b").unwrap();
         assert_eq!(

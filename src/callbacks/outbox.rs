@@ -1,5 +1,5 @@
-//! Recording-ready URLs on their way from a create to the index. They wait in Redis, so that a create does
-//! not wait for Postgres and a Postgres that is away loses none.
+//! Recording-ready URLs on their way from a create to Postgres. They wait in Redis, so that a create does not
+//! wait for Postgres, and none is lost while Postgres is down.
 
 use super::ready_urls::{self, ReadyUrl};
 use crate::db::Database;
@@ -7,65 +7,72 @@ use crate::store::Store;
 use std::time::Duration;
 use tracing::{debug, error, warn};
 
-/// So many are brought before it is looked whether callbacks are due.
-const AT_ONCE: usize = 200;
+/// URLs moved to Postgres before the caller looks for due callbacks again.
+const MAX_BATCH: usize = 200;
 
-/// Neither Redis nor Postgres takes a URL: it is offered to them for this long.
-const INSISTENCE: u32 = 600;
+/// How often a URL is offered to Redis and Postgres again, a second apart, if neither accepts it.
+const MAX_RETRIES: u32 = 600;
 
-/// Keeps a URL safe: in Redis, or in Postgres if Redis has just gone. Returns when it is, or when neither is
-/// there; then it is tried on, for as long as this process lives. Must be called inside a runtime.
-pub async fn keep(store: &Store, db: &Database, noted: ReadyUrl) {
-    let Ok(text) = serde_json::to_string(&noted) else { return };
+/// Stores a URL in Redis, or in Postgres if Redis has just failed. If both fail, returns and retries in the
+/// background, for as long as this process lives. Must be called inside a runtime.
+pub async fn enqueue(store: &Store, db: &Database, ready_url: ReadyUrl) {
+    let Ok(text) = serde_json::to_string(&ready_url) else { return };
     let (store, db) = (store.clone(), db.clone());
-    match store.put_into_outbox(&text).await {
+    match store.add_to_outbox(&text).await {
         Ok(()) => {
             tokio::spawn(async move {
-                if let Err(failure) = bring_one(&store, &db, text.as_bytes()).await {
+                if let Err(failure) = move_to_postgres(&store, &db, text.as_bytes()).await {
                     debug!(failure, "a recording-ready URL waits in Redis");
                 }
             });
         }
         Err(failure) => {
-            if ready_urls::store(&db, &noted).await.is_err() {
-                warn!(%failure, "neither Redis nor Postgres takes a recording-ready URL: trying on");
-                tokio::spawn(insist(store, db, noted, text));
+            if ready_urls::store(&db, &ready_url).await.is_err() {
+                warn!(%failure, "neither Redis nor Postgres accepts a recording-ready URL: retrying");
+                tokio::spawn(enqueue_with_retry(store, db, ready_url, text));
             }
         }
     }
 }
 
-async fn insist(store: Store, db: Database, noted: ReadyUrl, text: String) {
-    for _ in 0..INSISTENCE {
+async fn enqueue_with_retry(store: Store, db: Database, ready_url: ReadyUrl, text: String) {
+    for _ in 0..MAX_RETRIES {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if store.put_into_outbox(&text).await.is_ok() || ready_urls::store(&db, &noted).await.is_ok() {
+        if store.add_to_outbox(&text).await.is_ok() || ready_urls::store(&db, &ready_url).await.is_ok() {
             return;
         }
     }
-    error!(meeting = noted.meeting_id, "a recording-ready URL is lost: neither Redis nor Postgres took it");
+    error!(
+        meeting = ready_url.meeting_id,
+        "lost a recording-ready URL: neither Redis nor Postgres accepted it"
+    );
 }
 
-/// Brings what waits in Redis to the index, oldest first, for as long as it takes it.
-pub async fn bring(store: &Store, db: &Database) {
-    let Ok(waiting) = store.outbox(AT_ONCE).await else { return };
+/// Moves URLs from Redis to Postgres, oldest first, until one has to wait.
+pub async fn drain_outbox(store: &Store, db: &Database) {
+    let Ok(waiting) = store.oldest_in_outbox(MAX_BATCH).await else { return };
     for text in waiting {
-        if let Err(failure) = bring_one(store, db, &text).await {
+        if let Err(failure) = move_to_postgres(store, db, &text).await {
             return debug!(failure, "recording-ready URLs wait in Redis");
         }
     }
 }
 
-/// An error if it has to wait.
-async fn bring_one(store: &Store, db: &Database, text: &[u8]) -> Result<(), String> {
+/// An error means that the URL stays in Redis.
+async fn move_to_postgres(store: &Store, db: &Database, text: &[u8]) -> Result<(), String> {
     match serde_json::from_slice::<ReadyUrl>(text) {
-        Ok(noted) => match ready_urls::store(db, &noted).await {
+        Ok(ready_url) => match ready_urls::store(db, &ready_url).await {
             Ok(()) => {}
             Err(failure) if failure.is_transient() => return Err(failure.to_string()),
             Err(failure) => {
-                error!(%failure, meeting = noted.meeting_id, "the index refuses a recording-ready URL");
+                error!(
+                    %failure,
+                    meeting = ready_url.meeting_id,
+                    "Postgres rejects a recording-ready URL: dropping it"
+                );
             }
         },
-        Err(_) => error!("something in sl:outbox is none of ours: it goes"),
+        Err(_) => error!("dropping an unrecognised entry of sl:outbox"),
     }
-    store.take_from_outbox(text).await.map_err(|failure| failure.to_string())
+    store.remove_from_outbox(text).await.map_err(|failure| failure.to_string())
 }

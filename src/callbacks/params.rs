@@ -1,42 +1,48 @@
-//! The URL that a client wants to be called at when the recording of a meeting is ready.
+//! The recording-ready URL in a create's parameters.
 
 use super::outbox;
 use super::ready_urls::ReadyUrl;
-use crate::app::App;
 use crate::bbb::{Params, xml_reader};
-use crate::store::MeetingKey;
+use crate::db::Database;
+use crate::store::{MeetingKey, Store};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::warn;
 
-/// Under these names, the first of them before the others. BBB servers must not see them: they would call
-/// before the recording is here.
-const NAMES: [&str; 3] =
+/// Parameters that carry the URL, in order of precedence. BBB servers must not see them: they would call
+/// before the recording is imported.
+const URL_PARAMS: [&str; 3] =
     ["meta_bn-recording-ready-url", "meta_bbb-recording-ready-url", "meta_canvas-recording-ready-url"];
 
-/// Longer ones are no use to anybody.
-const LONGEST: usize = 4096;
+/// Longer URLs are ignored.
+const MAX_URL_BYTES: usize = 4096;
 
-/// Takes the URL out of a create's parameters, under all of its names.
-pub fn take(params: &mut Params) -> Option<String> {
-    let given = NAMES.map(|name| params.remove(name));
+/// Removes the URL from a create's parameters, under all of its names.
+pub fn take_ready_url(params: &mut Params) -> Option<String> {
+    let given = URL_PARAMS.map(|name| params.remove(name));
     given.into_iter().flatten().map(|url| url.trim().to_owned()).find(|url| !url.is_empty())
 }
 
-/// Keeps it, for the meeting that a server says it has. A pool without recordings has nothing to announce.
-pub async fn remember(app: &App, meeting: &MeetingKey, url: &str, answer: &[u8]) {
-    let Some(recordings) = &app.recordings else { return };
-    if url.len() > LONGEST || url.contains(char::is_control) {
-        warn!(meeting = meeting.as_str(), "a recording-ready URL is too long, or none: ignored");
+/// Stores the URL for the meeting in a server's response to create.
+pub async fn store_ready_url(
+    store: &Store,
+    db: &Database,
+    meeting: &MeetingKey,
+    url: &str,
+    create_response: &[u8],
+) {
+    if url.len() > MAX_URL_BYTES || url.contains(char::is_control) {
+        warn!(meeting = meeting.as_str(), "ignoring a recording-ready URL that is too long or invalid");
         return;
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let noted = ReadyUrl {
+    let ready_url = ReadyUrl {
         meeting_id: meeting.as_str().to_owned(),
-        internal_meeting_id: xml_reader::field(answer, "internalMeetingID").filter(|id| !id.is_empty()),
+        internal_meeting_id: xml_reader::read_field(create_response, "internalMeetingID")
+            .filter(|id| !id.is_empty()),
         url: url.to_owned(),
         at_ms: now.as_millis() as i64,
     };
-    outbox::keep(&app.store, recordings.index.db(), noted).await;
+    outbox::enqueue(store, db, ready_url).await;
 }
 
 #[cfg(test)]
@@ -44,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_one_counts_and_all_go() {
+    fn take_ready_url_removes_all_names_and_returns_the_first() {
         for (query, url, left) in [
             (
                 "a=1&meta_canvas-recording-ready-url=c&meta_bbb-recording-ready-url=b&meta_bn-recording-ready-url=n",
@@ -57,7 +63,11 @@ mod tests {
             ("a=1", None, "a=1"),
         ] {
             let mut params = Params::parse(query).unwrap();
-            assert_eq!((take(&mut params).as_deref(), params.encode().as_str()), (url, left), "{query}");
+            assert_eq!(
+                (take_ready_url(&mut params).as_deref(), params.encode().as_str()),
+                (url, left),
+                "{query}"
+            );
         }
     }
 }

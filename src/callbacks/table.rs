@@ -1,8 +1,7 @@
-//! The callbacks that wait for their receivers, and what came of them. Postgres' clock is the only one.
+//! The table of callbacks and the outcomes of their attempts. All times are by Postgres' clock.
 //!
-//! Whoever delivers one takes it in hand: it is put off for as long as a try lasts at most (its lease), and
-//! no transaction is held meanwhile. What comes of the try is written only if nobody else has taken it in
-//! hand since.
+//! A worker claims a callback by pushing `due_at` past the longest possible attempt (its lease); no transaction
+//! is open meanwhile. The outcome is written only if no other worker has claimed the callback since.
 
 use crate::db::{Database, DbError};
 use sqlx::Row;
@@ -10,48 +9,62 @@ use sqlx::postgres::PgRow;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Seconds that a callback is tried for.
-const A_DAY: i64 = 86_400;
+/// A callback that is not delivered within a day has failed.
+const RETRY_SECONDS: i64 = 86_400;
 
-/// Days that a delivered callback is shown for.
+/// Days before a delivered callback is deleted.
 pub const DELIVERED_DAYS: i32 = 30;
-/// Days that a failed one is.
+/// Days before a failed callback is deleted.
 pub const FAILED_DAYS: i32 = 90;
-/// Days that a URL is kept for a recording that has not come.
+/// Days before the URL of a recording that was never imported is deleted.
 pub const URL_DAYS: i32 = 365;
 
-/// What nobody needs any more goes so many at a time.
-const SWEEP: i64 = 1000;
+/// Rows that one statement of a sweep deletes.
+const SWEEP_ROWS: i64 = 1000;
 
-/// One that is to be delivered now.
+/// A callback to deliver now.
 #[derive(Debug, Clone)]
-pub struct Claimed {
+pub struct ClaimedCallback {
     /// Its number.
     pub id: i64,
+    /// The number of this claim.
     lease: i64,
-    /// Which recording is ready.
+    /// The recording that is ready.
     pub record_id: String,
     /// The client's meetingID.
     pub meeting_id: String,
-    /// Whom to tell.
+    /// The URL to call.
     pub url: String,
-    /// Tries, this one included.
+    /// Attempts, including this one.
     pub tries: i32,
 }
 
-/// Where a callback stands.
+impl ClaimedCallback {
+    fn read(row: &PgRow, lease: i64) -> Result<ClaimedCallback, sqlx::Error> {
+        Ok(ClaimedCallback {
+            id: row.try_get("id")?,
+            lease,
+            record_id: row.try_get("record_id")?,
+            meeting_id: row.try_get("meeting_id")?,
+            url: row.try_get("url")?,
+            tries: row.try_get("tries")?,
+        })
+    }
+}
+
+/// The state of a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackState {
-    /// It is being tried.
+    /// Waiting for its first or next attempt, or in one.
     Pending,
-    /// Its receiver has it.
+    /// Its receiver has accepted it.
     Delivered,
-    /// It was given up.
+    /// It will not be retried.
     Failed,
 }
 
 impl CallbackState {
-    /// As it stands in the table.
+    /// As in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             CallbackState::Pending => "pending",
@@ -61,46 +74,66 @@ impl CallbackState {
     }
 }
 
-/// What came of a try.
+/// What follows from an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The receiver has it.
+pub enum NextStep {
+    /// The receiver has accepted it.
     Delivered,
-    /// It will never do.
+    /// It will never succeed.
     Failed,
-    /// Again after this; failed once the day is over.
-    Again(Duration),
+    /// Retry after this; the callback fails if a day has passed.
+    RetryAfter(Duration),
 }
 
-/// One of them, for whoever looks.
+/// A callback as `sl callbacks` lists it.
 #[derive(Debug, Clone)]
 pub struct Callback {
     /// Its number.
     pub id: i64,
     /// `recording-ready`
     pub kind: String,
-    /// Which recording it is about.
+    /// The recording it is about.
     pub record_id: String,
     /// The client's meetingID.
     pub meeting_id: String,
-    /// Whom to tell.
+    /// The URL to call.
     pub url: String,
     /// `pending`, `delivered`, `failed`
     pub state: String,
-    /// So far.
+    /// Attempts so far.
     pub tries: i32,
     /// ms since 1970.
     pub created_ms: i64,
-    /// ms since 1970; while it is in hand, when that ends at the latest.
+    /// When the next attempt is due, ms since 1970; while claimed, when the claim expires.
     pub due_ms: i64,
-    /// Somebody is delivering it.
-    pub in_hand: bool,
-    /// ms since 1970.
+    /// A worker is delivering it.
+    pub claimed: bool,
+    /// When the last attempt began, ms since 1970.
     pub tried_ms: Option<i64>,
-    /// ms since 1970.
+    /// When it was delivered or failed, ms since 1970.
     pub finished_ms: Option<i64>,
-    /// What came of the last try.
+    /// The outcome of the last attempt.
     pub outcome: Option<String>,
+}
+
+impl Callback {
+    fn read(row: &PgRow) -> Result<Callback, sqlx::Error> {
+        Ok(Callback {
+            id: row.try_get("id")?,
+            kind: row.try_get("kind")?,
+            record_id: row.try_get("record_id")?,
+            meeting_id: row.try_get("meeting_id")?,
+            url: row.try_get("url")?,
+            state: row.try_get("state")?,
+            tries: row.try_get("tries")?,
+            created_ms: row.try_get("created_ms")?,
+            due_ms: row.try_get("due_ms")?,
+            claimed: row.try_get("claimed")?,
+            tried_ms: row.try_get("tried_ms")?,
+            finished_ms: row.try_get("finished_ms")?,
+            outcome: row.try_get("outcome")?,
+        })
+    }
 }
 
 /// The table of callbacks. Cheap to clone.
@@ -115,8 +148,8 @@ impl CallbackTable {
         CallbackTable { db }
     }
 
-    /// Takes some that are due in hand, for so long.
-    pub async fn claim(&self, most: usize, lease: Duration) -> Result<Vec<Claimed>, DbError> {
+    /// Claims up to `limit` callbacks that are due, for the duration of `lease`.
+    pub async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<ClaimedCallback>, DbError> {
         let number: i64 = rand::random();
         let claiming = sqlx::query(
             "UPDATE callbacks SET lease = $3, tries = tries + 1, tried_at = now(), \
@@ -125,37 +158,27 @@ impl CallbackTable {
                  ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)) \
              RETURNING id, record_id, meeting_id, url, tries",
         )
-        .bind(most as i64)
+        .bind(limit as i64)
         .bind(lease.as_secs_f64())
         .bind(number)
         .fetch_all(self.db.pool());
         let rows = timeout(self.db.timeout(), claiming).await.map_err(|_| DbError::Timeout)??;
-        let claimed = |row: PgRow| {
-            Ok(Claimed {
-                id: row.try_get(0)?,
-                lease: number,
-                record_id: row.try_get(1)?,
-                meeting_id: row.try_get(2)?,
-                url: row.try_get(3)?,
-                tries: row.try_get(4)?,
-            })
-        };
-        rows.into_iter().map(claimed).collect()
+        Ok(rows.iter().map(|row| ClaimedCallback::read(row, number)).collect::<Result<_, _>>()?)
     }
 
-    /// Writes what came of a try. The state now; None if it is not ours any more.
+    /// Writes the outcome of an attempt. Returns the new state; None if the claim was lost.
     pub async fn record_outcome(
         &self,
-        claimed: &Claimed,
-        verdict: &Verdict,
+        claimed: &ClaimedCallback,
+        next: &NextStep,
         outcome: &str,
     ) -> Result<Option<String>, DbError> {
-        let (state, again) = match verdict {
-            Verdict::Delivered => ("delivered", 0.0),
-            Verdict::Failed => ("failed", 0.0),
-            Verdict::Again(after) => ("pending", after.as_secs_f64()),
+        let (state, retry_after) = match next {
+            NextStep::Delivered => ("delivered", 0.0),
+            NextStep::Failed => ("failed", 0.0),
+            NextStep::RetryAfter(delay) => ("pending", delay.as_secs_f64()),
         };
-        let settling = sqlx::query_scalar(
+        let writing = sqlx::query_scalar(
             "UPDATE callbacks c SET lease = NULL, outcome = $4, state = new.state, \
                  finished_at = CASE WHEN new.state <> 'pending' THEN now() END, \
                  due_at = least(now() + $5::float8 * interval '1 second', ends) \
@@ -169,50 +192,36 @@ impl CallbackTable {
         .bind(claimed.lease)
         .bind(state)
         .bind(outcome)
-        .bind(again)
-        .bind(A_DAY)
+        .bind(retry_after)
+        .bind(RETRY_SECONDS)
         .fetch_optional(self.db.pool());
-        Ok(timeout(self.db.timeout(), settling).await.map_err(|_| DbError::Timeout)??)
+        Ok(timeout(self.db.timeout(), writing).await.map_err(|_| DbError::Timeout)??)
     }
 
-    /// The newest of them, in this state or any.
+    /// Callbacks in this state or any, newest first.
     pub async fn list(
         &self,
         state: Option<CallbackState>,
         limit: Option<u32>,
     ) -> Result<Vec<Callback>, DbError> {
         let rows = sqlx::query(
-            "SELECT id, kind, record_id, meeting_id, url, state, tries, lease IS NOT NULL AND due_at > now(), outcome, \
-                 (extract(epoch FROM created_at) * 1000)::bigint, (extract(epoch FROM due_at) * 1000)::bigint, \
-                 (extract(epoch FROM tried_at) * 1000)::bigint, (extract(epoch FROM finished_at) * 1000)::bigint \
+            "SELECT id, kind, record_id, meeting_id, url, state, tries, outcome, \
+                 lease IS NOT NULL AND due_at > now() AS claimed, \
+                 (extract(epoch FROM created_at) * 1000)::bigint AS created_ms, \
+                 (extract(epoch FROM due_at) * 1000)::bigint AS due_ms, \
+                 (extract(epoch FROM tried_at) * 1000)::bigint AS tried_ms, \
+                 (extract(epoch FROM finished_at) * 1000)::bigint AS finished_ms \
              FROM callbacks WHERE $1::text IS NULL OR state = $1 ORDER BY id DESC LIMIT $2",
         )
         .bind(state.map(CallbackState::as_str))
         .bind(limit.map(i64::from))
         .fetch_all(self.db.pool())
         .await?;
-        let read = |row: PgRow| {
-            Ok(Callback {
-                id: row.try_get(0)?,
-                kind: row.try_get(1)?,
-                record_id: row.try_get(2)?,
-                meeting_id: row.try_get(3)?,
-                url: row.try_get(4)?,
-                state: row.try_get(5)?,
-                tries: row.try_get(6)?,
-                in_hand: row.try_get(7)?,
-                outcome: row.try_get(8)?,
-                created_ms: row.try_get(9)?,
-                due_ms: row.try_get(10)?,
-                tried_ms: row.try_get(11)?,
-                finished_ms: row.try_get(12)?,
-            })
-        };
-        rows.into_iter().map(read).collect()
+        Ok(rows.iter().map(Callback::read).collect::<Result<_, _>>()?)
     }
 
-    /// Has these tried from now on, for another day, whatever became of them; None: all that have failed.
-    /// What is in hand just now stays there. The numbers of those that it was done for.
+    /// Retries these from now on, for another day, whatever their state; None: all that have failed. Leaves
+    /// those that are claimed alone. Returns the numbers of those that will be retried.
     pub async fn retry(&self, ids: Option<&[i64]>) -> Result<Vec<i64>, DbError> {
         Ok(sqlx::query_scalar(
             "UPDATE callbacks SET state = 'pending', began_at = now(), due_at = now(), lease = NULL, tries = 0, \
@@ -226,7 +235,7 @@ impl CallbackTable {
         .await?)
     }
 
-    /// Forgets these. The numbers of those that were there.
+    /// Deletes these. Returns the numbers of those that existed.
     pub async fn delete(&self, ids: &[i64]) -> Result<Vec<i64>, DbError> {
         Ok(sqlx::query_scalar("DELETE FROM callbacks WHERE id = ANY ($1) RETURNING id")
             .bind(ids)
@@ -234,7 +243,7 @@ impl CallbackTable {
             .await?)
     }
 
-    /// Forgets what is over for long: see [`DELIVERED_DAYS`] and its neighbours.
+    /// Deletes what is too old: see [`DELIVERED_DAYS`], [`FAILED_DAYS`], [`URL_DAYS`].
     pub async fn sweep(&self) -> Result<(), DbError> {
         let finished = "DELETE FROM callbacks WHERE id = ANY (ARRAY(SELECT id FROM callbacks \
             WHERE state <> 'pending' AND state = $3 AND finished_at < now() - $1 * interval '1 day' LIMIT $2))";
@@ -247,9 +256,13 @@ impl CallbackTable {
             (urls, URL_DAYS, "urls"),
         ] {
             loop {
-                let gone =
-                    sqlx::query(statement).bind(days).bind(SWEEP).bind(what).execute(self.db.pool()).await?;
-                if (gone.rows_affected() as i64) < SWEEP {
+                let deleted = sqlx::query(statement)
+                    .bind(days)
+                    .bind(SWEEP_ROWS)
+                    .bind(what)
+                    .execute(self.db.pool())
+                    .await?;
+                if (deleted.rows_affected() as i64) < SWEEP_ROWS {
                     break;
                 }
             }

@@ -1,9 +1,9 @@
-//! `sl callbacks …`: what clients asked to be told, and whether they have been.
+//! `sl callbacks …`: callbacks to clients, and whether they were delivered.
 
 use super::out::{Out, table};
-use super::recordings::utc;
-use crate::callbacks::shown;
+use super::time::utc;
 use crate::callbacks::table::{Callback, CallbackState, CallbackTable};
+use crate::callbacks::url_origin;
 use crate::config::Config;
 use crate::db::{DEFAULT_CONNECTIONS, Database};
 use anyhow::{Context, bail};
@@ -14,18 +14,18 @@ use serde_json::{Value, json};
 pub enum CallbacksCommand {
     /// Print callbacks, newest first
     List(ListArgs),
-    /// Try callbacks again, from now on for another day
+    /// Retry callbacks, from now on for another day
     Retry {
-        /// Their numbers
+        /// Ids of callbacks
         #[arg(required_unless_present = "all_failed")]
         ids: Vec<i64>,
-        /// All that have failed
+        /// Retry all that have failed
         #[arg(long, conflicts_with = "ids")]
         all_failed: bool,
     },
-    /// Forget callbacks: they are not tried any more
+    /// Delete callbacks: they are not retried
     Drop {
-        /// Their numbers
+        /// Ids of callbacks
         #[arg(required = true)]
         ids: Vec<i64>,
     },
@@ -33,10 +33,10 @@ pub enum CallbacksCommand {
 
 #[derive(Args, Default)]
 pub struct ListArgs {
-    /// Only in this state
+    /// Only callbacks in this state
     #[arg(long, value_enum)]
     state: Option<State>,
-    /// At most so many; 0 means all
+    /// Maximum number to print; 0 prints all
     #[arg(long, default_value_t = 100)]
     limit: u32,
 }
@@ -61,17 +61,17 @@ impl From<State> for CallbackState {
 pub async fn run(config: Config, command: Option<CallbacksCommand>, out: Out) -> anyhow::Result<()> {
     let settings = &config.recordings;
     let db = Database::for_background(settings, DEFAULT_CONNECTIONS)
-        .context("callbacks are in the database of recordings: set DATABASE_URL")?;
+        .context("callbacks are stored in Postgres: set DATABASE_URL")?;
     db.wait_until_ready(settings.database_attempts.max(1))
         .await
-        .context("cannot reach the database of recordings (DATABASE_URL)")?;
+        .context("cannot reach Postgres (DATABASE_URL)")?;
     let callbacks = CallbackTable::new(db);
     match command {
         None => list(&callbacks, ListArgs { limit: 100, ..ListArgs::default() }, out).await,
         Some(CallbacksCommand::List(args)) => list(&callbacks, args, out).await,
         Some(CallbacksCommand::Retry { ids, all_failed }) => {
             let done = callbacks.retry((!all_failed).then_some(&ids)).await?;
-            let why = "there is no such callback, or it is being delivered just now";
+            let why = "there is no such callback, or it is being delivered right now";
             report(&ids, done, "retried", why, out)
         }
         Some(CallbacksCommand::Drop { ids }) => {
@@ -92,7 +92,7 @@ async fn list(callbacks: &CallbackTable, args: ListArgs, out: Out) -> anyhow::Re
     }
     let rows = found.iter().map(|c| {
         let next = match c.state.as_str() {
-            "pending" if c.in_hand => "now".to_owned(),
+            "pending" if c.claimed => "now".to_owned(),
             "pending" => utc(c.due_ms),
             _ => String::new(),
         };
@@ -100,7 +100,7 @@ async fn list(callbacks: &CallbackTable, args: ListArgs, out: Out) -> anyhow::Re
             c.id.to_string(),
             c.state.clone(),
             c.record_id.clone(),
-            shown(&c.url),
+            url_origin(&c.url),
             c.tries.to_string(),
             c.tried_ms.map_or(String::new(), utc),
             next,
@@ -111,11 +111,11 @@ async fn list(callbacks: &CallbackTable, args: ListArgs, out: Out) -> anyhow::Re
     out.text(table(&headings, rows))
 }
 
-/// The whole URL may be a secret: it is shown where secrets are asked for.
+/// The whole URL may be a secret: it is printed with --show-secrets only.
 fn described(c: &Callback, out: Out) -> Value {
     json!({
         "id": c.id, "kind": c.kind, "state": c.state, "record_id": c.record_id, "meeting_id": c.meeting_id,
-        "to": shown(&c.url), "url": out.secret(&c.url), "tries": c.tries, "in_hand": c.in_hand,
+        "to": url_origin(&c.url), "url": out.secret(&c.url), "tries": c.tries, "in_hand": c.claimed,
         "created_ms": c.created_ms, "due_ms": c.due_ms, "tried_ms": c.tried_ms, "finished_ms": c.finished_ms,
         "outcome": c.outcome,
     })

@@ -1,10 +1,10 @@
-//! `sl config`: every setting, its value, and where it came from.
+//! `sl config`: every setting, its value and its origin.
 
 use super::out::Out;
-use crate::config::{Config, Setting, Source};
+use crate::config::{Config, Setting, SettingSource};
 use comfy_table::{Table, presets};
 
-/// Secrets are masked unless they were asked for.
+/// Masks secrets without --show-secrets.
 pub fn config(config: &Config, out: Out) -> anyhow::Result<()> {
     let mut settings: Vec<Setting> = config.settings.clone();
     settings.sort_by_key(|s| s.name);
@@ -21,8 +21,8 @@ pub fn config(config: &Config, out: Out) -> anyhow::Result<()> {
     table.set_header(["SETTING", "VALUE", "FROM", ""]);
     for setting in settings {
         let from = match setting.source {
-            Source::Environment => "environment",
-            Source::Default => "default",
+            SettingSource::Environment => "environment",
+            SettingSource::Default => "default",
         };
         table.add_row([setting.name, &setting.value, from, setting.about]);
     }

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 
 #[derive(Subcommand)]
 pub enum MeetingsCommand {
-    /// Print the meetings that are recorded
+    /// Print all meeting records
     List {
-        /// Only those on these servers
+        /// Only meetings on these servers
         servers: Vec<String>,
     },
     /// End meetings
@@ -22,16 +22,16 @@ pub enum MeetingsCommand {
         /// Meeting ids
         #[arg(required = true)]
         ids: Vec<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
-    /// Print what a meeting's server says of it
+    /// Print what the server of a meeting reports about it
     Info {
         /// Meeting id
         id: String,
     },
-    /// Say which server a meeting is on
+    /// Print the server of a meeting
     Where {
         /// Meeting id
         id: String,
@@ -87,7 +87,7 @@ async fn end(session: &Session, ids: &[String], yes: bool, out: Out) -> anyhow::
     }
     if !yes {
         let what = if ids.len() == 1 { printable(&ids[0]) } else { format!("{} meetings", ids.len()) };
-        confirm(&format!("End {what} for everybody in it?"), "--yes")?;
+        confirm(&format!("End {what} for all participants?"), "--yes")?;
     }
     let mut report = Vec::new();
     for (meeting, server) in found {
@@ -109,30 +109,30 @@ async fn info(session: &Session, id: &str, out: Out) -> anyhow::Result<()> {
     let mut params = Params::default();
     params.set("meetingID", id);
     let reply = session
-        .backend
+        .servers
         .call(&server.at, "getMeetingInfo", &params, Payload::None)
         .await
-        .with_context(|| format!("{} does not tell", server.hostname()))?;
+        .with_context(|| format!("{} did not answer", server.hostname()))?;
     if !reply.envelope.success {
         bail!(
-            "{} does not have the meeting ({}): the next polls release it",
+            "{} does not have the meeting ({}): the next polls release its record",
             server.hostname(),
             printable(&reply.envelope.message_key)
         );
     }
-    let fields: Vec<_> = xml_reader::fields(&reply.body)
+    let fields: Vec<_> = xml_reader::read_fields(&reply.body)
         .into_iter()
         .filter(|(name, _)| out.show_secrets || !name.ends_with("PW"))
         .collect();
     if out.json {
-        let told: serde_json::Map<String, Value> =
+        let info: serde_json::Map<String, Value> =
             fields.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
         return out.value(&json!({
             "id": id,
             "server_id": server.at.id,
             "hostname": server.hostname(),
             "voice_bridge": meeting.voice_bridge,
-            "server_says": told,
+            "server_says": info,
         }));
     }
     let mut text = format!("server: {} ({})\n", server.hostname(), server.at.id);
@@ -154,7 +154,7 @@ async fn locate(session: &Session, id: &str, out: Out) -> anyhow::Result<()> {
 
 async fn find(session: &Session, id: &str) -> anyhow::Result<(crate::store::Meeting, Server)> {
     let Some(meeting) = session.store.meeting(&MeetingKey::of(id)).await? else {
-        bail!("no meeting {} is recorded: see `sl meetings`", printable(id));
+        bail!("there is no record of meeting {}: see `sl meetings`", printable(id));
     };
     let server = session
         .store

@@ -1,7 +1,7 @@
-//! The `sl` command: one file for each noun. Everything that prints data also prints it as JSON.
+//! The `sl` command: one file for each noun. Every command that prints data can also print it as JSON.
 //!
-//! Exit status: 0 done; 1 refused or failed, with one line on standard error that says why and what
-//! to do; 2 wrong usage.
+//! Exit status: 0 done; 1 refused or failed, with one line on standard error with the reason and what to do; 2
+//! wrong usage.
 
 mod callbacks;
 mod config;
@@ -14,13 +14,16 @@ mod out;
 mod poll;
 mod rebuild;
 mod recordings;
+mod script;
 mod serve;
 mod servers;
 mod status;
+mod time;
 
 use crate::config::Config;
-use crate::net::connector;
-use crate::servers::Backend;
+use crate::net::tls;
+use crate::servers::ServerClient;
+use crate::servers::poll::Poller;
 use crate::store::{Server, Store, connection};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -34,7 +37,7 @@ pub struct Cli {
     /// Print data as JSON
     #[arg(long, global = true)]
     json: bool,
-    /// Print secrets where data has them
+    /// Include secrets in the output
     #[arg(long, global = true)]
     show_secrets: bool,
     #[command(subcommand)]
@@ -43,64 +46,66 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a replica: the API and, unless told otherwise, the poller
+    /// Run a replica: the API and, unless --no-poller is given, the poller
     Serve(serve::ServeArgs),
-    /// Run the poller alone
+    /// Run only the poller
     Poller,
-    /// Run the importer of recordings alone
+    /// Run only the importer of recordings
     Importer,
     /// Poll all servers once, now
     Poll,
-    /// Make the record of meetings true again, from what the servers run
+    /// Rebuild the meeting records from what the servers run
     Rebuild,
-    /// The servers of the pool
+    /// List and change the servers of the pool
     #[command(args_conflicts_with_subcommands = true)]
     Servers {
         #[command(subcommand)]
         command: Option<servers::ServersCommand>,
     },
-    /// The servers, their states and figures as a table
+    /// Print the servers, their states and loads as a table
     Status,
-    /// The meetings that are recorded
+    /// List, find and end meetings
     #[command(args_conflicts_with_subcommands = true)]
     Meetings {
         #[command(subcommand)]
         command: Option<meetings::MeetingsCommand>,
     },
-    /// The recordings
+    /// List, import and change recordings
     Recordings {
         #[command(subcommand)]
         command: recordings::RecordingsCommand,
     },
-    /// Callbacks to clients, and whether they are delivered
+    /// List and retry callbacks to clients
     #[command(args_conflicts_with_subcommands = true)]
     Callbacks {
         #[command(subcommand)]
         command: Option<callbacks::CallbacksCommand>,
     },
-    /// Make the database of the recordings' index, or bring Scalelite's forward in place
+    /// Create the tables of the recordings' index, or upgrade those of Scalelite in place
     Migrate,
-    /// Every setting, its value, and where it came from
+    /// Print every setting, its value and its origin
     Config,
+    /// Print a Lua script, to run by hand: redis-cli --eval <(sl script find) scalelite: , MEETING
+    Script(script::ScriptArgs),
     /// Run simulated BigBlueButton servers
     #[cfg(feature = "sim")]
     Sim(dev::sim::SimArgs),
-    /// Run a whole local pool: a private Redis, simulated servers with people in them, a replica
+    /// Run a whole local pool: a private Redis, simulated servers with participants, a replica
     #[cfg(feature = "sim")]
     Dev(dev::DevArgs),
-    /// Print the completions for a shell
+    /// Print the completion script of a shell
     Completions {
-        /// Which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page of `sl`, or write one for each command into a directory
+    /// Print the manual page of `sl`, or write the pages of all commands into a directory
     Man {
-        /// The directory
+        /// Directory to write to
         directory: Option<std::path::PathBuf>,
     },
 }
 
-/// Runs the command line. The exit status of a failure is 1.
+/// Runs the command line.
 pub fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let out = Out { json: cli.json, show_secrets: cli.show_secrets };
@@ -110,23 +115,24 @@ pub fn run() -> anyhow::Result<()> {
         Command::Serve(args) => serve::serve(args, read_config()?),
         Command::Poller => serve::poller(read_config()?),
         Command::Importer => serve::importer(read_config()?),
-        Command::Poll => with(|context| async move { poll::poll(&context, out).await }),
-        Command::Rebuild => with(|context| async move { rebuild::rebuild(&context, out).await }),
+        Command::Poll => with_session(|session| async move { poll::poll(&session, out).await }),
+        Command::Rebuild => with_session(|session| async move { rebuild::rebuild(&session, out).await }),
         Command::Servers { command } => {
-            with(|context| async move { servers::run(&context, command, out).await })
+            with_session(|session| async move { servers::run(&session, command, out).await })
         }
-        Command::Status => with(|context| async move { status::status(&context, out).await }),
+        Command::Status => with_session(|session| async move { status::status(&session, out).await }),
         Command::Meetings { command } => {
-            with(|context| async move { meetings::run(&context, command, out).await })
+            with_session(|session| async move { meetings::run(&session, command, out).await })
         }
         Command::Recordings { command } => {
-            wait_for(async { recordings::run(read_config()?, command, out).await })
+            block_on(async { recordings::run(read_config()?, command, out).await })
         }
         Command::Callbacks { command } => {
-            wait_for(async { callbacks::run(read_config()?, command, out).await })
+            block_on(async { callbacks::run(read_config()?, command, out).await })
         }
-        Command::Migrate => wait_for(async { migrate::migrate(&read_config()?, out).await }),
+        Command::Migrate => block_on(async { migrate::migrate(&read_config()?, out).await }),
         Command::Config => config::config(&read_config()?, out),
+        Command::Script(args) => script::script(args, out),
         #[cfg(feature = "sim")]
         Command::Sim(args) => dev::sim::sim(args, out),
         #[cfg(feature = "sim")]
@@ -146,15 +152,19 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
-/// What commands that a person waits for work with.
+/// What commands that use Redis work with.
 struct Session {
     config: Arc<Config>,
     store: Store,
-    backend: Backend,
+    servers: ServerClient,
 }
 
 impl Session {
-    /// A server by its id, or by its host where only one has it.
+    fn poller(&self) -> Poller {
+        Poller::new(self.store.clone(), self.servers.clone(), self.config.clone())
+    }
+
+    /// Finds a server by its id, or by its host if only one server has that host.
     async fn server(&self, id: &str) -> anyhow::Result<Server> {
         if let Some(server) = self.store.server(id).await? {
             return Ok(server);
@@ -169,7 +179,7 @@ impl Session {
     }
 }
 
-fn wait_for(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
@@ -177,8 +187,8 @@ fn read_config() -> anyhow::Result<Config> {
     Ok(Config::from_process()?)
 }
 
-/// Runs a command against Redis; fails at once when Redis is not there.
-fn with<F, R>(run: F) -> anyhow::Result<()>
+/// Runs a command that uses Redis; fails immediately if Redis does not answer.
+fn with_session<F, R>(run: F) -> anyhow::Result<()>
 where
     F: FnOnce(Session) -> R,
     R: Future<Output = anyhow::Result<()>>,
@@ -189,12 +199,12 @@ where
             let url = crate::config::without_password(&config.redis.url);
             format!("cannot reach Redis at {url} (set REDIS_URL)")
         })?;
-        let tls = connector::tls(&config.backend)?;
-        let context = Session {
+        let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
+        let session = Session {
             store: Store::new(&config.redis)?,
-            backend: Backend::new(&config.backend, &tls, config.api.sign_with),
+            servers: ServerClient::new(&config.servers, &tls, config.api.sign_with),
             config: config.clone(),
         };
-        run(context).await
+        run(session).await
     })
 }

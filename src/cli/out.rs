@@ -1,21 +1,21 @@
-//! What commands print: text, tables, JSON.
+//! The output of commands: text, tables, JSON.
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-/// How to print.
+/// The output format.
 #[derive(Debug, Clone, Copy)]
 pub struct Out {
-    /// As JSON.
+    /// Print JSON.
     pub json: bool,
-    /// Secrets too.
+    /// Print secrets.
     pub show_secrets: bool,
 }
 
 impl Out {
-    /// Prints text. A reader that has gone away (`sl … | head`) is no error.
+    /// Prints text. A closed pipe (`sl … | head`) is no error.
     pub fn text(&self, text: impl AsRef<str>) -> Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_ref().as_bytes()).and_then(|()| stdout.flush()) {
@@ -29,13 +29,13 @@ impl Out {
         self.text(serde_json::to_string_pretty(value)? + "\n")
     }
 
-    /// A secret, where it was asked for.
+    /// The secret if secrets are to be printed.
     pub fn secret(&self, secret: &str) -> Option<String> {
         self.show_secrets.then(|| secret.to_owned())
     }
 }
 
-/// A table in Scalelite's style: no lines, everything to the right, the first heading in the middle.
+/// A table in Scalelite's style: no lines, right-aligned, the first heading centred.
 pub fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -58,24 +58,24 @@ pub fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> 
     lines.join("\n") + "\n"
 }
 
-/// Names come from users: control characters (terminal escapes) are shown, not sent.
+/// Escapes control characters: names come from users, and could contain terminal escapes.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
-/// Asks a yes-or-no question on the terminal; without one, the answer is an error that names the
-/// option which says yes.
+/// Asks for confirmation on the terminal. Without a terminal, fails with an error that names the option to use
+/// instead.
 pub fn confirm(question: &str, option: &str) -> Result<()> {
     if !io::stdin().is_terminal() {
-        anyhow::bail!("{question} Say {option} to do so without being asked.");
+        anyhow::bail!("{question} Use {option} to confirm.");
     }
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => anyhow::bail!("not done"),
+        _ => anyhow::bail!("cancelled"),
     }
 }

@@ -1,36 +1,37 @@
-//! `sl poll`: one round now, with progress.
+//! `sl poll`: one round now, with a progress bar.
 
 use super::{Session, out::Out};
-use crate::servers::poll::UNFENCED;
-use crate::servers::poll::round::{Round, round};
+use crate::servers::poll::{Round, UNFENCED};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::time::Duration;
 
-/// Id, host, and why it did not answer.
+/// Id and host of a server, and why its poll failed.
 type Failure = (String, String, String);
 
-/// One round, with a progress bar; how many servers there are, what it found, who did not answer.
+/// Polls all servers with a progress bar. Returns the number of servers, the result, and the failures.
 pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(usize, Round, Vec<Failure>)> {
     let servers = session.store.servers().await?.len();
-    // Drawn on standard error, and only on a terminal.
+    // Drawn on standard error, if that is a terminal.
     let bar = ProgressBar::new(servers as u64);
     bar.set_style(ProgressStyle::with_template("polling {pos}/{len} {wide_bar} {elapsed}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
     let mut failures = Vec::new();
-    let round = round(&session.store, &session.backend, &session.config, UNFENCED, |server, result| {
-        bar.inc(1);
-        if let Err(failure) = result {
-            failures.push((server.at.id.clone(), server.hostname(), failure.to_string()));
-        }
-    })
-    .await?;
+    let poller = session.poller();
+    let round = poller
+        .poll_round(UNFENCED, |server, result| {
+            bar.inc(1);
+            if let Err(failure) = result {
+                failures.push((server.at.id.clone(), server.hostname(), failure.to_string()));
+            }
+        })
+        .await?;
     bar.finish_and_clear();
     failures.sort();
     Ok((servers, round, failures))
 }
 
-/// Polls all servers; a server that does not answer is named, and is no failure of the command.
+/// Polls all servers. Names those that do not answer; they do not make the command fail.
 pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
     let (servers, round, failures) = round_with_progress(session).await?;
     if out.json {
@@ -55,7 +56,7 @@ pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
         &format!("{} of {servers} servers answered, in {:.1} s\n", round.answered, round.took.as_secs_f64());
     if round.braked {
         text +=
-            "More than half of the pool does not answer: is it the network here? No meeting is given up.\n";
+            "More than half of the servers do not answer: check the network here. No meeting is released.\n";
     }
     out.text(text)
 }

@@ -1,14 +1,14 @@
-//! `sl rebuild`: makes what Redis says of the pool's meetings true again, from the servers.
+//! `sl rebuild`: rebuilds the meeting records in Redis from what the servers run.
 
 use super::Session;
 use super::out::Out;
 use super::poll::round_with_progress;
 use serde_json::json;
 
-/// Drops the records of meetings whose server has left the pool, asks every server, takes up the
-/// meetings that nobody has recorded, counts every load anew, and remakes the indexes.
+/// Deletes the records of meetings whose server has left the pool, polls every server, adopts meetings without a
+/// record, recomputes every load, and rebuilds the indexes.
 pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
-    let (forgotten, dropped) = session.store.sweep().await?;
+    let swept = session.store.sweep().await?;
     let (servers, round, failures) = round_with_progress(session).await?;
     session.store.reindex().await?;
     let recorded = session.store.meetings().await?.len();
@@ -23,8 +23,8 @@ pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
             "meetings_adopted": round.adopted,
             "meetings_released": round.released,
             "meetings_abandoned": round.abandoned,
-            "records_dropped": dropped,
-            "names_forgotten": forgotten,
+            "records_dropped": swept.dropped,
+            "names_forgotten": swept.expired,
         }));
     }
     let mut text = String::new();
@@ -33,8 +33,9 @@ pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
     }
     text += &format!("{} of {servers} servers answered\n", round.answered);
     text += &format!("{recorded} meetings are recorded now\n");
-    text += &format!("  {} ran without a record and were taken up\n", round.adopted);
+    text += &format!("  {} ran without a record and were adopted\n", round.adopted);
     text += &format!("  {} had ended and were released\n", round.released + round.abandoned);
-    text += &format!("  {dropped} were on servers that have left the pool and were dropped\n");
+    text +=
+        &format!("  {} were on servers that have left the pool; their records were deleted\n", swept.dropped);
     out.text(text)
 }

@@ -11,10 +11,10 @@ use tracing::{info, warn};
 
 #[derive(Args)]
 pub struct ServeArgs {
-    /// Answer requests only; some other process polls
+    /// Do not poll; another process does
     #[arg(long)]
     no_poller: bool,
-    /// Import recordings too
+    /// Also import recordings
     #[arg(long)]
     importer: bool,
 }
@@ -41,7 +41,7 @@ pub fn importer(config: Config) -> anyhow::Result<()> {
 
 fn require_index(config: &Config) -> anyhow::Result<()> {
     if config.recordings.database.is_none() {
-        bail!("the importer needs DATABASE_URL, the Postgres of the recordings' index");
+        bail!("the importer needs DATABASE_URL, the Postgres with the recordings' index");
     }
     Ok(())
 }
@@ -50,9 +50,9 @@ fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
     let begun = Instant::now();
     let unused = ignored(&|name| std::env::var(name).ok());
     if !unused.is_empty() {
-        info!("of no effect here: {}", unused.join(", "));
+        info!("settings without effect: {}", unused.join(", "));
     }
-    // Before anything is announced, so that whoever waits for it may stop us.
+    // Before "listening" is logged, since a supervisor that waits for it may stop us at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let guard = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -75,11 +75,11 @@ fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     });
-    info!("stopping: finishing what has begun, for at most {grace:?}");
+    info!("stopping: finishing requests in flight, for at most {grace:?}");
     std::thread::spawn(move || {
         runtime.block_on(interrupt.recv());
-        warn!("interrupted again: not waiting");
-        #[expect(clippy::disallowed_methods, reason = "the second Ctrl-C: leave at once")]
+        warn!("interrupted again: stopping immediately");
+        #[expect(clippy::disallowed_methods, reason = "the second Ctrl-C stops immediately")]
         std::process::exit(1);
     });
     replica.stop();

@@ -4,8 +4,11 @@ use super::Session;
 use super::drain::{self, DrainArgs};
 use super::out::Out;
 use crate::bbb::{Params, Secret};
-use crate::servers::{Payload, poll};
-use crate::store::{PollOutcome, RemoveOutcome, Server, ServerRef, ServerState};
+use crate::servers::Payload;
+use crate::store::{
+    AddOutcome, PanicOutcome, PollOutcome, RemoveOutcome, Server, ServerRef, ServerState, SetStateOutcome,
+    UpdateOutcome,
+};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use futures_util::StreamExt;
@@ -21,49 +24,49 @@ pub enum ServersCommand {
     Add(AddArgs),
     /// Change a server
     Update(UpdateArgs),
-    /// Let servers take new meetings; they are polled at once
+    /// Allow new meetings on servers; polls them immediately
     Enable {
         /// Server ids
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Give servers no new meetings, and disable them when their last one has ended
+    /// Allow no new meetings on servers, and disable them when their last meeting has ended
     Cordon {
         /// Server ids
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Give servers no new meetings; those they have run on
+    /// Allow no new meetings on servers; running meetings continue
     Disable {
         /// Server ids
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Take servers out of the pool
+    /// Remove servers from the pool
     Remove {
         /// Server ids
         #[arg(required = true)]
         ids: Vec<String>,
-        /// Also while meetings are recorded there; they are released
+        /// Remove a server even if it has meetings; their records are released
         #[arg(long)]
         force: bool,
     },
-    /// Disable a server, end and release all of its meetings
+    /// Disable a server, end and release all its meetings
     Panic {
         /// Server id
         id: String,
-        /// Keep the server's state
+        /// Do not disable the server
         #[arg(long)]
         keep_state: bool,
-        /// Do not tell the server to end the meetings
+        /// Do not call end for the meetings
         #[arg(long)]
         skip_end_calls: bool,
     },
-    /// Cordon a server and watch until its last meeting has ended
+    /// Cordon a server, and wait until its last meeting has ended
     Drain(DrainArgs),
     /// Print the pool as YAML
     Yaml {
-        /// State and figures too
+        /// Also print state and load
         #[arg(long)]
         verbose: bool,
     },
@@ -73,15 +76,15 @@ pub enum ServersCommand {
 pub struct AddArgs {
     /// API endpoint, such as https://bbb1.example.com/bigbluebutton/api
     url: String,
-    /// Its secret (bbb-conf --secret)
+    /// Secret of the server (bbb-conf --secret)
     secret: String,
-    /// People here weigh so much; above 0
+    /// Factor of this server's load; above 0
     #[arg(long, value_parser = multiplier)]
     load_multiplier: Option<f64>,
-    /// Meetings can ask for servers by tag
+    /// Tag, by which meetings can request this server
     #[arg(long)]
     tag: Option<String>,
-    /// Id; made up if not given
+    /// Id (default: generated)
     #[arg(long)]
     id: Option<String>,
 }
@@ -92,16 +95,16 @@ pub struct AddArgs {
 pub struct UpdateArgs {
     /// Server id
     id: String,
-    /// A new API endpoint
+    /// New API endpoint
     #[arg(long)]
     url: Option<String>,
-    /// A new secret
+    /// New secret
     #[arg(long)]
     secret: Option<String>,
-    /// People here weigh so much; above 0
+    /// Factor of this server's load; above 0
     #[arg(long, value_parser = multiplier)]
     load_multiplier: Option<f64>,
-    /// A new tag; empty takes it away
+    /// New tag; empty removes the tag
     #[arg(long)]
     tag: Option<String>,
 }
@@ -125,7 +128,7 @@ struct Row {
     videos: u64,
 }
 
-/// A server as `sync` reads it.
+/// A server as Scalelite's `servers:sync` reads it.
 #[derive(Serialize)]
 struct Entry {
     url: String,
@@ -160,7 +163,7 @@ pub async fn run(session: &Session, command: Option<ServersCommand>, out: Out) -
     }
 }
 
-/// Scalelite's own output, secrets included, which scripts read; as JSON only with --show-secrets.
+/// Prints what Scalelite prints, including secrets, since scripts read it. JSON includes them with --show-secrets only.
 async fn list(session: &Session, out: Out) -> anyhow::Result<()> {
     let servers = session.store.servers().await?;
     if out.json {
@@ -208,7 +211,7 @@ fn row(server: &Server, out: Out) -> Row {
 async fn add(session: &Session, args: AddArgs, out: Out) -> anyhow::Result<()> {
     let host = check_url(&args.url)?;
     let id = match args.id {
-        Some(id) if id.trim().is_empty() => bail!("the id is empty"),
+        Some(id) if id.trim().is_empty() => bail!("the id must not be empty"),
         Some(id) => id,
         None if session.config.api.server_id_is_hostname => host,
         None => uuid::Uuid::new_v4().to_string(),
@@ -217,7 +220,7 @@ async fn add(session: &Session, args: AddArgs, out: Out) -> anyhow::Result<()> {
     let url = args.url.trim_end_matches('/');
     let added =
         session.store.add_server(&id, url, &secret, args.load_multiplier, args.tag.as_deref()).await?;
-    if !added {
+    if added == AddOutcome::Exists {
         bail!("there is a server {id} already: change it with `sl servers update {id}`");
     }
     if out.json { out.value(&json!({ "id": id })) } else { out.text(format!("OK\nid: {id}\n")) }
@@ -232,7 +235,7 @@ async fn update(session: &Session, args: UpdateArgs, out: Out) -> anyhow::Result
     }
     if let Some(secret) = args.secret {
         if secret.is_empty() {
-            bail!("the secret is empty");
+            bail!("the secret must not be empty");
         }
         fields.push(("secret", secret));
     }
@@ -242,8 +245,8 @@ async fn update(session: &Session, args: UpdateArgs, out: Out) -> anyhow::Result
     if let Some(tag) = args.tag {
         fields.push(("tag", tag));
     }
-    if !session.store.update_server(&id, &fields).await? {
-        bail!("there is no server {id} any more");
+    if session.store.update_server(&id, &fields).await? == UpdateOutcome::Unknown {
+        bail!("server {id} was removed meanwhile");
     }
     done(&id, "updated", json!({}), out)
 }
@@ -253,15 +256,15 @@ async fn set_state(session: &Session, ids: &[String], state: ServerState, out: O
     for id in ids {
         let server = session.server(id).await?;
         let id = &server.at.id;
-        let Some(meetings) = session.store.set_state(id, state).await? else {
-            bail!("there is no server {id} any more");
+        let SetStateOutcome::Set { meetings } = session.store.set_state(id, state).await? else {
+            bail!("server {id} was removed meanwhile");
         };
         let mut entry = json!({ "id": id, "state": state, "meetings": meetings });
         let mut line = format!("OK {id}");
         match state {
-            // Without waiting for the next round.
+            // Polls now instead of waiting for the next round.
             ServerState::Enabled => {
-                let polled = poll::now(&session.store, &session.backend, &session.config, &server.at).await;
+                let polled = session.poller().poll_immediately(&server.at).await;
                 let online = matches!(polled, Ok(PollOutcome::Applied { online: true, .. }));
                 line += if online { ": enabled, online" } else { ": enabled, but offline" };
                 if let Err(failure) = polled {
@@ -283,7 +286,7 @@ async fn set_state(session: &Session, ids: &[String], state: ServerState, out: O
 
 async fn remove(session: &Session, ids: &[String], force: bool, out: Out) -> anyhow::Result<()> {
     for id in ids {
-        // A record that has no url any more can be removed by its id all the same.
+        // A record without a url can still be removed by its id.
         let id = session.server(id).await.map_or(id.clone(), |server| server.at.id);
         match session.store.remove_server(&id, force).await? {
             RemoveOutcome::Removed(meetings) => {
@@ -307,8 +310,8 @@ pub(super) async fn panic(
 ) -> anyhow::Result<()> {
     let server = session.server(id).await?;
     let id = &server.at.id;
-    let Some(meetings) = session.store.panic(id, keep_state).await? else {
-        bail!("there is no server {id} any more");
+    let PanicOutcome::Panicked(meetings) = session.store.panic(id, keep_state).await? else {
+        bail!("server {id} was removed meanwhile");
     };
     let mut ended = 0;
     if !skip_end_calls {
@@ -324,14 +327,14 @@ pub(super) async fn panic(
     done(id, "panicked", report, out)
 }
 
-/// Tells a server to end a meeting; true if it agreed or does not have it.
+/// Calls end for a meeting; true if the server ended it or does not have it.
 pub(super) async fn end(session: &Session, server: &ServerRef, meeting: &str, password: &str) -> bool {
     let mut params = Params::default();
     params.set("meetingID", meeting);
     if !password.is_empty() {
         params.set("password", password);
     }
-    match session.backend.call(server, "end", &params, Payload::None).await {
+    match session.servers.call(server, "end", &params, Payload::None).await {
         Ok(reply) => reply.envelope.success || reply.envelope.message_key == "notFound",
         Err(_) => false,
     }
@@ -375,10 +378,10 @@ pub(super) fn done(id: &str, what: &str, mut report: serde_json::Value, out: Out
     out.text(line + "\n")
 }
 
-/// Checks the URL of an endpoint; returns its host.
+/// Checks the URL of an API endpoint, and returns its host.
 fn check_url(text: &str) -> anyhow::Result<String> {
-    let must = "it must be a whole API endpoint, such as https://bbb1.example.com/bigbluebutton/api";
-    let Ok(url) = url::Url::parse(text) else { bail!("`{text}` is no URL: {must}") };
+    let must = "it must be a complete API endpoint, such as https://bbb1.example.com/bigbluebutton/api";
+    let Ok(url) = url::Url::parse(text) else { bail!("`{text}` is not a URL: {must}") };
     if !matches!(url.scheme(), "http" | "https")
         || url.query().is_some()
         || url.fragment().is_some()
@@ -388,7 +391,7 @@ fn check_url(text: &str) -> anyhow::Result<String> {
     }
     match url.host_str() {
         Some(host) => Ok(host.to_owned()),
-        None => bail!("`{text}` names no host: {must}"),
+        None => bail!("`{text}` has no host: {must}"),
     }
 }
 

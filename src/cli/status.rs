@@ -1,8 +1,8 @@
 //! `sl status`: the pool as a table.
 
 use super::Session;
-use super::drain::ago;
 use super::out::{Out, table};
+use super::time::ago;
 use serde_json::json;
 
 const HEADINGS: [&str; 10] = [
@@ -20,7 +20,7 @@ const HEADINGS: [&str; 10] = [
 
 pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
     let servers = session.store.servers().await?;
-    let brake = session.store.brake_held().await?;
+    let brake = session.store.brake().await?;
     let (poller, round_ms) = session.store.poller().await?;
     let now = session.store.now_ms().await?;
     if out.json {
@@ -71,19 +71,19 @@ pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
     let mut text = table(&HEADINGS, rows);
     if let Some(brake) = brake {
         text += &format!(
-            "\nWARNING: {} of {} servers have not answered for {}: is it the network on this side?\n\
-             Until more than half answer again, no meeting is given up.\n",
+            "\nWARNING: {} of {} servers have not answered for {}: check the network of the replicas.\n\
+             No meeting is released until more than half answer again.\n",
             brake.failed,
             brake.expected,
             ago(now.saturating_sub(brake.since_ms)),
         );
     }
-    // Between two holders of the lease nobody has it for a moment; and `sl poll` needs none.
+    // Between two holders the lease is free for a moment; and `sl poll` needs none.
     let late = session.config.poll.interval * 3;
     let since_round = round_ms.map(|ms| now.saturating_sub(ms));
     if poller.is_none() && since_round.is_none_or(|ms| u128::from(ms) > late.as_millis()) {
-        let since = since_round.map_or("ever".to_owned(), |ms| format!("for {}", ago(ms)));
-        text += &format!("\nWARNING: nobody polls, {since}: is any `sl serve` or `sl poller` running?\n");
+        let since = since_round.map_or("ever polled".to_owned(), |ms| format!("polled for {}", ago(ms)));
+        text += &format!("\nWARNING: no replica has {since}: is any `sl serve` or `sl poller` running?\n");
     }
     out.text(text)
 }

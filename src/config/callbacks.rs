@@ -1,28 +1,28 @@
 //! Callbacks to clients.
 
-use super::{Env, listen::seconds};
+use super::Env;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// CALLBACK_ALLOW_PRIVATE: whether callbacks may go to addresses that are not public.
+/// CALLBACK_ALLOW_PRIVATE: which addresses that are not public callbacks may go to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AllowPrivate {
-    /// To none: clients choose where callbacks go, and must not reach what stands behind us.
+    /// None: clients choose the URLs, and must not reach services of our own network.
     #[default]
     No,
-    /// To all.
+    /// All.
     All,
-    /// To those in these networks.
+    /// Those in these networks.
     Networks(Vec<IpNet>),
 }
 
-/// See the fields.
+/// Settings of callbacks to clients.
 #[derive(Debug, Clone)]
 pub struct CallbacksConfig {
     /// CALLBACK_ALLOW_PRIVATE.
     pub allow_private: AllowPrivate,
-    /// CALLBACK_TIMEOUT: from connecting to the answer.
+    /// CALLBACK_TIMEOUT.
     pub timeout: Duration,
 }
 
@@ -37,11 +37,10 @@ impl CallbacksConfig {
                     "whether callbacks may go to addresses that are not public: true, false, or networks",
                 )
                 .unwrap_or_default(),
-            timeout: seconds(
-                env,
+            timeout: env.seconds(
                 "CALLBACK_TIMEOUT",
                 10.0,
-                "how long to wait for the receiver of a callback, seconds",
+                "time limit for the receiver of a callback, from connecting to its response, seconds",
             ),
         }
     }
@@ -69,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_a_flag_or_a_list_of_networks() {
+    fn allow_private_is_a_flag_or_a_list_of_networks() {
         assert_eq!(allow_private("TRUE"), Ok(AllowPrivate::All));
         assert_eq!(allow_private("off"), Ok(AllowPrivate::No));
         let networks = ["10.1.0.0/16", "192.168.1.9/32", "fd00::/8"].map(|n| n.parse().unwrap()).to_vec();

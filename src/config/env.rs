@@ -1,38 +1,38 @@
-//! Reading settings: from an injected reader, so that tests bring an environment of their own.
-//! Every setting that is asked for is noted, for `sl config`; every mistake is collected, so that a
-//! start names all of them at once.
+//! Reading settings from an injected reader, so that tests can use an environment of their own. Records every
+//! setting for `sl config`, and collects all mistakes, so that a start reports all of them together.
 
 use serde::Serialize;
 use std::collections::HashSet;
 use std::str::FromStr;
+use std::time::Duration;
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum SettingSource {
     /// The environment.
     Environment,
-    /// The default that is built in.
+    /// The built-in default.
     Default,
 }
 
-/// One setting as it is in force.
+/// A setting and its current value.
 #[derive(Debug, Clone, Serialize)]
 pub struct Setting {
     /// The variable's name.
     pub name: &'static str,
-    /// Its value; empty where there is none. Secrets are masked here, see [`Setting::secret`].
+    /// Its value; empty if unset. Not masked, even if it is a secret.
     pub value: String,
-    /// Where it came from.
-    pub source: Source,
-    /// What it is, with its unit.
+    /// Its origin.
+    pub source: SettingSource,
+    /// Its description, with the unit.
     pub about: &'static str,
-    /// The value must not be shown unless asked for.
+    /// The value must not be printed without --show-secrets.
     #[serde(skip)]
     pub secret: bool,
 }
 
-/// Wrong settings: one line each, the variable's name first.
+/// Invalid settings: one line each, which begins with the variable's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct BadSettings(pub Vec<String>);
@@ -46,7 +46,7 @@ pub struct Env<'r> {
 }
 
 impl<'r> Env<'r> {
-    /// Over any reader; `std::env::var` in the program.
+    /// Reads by `reader`: `std::env::var` in the program.
     pub fn new(reader: &'r dyn Fn(&str) -> Option<String>) -> Env<'r> {
         Env { reader, settings: Vec::new(), mistakes: Vec::new(), seen: HashSet::new() }
     }
@@ -56,48 +56,48 @@ impl<'r> Env<'r> {
         if self.mistakes.is_empty() { Ok(self.settings) } else { Err(BadSettings(self.mistakes)) }
     }
 
-    /// A text; empty counts as unset, as it does for Scalelite's users in /etc/default files.
+    /// A text. An empty value counts as unset, as users of Scalelite write it in /etc/default files.
     pub fn text(&mut self, name: &'static str, default: &str, about: &'static str) -> String {
         self.optional(name, about).unwrap_or_else(|| {
-            self.note_default(name, default);
+            self.record_default(name, default);
             default.to_owned()
         })
     }
 
-    /// A text that may be missing.
+    /// An optional text.
     pub fn optional(&mut self, name: &'static str, about: &'static str) -> Option<String> {
         let value = self.raw(name);
-        self.note(name, value.clone().unwrap_or_default(), value.is_some(), about, false);
+        self.record(name, value.clone().unwrap_or_default(), value.is_some(), about, false);
         value
     }
 
-    /// A secret that may be missing.
+    /// An optional secret.
     pub fn secret(&mut self, name: &'static str, about: &'static str) -> Option<String> {
         let value = self.raw(name);
-        self.note(name, value.clone().unwrap_or_default(), value.is_some(), about, true);
+        self.record(name, value.clone().unwrap_or_default(), value.is_some(), about, true);
         value
     }
 
-    /// A URL or path that may hold a password: noted without it.
+    /// A URL or path that may contain a password: recorded without it.
     pub fn url(&mut self, name: &'static str, default: &str, about: &'static str) -> String {
         let value = self.raw(name);
         let given = value.is_some();
         let value = value.unwrap_or_else(|| default.to_owned());
-        self.note(name, without_password(&value), given, about, false);
+        self.record(name, without_password(&value), given, about, false);
         value
     }
 
-    /// REDIS_NAMESPACE, the one setting whose empty value differs from none.
+    /// REDIS_NAMESPACE, the only setting whose empty value differs from an unset one.
     pub(super) fn namespace(&mut self) -> String {
         let value = (self.reader)("REDIS_NAMESPACE").map(|v| v.trim().to_owned());
         let given = value.is_some();
         let value = value.unwrap_or_else(|| "scalelite".to_owned());
-        let about = "what every key begins with, before a colon (empty: nothing)";
-        self.note("REDIS_NAMESPACE", value.clone(), given, about, false);
+        let about = "prefix of every key, before a colon (empty: no prefix)";
+        self.record("REDIS_NAMESPACE", value.clone(), given, about, false);
         value
     }
 
-    /// True or false.
+    /// A boolean.
     pub fn flag(&mut self, name: &'static str, default: bool, about: &'static str) -> bool {
         let value = self.raw(name);
         let given = value.is_some();
@@ -110,11 +110,11 @@ impl<'r> Env<'r> {
                 default
             }
         };
-        self.note(name, flag.to_string(), given, about, false);
+        self.record(name, flag.to_string(), given, about, false);
         flag
     }
 
-    /// A number (or anything else that parses) that must pass `valid`; `must` says what it must be.
+    /// A number (or anything else that parses) that must satisfy `valid`; `must` describes valid values.
     pub fn number<T: FromStr + ToString + Copy>(
         &mut self,
         name: &'static str,
@@ -133,11 +133,24 @@ impl<'r> Env<'r> {
                 default
             }
         };
-        self.note(name, number.to_string(), given, about, false);
+        self.record(name, number.to_string(), given, about, false);
         number
     }
 
-    /// A value with a syntax of its own, read by `parse`, whose error says what it must be.
+    /// A duration in seconds, fractions allowed: above 0, up to a year.
+    pub fn seconds(&mut self, name: &'static str, default: f64, about: &'static str) -> Duration {
+        let valid = |seconds: &f64| *seconds > 0.0 && *seconds <= 31_536_000.0;
+        let must = "must be a number of seconds above 0";
+        Duration::from_secs_f64(self.number(name, default, valid, must, about))
+    }
+
+    /// A duration in whole minutes, 1 or more.
+    pub fn minutes(&mut self, name: &'static str, default: u32, about: &'static str) -> Duration {
+        let must = "must be a number of minutes, 1 or more";
+        Duration::from_secs(60 * u64::from(self.number(name, default, |n| *n >= 1, must, about)))
+    }
+
+    /// A value with a syntax of its own, read by `parse`, whose error describes valid values.
     pub fn parsed<T>(
         &mut self,
         name: &'static str,
@@ -155,7 +168,7 @@ impl<'r> Env<'r> {
         }
     }
 
-    /// Notes that `name` is wrong; `must` says what it must be.
+    /// Records that the value of `name` is invalid; `must` describes valid values.
     pub fn mistake(&mut self, name: &str, must: &str) {
         self.mistakes.push(format!("{name} {must}"));
     }
@@ -164,14 +177,14 @@ impl<'r> Env<'r> {
         (self.reader)(name).filter(|value| !value.trim().is_empty())
     }
 
-    fn note(&mut self, name: &'static str, value: String, given: bool, about: &'static str, secret: bool) {
+    fn record(&mut self, name: &'static str, value: String, given: bool, about: &'static str, secret: bool) {
         if self.seen.insert(name) {
-            let source = if given { Source::Environment } else { Source::Default };
+            let source = if given { SettingSource::Environment } else { SettingSource::Default };
             self.settings.push(Setting { name, value, source, about, secret });
         }
     }
 
-    fn note_default(&mut self, name: &str, default: &str) {
+    fn record_default(&mut self, name: &str, default: &str) {
         if let Some(setting) = self.settings.iter_mut().find(|s| s.name == name) {
             setting.value = default.to_owned();
         }

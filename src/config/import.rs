@@ -1,21 +1,31 @@
-//! The importer of recordings: how many at once, and what an archive may be.
+//! The importer of recordings: where and how often it looks, how many archives at once, what an archive may
+//! be, and how recordings arrive.
 
-use super::{Env, listen::seconds};
+use super::Env;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// See the fields.
+/// Settings of the importer.
 #[derive(Debug, Clone)]
 pub struct ImportConfig {
-    /// RECORDING_IMPORT_WORKERS: archives imported at once.
+    /// RECORDING_WORK_DIR.
+    pub work_dir: PathBuf,
+    /// RECORDING_IMPORT_POLL: list the spool periodically, in addition to inotify.
+    pub poll: bool,
+    /// RECORDING_IMPORT_POLL_INTERVAL.
+    pub poll_interval: Duration,
+    /// RECORDING_IMPORT_UNPUBLISHED.
+    pub unpublished: bool,
+    /// RECORDING_IMPORT_WORKERS.
     pub workers: usize,
-    /// RECORDING_IMPORT_SETTLE: an archive that does not change for so long counts as whole, where it
-    /// cannot be known whether somebody is still writing it (NFS).
+    /// RECORDING_IMPORT_SETTLE: an archive that has not changed for this long counts as whole, where the
+    /// kernel cannot say whether it is still being written (NFS).
     pub settle: Duration,
-    /// RECORDING_IMPORT_MAX_MEMBERS: files, directories and links of an archive.
+    /// RECORDING_IMPORT_MAX_MEMBERS.
     pub max_members: u64,
-    /// RECORDING_IMPORT_MAX_SIZE: bytes of all files of an archive.
+    /// RECORDING_IMPORT_MAX_SIZE, bytes.
     pub max_size: u64,
-    /// RECORDING_IMPORT_MAX_RATIO: bytes unpacked for each byte of the archive.
+    /// RECORDING_IMPORT_MAX_RATIO.
     pub max_ratio: u64,
 }
 
@@ -24,39 +34,54 @@ impl ImportConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let must = "must be a whole number, 1 or more";
         ImportConfig {
+            work_dir: PathBuf::from(env.text(
+                "RECORDING_WORK_DIR",
+                "/var/bigbluebutton/recording/scalelite",
+                "directory where archives are unpacked",
+            )),
+            poll: env.flag(
+                "RECORDING_IMPORT_POLL",
+                true,
+                "list the spool periodically, in addition to inotify",
+            ),
+            poll_interval: env.seconds(
+                "RECORDING_IMPORT_POLL_INTERVAL",
+                60.0,
+                "interval between two listings of the spool, seconds",
+            ),
+            unpublished: env.flag("RECORDING_IMPORT_UNPUBLISHED", false, "import recordings as unpublished"),
             workers: env.number(
                 "RECORDING_IMPORT_WORKERS",
                 cores,
                 |n| (1..=256).contains(n),
                 "must be a number from 1 to 256",
-                "archives imported at once",
+                "archives imported in parallel",
             ),
-            settle: seconds(
-                env,
+            settle: env.seconds(
                 "RECORDING_IMPORT_SETTLE",
                 2.0,
-                "how long an archive must not change before it counts as whole, seconds",
+                "how long an archive must stay unchanged before it is imported (NFS), seconds",
             ),
             max_members: env.number(
                 "RECORDING_IMPORT_MAX_MEMBERS",
                 50_000u64,
                 |n| *n >= 1,
                 must,
-                "files, directories and links that an archive may hold",
+                "maximum number of files, directories and links in an archive",
             ),
             max_size: env.number(
                 "RECORDING_IMPORT_MAX_SIZE",
                 64 << 30u64,
                 |n| *n >= 1,
                 must,
-                "bytes that an archive may unpack to",
+                "maximum size of an unpacked archive, bytes",
             ),
             max_ratio: env.number(
                 "RECORDING_IMPORT_MAX_RATIO",
                 100u64,
                 |n| *n >= 1,
                 must,
-                "bytes that each byte of an archive may unpack to",
+                "maximum ratio of unpacked to packed bytes of an archive",
             ),
         }
     }

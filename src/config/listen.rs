@@ -1,10 +1,10 @@
-//! Where and how we listen.
+//! The HTTP front end: where it listens, threads, time limits.
 
 use super::Env;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// BIND, or all addresses at PORT.
+/// The address to listen at: BIND, or all addresses at PORT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bind {
     /// `tcp://host:port`
@@ -13,19 +13,19 @@ pub enum Bind {
     Unix(PathBuf),
 }
 
-/// See the fields.
+/// Settings of the HTTP front end.
 #[derive(Debug, Clone)]
 pub struct ListenConfig {
     /// BIND and PORT.
     pub bind: Bind,
-    /// WORKER_THREADS: threads that serve requests, each with its own connections.
+    /// WORKER_THREADS. Each has its own connections.
     pub workers: usize,
-    /// SHUTDOWN_GRACE: how long a stop waits for requests that have begun.
+    /// SHUTDOWN_GRACE.
     pub shutdown_grace: Duration,
-    /// HEADER_TIMEOUT: a connection that brings no whole request head for so long is closed. Counts
-    /// between requests too, so it must be above what nginx keeps idle connections for (60 s).
+    /// HEADER_TIMEOUT. It also counts between two requests of a connection, so it must be longer than nginx
+    /// keeps idle connections (60 s).
     pub header_timeout: Duration,
-    /// BODY_TIMEOUT: a request body must be whole after this.
+    /// BODY_TIMEOUT.
     pub body_timeout: Duration,
 }
 
@@ -36,7 +36,7 @@ impl ListenConfig {
             "BIND",
             &format!("tcp://0.0.0.0:{port}"),
             parse_bind,
-            "where to listen: tcp://host:port or unix:///path",
+            "address to listen at: tcp://host:port or unix:///path",
         );
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
         ListenConfig {
@@ -46,40 +46,21 @@ impl ListenConfig {
                 cores.min(16),
                 |n| (1..=256).contains(n),
                 "must be a number of threads from 1 to 256",
-                "threads that serve requests (default: the cores, at most 16)",
+                "threads that serve requests (default: number of cores, at most 16)",
             ),
-            shutdown_grace: seconds(
-                env,
+            shutdown_grace: env.seconds(
                 "SHUTDOWN_GRACE",
                 30.0,
-                "how long a stop waits for requests that have begun, seconds",
+                "how long a stop waits for requests in flight, seconds",
             ),
-            header_timeout: seconds(
-                env,
+            header_timeout: env.seconds(
                 "HEADER_TIMEOUT",
                 75.0,
-                "a connection without a whole request head for so long is closed, seconds",
+                "time limit for the head of a request; then the connection is closed, seconds",
             ),
-            body_timeout: seconds(
-                env,
-                "BODY_TIMEOUT",
-                60.0,
-                "a request body must be whole after this, seconds",
-            ),
+            body_timeout: env.seconds("BODY_TIMEOUT", 60.0, "time limit for the body of a request, seconds"),
         }
     }
-}
-
-/// A time span in seconds, fractions allowed, above 0.
-pub(super) fn seconds(env: &mut Env<'_>, name: &'static str, default: f64, about: &'static str) -> Duration {
-    let value = env.number(
-        name,
-        default,
-        |s: &f64| *s > 0.0 && *s <= 31_536_000.0,
-        "must be a number of seconds above 0",
-        about,
-    );
-    Duration::from_secs_f64(value)
 }
 
 fn parse_bind(text: &str) -> Result<Bind, String> {

@@ -1,4 +1,4 @@
-//! How load is counted.
+//! How the load of servers is computed.
 
 use super::Env;
 use std::time::Duration;
@@ -6,28 +6,28 @@ use std::time::Duration;
 /// LOAD_ACCOUNTING: what creates and joins add to a server's load until the next poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accounting {
-    /// A create reserves room at once, joins add only beyond it: the load is what the next poll
-    /// would find.
+    /// A create adds a reservation, joins only add what exceeds it: the load is the one that the next poll
+    /// would compute.
     Reserve,
-    /// One for each create and each join, as Scalelite does.
+    /// Each create and each join adds one, as in Scalelite.
     Increment,
 }
 
-/// A size hint above this is no hint: nobody has meetings of that size.
-const LARGEST_HINT: u32 = 10_000;
+/// A larger meta_expected-users is ignored: no meeting has that many users.
+const MAX_EXPECTED_USERS: u32 = 10_000;
 
-/// See the fields.
+/// Settings of the load computation.
 #[derive(Debug, Clone)]
 pub struct LoadConfig {
     /// LOAD_ACCOUNTING.
     pub accounting: Accounting,
-    /// LOAD_MIN_USER_COUNT: people a young meeting counts for at least.
+    /// LOAD_MIN_USER_COUNT.
     pub min_users: u32,
-    /// LOAD_JOIN_BUFFER_TIME (minutes): how long a meeting is young.
+    /// LOAD_JOIN_BUFFER_TIME (minutes).
     pub join_buffer: Duration,
-    /// LOAD_COUNT_MODERATORS_TWICE: Scalelite's sum.
+    /// LOAD_COUNT_MODERATORS_TWICE.
     pub moderators_twice: bool,
-    /// DEFAULT_MEETING_TTL: records expire after this unless a poll renews them.
+    /// DEFAULT_MEETING_TTL.
     pub meeting_ttl: Duration,
 }
 
@@ -39,14 +39,14 @@ impl LoadConfig {
             15u32,
             |_| true,
             must,
-            "how long a meeting is young, minutes",
+            "how long a new meeting counts at least LOAD_MIN_USER_COUNT users, minutes",
         );
         let ttl = env.number(
             "DEFAULT_MEETING_TTL",
             86_400u32,
             |n| *n >= 60,
             "must be a number of seconds, 60 or more",
-            "meeting records expire after this unless a poll renews them, seconds",
+            "how long a meeting record lives unless a poll renews it, seconds",
         );
         let accounting = env.parsed(
             "LOAD_ACCOUNTING",
@@ -56,7 +56,7 @@ impl LoadConfig {
                 "increment" => Ok(Accounting::Increment),
                 _ => Err("must be reserve or increment".to_owned()),
             },
-            "what a create adds to a load: the room that it reserves, or one (increment, as Scalelite)",
+            "what a create adds to a load: reserve (LOAD_MIN_USER_COUNT users) or increment (1, as Scalelite)",
         );
         LoadConfig {
             accounting: accounting.unwrap_or(Accounting::Reserve),
@@ -65,7 +65,7 @@ impl LoadConfig {
                 15u32,
                 |_| true,
                 must,
-                "people a young meeting counts for at least",
+                "minimum number of users that a new meeting counts",
             ),
             join_buffer: Duration::from_secs(u64::from(minutes) * 60),
             moderators_twice: env.flag(
@@ -79,14 +79,14 @@ impl LoadConfig {
 }
 
 impl LoadConfig {
-    /// People that a new meeting counts for until they have come. `hint` is the create's
-    /// meta_expected-users, where it has one: from 1 to 10,000, anything else says nothing.
+    /// The reservation of a new meeting, in users. `hint` is the create's meta_expected-users, if it has one:
+    /// 1 to 10,000; other values are ignored.
     pub fn reserve(&self, hint: Option<&str>) -> u32 {
         match self.accounting {
             Accounting::Increment => 1,
             Accounting::Reserve => hint
                 .and_then(|hint| hint.trim().parse().ok())
-                .filter(|users| (1..=LARGEST_HINT).contains(users))
+                .filter(|users| (1..=MAX_EXPECTED_USERS).contains(users))
                 .unwrap_or(self.min_users),
         }
     }
@@ -97,13 +97,13 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn hints_count_where_room_is_reserved() {
+    fn expected_users_set_the_reservation() {
         let with = |accounting: &str| {
             let read = |name: &str| (name == "LOAD_ACCOUNTING").then(|| accounting.to_owned());
             Config::read(&read).map(|config| config.load)
         };
         let load = with("reserve").unwrap();
-        for (hint, reserved) in [
+        for (hint, reservation) in [
             (None, 15),
             (Some("80"), 80),
             (Some(" 3 "), 3),
@@ -112,7 +112,7 @@ mod tests {
             (Some("many"), 15),
             (Some("10001"), 15),
         ] {
-            assert_eq!(load.reserve(hint), reserved, "{hint:?}");
+            assert_eq!(load.reserve(hint), reservation, "{hint:?}");
         }
         assert_eq!(with("increment").unwrap().reserve(Some("80")), 1);
         let errors = with("both").unwrap_err().to_string();

@@ -1,8 +1,9 @@
-//! Settings: environment variables with Scalelite's names, one struct per concern, defaults and
-//! errors beside it. A wrong value stops the start and says what it must be.
+//! Settings: environment variables with Scalelite's names; one struct for each concern, with its defaults and
+//! errors. An invalid value stops the start with an error that describes valid values.
+//!
+//! A field's documentation names its variable; the description is the text beside it, which `sl config` prints.
 
 mod api;
-mod backend;
 mod callbacks;
 mod env;
 mod import;
@@ -13,12 +14,12 @@ mod playback;
 mod poll;
 mod recordings;
 mod redis;
+mod servers;
 mod storage;
 
 pub use self::api::ApiConfig;
-pub use self::backend::BackendConfig;
 pub use self::callbacks::{AllowPrivate, CallbacksConfig};
-pub use self::env::{BadSettings, Env, Setting, Source, without_password};
+pub use self::env::{BadSettings, Env, Setting, SettingSource, without_password};
 pub use self::import::ImportConfig;
 pub use self::listen::{Bind, ListenConfig};
 pub use self::load::{Accounting, LoadConfig};
@@ -27,62 +28,63 @@ pub use self::playback::{PlaybackConfig, USUAL_FORMATS};
 pub use self::poll::PollConfig;
 pub use self::recordings::{MetaMatch, RecordingsConfig};
 pub use self::redis::RedisConfig;
+pub use self::servers::ServerClientConfig;
 pub use self::storage::S3Config;
 
-/// Everything, read once at the start and never changed.
+/// All settings, read once at the start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The BBB API: secrets, checksums, what is done to parameters.
+    /// The BBB API: secrets, checksums, changes to parameters.
     pub api: ApiConfig,
-    /// Where and how we listen.
+    /// The HTTP front end.
     pub listen: ListenConfig,
-    /// Where the state is.
+    /// The connection to Redis.
     pub redis: RedisConfig,
-    /// How we speak to BBB servers.
-    pub backend: BackendConfig,
+    /// Requests to BBB servers.
+    pub servers: ServerClientConfig,
     /// The poll.
     pub poll: PollConfig,
-    /// How load is counted.
+    /// How the load of servers is computed.
     pub load: LoadConfig,
-    /// Recordings: files, index, import.
+    /// Recordings: files, index, getRecordings.
     pub recordings: RecordingsConfig,
     /// The importer of recordings.
     pub import: ImportConfig,
-    /// How recordings are played.
+    /// Playback of recordings.
     pub playback: PlaybackConfig,
     /// Callbacks to clients.
     pub callbacks: CallbacksConfig,
-    /// Every setting as it is in force, for `sl config`.
+    /// Every setting with its value, for `sl config`.
     pub settings: Vec<Setting>,
 }
 
 impl Config {
-    /// From the process' environment.
+    /// Reads the environment of this process.
     pub fn from_process() -> Result<Config, BadSettings> {
         Config::read(&|name| std::env::var(name).ok())
     }
 
-    /// From any environment.
+    /// Reads any environment.
     pub fn read(reader: &dyn Fn(&str) -> Option<String>) -> Result<Config, BadSettings> {
         let mut env = Env::new(reader);
         let api = ApiConfig::from_env(&mut env);
         let listen = ListenConfig::from_env(&mut env);
         let redis = RedisConfig::from_env(&mut env);
-        let backend = BackendConfig::from_env(&mut env);
+        let servers = ServerClientConfig::from_env(&mut env);
         let poll = PollConfig::from_env(&mut env);
         let load = LoadConfig::from_env(&mut env);
-        let recordings = RecordingsConfig::from_env(&mut env, &backend);
+        let recordings = RecordingsConfig::from_env(&mut env, &servers);
         let import = ImportConfig::from_env(&mut env);
         let playback = PlaybackConfig::from_env(&mut env);
         let callbacks = CallbacksConfig::from_env(&mut env);
-        env.text("LOG_FORMAT", "text", "text or json");
-        env.text("LOG_LEVEL", "info", "error, warn, info, debug or trace");
+        env.text("LOG_FORMAT", "text", "format of the logs: text or json");
+        env.text("LOG_LEVEL", "info", "level of the logs: error, warn, info, debug, trace or off");
         let settings = env.finish()?;
         Ok(Config {
             api,
             listen,
             redis,
-            backend,
+            servers,
             poll,
             load,
             recordings,
@@ -93,7 +95,7 @@ impl Config {
         })
     }
 
-    /// What `sl serve` needs beyond the commands that only speak to Redis.
+    /// Checks the secrets that `sl serve` needs, and other commands do not.
     pub fn require_secrets(&self) -> Result<(), BadSettings> {
         let mut mistakes = Vec::new();
         if self.api.secrets.is_empty() {
@@ -104,8 +106,8 @@ impl Config {
         }
         if self.recordings.protected_enabled && self.playback.secret_key_base.is_none() {
             mistakes.push(
-                "SECRET_KEY_BASE must be set with PROTECTED_RECORDINGS_ENABLED: it signs the cookies of those \
-                 who watch, the same at all replicas (openssl rand -hex 64)"
+                "SECRET_KEY_BASE must be set if PROTECTED_RECORDINGS_ENABLED is: it signs the cookies of viewers, and \
+                 must be the same on all replicas (openssl rand -hex 64)"
                     .into(),
             );
         }
@@ -113,7 +115,7 @@ impl Config {
     }
 }
 
-/// Variables of Scalelite's that mean nothing here; named once in the log if they are set.
+/// Variables of Scalelite that have no effect here; the log names those that are set.
 pub fn ignored(reader: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
     const IGNORED: [&str; 12] = [
         "WEB_CONCURRENCY",
@@ -125,7 +127,7 @@ pub fn ignored(reader: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
         "RAILS_LOG_LEVEL",
         "REDIS_POOL",
         "REDIS_POOL_TIMEOUT",
-        // Its CDN in front of S3: S3_REDIRECT sends to the bucket itself.
+        // Scalelite's CDN in front of S3: S3_REDIRECT redirects to the bucket itself.
         "CLOUDFRONT_URL",
         "CF_KEY_PAIR_ID",
         "CF_PRIVATE_KEY_B64",

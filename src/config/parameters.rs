@@ -1,16 +1,16 @@
-//! Parameters that an operator adds to, forces on or takes out of every create or join.
+//! Parameters that the operator adds to, overrides in or removes from every create or join.
 
 use super::Env;
 use crate::bbb::Params;
 
-/// Order of precedence: default, then the request, then override; what is excluded goes last.
+/// Defaults apply first, then the request, then overrides; excluded parameters are removed last.
 #[derive(Debug, Clone, Default)]
 pub struct CallParameters {
-    /// Names that are never passed on.
+    /// Names of parameters that are not forwarded.
     pub exclude: Vec<String>,
-    /// Set where the request does not say.
+    /// Set if the request does not have them.
     pub default: Vec<(String, String)>,
-    /// Set whatever the request says.
+    /// Set in every request.
     pub overriding: Vec<(String, String)>,
 }
 
@@ -19,14 +19,19 @@ impl CallParameters {
         let [exclude, default, overriding] = names;
         CallParameters {
             exclude: env
-                .optional(exclude, "names of parameters that are not passed on, separated by commas")
+                .optional(exclude, "names of parameters to remove, separated by commas")
                 .map(|list| split(&list).into_iter().map(|name| name.trim().to_owned()).collect())
                 .unwrap_or_default(),
             default: env
-                .parsed(default, "", pairs, "parameters where the request has none: a=1,b=2 (\\, is a comma)")
+                .parsed(
+                    default,
+                    "",
+                    pairs,
+                    "parameters to add if the request lacks them: a=1,b=2 (\\, is a comma)",
+                )
                 .unwrap_or_default(),
             overriding: env
-                .parsed(overriding, "", pairs, "parameters forced on every request: a=1,b=2 (\\, is a comma)")
+                .parsed(overriding, "", pairs, "parameters to set in every request: a=1,b=2 (\\, is a comma)")
                 .unwrap_or_default(),
         }
     }
@@ -41,7 +46,7 @@ impl CallParameters {
         }
     }
 
-    /// Takes out what must not be passed on.
+    /// Removes the excluded parameters.
     pub fn strip(&self, params: &mut Params) {
         for name in &self.exclude {
             params.remove(name);
@@ -49,7 +54,7 @@ impl CallParameters {
     }
 }
 
-/// Splits at commas, except escaped ones.
+/// Splits at commas that are not escaped.
 fn split(list: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut chars = list.chars().peekable();

@@ -1,15 +1,15 @@
-//! Playback: which formats are served, how, and to whom.
+//! Playback: which formats are served, how, and to which viewers.
 
 use super::Env;
 use crate::bbb::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The formats that BBB has.
+/// The playback formats of BBB.
 pub const USUAL_FORMATS: [&str; 6] = ["presentation", "video", "screenshare", "podcast", "notes", "capture"];
 
-/// Paths of ours that begin so are something else.
-const TAKEN: [&str; 9] = [
+/// First path segments with another meaning, which no format may have as its name.
+const RESERVED_NAMES: [&str; 9] = [
     "bigbluebutton",
     "fsapi",
     "health_check",
@@ -21,20 +21,18 @@ const TAKEN: [&str; 9] = [
     "static-resource",
 ];
 
-/// See the fields.
+/// Settings of playback.
 #[derive(Debug, Clone)]
 pub struct PlaybackConfig {
-    /// RECORDING_PLAYBACK_FORMATS: what is served from the shelf of published recordings.
+    /// RECORDING_PLAYBACK_FORMATS.
     pub formats: Vec<String>,
-    /// SECRET_KEY_BASE: signs the cookies of those who came by a link to a protected recording. All
-    /// replicas have the same.
+    /// SECRET_KEY_BASE. The same on all replicas.
     pub secret_key_base: Option<Secret>,
-    /// PROTECTED_RECORDINGS_TIMEOUT (minutes): how long such a cookie lets somebody watch.
+    /// PROTECTED_RECORDINGS_TIMEOUT (minutes).
     pub cookie_timeout: Duration,
-    /// PLAYBACK_SERVE: we send the files ourselves; else nginx does, whom we tell which (X-Accel-Redirect).
+    /// PLAYBACK_SERVE. If false, nginx sends the files, which we name by X-Accel-Redirect.
     pub serve: bool,
-    /// PLAYBACK_PLAYER_DIR: the player of presentations (bbb-playback) that goes with PLAYBACK_SERVE. None:
-    /// a small one of ours.
+    /// PLAYBACK_PLAYER_DIR; None is the built-in player.
     pub player_dir: Option<PathBuf>,
 }
 
@@ -43,7 +41,7 @@ impl PlaybackConfig {
         let player_dir = env
             .optional(
                 "PLAYBACK_PLAYER_DIR",
-                "the player of presentations (bbb-playback) that goes with PLAYBACK_SERVE (default: a small one)",
+                "directory of the presentation player (bbb-playback) for PLAYBACK_SERVE (default: a small built-in one)",
             )
             .map(PathBuf::from);
         if player_dir.as_ref().is_some_and(|path| !path.join("index.html").is_file()) {
@@ -55,40 +53,33 @@ impl PlaybackConfig {
                     "RECORDING_PLAYBACK_FORMATS",
                     &USUAL_FORMATS.join(":"),
                     formats,
-                    "formats that are served, separated by colons",
+                    "playback formats that are served, separated by colons",
                 )
                 .unwrap_or_default(),
             secret_key_base: env
-                .secret("SECRET_KEY_BASE", "signs the cookies of those who watch protected recordings")
+                .secret("SECRET_KEY_BASE", "signs the cookies of viewers of protected recordings")
                 .map(Secret::from),
-            cookie_timeout: minutes(
-                env,
+            cookie_timeout: env.minutes(
                 "PROTECTED_RECORDINGS_TIMEOUT",
                 360,
-                "how long who came by a link to a protected recording may watch, minutes",
+                "how long a viewer may watch after following a link to a protected recording, minutes",
             ),
             serve: env.flag(
                 "PLAYBACK_SERVE",
                 false,
-                "send files of recordings without nginx (false: nginx is told which to send)",
+                "send the files of recordings ourselves (false: nginx sends them)",
             ),
             player_dir,
         }
     }
 }
 
-/// A time span in whole minutes.
-pub(super) fn minutes(env: &mut Env<'_>, name: &'static str, default: u32, about: &'static str) -> Duration {
-    let must = "must be a number of minutes, 1 or more";
-    Duration::from_secs(60 * u64::from(env.number(name, default, |n| *n >= 1, must, about)))
-}
-
 fn formats(text: &str) -> Result<Vec<String>, String> {
     let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     let mut formats = Vec::new();
     for name in text.split(':').map(str::trim).filter(|name| !name.is_empty()) {
-        if TAKEN.contains(&name) {
-            return Err(format!("must not have {name}: paths that begin so are something else"));
+        if RESERVED_NAMES.contains(&name) {
+            return Err(format!("must not contain {name}: such paths have another meaning"));
         }
         if !is_name(name) {
             return Err("must be names of formats (letters, digits, - and _), separated by colons".into());
@@ -107,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_names_and_none_is_in_the_way_of_something_else() {
+    fn formats_are_names_that_no_other_path_uses() {
         assert_eq!(read("NOTHING", "").unwrap().playback.formats.len(), 6);
         let formats = read("RECORDING_PLAYBACK_FORMATS", "video: my-own_1:").unwrap().playback.formats;
         assert_eq!(formats, ["video", "my-own_1"]);
@@ -118,13 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn a_player_must_be_there() {
+    fn player_directory_must_exist() {
         let BadSettings(mistakes) = read("PLAYBACK_PLAYER_DIR", "/nowhere").unwrap_err();
         assert_eq!(mistakes, ["PLAYBACK_PLAYER_DIR must be a directory with the player's index.html"]);
     }
 
     #[test]
-    fn protection_needs_a_secret_for_its_cookies() {
+    fn protected_recordings_need_a_secret_for_cookies() {
         let with = |secret: &'static str| {
             Config::read(&move |name| {
                 let value = match name {

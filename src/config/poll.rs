@@ -1,82 +1,73 @@
-//! The poll: how often, how many at once, when a server counts as offline.
+//! The poll: how often, how many servers in parallel, when a server counts as offline.
 
-use super::{Env, listen::seconds};
+use super::Env;
 use std::time::Duration;
 
-/// See the fields.
+/// Settings of the poll.
 #[derive(Debug, Clone)]
 pub struct PollConfig {
-    /// POLL_INTERVAL, or INTERVAL: from the start of a round to the start of the next.
+    /// POLL_INTERVAL, or INTERVAL.
     pub interval: Duration,
-    /// POLLER_THREADS: servers asked at once.
-    pub concurrency: usize,
-    /// POLLER_WAIT_TIMEOUT: each server's own deadline.
-    pub deadline: Duration,
-    /// SERVER_HEALTHY_THRESHOLD: successes in a row that bring a server online.
+    /// POLLER_THREADS.
+    pub max_parallel: usize,
+    /// POLLER_WAIT_TIMEOUT, for each server.
+    pub timeout: Duration,
+    /// SERVER_HEALTHY_THRESHOLD.
     pub healthy_threshold: u32,
-    /// SERVER_UNHEALTHY_THRESHOLD: failures in a row that take it offline.
+    /// SERVER_UNHEALTHY_THRESHOLD.
     pub unhealthy_threshold: u32,
-    /// OFFLINE_GRACE: so long the meetings of an offline server stay recorded.
+    /// OFFLINE_GRACE.
     pub offline_grace: Duration,
-    /// POLL_LEASE: how long a poller that says nothing more keeps the others from polling.
+    /// POLL_LEASE: how long the lease lasts unless it is renewed.
     pub lease: Duration,
-    /// CREATE_FAILOVER_TRIES: servers more that a create tries when one fails.
-    pub failover_tries: usize,
 }
 
 impl PollConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> PollConfig {
-        let interval = seconds(env, "INTERVAL", 60.0, "the same as POLL_INTERVAL, which goes first");
-        let threshold = "must be a number, 1 or more";
-        let interval =
-            seconds(env, "POLL_INTERVAL", interval.as_secs_f64(), "from one poll to the next, seconds");
+        let interval = env.seconds("INTERVAL", 60.0, "the default of POLL_INTERVAL, seconds");
+        let threshold = "must be a whole number, 1 or more";
+        let interval = env.seconds(
+            "POLL_INTERVAL",
+            interval.as_secs_f64(),
+            "from the start of one poll round to the next, seconds",
+        );
         PollConfig {
             interval,
-            offline_grace: seconds(
-                env,
+            offline_grace: env.seconds(
                 "OFFLINE_GRACE",
                 interval.as_secs_f64() * 2.0,
-                "how long the meetings of an offline server stay recorded, seconds",
+                "how long a server may be offline before its meetings are released, seconds",
             ),
-            lease: seconds(
-                env,
+            lease: env.seconds(
                 "POLL_LEASE",
                 10.0,
-                "after a poller has died, another polls within twice this, seconds",
+                "when a poller dies, another takes over within twice this, seconds",
             ),
-            failover_tries: env.number(
-                "CREATE_FAILOVER_TRIES",
-                2usize,
-                |n| *n <= 100,
-                "must be a number from 0 to 100",
-                "servers more that a create tries when one fails",
-            ),
-            concurrency: env.number(
+            max_parallel: env.number(
                 "POLLER_THREADS",
                 100usize,
                 |n| (1..=10_000).contains(n),
                 "must be a number from 1 to 10000",
-                "servers polled at once",
+                "servers polled in parallel",
             ),
-            deadline: seconds(
-                env,
+            timeout: env.seconds(
                 "POLLER_WAIT_TIMEOUT",
                 10.0,
-                "how long a poll waits for one server, seconds",
+                "time limit for the poll of one server, seconds",
             ),
             healthy_threshold: env.number(
                 "SERVER_HEALTHY_THRESHOLD",
                 1u32,
                 |n| *n >= 1,
                 threshold,
-                "polls in a row that bring a server online",
+                "consecutive successful polls that bring a server online",
             ),
             unhealthy_threshold: env.number(
                 "SERVER_UNHEALTHY_THRESHOLD",
                 2u32,
                 |n| *n >= 1,
                 threshold,
-                "failures in a row that take a server offline",
+                "consecutive failed polls that take a server offline",
             ),
         }
     }

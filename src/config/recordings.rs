@@ -1,66 +1,60 @@
-//! Recordings: where their files and their index are, how they are imported, what getRecordings says.
+//! Recordings: where their files and their index are, and what getRecordings says.
 
-use super::{BackendConfig, Env, S3Config, listen::seconds, playback::minutes};
+use super::{Env, S3Config, ServerClientConfig};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How several `meta_` filters of getRecordings go together.
+/// GET_RECORDINGS_META_MATCH: how several `meta_` filters of getRecordings combine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MetaMatch {
     /// All must match, as in BBB.
     #[default]
     All,
-    /// One is enough, as in Scalelite.
+    /// At least one must match, as in Scalelite.
     Any,
 }
 
-/// See the fields.
+/// Settings of recordings.
 #[derive(Clone)]
 pub struct RecordingsConfig {
-    /// DATABASE_URL: the Postgres that holds the index. None without one, and with DB_DISABLED:
-    /// then this pool has no recordings.
+    /// DATABASE_URL. None without one or with DB_DISABLED: then this pool has no recordings.
     pub database: Option<PgConnectOptions>,
-    /// DB_CONNECTION_RETRY_COUNT: how often, a second apart, commands and the importer try to reach
-    /// Postgres before they give up. Requests do not wait for it.
+    /// DB_CONNECTION_RETRY_COUNT, a second apart, for commands and the importer. Requests do not retry.
     pub database_attempts: u32,
-    /// HEALTH_CHECK_INDEX: /health_check fails while Postgres does not answer.
+    /// HEALTH_CHECK_INDEX.
     pub health_check: bool,
-    /// RECORDING_DISABLED: the recording calls answer as if there were none.
+    /// RECORDING_DISABLED.
     pub disabled: bool,
-    /// GET_RECORDINGS_API_FILTERED: getRecordings must name a meetingID or a recordID.
+    /// GET_RECORDINGS_API_FILTERED.
     pub must_filter: bool,
     /// GET_RECORDINGS_META_MATCH.
     pub meta_match: MetaMatch,
-    /// RECORDING_SPOOL_DIR: where archives of recordings arrive.
+    /// RECORDING_SPOOL_DIR.
     pub spool_dir: PathBuf,
-    /// RECORDING_UPLOAD_MAX_SIZE: bytes of an archive that a BBB server sends over HTTP.
+    /// RECORDING_UPLOAD_MAX_SIZE, bytes.
     pub upload_max_size: u64,
-    /// RECORDING_WORK_DIR: where they are unpacked.
-    pub work_dir: PathBuf,
-    /// RECORDING_PUBLISH_DIR: the shelf of published recordings.
+    /// RECORDING_PUBLISH_DIR.
     pub publish_dir: PathBuf,
-    /// RECORDING_UNPUBLISH_DIR: the shelf of unpublished ones.
+    /// RECORDING_UNPUBLISH_DIR.
     pub unpublish_dir: PathBuf,
-    /// S3_RECORDING: the shelves are in a bucket instead.
+    /// S3_RECORDING; None keeps the files in the directories.
     pub s3: Option<S3Config>,
-    /// RECORDING_IMPORT_POLL: look through the spool now and then, beside what the kernel tells.
-    pub import_poll: bool,
-    /// RECORDING_IMPORT_POLL_INTERVAL.
-    pub import_poll_interval: Duration,
-    /// RECORDING_IMPORT_UNPUBLISHED: recordings arrive unpublished.
-    pub import_unpublished: bool,
-    /// PROTECTED_RECORDINGS_ENABLED: recordings arrive protected, and protection is in force.
+    /// PROTECTED_RECORDINGS_ENABLED.
     pub protected_enabled: bool,
-    /// PROTECTED_RECORDINGS_TOKEN_TIMEOUT (minutes): how long a link to a protected recording works.
+    /// PROTECTED_RECORDINGS_TOKEN_TIMEOUT (minutes).
     pub token_timeout: Duration,
 }
 
 impl RecordingsConfig {
-    pub(super) fn from_env(env: &mut Env<'_>, backend: &BackendConfig) -> RecordingsConfig {
-        let url = env.url("DATABASE_URL", "", "the Postgres of the recordings' index (none: no recordings)");
+    pub(super) fn from_env(env: &mut Env<'_>, servers: &ServerClientConfig) -> RecordingsConfig {
+        let url = env.url(
+            "DATABASE_URL",
+            "",
+            "URL of the Postgres with the recordings' index (empty: no recordings)",
+        );
         let mut database = None;
         if !url.is_empty() {
             match connect_options(&url) {
@@ -73,7 +67,7 @@ impl RecordingsConfig {
                 }
             }
         }
-        if env.flag("DB_DISABLED", false, "use no Postgres, even if DATABASE_URL is set") {
+        if env.flag("DB_DISABLED", false, "ignore DATABASE_URL") {
             database = None;
         }
         let directory =
@@ -85,14 +79,18 @@ impl RecordingsConfig {
                 3u32,
                 |_| true,
                 "must be a whole number, 0 or more",
-                "how often commands try to reach Postgres before they give up",
+                "how often commands try to connect to Postgres before they fail",
             ),
             health_check: env.flag(
                 "HEALTH_CHECK_INDEX",
                 false,
                 "/health_check fails while Postgres does not answer",
             ),
-            disabled: env.flag("RECORDING_DISABLED", false, "the recording calls answer that there are none"),
+            disabled: env.flag(
+                "RECORDING_DISABLED",
+                false,
+                "recording calls respond as if there were no recordings",
+            ),
             must_filter: env.flag(
                 "GET_RECORDINGS_API_FILTERED",
                 false,
@@ -103,80 +101,61 @@ impl RecordingsConfig {
                     "GET_RECORDINGS_META_MATCH",
                     "all",
                     meta_match,
-                    "all or any of the meta_ filters must match",
+                    "whether all or any of the meta_ filters must match",
                 )
                 .unwrap_or_default(),
             spool_dir: directory(
                 env,
                 "RECORDING_SPOOL_DIR",
                 "/var/bigbluebutton/spool",
-                "where archives of recordings arrive",
+                "directory where archives of recordings arrive",
             ),
             upload_max_size: env.number(
                 "RECORDING_UPLOAD_MAX_SIZE",
                 64 << 30u64,
                 |n| *n >= 1,
                 "must be a number of bytes, 1 or more",
-                "bytes that an archive may have which a BBB server sends over HTTP",
-            ),
-            work_dir: directory(
-                env,
-                "RECORDING_WORK_DIR",
-                "/var/bigbluebutton/recording/scalelite",
-                "where archives are unpacked",
+                "maximum size of an archive that a BBB server uploads, bytes",
             ),
             publish_dir: directory(
                 env,
                 "RECORDING_PUBLISH_DIR",
                 "/var/bigbluebutton/published",
-                "files of published recordings",
+                "directory of published recordings",
             ),
             unpublish_dir: directory(
                 env,
                 "RECORDING_UNPUBLISH_DIR",
                 "/var/bigbluebutton/unpublished",
-                "files of unpublished recordings",
+                "directory of unpublished recordings",
             ),
-            s3: S3Config::from_env(env, backend.extra_ca_file.clone()),
-            import_poll: env.flag("RECORDING_IMPORT_POLL", true, "look through the spool now and then"),
-            import_poll_interval: seconds(
-                env,
-                "RECORDING_IMPORT_POLL_INTERVAL",
-                60.0,
-                "from one look through the spool to the next, seconds",
-            ),
-            import_unpublished: env.flag(
-                "RECORDING_IMPORT_UNPUBLISHED",
-                false,
-                "recordings arrive unpublished",
-            ),
+            s3: S3Config::from_env(env, servers.extra_ca_file.clone()),
             protected_enabled: env.flag(
                 "PROTECTED_RECORDINGS_ENABLED",
                 false,
-                "recordings arrive protected, and protected ones are played only to who has a token",
+                "import recordings as protected, and play protected ones only with a token",
             ),
-            token_timeout: minutes(
-                env,
+            token_timeout: env.minutes(
                 "PROTECTED_RECORDINGS_TOKEN_TIMEOUT",
                 60,
-                "how long a link to a protected recording works, minutes",
+                "how long a link to a protected recording is valid, minutes",
             ),
         }
     }
 
-    /// Whether this pool has recordings at all.
+    /// Whether this pool has recordings.
     pub fn enabled(&self) -> bool {
         self.database.is_some() && !self.disabled
     }
 }
 
-/// The address without a word of what sqlx would log: the password never leaves the options.
+/// Options that log no statements; the password never leaves them.
 fn connect_options(url: &str) -> Result<PgConnectOptions, String> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err("another kind of address".into());
+        return Err("not a Postgres URL".into());
     }
     let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
-    // Slow statements would be logged with the whole of their text; Postgres can do that itself.
+    // sqlx would log slow statements with their whole text; Postgres can do that itself.
     Ok(options.application_name("sl").disable_statement_logging())
 }
 

@@ -1,4 +1,4 @@
-//! The configuration as a whole.
+//! Tests of the whole configuration.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn read(vars: &[(&str, &str)]) -> Result<Config, BadSettings> {
 }
 
 #[test]
-fn defaults_are_scalelites() {
+fn defaults_are_those_of_scalelite() {
     let config = read(&[]).unwrap();
     assert_eq!(config.redis.prefix, "scalelite:");
     assert_eq!(config.listen.bind, Bind::Tcp("0.0.0.0:3000".into()));
@@ -20,7 +20,7 @@ fn defaults_are_scalelites() {
 }
 
 #[test]
-fn values_are_taken() {
+fn reads_values() {
     let config = read(&[
         ("LOADBALANCER_SECRET", "a"),
         ("LOADBALANCER_SECRETS", "b: c:"),
@@ -41,14 +41,14 @@ fn values_are_taken() {
     assert_eq!(config.redis.prefix, "");
     assert_eq!(config.poll.interval.as_secs(), 5);
     assert_eq!(config.listen.bind, Bind::Unix("/run/sl.sock".into()));
-    assert_eq!(config.backend.connect_timeout.as_millis(), 250);
+    assert_eq!(config.servers.connect_timeout.as_millis(), 250);
     assert_eq!(config.api.create.default[0], ("welcome".into(), "Hi, all".into()));
     assert_eq!(config.api.create.exclude, ["a", "b"]);
     assert_eq!(config.api.max_meeting_duration, Some(90));
 }
 
 #[test]
-fn every_mistake_is_named_at_once() {
+fn reports_all_mistakes_together() {
     let BadSettings(mistakes) = read(&[
         ("PORT", "eighty"),
         ("BIND", "0.0.0.0:80"),
@@ -76,7 +76,7 @@ fn every_mistake_is_named_at_once() {
 }
 
 #[test]
-fn passwords_are_not_shown() {
+fn hides_passwords() {
     let config = read(&[("REDIS_URL", "redis://user:hush@h/0"), ("LOADBALANCER_SECRET", "s")]).unwrap();
     assert!(!format!("{:?}", config.redis).contains("hush"));
     let setting = config.settings.iter().find(|s| s.name == "REDIS_URL").unwrap();

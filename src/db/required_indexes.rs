@@ -1,5 +1,7 @@
-//! The indexes that the queries depend on. `sl migrate` builds the missing ones one by one with CREATE INDEX
-//! CONCURRENTLY, which locks out no one and cannot run in a transaction or together with other statements.
+//! The database indexes of the recordings tables, one for each kind of query. `sl migrate` builds those that are
+//! missing or whose build was interrupted, one by one with CREATE INDEX CONCURRENTLY, which blocks neither readers
+//! nor writers, but cannot run in a transaction or together with other statements. The test below has the statements
+//! as they can be run by hand.
 
 use super::DbError;
 use sqlx::{AssertSqlSafe, PgConnection};

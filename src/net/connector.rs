@@ -1,13 +1,9 @@
-//! Connections to BBB servers: TCP and TLS under one deadline, HTTP/2 where a server offers it.
+//! Connections to BBB servers and S3: TCP and TLS within one timeout, HTTP/2 where a server offers it.
 
-use crate::config::BackendConfig;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls::ClientConfig;
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,36 +12,7 @@ use tower_service::Service;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// EXTRA_CA_FILE could not be used.
-#[derive(Debug, thiserror::Error)]
-#[error("EXTRA_CA_FILE must be a readable PEM file with at least one certificate: {0}")]
-pub struct BadCaFile(String);
-
-/// What servers' certificates are checked against: the system's roots and EXTRA_CA_FILE. Reading
-/// them takes a while, so this is done once for all threads.
-pub fn tls(config: &BackendConfig) -> Result<Arc<ClientConfig>, BadCaFile> {
-    tls_with(config.extra_ca_file.as_deref())
-}
-
-/// The same, with that file.
-pub fn tls_with(extra_ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, BadCaFile> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(native.certs);
-    if let Some(path) = extra_ca_file {
-        let bad = |why: String| BadCaFile(format!("{}: {why}", path.display()));
-        let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .map_err(|error| bad(error.to_string()))?;
-        let (added, _) = roots.add_parsable_certificates(certificates);
-        if added == 0 {
-            return Err(bad("no certificate in it".into()));
-        }
-    }
-    Ok(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
-}
-
-/// Connects within a deadline.
+/// Connects within a timeout, which covers TCP and TLS.
 #[derive(Clone)]
 pub struct Connector {
     inner: HttpsConnector<HttpConnector>,
@@ -53,7 +20,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// With roots from [`tls`].
+    /// With the certificates that [`super::tls::client_config`] trusts.
     pub fn new(tls: &Arc<ClientConfig>, timeout: Duration) -> Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);

@@ -1,5 +1,5 @@
-//! Which addresses a callback may go to: public ones. What stands behind us (Redis, Postgres, the servers'
-//! metadata, whatever listens on this host) trusts its network, and must not hear from clients through us.
+//! Which addresses a callback may go to: public ones. Services of our own network (Redis, Postgres, the cloud's
+//! metadata service, anything that listens on this host) trust it, and clients must not reach them through us.
 
 use crate::config::AllowPrivate;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -13,13 +13,13 @@ const fn v6(a: u16, b: u16, prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }
 
-/// Not public, by IANA's registry of special purposes (RFC 6890 and its successors).
-const CLOSED_V4: [Ipv4Net; 15] = [
+/// Not public, by IANA's special-purpose address registry (RFC 6890 and its successors).
+const NON_PUBLIC_V4: [Ipv4Net; 15] = [
     v4(0, 0, 0, 8),       // this host
     v4(10, 0, 0, 8),      // private
     v4(100, 64, 0, 10),   // behind a carrier's NAT
     v4(127, 0, 0, 8),     // loopback
-    v4(169, 254, 0, 16),  // link-local, with the clouds' metadata
+    v4(169, 254, 0, 16),  // link-local, with the clouds' metadata services
     v4(172, 16, 0, 12),   // private
     v4(192, 0, 0, 24),    // protocols
     v4(192, 0, 2, 24),    // documentation
@@ -32,30 +32,30 @@ const CLOSED_V4: [Ipv4Net; 15] = [
     v4(240, 0, 0, 4),     // reserved, broadcast
 ];
 
-/// All that is given out as public.
-const OPEN_V6: Ipv6Net = v6(0x2000, 0, 3);
+/// All global unicast addresses.
+const GLOBAL_UNICAST_V6: Ipv6Net = v6(0x2000, 0, 3);
 
-/// Not public within that.
-const CLOSED_V6: [Ipv6Net; 4] = [
-    v6(0x2001, 0, 23),      // protocols, Teredo among them: an IPv4 address in disguise
+/// The part of it that is not public.
+const NON_PUBLIC_V6: [Ipv6Net; 4] = [
+    v6(0x2001, 0, 23),      // protocols, Teredo among them: embeds an IPv4 address
     v6(0x2001, 0x0db8, 32), // documentation
-    v6(0x2002, 0, 16),      // 6to4: an IPv4 address in disguise
+    v6(0x2002, 0, 16),      // 6to4: embeds an IPv4 address
     v6(0x3fff, 0, 20),      // documentation
 ];
 
-/// Where an IPv6 network reaches IPv4 hosts (RFC 6052): what counts is which one.
+/// Embeds the address of an IPv4 host (RFC 6052): that one is checked.
 const NAT64: Ipv6Net = v6(0x0064, 0xff9b, 96);
 
-/// A callback does not go there.
+/// A callback may not go to this address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a public address (CALLBACK_ALLOW_PRIVATE)")]
 pub struct NotPublic(pub IpAddr);
 
-/// Whether a callback may go there.
+/// Checks that a callback may go to an address.
 ///
 /// # Errors
 /// Names the address, if not.
-pub fn check(address: IpAddr, allowed: &AllowPrivate) -> Result<(), NotPublic> {
+pub fn check_public(address: IpAddr, allowed: &AllowPrivate) -> Result<(), NotPublic> {
     let is_allowed = is_public(address)
         || match allowed {
             AllowPrivate::No => false,
@@ -69,13 +69,14 @@ pub fn check(address: IpAddr, allowed: &AllowPrivate) -> Result<(), NotPublic> {
 
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(address) => !CLOSED_V4.iter().any(|network| network.contains(&address)),
+        IpAddr::V4(address) => !NON_PUBLIC_V4.iter().any(|network| network.contains(&address)),
         IpAddr::V6(address) if NAT64.contains(&address) => {
             let [.., a, b, c, d] = address.octets();
             is_public(Ipv4Addr::new(a, b, c, d).into())
         }
         IpAddr::V6(address) => {
-            OPEN_V6.contains(&address) && !CLOSED_V6.iter().any(|network| network.contains(&address))
+            GLOBAL_UNICAST_V6.contains(&address)
+                && !NON_PUBLIC_V6.iter().any(|network| network.contains(&address))
         }
     }
 }
@@ -86,11 +87,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn public(text: &str) -> bool {
-        check(text.parse().unwrap(), &AllowPrivate::No).is_ok()
+        check_public(text.parse().unwrap(), &AllowPrivate::No).is_ok()
     }
 
     #[test]
-    fn public_addresses_are() {
+    fn accepts_public_addresses() {
         for address in [
             "1.1.1.1",
             "9.255.255.255",
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_not_in_whatever_disguise() {
+    fn refuses_other_addresses_in_any_notation() {
         for address in [
             "0.0.0.0",
             "0.1.2.3",
@@ -169,19 +170,19 @@ mod tests {
     }
 
     #[test]
-    fn networks_can_be_let_in_one_by_one() {
+    fn accepts_networks_that_are_listed() {
         let allowed =
             AllowPrivate::Networks(vec!["10.1.0.0/16".parse().unwrap(), "fd00::/8".parse().unwrap()]);
-        let ok = |text: &str| check(text.parse().unwrap(), &allowed).is_ok();
+        let ok = |text: &str| check_public(text.parse().unwrap(), &allowed).is_ok();
         assert!(ok("10.1.2.3") && ok("fd00::1") && ok("1.1.1.1") && ok("::ffff:10.1.2.3"));
         assert!(!ok("10.2.0.1") && !ok("127.0.0.1") && !ok("fc00::1") && !ok("64:ff9b::10.2.0.1"));
-        assert!(check("127.0.0.1".parse().unwrap(), &AllowPrivate::All).is_ok());
+        assert!(check_public("127.0.0.1".parse().unwrap(), &AllowPrivate::All).is_ok());
     }
 
     proptest! {
-        /// The standard library's own notions are a second opinion.
+        /// The standard library's classification as a second opinion.
         #[test]
-        fn nothing_private_is_public(bits: u32) {
+        fn no_private_ipv4_address_is_public(bits: u32) {
             let address = Ipv4Addr::from(bits);
             let closed = address.is_private() || address.is_loopback() || address.is_link_local()
                 || address.is_multicast() || address.is_broadcast() || address.is_documentation()
@@ -192,13 +193,13 @@ mod tests {
             let [a, b, c, d] = address.octets();
             let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
             prop_assert_eq!(is_public(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low).into()), public);
-            for disguised in [Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1), Ipv6Addr::from(u128::from(bits))] {
-                prop_assert!(!is_public(disguised.into()), "{}", disguised);
+            for embedding in [Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1), Ipv6Addr::from(u128::from(bits))] {
+                prop_assert!(!is_public(embedding.into()), "{}", embedding);
             }
         }
 
         #[test]
-        fn nothing_local_is_public(bits: u128) {
+        fn no_local_ipv6_address_is_public(bits: u128) {
             let address = Ipv6Addr::from(bits);
             let closed = address.is_unique_local() || address.is_unicast_link_local() || address.is_multicast()
                 || address.is_loopback() || address.is_unspecified();

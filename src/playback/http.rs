@@ -120,7 +120,7 @@ async fn serve_file(
                 }
             }
             let mut response =
-                file_response::answer(stored, content_type(file.path.as_str()), headers, is_head);
+                file_response::respond(stored, content_type(file.path.as_str()), headers, is_head);
             set_file_headers(&file, response.headers_mut());
             response
         }
@@ -198,7 +198,7 @@ async fn installed_player(
         let content_type = content_type(path.as_str());
         match open_below(directory.to_owned(), path).await {
             Ok(Some(OpenedPath::File(file))) => {
-                let mut response = file_response::answer(file, content_type, headers, is_head);
+                let mut response = file_response::respond(file, content_type, headers, is_head);
                 response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                 return response;
             }

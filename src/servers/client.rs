@@ -1,10 +1,11 @@
-//! The one client that speaks to BBB servers. It signs the bytes that go on the wire, bounds time
-//! and size of every answer, and hands on only what is a BBB response.
+//! The one client that calls BBB servers. It signs the bytes that go on the wire, limits time and size
+//! of every response, and returns only what is a BBB response.
 
-use crate::bbb::xml_reader::{self, Envelope, NotBbb};
+use crate::bbb::xml_reader::{self, Envelope, XmlError};
 use crate::bbb::{Algorithm, Params};
-use crate::config::BackendConfig;
+use crate::config::ServerClientConfig;
 use crate::net::connector::Connector;
+use crate::net::root_cause;
 use crate::store::ServerRef;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -13,91 +14,90 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The query of a create that is longer than this goes as a form instead: servers cap request lines
-/// near 8 KB, and welcome texts are long. Other calls are short, and BBB takes some as GET only.
-const LONGEST_QUERY: usize = 2048;
+/// A create with a longer query is sent as a form instead: servers cap request lines near 8 KB, and
+/// welcome texts are long. Other calls are short, and BBB accepts some as GET only.
+const MAX_QUERY_BYTES: usize = 2048;
 
-/// Idle connections are closed before the servers' nginx would do it (65 or 75 s), so that a
+/// Idle connections are closed before the servers' nginx closes them (65 or 75 s), so that a
 /// request does not meet a closing connection.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Speaks to BBB servers. One for each thread; cheap to clone.
+/// Calls BBB servers. One for each thread; cheap to clone.
 #[derive(Clone)]
-pub struct Backend {
+pub struct ServerClient {
     client: Client<Connector, Full<Bytes>>,
     sign_with: Algorithm,
-    deadline: Duration,
-    max_answer: usize,
+    timeout: Duration,
+    max_response_bytes: usize,
 }
 
-/// What goes along with the parameters.
+/// The body of a call, beside its parameters.
 #[derive(Debug, Clone)]
 pub enum Payload {
     /// Nothing.
     None,
-    /// A document, as it came: content type and bytes.
+    /// A document, unchanged: content type and bytes.
     Xml(HeaderValue, Bytes),
 }
 
 /// A BBB response.
 #[derive(Debug, Clone)]
-pub struct Reply {
-    /// As it came.
+pub struct ServerResponse {
+    /// The whole response, unchanged.
     pub body: Bytes,
-    /// What it says at its top.
+    /// Its `returncode` and message.
     pub envelope: Envelope,
 }
 
-/// Why there is no answer. Says nothing that was signed.
+/// Why a call has no response. The texts contain nothing that was signed.
 #[derive(Debug, thiserror::Error)]
-pub enum BackendError {
+pub enum ServerCallError {
     /// No connection: the request was not sent.
     #[error("cannot connect: {0}")]
     Connect(String),
     /// The connection broke after the request was, or may have been, sent.
     #[error("no answer: {0}")]
     Broken(String),
-    /// RESPONSE_TIMEOUT is over; the request may have been carried out.
+    /// No response within the timeout; the server may have processed the request.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     /// HTTP status 500 or above.
     #[error("status {0}")]
     Status(u16),
     /// Larger than MAX_ANSWER_SIZE.
-    #[error("an answer over {0} bytes")]
+    #[error("the answer is larger than {0} bytes (MAX_ANSWER_SIZE)")]
     TooLarge(usize),
-    /// No BBB response.
+    /// Not a BBB response.
     #[error("{0}")]
-    NotBbb(#[from] NotBbb),
-    /// The server's URL in Redis is none, or the request does not fit into one.
-    #[error("no request can be made of its URL")]
+    NotBbb(#[from] XmlError),
+    /// The server's URL in Redis is invalid, or the request is too long for a URL.
+    #[error("the server's URL is invalid, or the request is too long for a URL")]
     Url,
 }
 
-impl Backend {
-    /// A client of its own, for the runtime that it is made in.
-    pub fn new(config: &BackendConfig, tls: &Arc<ClientConfig>, sign_with: Algorithm) -> Backend {
+impl ServerClient {
+    /// A client for the runtime that it is created in.
+    pub fn new(config: &ServerClientConfig, tls: &Arc<ClientConfig>, sign_with: Algorithm) -> ServerClient {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(128)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .build(Connector::new(tls, config.connect_timeout));
-        Backend {
+        ServerClient {
             client,
             sign_with,
-            deadline: config.connect_timeout + config.response_timeout,
-            max_answer: config.max_answer,
+            timeout: config.connect_timeout + config.response_timeout,
+            max_response_bytes: config.max_response_bytes,
         }
     }
 
-    /// The signed URL of a call: where a browser is sent on join.
+    /// The signed URL of a call: the target of a join's redirect.
     pub fn signed_url(&self, server: &ServerRef, call: &str, params: &Params) -> String {
         let query = params.encode();
         let checksum = self.sign_with.sign(call, &query, server.secret.expose());
@@ -105,29 +105,29 @@ impl Backend {
         format!("{}/{call}?{query}{separator}checksum={checksum}", base(&server.url))
     }
 
-    /// Makes a call and reads the answer. A FAILED answer is an answer.
+    /// Makes a call and reads the response, which may say FAILED.
     pub async fn call(
         &self,
         server: &ServerRef,
         call: &str,
         params: &Params,
         payload: Payload,
-    ) -> Result<Reply, BackendError> {
+    ) -> Result<ServerResponse, ServerCallError> {
         let body = self.fetch(self.request(server, call, params, payload)?).await?;
-        let envelope = xml_reader::envelope(&body)?;
-        Ok(Reply { body, envelope })
+        let envelope = xml_reader::read_envelope(&body)?;
+        Ok(ServerResponse { body, envelope })
     }
 
-    /// The raw answer to a call without parameters, for who reads all of it anyway.
-    pub async fn raw(&self, server: &ServerRef, call: &str) -> Result<Bytes, BackendError> {
+    /// Makes a call without parameters; the caller parses the response.
+    pub async fn call_raw(&self, server: &ServerRef, call: &str) -> Result<Bytes, ServerCallError> {
         self.fetch(self.request(server, call, &Params::default(), Payload::None)?).await
     }
 
-    /// The BBB version that the server's index call tells, unsigned; None if it does not.
+    /// The BBB version from the server's unsigned index call; None if it has none.
     pub async fn version(&self, server: &ServerRef) -> Option<String> {
         let request = Request::get(base(&server.url)).body(Full::default()).ok()?;
         let body = self.fetch(request).await.ok()?;
-        xml_reader::field(&body, "bbbVersion").filter(|version| version.len() <= 100)
+        xml_reader::read_field(&body, "bbbVersion").filter(|version| version.len() <= 100)
     }
 
     fn request(
@@ -136,10 +136,10 @@ impl Backend {
         call: &str,
         params: &Params,
         payload: Payload,
-    ) -> Result<Request<Full<Bytes>>, BackendError> {
+    ) -> Result<Request<Full<Bytes>>, ServerCallError> {
         let form = (call == "create" && matches!(payload, Payload::None)).then(|| params.encode());
         let (method, url, content_type, body) = match (payload, form) {
-            (Payload::None, Some(form)) if form.len() > LONGEST_QUERY => {
+            (Payload::None, Some(form)) if form.len() > MAX_QUERY_BYTES => {
                 let url = self.signed_url(server, call, &Params::default());
                 let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
                 (Method::POST, url, Some(form_type), Bytes::from(form))
@@ -157,57 +157,51 @@ impl Backend {
         if let Some(content_type) = content_type {
             request = request.header(CONTENT_TYPE, content_type);
         }
-        request.body(Full::new(body)).map_err(|_| BackendError::Url)
+        request.body(Full::new(body)).map_err(|_| ServerCallError::Url)
     }
 
-    async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<Bytes, BackendError> {
-        let answer = async {
+    async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<Bytes, ServerCallError> {
+        let fetch = async {
             let response = self.client.request(request).await.map_err(|error| {
                 if error.is_connect() {
-                    BackendError::Connect(root_cause(&error))
+                    ServerCallError::Connect(root_cause(&error))
                 } else {
-                    BackendError::Broken(root_cause(&error))
+                    ServerCallError::Broken(root_cause(&error))
                 }
             })?;
             if response.status().is_server_error() {
-                return Err(BackendError::Status(response.status().as_u16()));
+                return Err(ServerCallError::Status(response.status().as_u16()));
             }
-            match Limited::new(response.into_body(), self.max_answer).collect().await {
+            match Limited::new(response.into_body(), self.max_response_bytes).collect().await {
                 Ok(body) => Ok(body.to_bytes()),
-                Err(error) if error.is::<LengthLimitError>() => Err(BackendError::TooLarge(self.max_answer)),
-                Err(error) => Err(BackendError::Broken(root_cause(error.as_ref()))),
+                Err(error) if error.is::<LengthLimitError>() => {
+                    Err(ServerCallError::TooLarge(self.max_response_bytes))
+                }
+                Err(error) => Err(ServerCallError::Broken(root_cause(error.as_ref()))),
             }
         };
-        match tokio::time::timeout(self.deadline, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(BackendError::Timeout(self.deadline)),
+        match tokio::time::timeout(self.timeout, fetch).await {
+            Ok(result) => result,
+            Err(_) => Err(ServerCallError::Timeout(self.timeout)),
         }
     }
 }
 
-impl BackendError {
-    /// True if the server cannot have carried the request out.
+impl ServerCallError {
+    /// True if the server cannot have processed the request.
     pub fn never_sent(&self) -> bool {
-        matches!(self, BackendError::Connect(_) | BackendError::Url)
+        matches!(self, ServerCallError::Connect(_) | ServerCallError::Url)
     }
 
-    /// True if it speaks against the server's health, rather than against this one request.
-    pub fn is_the_servers(&self) -> bool {
-        !matches!(self, BackendError::Url | BackendError::TooLarge(_))
+    /// True if the cause is the server's health, rather than this one request.
+    pub fn counts_against_server(&self) -> bool {
+        !matches!(self, ServerCallError::Url | ServerCallError::TooLarge(_))
     }
 }
 
-/// A server's URL without a slash at its end.
+/// A server's URL without a trailing slash.
 fn base(url: &str) -> &str {
     url.trim_end_matches('/')
-}
-
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]
@@ -218,19 +212,19 @@ mod tests {
         ServerRef { id: "s".into(), url: url.into(), secret: "639259d4-9dd8-4b25-bf01-95f9567eaf4b".into() }
     }
 
-    fn backend(sign_with: Algorithm) -> Backend {
-        let config = crate::config::Config::read(&|_| None).unwrap().backend;
+    fn client(sign_with: Algorithm) -> ServerClient {
+        let config = crate::config::Config::read(&|_| None).unwrap().servers;
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let tls = crate::net::connector::tls(&config).unwrap();
-        Backend::new(&config, &tls, sign_with)
+        let tls = crate::net::tls::client_config(None).unwrap();
+        ServerClient::new(&config, &tls, sign_with)
     }
 
     #[test]
-    fn the_bytes_that_are_signed_are_those_that_are_sent() {
-        let backend = backend(Algorithm::Sha1);
+    fn sends_the_bytes_that_it_signs() {
+        let client = client(Algorithm::Sha1);
         let params = Params::parse("fullName=J%C3%BCrgen%20O'Neil&meetingID=x~y*\"&bare").unwrap();
         let request =
-            backend.request(&server("https://h/bigbluebutton/api/"), "join", &params, Payload::None).unwrap();
+            client.request(&server("https://h/bigbluebutton/api/"), "join", &params, Payload::None).unwrap();
         let query = request.uri().query().unwrap();
         let signed = "fullName=J%C3%BCrgen+O%27Neil&meetingID=x%7Ey*%22&bare";
         let checksum = Algorithm::Sha1.sign("join", signed, "639259d4-9dd8-4b25-bf01-95f9567eaf4b");
@@ -239,20 +233,20 @@ mod tests {
     }
 
     #[test]
-    fn long_queries_become_forms_unless_there_is_a_document() {
-        let backend = backend(Algorithm::Sha256);
+    fn sends_a_long_create_as_a_form_unless_it_has_a_document() {
+        let client = client(Algorithm::Sha256);
         let mut params = Params::parse("meetingID=m").unwrap();
         params.set("welcome", "w".repeat(3000));
         let at = server("http://h/bigbluebutton/api");
-        let request = backend.request(&at, "create", &params, Payload::None).unwrap();
+        let request = client.request(&at, "create", &params, Payload::None).unwrap();
         assert_eq!(request.method(), Method::POST);
         let checksum = Algorithm::Sha256.sign("create", "", at.secret.expose());
         assert_eq!(request.uri().query().unwrap(), format!("checksum={checksum}"));
         let xml = Payload::Xml(HeaderValue::from_static("application/xml"), Bytes::from("<m/>"));
-        let request = backend.request(&at, "create", &params, xml).unwrap();
+        let request = client.request(&at, "create", &params, xml).unwrap();
         assert!(request.uri().query().unwrap().contains("welcome=www"));
         params.set("welcome", "w".repeat(70_000));
         let xml = Payload::Xml(HeaderValue::from_static("application/xml"), Bytes::from("<m/>"));
-        assert!(matches!(backend.request(&at, "create", &params, xml), Err(BackendError::Url)));
+        assert!(matches!(client.request(&at, "create", &params, xml), Err(ServerCallError::Url)));
     }
 }

@@ -1,9 +1,9 @@
-//! The BBB servers of the pool, seen from here.
+//! The BBB servers of the pool.
 //!
-//! - [`client`]: one pooled client; signs the very bytes it sends, trusts nothing it gets
-//! - [`poll`]: what every server is asked once a minute, who asks, and what comes of it
+//! - [`client`]: one pooled client; signs the very bytes it sends, trusts nothing it receives
+//! - [`poll`]: queries every server once a minute; which replica does, and what follows from the results
 
 pub mod client;
 pub mod poll;
 
-pub use client::{Backend, BackendError, Payload, Reply};
+pub use client::{Payload, ServerCallError, ServerClient, ServerResponse};

@@ -112,7 +112,7 @@ fn status_says_who_polls_and_when_nobody_does() {
     assert!(!pool.sl_ok(&["status"]).contains("WARNING"));
     pool.replicas[0].child.kill().unwrap();
     pool.replicas[0].child.wait().unwrap();
-    eventually("it is noticed", || pool.sl_ok(&["status"]).contains("WARNING: nobody polls"));
+    eventually("it is noticed", || pool.sl_ok(&["status"]).contains("WARNING: no replica has polled"));
     // Who polls by hand, from cron say, does poll.
     pool.set("POLL_INTERVAL", "60");
     pool.sl_ok(&["poll"]);

@@ -4,7 +4,7 @@ use super::xml::RecordingWriter;
 use super::{Recordings, comma_list};
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
-use crate::calls::{Answer, ApiRequest, CallResult, CutOff};
+use crate::calls::{ApiRequest, CallResponse, CallResult, TruncatedStream};
 use crate::config::RecordingsConfig;
 use crate::db::DbError;
 use crate::recordings::index::{
@@ -39,7 +39,7 @@ pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> 
     write_page(app, &writer, &first, &mut out).await?;
     if pages.is_done() {
         write_end(&mut out, total);
-        return Ok(Answer::Xml(Bytes::from(out)));
+        return Ok(CallResponse::Xml(Bytes::from(out)));
     }
     // At most three pages are in memory: one being sent, one queued, one being written.
     let (send, rest) = mpsc::channel(1);
@@ -47,10 +47,10 @@ pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> 
     tokio::spawn(async move {
         if let Err(failure) = stream_pages(&app, &writer, pages, total, &send).await {
             tracing::error!(%failure, "response to getRecordings truncated");
-            let _ = send.send(Err(CutOff)).await;
+            let _ = send.send(Err(TruncatedStream)).await;
         }
     });
-    Ok(Answer::XmlStream { begin: vec![Bytes::from(out)], rest })
+    Ok(CallResponse::XmlStream { first_chunks: vec![Bytes::from(out)], rest })
 }
 
 async fn fetch_first_page(
@@ -81,7 +81,7 @@ async fn stream_pages(
     writer: &RecordingWriter,
     mut pages: RecordingPages,
     total: Option<i64>,
-    to: &mpsc::Sender<Result<Bytes, CutOff>>,
+    to: &mpsc::Sender<Result<Bytes, TruncatedStream>>,
 ) -> Result<(), ApiError> {
     while !pages.is_done() {
         let page = pages.next().await?;
@@ -123,7 +123,7 @@ fn write_end(out: &mut Vec<u8>, total: Option<i64>) {
     out.extend_from_slice(RESPONSE_END.as_bytes());
 }
 
-fn no_recordings(total: Option<i64>) -> Answer {
+fn no_recordings(total: Option<i64>) -> CallResponse {
     let total = total.map_or(String::new(), |total| format!("<totalElements>{total}</totalElements>"));
     format!("{RESPONSE_START}{RECORDINGS_END}{NO_RECORDINGS}{total}{RESPONSE_END}").into()
 }

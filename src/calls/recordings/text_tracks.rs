@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::bbb::ApiError;
-use crate::calls::{Answer, ApiRequest, CallResult};
+use crate::calls::{ApiRequest, CallResponse, CallResult};
 use crate::recordings::RecordId;
 use crate::recordings::text_tracks::{
     BadTrack, Language, PutTrackOutcome, TextTrack, TrackKind, TrackSource, to_webvtt,
@@ -34,7 +34,7 @@ pub(in crate::calls) async fn get_text_tracks(app: &App, request: ApiRequest) ->
             })
         })
         .collect();
-    Ok(Answer::Json(json!({ "response": { "returncode": "SUCCESS", "tracks": tracks } })))
+    Ok(CallResponse::Json(json!({ "response": { "returncode": "SUCCESS", "tracks": tracks } })))
 }
 
 /// Takes recordID, kind, lang, label and, as multipart/form-data, file: SRT or WebVTT in UTF-8.
@@ -58,7 +58,7 @@ pub(in crate::calls) async fn put_text_track(app: &App, request: ApiRequest) -> 
     };
     let track = TextTrack { label, language, kind, source: TrackSource::Upload };
     match recordings.put_text_track(&id, track, webvtt).await? {
-        PutTrackOutcome::Stored => Ok(Answer::Json(json!({ "response": {
+        PutTrackOutcome::Stored => Ok(CallResponse::Json(json!({ "response": {
             "returncode": "SUCCESS",
             "recordId": id.as_str(),
             "messageKey": "upload_text_track_success",

@@ -1,6 +1,6 @@
 //! The XML of one recording in getRecordings: the elements and their order.
 
-use crate::bbb::xml_writer::{close, element, name, open, plain, text};
+use crate::bbb::xml_writer::{close, element, element_name, open, plain, text};
 use crate::recordings::index::{PlaybackFormat, Recording};
 use crate::store::PlaybackToken;
 use rand::RngCore;
@@ -127,7 +127,7 @@ impl RecordingWriter {
 
 /// An empty value becomes an empty CDATA section, because some clients need a node inside the element.
 fn write_metadata(out: &mut Vec<u8>, key: &str, value: &str) {
-    let key = name(key);
+    let key = element_name(key);
     if value.is_empty() {
         open(out, &key);
         out.extend_from_slice(b"<![CDATA[]]>");

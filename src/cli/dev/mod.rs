@@ -8,44 +8,44 @@ mod sim_recording;
 use super::out::{Out, table};
 use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
-use crate::net::connector;
-use crate::servers::Backend;
-use crate::servers::poll::{UNFENCED, round::round};
-use crate::sim::{Sim, SimConfig};
+use crate::net::tls;
+use crate::servers::ServerClient;
+use crate::servers::poll::{Poller, UNFENCED};
 use crate::store::{ServerState, Store};
 use anyhow::{Context, bail};
 use clap::Args;
 use samples::Samples;
 use serde_json::json;
+use sl_sim::{Sim, SimConfig};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Args)]
 pub struct DevArgs {
-    /// Simulated servers
+    /// Number of simulated servers
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=2000))]
     servers: u16,
-    /// Replicas of `sl serve`
+    /// Number of replicas (`sl serve`)
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     replicas: u16,
-    /// Port of the first replica; the next free one is taken if it is in use
+    /// Port of the first replica; if it is in use, the next free port
     #[arg(long, default_value_t = 3000)]
     port: u16,
-    /// About so many people on each server, who come and go
+    /// Approximate number of participants on each server, who join and leave
     #[arg(long, default_value_t = 20)]
     people: u32,
 }
 
-/// A child that is told to stop, and then waited for, when this is dropped. It dies with us even if
-/// we are killed.
-pub(super) struct Kept(Child);
+/// A child process that is stopped and waited for on drop. The kernel stops it if this process is killed.
+pub(super) struct ChildGuard(Child);
 
-impl Drop for Kept {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         // SAFETY: a signal to our own child, which has not been waited for.
         unsafe { libc::kill(self.0.id() as libc::pid_t, libc::SIGTERM) };
@@ -61,19 +61,19 @@ impl Drop for Kept {
     }
 }
 
-/// Starts a child with a small environment of its own: what the shell has set (REDIS_URL of a real
-/// pool, say) must not reach it. Its own process group, so that Ctrl-C reaches only us.
-fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> io::Result<Kept> {
+/// Starts a child process with a small environment of its own: variables of the shell, such as the REDIS_URL of a
+/// real pool, must not reach it. It has its own process group, so that Ctrl-C reaches only this process.
+fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> io::Result<ChildGuard> {
     start_as(program, args, variables, None)
 }
 
-/// The same as another user, if one is given.
+/// Does the same as another user, if one is given.
 pub(super) fn start_as(
     program: &Path,
     args: &[&str],
     variables: &[(&str, String)],
     user: Option<(u32, u32)>,
-) -> io::Result<Kept> {
+) -> io::Result<ChildGuard> {
     let mut command = Command::new(program);
     if let Some((uid, gid)) = user {
         command.uid(uid).gid(gid).current_dir("/");
@@ -83,16 +83,16 @@ pub(super) fn start_as(
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
     command.envs(variables.iter().map(|(name, value)| (name, value)));
-    // Postgres takes SIGTERM for leave to wait until its clients have gone; nobody wants its data after us.
+    // On SIGTERM, Postgres waits until its clients have disconnected; its data is not needed any more.
     let signal = if program.ends_with("postgres") { libc::SIGQUIT } else { libc::SIGTERM };
-    // SAFETY: prctl is async-signal-safe and touches nothing of ours.
+    // SAFETY: prctl is async-signal-safe and touches no memory of this process.
     unsafe {
         command.pre_exec(move || {
             libc::prctl(libc::PR_SET_PDEATHSIG, signal);
             Ok(())
         });
     }
-    command.spawn().map(Kept)
+    command.spawn().map(ChildGuard)
 }
 
 /// Runs the pool until SIGINT or SIGTERM, or until one of its processes ends.
@@ -107,7 +107,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     let directory = tempfile::Builder::new().prefix("sl-dev-").tempdir()?;
     let redis_port = free_port()?;
     let redis_url = format!("redis://127.0.0.1:{redis_port}");
-    // Declared in this order: replicas go first, Redis after them, the directory last.
+    // The order of declaration: replicas stop first, then Redis; the directory is deleted last.
     let redis = redis(redis_port, directory.path())?;
     let sim = Sim::start(SimConfig {
         servers: usize::from(args.servers),
@@ -127,7 +127,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     let postgres = match postgres::installed() {
         Some(binaries) => Some(postgres::start(&binaries, directory.path()).await?),
         None => {
-            eprintln!("sl: without recordings: postgresql is not installed (apt-get install postgresql)");
+            eprintln!("sl: no recordings, since postgresql is not installed (apt-get install postgresql)");
             None
         }
     };
@@ -148,8 +148,9 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
         store.add_server(&id, &server.url(), &Secret::from(server.secret()), None, None).await?;
         store.set_state(&id, ServerState::Enabled).await?;
     }
-    let backend = Backend::new(&config.backend, &connector::tls(&config.backend)?, config.api.sign_with);
-    round(&store, &backend, &config, UNFENCED, |_, _| {}).await?;
+    let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
+    let client = ServerClient::new(&config.servers, &tls, config.api.sign_with);
+    Poller::new(store.clone(), client, Arc::new(config.clone())).poll_round(UNFENCED, |_, _| {}).await?;
 
     let program = std::env::current_exe()?;
     let mut replicas = Vec::new();
@@ -158,7 +159,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     let mut samples = None;
     if postgres.is_some() {
         samples = Some(samples::import(&config, directory.path()).await?);
-        // What comes through the spool is for everybody: its importer knows of no protection.
+        // Recordings from the spool are not protected, so that their links work without a token.
         let mut variables = common.clone();
         variables.retain(|(name, _)| *name != "PROTECTED_RECORDINGS_ENABLED");
         variables.push(("RECORDING_IMPORT_POLL_INTERVAL", "5".to_owned()));
@@ -173,30 +174,30 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     }
 
     announce(&store, &addresses, &common, samples, &sim.control_url(), &program, out).await?;
-    let mut kept = vec![redis];
-    kept.extend(postgres.map(|postgres| postgres.process));
-    kept.extend(replicas);
-    let ended = loop {
+    let mut children = vec![redis];
+    children.extend(postgres.map(|postgres| postgres.process));
+    children.extend(replicas);
+    let exited = loop {
         tokio::select! {
             _ = terminate.recv() => break false,
             _ = interrupt.recv() => break false,
             _ = tokio::time::sleep(Duration::from_millis(300)) => {
-                if kept.iter_mut().any(|child| !matches!(child.0.try_wait(), Ok(None))) {
+                if children.iter_mut().any(|child| !matches!(child.0.try_wait(), Ok(None))) {
                     break true;
                 }
             }
         }
     };
-    while kept.pop().is_some() {}
+    while children.pop().is_some() {}
     drop(sim);
     drop(directory);
-    if ended {
-        bail!("one of the pool's processes has ended");
+    if exited {
+        bail!("a process of the pool has exited");
     }
     Ok(())
 }
 
-fn redis(port: u16, directory: &Path) -> anyhow::Result<Kept> {
+fn redis(port: u16, directory: &Path) -> anyhow::Result<ChildGuard> {
     let port = port.to_string();
     let directory = directory.to_string_lossy();
     let args = [
@@ -221,8 +222,8 @@ fn redis(port: u16, directory: &Path) -> anyhow::Result<Kept> {
     }
 }
 
-/// Starts a replica at the first port from here on that it gets.
-async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow::Result<(Kept, u16)> {
+/// Starts a replica at the first free port, beginning with `from`.
+async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow::Result<(ChildGuard, u16)> {
     let mut from = from;
     loop {
         let port = port_from(from)?;
@@ -231,7 +232,7 @@ async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow
         let mut child = start(program, &["serve"], &variables).context("cannot start a replica")?;
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            // Somebody else took the port in the meantime.
+            // Another process has taken the port meanwhile.
             if !matches!(child.0.try_wait(), Ok(None)) {
                 break;
             }
@@ -239,7 +240,7 @@ async fn replica(program: &Path, common: &[(&str, String)], from: u16) -> anyhow
                 return Ok((child, port));
             }
             if Instant::now() > deadline {
-                bail!("a replica did not come up within 20 seconds");
+                bail!("a replica did not start within 20 seconds");
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -265,10 +266,10 @@ async fn announce(
         ("create", "create", "meetingID=demo&name=Demo&attendeePW=ap&moderatorPW=mp"),
         ("join as a moderator", "join", "meetingID=demo&fullName=Ada&password=mp"),
         ("join as a viewer", "join", "meetingID=demo&fullName=Charles&password=ap"),
-        ("what runs", "getMeetings", ""),
+        ("all meetings", "getMeetings", ""),
         ("the demo meeting", "getMeetingInfo", "meetingID=demo"),
         ("recordings", "getRecordings", "limit=10"),
-        ("end it", "end", "meetingID=demo&password=mp"),
+        ("end the demo meeting", "end", "meetingID=demo&password=mp"),
     ]
     .into_iter()
     .map(|(what, call, query)| Ok((what, link(&api, call, query, secret)?)))
@@ -276,8 +277,10 @@ async fn announce(
     if let Some(samples) = samples {
         links.push(("play a recording", format!("{}{}", addresses[0], samples.open)));
         let query = format!("recordID={}", samples.protected);
-        links
-            .push(("links to a protected one, each good once", link(&api, "getRecordings", &query, secret)?));
+        links.push((
+            "links to a protected recording, each valid once",
+            link(&api, "getRecordings", &query, secret)?,
+        ));
     }
     if out.json {
         let links: serde_json::Map<_, _> =
@@ -309,7 +312,7 @@ async fn announce(
     }
     text.push('\n');
     text += &table(&["HOSTNAME", "ID", "STATE", "STATUS", "MEETINGS", "USERS", "LOAD"], rows);
-    text += "\nSigned links, to paste into a browser or after curl:\n\n";
+    text += "\nSigned links, for a browser or curl:\n\n";
     for (what, url) in links {
         text += &format!("  {what}\n    {url}\n");
     }
@@ -318,11 +321,11 @@ async fn announce(
         &format!("\nThe same pool from another terminal:\n\n  REDIS_URL={redis_url} {program} status\n\n");
     if let Some(spool) = setting("RECORDING_SPOOL_DIR") {
         text += &format!(
-            "\nOne more recording, which getRecordings has a moment later:\n\n  {program} sim recording \
+            "\nTo add a recording, which getRecordings lists a moment later:\n\n  {program} sim recording \
              --meeting-id mine --out {spool}\n\n"
         );
     }
-    text += "Ctrl-C stops it all and leaves nothing behind.\n";
+    text += "Ctrl-C stops everything and leaves nothing behind.\n";
     out.text(text)
 }
 
@@ -333,11 +336,11 @@ fn link(api: &str, call: &str, query: &str, secret: &str) -> anyhow::Result<Stri
     Ok(format!("{api}/{call}?{query}{separator}checksum={checksum}"))
 }
 
-pub(super) async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+pub(super) async fn wait_until(what: &str, condition: impl AsyncFn() -> bool) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !is_so().await {
+    while !condition().await {
         if Instant::now() > deadline {
-            bail!("{what} did not come up within 20 seconds");
+            bail!("{what} did not start within 20 seconds");
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -348,9 +351,9 @@ pub(super) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// The first free port from here on.
+/// The first free port, beginning with `first`.
 fn port_from(first: u16) -> anyhow::Result<u16> {
     (first..=first.saturating_add(200))
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .with_context(|| format!("no free port from {first} on (--port)"))
+        .with_context(|| format!("no free port found, beginning with {first} (--port)"))
 }

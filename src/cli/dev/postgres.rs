@@ -1,6 +1,6 @@
 //! The private Postgres of `sl dev`.
 
-use super::{Kept, free_port, start_as, wait_until};
+use super::{ChildGuard, free_port, start_as, wait_until};
 use crate::config::Config;
 use crate::db::{DEFAULT_CONNECTIONS, Database};
 use anyhow::{Context, ensure};
@@ -10,14 +10,14 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A Postgres of our own, and the settings that go with it.
+/// A private Postgres, and the settings for it.
 pub(super) struct Postgres {
-    pub(super) process: Kept,
-    /// DATABASE_URL, and the directories of the recordings, which are there.
+    pub(super) process: ChildGuard,
+    /// DATABASE_URL, and the directories of the recordings, which exist.
     pub(super) variables: Vec<(&'static str, String)>,
 }
 
-/// Where Debian keeps the server's programs, of the newest version; None where it is not installed.
+/// The directory with the newest version's programs on Debian; None if Postgres is not installed.
 pub(super) fn installed() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     let mut found: Vec<_> = versions
@@ -31,13 +31,13 @@ pub(super) fn installed() -> Option<PathBuf> {
     found.pop().map(|(_, path)| path)
 }
 
-/// Makes a cluster below `directory`, starts it, and prepares its tables.
+/// Creates a cluster in `directory`, starts it, and creates its tables.
 pub(super) async fn start(binaries: &Path, directory: &Path) -> anyhow::Result<Postgres> {
     let user = other_user()?;
     let cluster = directory.join("postgres");
     fs::create_dir(&cluster)?;
     if let Some((uid, gid)) = user {
-        // It must get through to what is its own, and no further.
+        // The user must reach its own directory, and no other.
         fs::set_permissions(directory, fs::Permissions::from_mode(0o711))?;
         chown(&cluster, Some(uid), Some(gid))?;
     }
@@ -84,14 +84,14 @@ pub(super) async fn start(binaries: &Path, directory: &Path) -> anyhow::Result<P
     Ok(Postgres { process, variables })
 }
 
-/// Postgres refuses to run as root: then it runs as the user that its package has made.
+/// Postgres refuses to run as root: then it runs as the user that its package has created.
 fn other_user() -> anyhow::Result<Option<(u32, u32)>> {
-    // SAFETY: asks for a number.
+    // SAFETY: geteuid has no preconditions.
     if unsafe { libc::geteuid() } != 0 {
         return Ok(None);
     }
     const NAME: &CStr = c"postgres";
-    // SAFETY: the answer is read before anybody asks again; commands begin with one thread.
+    // SAFETY: the result is read before another call of getpwnam; this process has one thread so far.
     let ids = unsafe {
         let user = libc::getpwnam(NAME.as_ptr());
         (!user.is_null()).then(|| ((*user).pw_uid, (*user).pw_gid))

@@ -1,4 +1,4 @@
-//! publish, unpublish, delete.
+//! `sl recordings publish`, `unpublish`, `delete`.
 
 use super::super::out::{Out, confirm};
 use super::{Session, record_id};
@@ -29,7 +29,7 @@ pub(super) async fn delete(session: &Session, ids: &[String], yes: bool, out: Ou
     let ids = ids.iter().map(|id| record_id(id)).collect::<anyhow::Result<Vec<_>>>()?;
     if !yes {
         let what = if ids.len() == 1 { ids[0].to_string() } else { format!("{} recordings", ids.len()) };
-        confirm(&format!("Delete {what}, files and all?"), "--yes")?;
+        confirm(&format!("Delete {what} with all files?"), "--yes")?;
     }
     let mut report = Vec::new();
     for id in ids {

@@ -2,9 +2,9 @@
 
 use super::super::out::{Out, printable};
 use crate::config::Config;
-use crate::recordings::import::{ImportError, Importer, Report};
-use crate::recordings::spool::{Retried, Spool};
-use crate::recordings::unpack::Watch;
+use crate::recordings::import::{ImportError, ImportReport, Importer};
+use crate::recordings::spool::{RetryResult, Spool};
+use crate::recordings::unpack::UnpackControl;
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,14 +19,15 @@ pub struct ImportArgs {
     /// Archives: .tar, .tar.gz, .tar.zst, .tar.xz
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Remove each archive once it is imported
+    /// Delete each archive after it was imported
     #[arg(long)]
     remove: bool,
 }
 
-/// Imports files one after the other. What fails does not keep the others from being tried.
+/// Imports files one after the other. A failure does not stop the others.
 pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyhow::Result<()> {
-    let importer = Importer::new(config)?.context("there is no index of recordings: set DATABASE_URL")?;
+    let importer =
+        Importer::new(config)?.context("the index of recordings is not configured: set DATABASE_URL")?;
     let (mut reports, mut failures) = (Vec::new(), 0);
     for path in &args.files {
         let result = import_one(&importer, path, args.remove).await;
@@ -53,37 +54,37 @@ pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyho
     }
     match failures {
         0 => Ok(()),
-        _ => bail!("{failures} of {} archives were not imported, or not all of them", args.files.len()),
+        _ => bail!("{failures} of {} archives were not, or not completely, imported", args.files.len()),
     }
 }
 
-fn told(report: Report) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
+fn told(report: ImportReport) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
     let (ids, formats) = report.recordings.into_iter().map(|(id, formats)| (id.to_string(), formats)).unzip();
-    (ids, formats, report.bad)
+    (ids, formats, report.errors)
 }
 
-async fn import_one(importer: &Importer, path: &Path, remove: bool) -> Result<Report, ImportError> {
-    let watch = Arc::new(Watch::default());
-    // Draws on a terminal only.
+async fn import_one(importer: &Importer, path: &Path, remove: bool) -> Result<ImportReport, ImportError> {
+    let control = Arc::new(UnpackControl::default());
+    // Drawn on a terminal only.
     let bar = ProgressBar::new(fs::metadata(path).map_or(0, |about| about.len()));
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}") {
         bar.set_style(style);
     }
     bar.set_message(printable(&path.file_name().unwrap_or_default().to_string_lossy()));
-    let import = importer.import_file(path, watch.clone(), remove);
+    let import = importer.import_file(path, control.clone(), remove);
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     tokio::pin!(import);
     let result = loop {
         tokio::select! {
             result = &mut import => break result,
-            _ = ticks.tick() => bar.set_position(watch.read()),
+            _ = ticks.tick() => bar.set_position(control.bytes_read()),
         }
     };
     bar.finish_and_clear();
     result
 }
 
-/// Puts archives from failed/ back into the spool, where an importer finds them.
+/// Moves archives from failed/ back into the spool, where an importer finds them.
 pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Result<()> {
     let spool = Spool::new(&config.recordings.spool_dir);
     let all = names.is_empty();
@@ -96,19 +97,22 @@ pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Re
     };
     let (mut done, mut refused) = (Vec::new(), Vec::new());
     for name in names {
-        match spool.retry(&name).with_context(|| format!("cannot put {} back", printable(&name)))? {
-            Retried::Yes => {
+        match spool
+            .retry(&name)
+            .with_context(|| format!("cannot move {} back into the spool", printable(&name)))?
+        {
+            RetryResult::Moved => {
                 if !out.json {
                     out.text(format!("OK {}\n", printable(&name)))?;
                 }
                 done.push(name);
             }
-            Retried::InSpool => {
-                refused.push(format!("{}: one of that name is in the spool", printable(&name)))
+            RetryResult::AlreadyInSpool => {
+                refused.push(format!("{}: an archive of that name is in the spool already", printable(&name)))
             }
-            // Somebody else has just put it back.
-            Retried::Missing if all => {}
-            Retried::Missing => refused.push(format!("there is no {} in failed/", printable(&name))),
+            // Another process has just moved it back.
+            RetryResult::Missing if all => {}
+            RetryResult::Missing => refused.push(format!("there is no {} in failed/", printable(&name))),
         }
     }
     if out.json {

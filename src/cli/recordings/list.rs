@@ -1,6 +1,7 @@
-//! list, show.
+//! `sl recordings list`, `show`.
 
 use super::super::out::{Out, printable, table};
+use super::super::time::utc;
 use super::{Session, key_value};
 use crate::config::MetaMatch;
 use crate::recordings::index::{MetaFilter, MetaValue, Recording, RecordingQuery, ValueFilter};
@@ -10,21 +11,21 @@ use serde_json::{Value, json};
 
 #[derive(Args)]
 pub struct ListArgs {
-    /// Only of these meetings (meetingID)
+    /// Only recordings of these meetings (meetingID)
     #[arg(long = "meeting", value_name = "ID")]
     meetings: Vec<String>,
-    /// Only in these states, or `any` (default: published, unpublished)
+    /// Only recordings in these states, or `any` (default: published, unpublished)
     #[arg(long = "state", value_name = "STATE")]
     states: Vec<String>,
-    /// Only with this metadata; % at either end stands for anything
+    /// Only recordings with this metadata; a leading or trailing % matches any text
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = key_value)]
     meta: Vec<(String, String)>,
-    /// At most so many; 0 means all
+    /// Maximum number to print; 0 prints all
     #[arg(long, default_value_t = 100)]
     limit: u32,
 }
 
-/// Filters as the commands take them: all must match.
+/// The query for the filters of a command: all must match.
 pub(super) fn query(meta: &[(String, String)], states: &[String]) -> RecordingQuery {
     let states = match states {
         [] => ValueFilter::OneOf(vec!["published".to_owned(), "unpublished".to_owned()]),
@@ -48,7 +49,7 @@ pub(super) async fn list(session: &Session, args: ListArgs, out: Out) -> anyhow:
         found.extend(pages.next().await?);
     }
     if out.json {
-        return out.value(&found.iter().map(shown).collect::<Vec<_>>());
+        return out.value(&found.iter().map(as_json).collect::<Vec<_>>());
     }
     if found.is_empty() {
         return out.text("No recordings.\n");
@@ -74,7 +75,7 @@ pub(super) async fn show(session: &Session, ids: &[String], out: Out) -> anyhow:
         let query = RecordingQuery { record_ids, ..RecordingQuery::default() };
         let mut pages = session.recordings.index.pages(query);
         let mut found = None;
-        // Record ids match by their beginning.
+        // The query matches record ids by prefix.
         while !pages.is_done() && found.is_none() {
             found = pages.next().await?.into_iter().find(|recording| recording.record_id == *id);
         }
@@ -84,7 +85,7 @@ pub(super) async fn show(session: &Session, ids: &[String], out: Out) -> anyhow:
         }
     }
     if out.json {
-        return out.value(&all.iter().map(shown).collect::<Vec<_>>());
+        return out.value(&all.iter().map(as_json).collect::<Vec<_>>());
     }
     let mut text = String::new();
     for r in &all {
@@ -107,7 +108,7 @@ pub(super) async fn show(session: &Session, ids: &[String], out: Out) -> anyhow:
     out.text(text)
 }
 
-fn shown(r: &Recording) -> Value {
+fn as_json(r: &Recording) -> Value {
     let formats: Vec<_> = r
         .formats
         .iter()
@@ -126,32 +127,4 @@ fn shown(r: &Recording) -> Value {
         "participants": r.participants, "raw_size": r.raw_size, "is_breakout": r.is_breakout,
         "metadata": metadata, "formats": formats,
     })
-}
-
-/// `2026-01-31 12:00`
-pub(in crate::cli) fn utc(ms: i64) -> String {
-    let minutes = ms.div_euclid(60_000);
-    let (days, minute) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
-    // Days since 1970 as a date: years that begin in March, so that leap days come last.
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::utc;
-
-    #[test]
-    fn dates() {
-        assert_eq!(utc(0), "1970-01-01 00:00");
-        assert_eq!(utc(1_767_225_600_000), "2026-01-01 00:00");
-        assert_eq!(utc(1_709_251_199_000), "2024-02-29 23:59");
-        assert_eq!(utc(-60_000), "1969-12-31 23:59");
-    }
 }

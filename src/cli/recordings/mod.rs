@@ -1,12 +1,10 @@
-//! `sl recordings …`: a file for each group of commands.
+//! `sl recordings …`: one file for each group of commands.
 
 mod change;
 mod import;
 mod list;
 mod retain;
 mod verify;
-
-pub(super) use list::utc;
 
 use super::out::Out;
 use crate::config::Config;
@@ -18,7 +16,7 @@ use clap::Subcommand;
 pub enum RecordingsCommand {
     /// Print recordings, newest first
     List(list::ListArgs),
-    /// Print all that the index has of recordings
+    /// Print all details of recordings in the index
     Show {
         /// Record ids
         #[arg(required = true)]
@@ -30,53 +28,53 @@ pub enum RecordingsCommand {
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Take recordings back from the public
+    /// Unpublish recordings
     Unpublish {
         /// Record ids
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Delete recordings for good
+    /// Delete recordings and their files permanently
     Delete {
         /// Record ids
         #[arg(required = true)]
         ids: Vec<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
-    /// Import archives by hand
+    /// Import archives now, without the spool
     Import(import::ImportArgs),
-    /// Put archives that failed back into the spool; all of them, or some by name
+    /// Move failed archives back into the spool: all, or those named
     Retry {
-        /// Names in failed/
+        /// Names of archives in failed/
         names: Vec<String>,
     },
-    /// Compare the index and the files, both ways
+    /// Check that the index and the files match
     Verify(verify::VerifyArgs),
-    /// Delete all recordings that are old, or that have certain metadata
+    /// Delete recordings by age or metadata
     Retain(retain::RetainArgs),
 }
 
-/// What these commands work with. Redis is not among it.
+/// What these commands work with. They do not need Redis.
 struct Session {
     config: Config,
     recordings: Recordings,
 }
 
 pub async fn run(config: Config, command: RecordingsCommand, out: Out) -> anyhow::Result<()> {
-    // It works on the spool alone.
+    // It needs the spool only.
     if let RecordingsCommand::Retry { names } = command {
         return import::retry(&config, names, out);
     }
     let settings = &config.recordings;
-    let index =
-        Index::for_background(settings).context("there is no index of recordings: set DATABASE_URL")?;
+    let index = Index::for_background(settings)
+        .context("the index of recordings is not configured: set DATABASE_URL")?;
     index
         .db()
         .wait_until_ready(settings.database_attempts.max(1))
         .await
-        .context("cannot reach the index of recordings (DATABASE_URL)")?;
+        .context("cannot reach Postgres, the index of recordings (DATABASE_URL)")?;
     let storage = Storage::new(settings)?;
     let session = Session { recordings: Recordings { index, storage }, config };
     match command {
@@ -95,7 +93,7 @@ pub async fn run(config: Config, command: RecordingsCommand, out: Out) -> anyhow
 fn record_id(text: &str) -> anyhow::Result<RecordId> {
     match RecordId::parse(text) {
         Some(id) => Ok(id),
-        None => bail!("{text:?} is no record id: letters, digits, - and _"),
+        None => bail!("{text:?} is not a record id: it may have letters, digits, - and _"),
     }
 }
 

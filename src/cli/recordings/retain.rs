@@ -1,6 +1,7 @@
-//! retain: keeps house, by age and metadata.
+//! `sl recordings retain`: deletes recordings by age and metadata.
 
 use super::super::out::{Out, confirm};
+use super::super::time::{parse_age, utc};
 use super::{Session, key_value, list, record_id};
 use crate::recordings::index::RecordingQuery;
 use anyhow::bail;
@@ -11,29 +12,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[derive(Args)]
 pub struct RetainArgs {
-    /// Delete those that began longer ago than this: 90d, 12w, 36h
-    #[arg(long, value_name = "AGE", value_parser = age)]
+    /// Delete recordings that began longer ago than this: 90d, 12w, 36h
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
     older_than: Option<Duration>,
-    /// Delete those with this metadata only; % at either end stands for anything
+    /// Delete only recordings with this metadata; a leading or trailing % matches any text
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = key_value)]
     meta: Vec<(String, String)>,
-    /// Delete those in these states only (default: published, unpublished)
+    /// Delete only recordings in these states (default: published, unpublished)
     #[arg(long = "state", value_name = "STATE")]
     states: Vec<String>,
-    /// Only say which
+    /// Print what would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
 }
 
 pub(super) async fn retain(session: &Session, args: RetainArgs, out: Out) -> anyhow::Result<()> {
     if args.older_than.is_none() && args.meta.is_empty() {
-        bail!("say which recordings are to go: --older-than, --meta, or both");
+        bail!("choose the recordings to delete: --older-than, --meta, or both");
     }
     if args.states.iter().any(|state| matches!(state.as_str(), "any" | "deleted")) {
-        bail!("what is deleted cannot be deleted again: name other states");
+        bail!("deleted recordings cannot be deleted again: name other states");
     }
     let mut query = list::query(&args.meta, &args.states);
     if let Some(age) = args.older_than {
@@ -56,7 +57,7 @@ pub(super) async fn retain(session: &Session, args: RetainArgs, out: Out) -> any
     report(out, &done, args.dry_run)
 }
 
-/// One by one, page by page: what is deleted meanwhile by others is none of our business.
+/// Deletes page by page. A recording that another process has just deleted is no error.
 async fn delete(
     session: &Session,
     query: RecordingQuery,
@@ -64,7 +65,7 @@ async fn delete(
     dry_run: bool,
     out: Out,
 ) -> anyhow::Result<Vec<String>> {
-    // Hidden where standard error is no terminal.
+    // Hidden unless standard error is a terminal.
     let progress = ProgressBar::new(total.max(0) as u64)
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {eta}")?);
     let mut done = Vec::new();
@@ -75,7 +76,7 @@ async fn delete(
                 session.recordings.delete(&record_id(&recording.record_id)?).await?;
             }
             if !out.json {
-                let start = recording.start_ms.map_or(String::new(), list::utc);
+                let start = recording.start_ms.map_or(String::new(), utc);
                 let line = format!(
                     "{}{}\t{start}\n",
                     if dry_run { "would delete " } else { "" },
@@ -97,18 +98,4 @@ fn report(out: Out, done: &[String], dry_run: bool) -> anyhow::Result<()> {
     }
     let verb = if dry_run { "would be deleted" } else { "deleted" };
     out.text(format!("{} recordings {verb}.\n", done.len()))
-}
-
-/// `90d`, `12w`, `36h`
-fn age(text: &str) -> Result<Duration, String> {
-    let must = || "must be a number with d, w or h: 90d".to_owned();
-    let unit = text.chars().last().ok_or_else(must)?;
-    let hours = match unit {
-        'h' => 1,
-        'd' => 24,
-        'w' => 24 * 7,
-        _ => return Err(must()),
-    };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| must())?;
-    Ok(Duration::from_secs(number.checked_mul(hours * 3600).ok_or_else(must)?))
 }

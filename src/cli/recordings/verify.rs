@@ -1,9 +1,9 @@
-//! `sl recordings verify`: the index against the storage, both ways.
+//! `sl recordings verify`: checks that the index and the storage match.
 
 use super::super::out::Out;
 use super::Session;
 use crate::recordings::Shelf;
-use crate::recordings::verify::{Finding, Problem};
+use crate::recordings::verify::{Finding, Problem, VerifyOptions};
 use anyhow::bail;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 #[derive(Args)]
 pub struct VerifyArgs {
-    /// Repair what can be: move files to the shelf that the index says, read what it lacks into it
+    /// Repair what can be repaired: move files to the shelf in the index, add missing recordings to the index
     #[arg(long)]
     repair: bool,
 }
@@ -23,8 +23,7 @@ pub(super) async fn verify(session: &Session, args: VerifyArgs, out: Out) -> any
     let count = session
         .recordings
         .verify(
-            args.repair,
-            protected,
+            VerifyOptions { repair: args.repair, protected },
             |finding| {
                 if !out.json {
                     bar.suspend(|| {
@@ -75,13 +74,15 @@ fn shelf(shelf: Shelf) -> &'static str {
 
 fn what(problem: &Problem) -> (&'static str, String) {
     match problem {
-        Problem::Missing => ("missing", "the index has it, and no shelf does".into()),
+        Problem::Missing => ("missing", "in the index, but on no shelf".into()),
         Problem::WrongShelf(at) => {
-            ("wrong_shelf", format!("it is in {}, and the index says otherwise", shelf(*at)))
+            ("wrong_shelf", format!("on the shelf {}, which is not the one in the index", shelf(*at)))
         }
-        Problem::NotIndexed(at) => ("not_indexed", format!("it is in {}, and not in the index", shelf(*at))),
-        Problem::Deleted(at) => ("deleted", format!("it is in {}, though it is deleted", shelf(*at))),
-        Problem::Leftover => ("leftover", "something that was cut off has left files behind".into()),
+        Problem::NotIndexed(at) => {
+            ("not_indexed", format!("on the shelf {}, but not in the index", shelf(*at)))
+        }
+        Problem::Deleted(at) => ("deleted", format!("on the shelf {}, but deleted in the index", shelf(*at))),
+        Problem::Leftover => ("leftover", "files left behind by an interrupted operation".into()),
     }
 }
 

@@ -1,72 +1,69 @@
-//! Which replica polls. Any may; the one that holds the lease does. It renews the lease while it
-//! lives, gives it up when it stops, and loses it when it says nothing for as long as the lease
-//! lasts. What it writes carries the lease's fence: see `lua/lease.lua`.
+//! Which replica polls. Any replica may; the one that holds the lease does. It renews the lease while it
+//! lives, releases it when it stops, and loses it when it does not renew it in time. Its writes carry the
+//! lease's fence: see `lua/lease.lua`.
 
-use super::round::{Recheck, Round, round};
-use crate::config::Config;
-use crate::servers::Backend;
-use crate::store::{LeaseOutcome, Store, StoreError};
-use std::sync::Arc;
+use super::suspects::SuspectPoller;
+use super::{Poller, Round};
+use crate::store::{Fence, LeaseOutcome, StoreError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, error, info};
 
-/// So often it is looked whether a server is under suspicion, between rounds.
-const RECHECK: Duration = Duration::from_secs(1);
+/// How often suspects are polled, between rounds.
+const SUSPECT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A stop does not wait for Redis longer than this to give the lease up; it expires by itself.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a stop waits for Redis to release the lease; otherwise the lease expires.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes part in the polls until told to stop.
-pub async fn run(store: Store, backend: Backend, config: Arc<Config>, mut stop: watch::Receiver<bool>) {
-    let poller = Poller { me: name(), store, backend, config };
+/// Takes part in the polls until `stop` is true.
+pub async fn run(poller: Poller, mut stop: watch::Receiver<bool>) {
+    let candidate = LeaseCandidate { name: replica_name(), poller };
     tokio::select! {
-        () = poller.live() => {}
+        () = candidate.run() => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
-    // Half a round does no harm: each server's figures are written by themselves.
-    let _ = timeout(FAREWELL, poller.store.give_up_lease(&poller.me)).await;
+    // An interrupted round does no harm: each server's result is written on its own.
+    let _ = timeout(RELEASE_TIMEOUT, candidate.release_lease()).await;
 }
 
-/// `host:pid:random`, so that an operator sees who polls.
-fn name() -> String {
+/// `host:pid:random`, so that an operator sees which replica polls.
+fn replica_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let random = uuid::Uuid::new_v4().simple().to_string();
     format!("{}:{}:{}", host.trim(), std::process::id(), &random[..8])
 }
 
-struct Poller {
-    me: String,
-    store: Store,
-    backend: Backend,
-    config: Arc<Config>,
+struct LeaseCandidate {
+    name: String,
+    poller: Poller,
 }
 
-/// Why a holder stops holding.
+/// Why a holder of the lease stopped polling.
 enum Ended {
-    /// The lease is somebody else's, or could not be renewed.
+    /// Another replica has the lease, or it could not be renewed.
     Lost,
-    /// More than half of the pool did not answer, so perhaps it is this replica's network: another
-    /// one may try, if there is one.
+    /// More than half of the pool did not respond. The cause may be this replica's network, so another
+    /// replica may try, if there is one.
     SteppedDown,
 }
 
-impl Poller {
-    async fn live(&self) {
-        let lasts = self.config.poll.lease;
+impl LeaseCandidate {
+    /// Tries to get the lease, and polls while it has it.
+    async fn run(&self) {
+        let poll = &self.poller.config.poll;
         let mut redis_fails = false;
         loop {
-            let mut pause = lasts / 3;
-            match self.store.lease(&self.me, lasts, false).await {
+            let mut pause = poll.lease / 3;
+            match self.poller.store.lease(&self.name, poll.lease, false).await {
                 Ok(LeaseOutcome::Held { fence, since_round }) => {
                     redis_fails = false;
-                    debug!(fence, "this replica polls");
-                    match self.hold(&fence, since_round).await {
+                    debug!(?fence, "this replica polls");
+                    match self.poll_until_lost(&fence, since_round).await {
                         Ended::Lost => debug!("another replica polls"),
                         Ended::SteppedDown => {
-                            let _ = self.store.give_up_lease(&self.me).await;
-                            pause = lasts.min(self.config.poll.interval / 2);
+                            let _ = self.release_lease().await;
+                            pause = poll.lease.min(poll.interval / 2);
                         }
                     }
                 }
@@ -75,39 +72,35 @@ impl Poller {
                         info!("Redis answers again");
                     }
                 }
-                Err(failure) => self.say_once(&mut redis_fails, &failure),
+                Err(failure) => log_once(&mut redis_fails, &failure),
             }
             sleep(pause).await;
         }
     }
 
-    fn say_once(&self, said: &mut bool, failure: &StoreError) {
-        if !std::mem::replace(said, true) {
-            error!(%failure, "cannot poll");
-        }
+    async fn release_lease(&self) -> Result<(), StoreError> {
+        self.poller.store.give_up_lease(&self.name).await.map(drop)
     }
 
-    /// Polls round after round, for as long as the lease is ours.
-    async fn hold(&self, fence: &str, since_round: Option<Duration>) -> Ended {
+    async fn poll_until_lost(&self, fence: &Fence, since_round: Option<Duration>) -> Ended {
         tokio::select! {
-            () = self.renew(fence) => Ended::Lost,
-            () = self.recheck(fence) => Ended::Lost,
-            ended = self.rounds(fence, since_round) => ended,
+            () = self.renew_until_lost(fence) => Ended::Lost,
+            () = self.poll_suspects_until_lost(fence) => Ended::Lost,
+            ended = self.poll_rounds(fence, since_round) => ended,
         }
     }
 
-    /// Returns when the lease is lost.
-    async fn renew(&self, fence: &str) {
-        let lasts = self.config.poll.lease;
-        let mut until = Instant::now() + lasts;
+    async fn renew_until_lost(&self, fence: &Fence) {
+        let lease = self.poller.config.poll.lease;
+        let mut expires_at = Instant::now() + lease;
         loop {
-            sleep(lasts / 3).await;
-            let asked = Instant::now();
-            match self.store.lease(&self.me, lasts, false).await {
-                Ok(LeaseOutcome::Held { fence: mine, .. }) if mine == fence => until = asked + lasts,
+            sleep(lease / 3).await;
+            let sent_at = Instant::now();
+            match self.poller.store.lease(&self.name, lease, false).await {
+                Ok(LeaseOutcome::Held { fence: ours, .. }) if ours == *fence => expires_at = sent_at + lease,
                 Ok(_) => return,
-                Err(failure) if Instant::now() >= until => {
-                    error!(%failure, "the lease on polling could not be renewed");
+                Err(failure) if Instant::now() >= expires_at => {
+                    error!(%failure, "the poll lease could not be renewed");
                     return;
                 }
                 Err(_) => {}
@@ -115,28 +108,27 @@ impl Poller {
         }
     }
 
-    /// Returns when the lease is lost.
-    async fn recheck(&self, fence: &str) {
-        let mut recheck = Recheck::default();
+    async fn poll_suspects_until_lost(&self, fence: &Fence) {
+        let mut suspects = SuspectPoller::new(&self.poller);
         loop {
-            sleep(RECHECK.min(self.config.poll.interval)).await;
-            // A Redis that fails is what the rounds say.
-            if let Ok(false) = recheck.pass(&self.store, &self.backend, &self.config, fence).await {
+            sleep(SUSPECT_INTERVAL.min(self.poller.config.poll.interval)).await;
+            // The rounds log it when Redis fails.
+            if let Ok(false) = suspects.poll_suspects(fence).await {
                 return;
             }
         }
     }
 
-    async fn rounds(&self, fence: &str, since_round: Option<Duration>) -> Ended {
-        let interval = self.config.poll.interval;
-        // Whoever polled before has begun this interval.
+    async fn poll_rounds(&self, fence: &Fence, since_round: Option<Duration>) -> Ended {
+        let interval = self.poller.config.poll.interval;
+        // The previous holder may have polled in this interval already.
         let mut due =
             Instant::now() + since_round.map_or(Duration::ZERO, |since| interval.saturating_sub(since));
         let mut redis_fails = false;
         loop {
             sleep_until(due).await;
             due = Instant::now() + interval;
-            match self.round(fence).await {
+            match self.poll_round(fence).await {
                 Ok(Some(round)) => {
                     redis_fails = false;
                     debug!(
@@ -155,17 +147,23 @@ impl Poller {
                     }
                 }
                 Ok(None) => return Ended::Lost,
-                Err(failure) => self.say_once(&mut redis_fails, &failure),
+                Err(failure) => log_once(&mut redis_fails, &failure),
             }
         }
     }
 
-    /// None if the lease is not ours any more.
-    async fn round(&self, fence: &str) -> Result<Option<Round>, StoreError> {
-        match self.store.lease(&self.me, self.config.poll.lease, true).await? {
-            LeaseOutcome::Held { fence: mine, .. } if mine == fence => {}
+    /// None if the lease is lost.
+    async fn poll_round(&self, fence: &Fence) -> Result<Option<Round>, StoreError> {
+        match self.poller.store.lease(&self.name, self.poller.config.poll.lease, true).await? {
+            LeaseOutcome::Held { fence: ours, .. } if ours == *fence => {}
             _ => return Ok(None),
         }
-        round(&self.store, &self.backend, &self.config, fence, |_, _| {}).await.map(Some)
+        self.poller.poll_round(fence, |_, _| {}).await.map(Some)
+    }
+}
+
+fn log_once(logged: &mut bool, failure: &StoreError) {
+    if !std::mem::replace(logged, true) {
+        error!(%failure, "cannot poll");
     }
 }

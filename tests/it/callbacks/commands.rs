@@ -92,7 +92,7 @@ fn what_is_being_delivered_is_not_sent_a_second_time() {
     receiver.got(1);
     let id = id_of(&library, "r1");
     assert_eq!(json(&library, &["list"])[0]["in_hand"], true);
-    assert!(library.pool.sl_fails(&["callbacks", "retry", &id]).contains("just now"));
+    assert!(library.pool.sl_fails(&["callbacks", "retry", &id]).contains("right now"));
     go.store(true, Ordering::Relaxed);
     all_are(&library, "delivered");
     assert_eq!(receiver.seen().len(), 1);

@@ -34,7 +34,7 @@ fn a_receiver_that_was_down_is_told_once_over_a_restart_in_between() {
     library.pool.replicas[0].terminate();
     library.pool.replicas[0].ended_within(Duration::from_secs(20));
     let log = library.pool.replicas[0].log();
-    assert!(log.contains("tried again later") && !log.contains("hush"), "{log}");
+    assert!(log.contains("will be retried") && !log.contains("hush"), "{log}");
     library.pool.serve(&["--no-poller", "--importer"]);
     receiver.up();
     all_are(&library, "delivered");
@@ -158,7 +158,7 @@ fn who_was_paused_writes_nothing_over_his_successor() {
     all_are(&library, "delivered");
     signal(&library, "-CONT");
     eventually("the first one has noticed", || {
-        library.pool.replicas[0].log().contains("somebody else has taken this callback in hand")
+        library.pool.replicas[0].log().contains("callback was claimed or deleted by another worker")
     });
     assert_eq!(callbacks(&library), "r1|delivered|2|status 200");
     assert_eq!(receiver.seen().len(), 2);

@@ -1,7 +1,7 @@
 //! Postgres or Redis is away for a while.
 
 use super::*;
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 use std::sync::{Arc, Barrier};
 
 #[test]
@@ -79,7 +79,7 @@ fn postgres_away_during_a_delivery_delivers_once() {
     library.postgres.down();
     gate.wait();
     eventually("the others notice", || {
-        library.pool.replicas.iter().any(|replica| replica.log().contains("callbacks wait for the index"))
+        library.pool.replicas.iter().any(|replica| replica.log().contains("callbacks wait for Postgres"))
     });
     library.postgres.up();
     all_are(&library, "delivered");

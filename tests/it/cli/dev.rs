@@ -44,15 +44,15 @@ fn its_links_work_and_it_leaves_nothing_behind() {
     let joined = fetch("GET", page.header("location").unwrap(), &[], b"");
     assert_eq!(joined.status, 302, "the simulated server takes the checksum: {joined:?}");
     assert_eq!(get("the demo meeting").success().xml("participantCount"), Some("1"));
-    assert!(get("what runs").success().body.contains("<meetingID>demo</meetingID>"));
+    assert!(get("all meetings").success().body.contains("<meetingID>demo</meetingID>"));
     let second = pool["replicas"][1].as_str().unwrap();
     let other = link("the demo meeting").replace(pool["replicas"][0].as_str().unwrap(), second);
     fetch("GET", &other, &[], b"").success();
-    get("end it").success();
+    get("end the demo meeting").success();
 
     // Sample recordings, which play; one of them is protected.
     assert!(get("play a recording").body.contains("<video"), "{:?}", get("play a recording"));
-    let protected = get("links to a protected one, each good once").success().body;
+    let protected = get("links to a protected recording, each valid once").success().body;
     assert!(protected.contains("<protected>true</protected>"), "{protected}");
     let at = protected.find("/video?token=").unwrap();
     let begin = protected[..at].rfind("http://").unwrap();

@@ -34,7 +34,7 @@ fn drain_waits_until_the_last_meeting_has_ended() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(said, format!("OK {id}: drained, meetings 0, state disabled\n"));
     let progress = String::from_utf8(output.stderr).unwrap();
-    assert!(progress.contains(": 1 meetings, 0 people"), "{progress}");
+    assert!(progress.contains(": 1 meetings, 0 users"), "{progress}");
 }
 
 #[test]

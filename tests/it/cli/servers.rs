@@ -1,7 +1,7 @@
 //! `sl servers`, `sl status`, `sl poll`
 
 use crate::support::{Pool, eventually};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 
 #[test]
 fn a_server_is_added_enabled_changed_and_removed() {
@@ -86,14 +86,14 @@ fn json_has_secrets_only_where_they_were_asked_for() {
 fn mistakes_are_named_in_one_line() {
     let pool = Pool::start(1);
     for (args, says) in [
-        (vec!["servers", "add", "bbb1.example.com", "x"], "is no URL"),
+        (vec!["servers", "add", "bbb1.example.com", "x"], "is not a URL"),
         (vec!["servers", "add", "https://bbb1.example.com/bigbluebutton", "x"], "does not end in /api"),
         (vec!["servers", "add", "ftp://bbb1.example.com/api", "x"], "does not end in /api"),
         (vec!["servers", "add", "https://h/bigbluebutton/api", "x", "--id", "bbb1"], "already"),
         (vec!["servers", "enable", "nobody"], "there is no server nobody: see `sl servers`"),
         (vec!["servers", "remove", "nobody"], "there is no server nobody"),
         (vec!["servers", "panic", "nobody"], "there is no server nobody"),
-        (vec!["meetings", "where", "nothing"], "no meeting nothing is recorded"),
+        (vec!["meetings", "where", "nothing"], "there is no record of meeting nothing"),
         (vec!["meetings", "list", "nobody"], "there is no server nobody"),
     ] {
         let line = pool.sl_fails(&args);

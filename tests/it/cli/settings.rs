@@ -55,7 +55,10 @@ fn the_logs_can_be_json_and_name_what_is_ignored() {
     eventually("it says where it listens", || log().contains("listening at") && log().ends_with('\n'));
     let log = log();
     let lines: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    assert!(lines.iter().any(|l| l["message"] == "of no effect here: WEB_CONCURRENCY, RAILS_ENV"), "{log}");
+    assert!(
+        lines.iter().any(|l| l["message"] == "settings without effect: WEB_CONCURRENCY, RAILS_ENV"),
+        "{log}"
+    );
     assert!(
         lines.iter().any(|l| l["message"].as_str().unwrap().starts_with("listening at http://127.0.0.1:"))
     );

@@ -206,7 +206,7 @@ fn what_is_kept_with_a_recording_is_never_older_than_its_tables() {
         library.postgres.sql(change);
         assert_eq!(library.postgres.sql(kept), "0", "{change}");
         let told = library.pool.sl_ok(&["migrate"]);
-        assert!(told.contains("1 recordings made ready"), "{told}");
+        assert!(told.contains("1 recordings prepared"), "{told}");
         assert_eq!(library.postgres.sql(kept), "1");
         let body = library.pool.get("getRecordings", "").success().body;
         library.postgres.sql("UPDATE recordings SET document = NULL");

@@ -101,11 +101,7 @@ fn each_format_that_is_published_arrives_and_what_has_arrived_is_pruned() {
     eventually("it is in the index", || {
         library.pool.get("getRecordings", "").body.matches("<format>").count() == 2
     });
-    assert!(
-        bbb.is_tidy() && bbb.log().contains(&format!("{id} is sent: presentation, video")),
-        "{}",
-        bbb.log()
-    );
+    assert!(bbb.is_tidy() && bbb.log().contains(&format!("{id} sent: presentation, video")), "{}", bbb.log());
     // Not before its time, and not what the balancer has not got.
     assert_eq!(bbb.ok("sl_prune_recordings.rb", &[]), "");
     fs::write(bbb.path("work/sent/lost-1"), "").unwrap();
@@ -130,8 +126,8 @@ fn old_recordings_and_what_could_not_be_sent_go_with_the_batch() {
     library.pool.replicas.clear();
     let output = bbb.run("post_publish_sl.rb", &["-m", &ids[0]]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is not sent"), "{output:?}");
-    assert!(bbb.log().contains("is not sent"), "{}", bbb.log());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("was not sent"), "{output:?}");
+    assert!(bbb.log().contains("was not sent"), "{}", bbb.log());
     assert!(bbb.is_tidy());
     library.pool.serve_at(port, &["--no-poller", "--importer"]);
     assert_eq!(bbb.ok("sl_batch_import.rb", &["--dry-run"]).lines().count(), 3);
@@ -182,7 +178,7 @@ fn a_format_that_is_still_being_published_waits() {
     assert_eq!(bbb.ok("sl_batch_import.rb", &["--dry-run"]), format!("1/1 {id} (presentation)\n"));
     // Of the one that it was called for, BigBlueButton says so itself.
     bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "video"]);
-    assert!(bbb.log().contains("is sent: presentation, video"), "{}", bbb.log());
+    assert!(bbb.log().contains("sent: presentation, video"), "{}", bbb.log());
 }
 
 /// As an administrator does who has forgotten sudo -u.
@@ -235,10 +231,10 @@ fn the_wrong_secret_is_told_at_once_and_once() {
     bbb.publishes(&recording);
     let output = bbb.run("post_publish_sl.rb", &["-m", &recording.record_id()]);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("answers 401 a JWT is needed") || errors.contains("answers 401"), "{errors}");
+    assert!(errors.contains("answered 401"), "{errors}");
     assert!(!errors.contains("wrong"), "{errors}");
     let output = bbb.run("post_publish_sl.rb", &["-m", "../../etc"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no record id"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not a valid record id"), "{output:?}");
     assert!(bbb.run("post_publish_sl.rb", &[]).status.code() == Some(1));
     let unset = Bbb::new("");
     let output = unset.run("sl_batch_import.rb", &[]);

@@ -3,7 +3,7 @@
 use super::super::StorageError;
 use super::http_client::S3Connector;
 use crate::config::S3Config;
-use crate::net::connector;
+use crate::net::tls;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
@@ -37,7 +37,7 @@ pub(super) struct ListingPage {
 impl Bucket {
     pub(super) fn new(config: &S3Config) -> Result<Bucket> {
         let setup = |error: &dyn std::fmt::Display| StorageError::Setup(error.to_string());
-        let tls = connector::tls_with(config.extra_ca_file.as_deref()).map_err(|error| setup(&error))?;
+        let tls = tls::client_config(config.extra_ca_file.as_deref()).map_err(|error| setup(&error))?;
         let mut builder = AmazonS3Builder::new()
             .with_http_connector(S3Connector::new(tls))
             .with_bucket_name(&config.bucket)

@@ -1,0 +1,45 @@
+//! Requests to BBB servers.
+
+use super::Env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of requests to BBB servers.
+#[derive(Debug, Clone)]
+pub struct ServerClientConfig {
+    /// CONNECT_TIMEOUT.
+    pub connect_timeout: Duration,
+    /// RESPONSE_TIMEOUT.
+    pub response_timeout: Duration,
+    /// EXTRA_CA_FILE.
+    pub extra_ca_file: Option<PathBuf>,
+    /// MAX_ANSWER_SIZE.
+    pub max_response_bytes: usize,
+}
+
+impl ServerClientConfig {
+    pub(super) fn from_env(env: &mut Env<'_>) -> ServerClientConfig {
+        ServerClientConfig {
+            connect_timeout: env.seconds(
+                "CONNECT_TIMEOUT",
+                5.0,
+                "time limit for connecting to a server, TCP and TLS, seconds",
+            ),
+            response_timeout: env.seconds(
+                "RESPONSE_TIMEOUT",
+                10.0,
+                "time limit for a server's response, to its last byte, seconds",
+            ),
+            extra_ca_file: env
+                .optional("EXTRA_CA_FILE", "PEM file of certificates to trust in addition to the system's")
+                .map(PathBuf::from),
+            max_response_bytes: env.number(
+                "MAX_ANSWER_SIZE",
+                16 * 1024 * 1024usize,
+                |n| *n >= 65_536,
+                "must be a number of bytes, 65536 or more",
+                "maximum size of a server's response, bytes",
+            ),
+        }
+    }
+}

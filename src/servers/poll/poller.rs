@@ -1,0 +1,53 @@
+//! What every poll works with, and how it fails.
+
+use crate::config::Config;
+use crate::servers::{ServerCallError, ServerClient};
+use crate::store::{Fence, PollOutcome, ServerRef, Store, StoreError};
+use std::sync::Arc;
+use tracing::{error, warn};
+
+/// The fence of a poll without a lease: one that an operator started, or one after a failed request. Redis
+/// only checks that its result is not older than a later response of the same server.
+pub const UNFENCED: &Fence = &Fence::None;
+
+/// Polls servers and writes the results to Redis. Cheap to clone.
+#[derive(Clone)]
+pub struct Poller {
+    pub(super) store: Store,
+    pub(super) client: ServerClient,
+    pub(super) config: Arc<Config>,
+}
+
+impl Poller {
+    /// Polls with this client, into this store.
+    pub fn new(store: Store, client: ServerClient, config: Arc<Config>) -> Poller {
+        Poller { store, client, config }
+    }
+}
+
+/// Why a server could not be polled.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// The server did not respond, or not as BBB does; and the outcome of counting that against it.
+    #[error("{0}")]
+    Server(ServerCallError, PollOutcome),
+    /// Redis did not accept the result. Not the server's fault.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+impl PollError {
+    /// Logs the failure, and whether it took the server offline.
+    pub fn log(&self, server: &ServerRef) {
+        let (id, host) = (server.id.as_str(), server.hostname());
+        match self {
+            PollError::Server(failure, PollOutcome::Applied { changed: true, .. }) => {
+                error!(server = id, host, %failure, "the server is offline");
+            }
+            PollError::Server(failure, _) => warn!(server = id, host, %failure, "the poll failed"),
+            PollError::Store(failure) => {
+                error!(server = id, %failure, "the result of a poll could not be written to Redis");
+            }
+        }
+    }
+}
