@@ -1,20 +1,20 @@
 "use strict";
-// Plays one recording of BigBlueButton's presentation format. What its files say is text, never markup, and
-// what they refer to must be among them.
+// Plays one recording in BigBlueButton's presentation format. Content of its files is shown as text, never as
+// markup, and may only refer to files of the same recording.
 
 const id = location.pathname.split("/").filter(Boolean).pop();
 const base = new URL(`/presentation/${encodeURIComponent(id)}/`, location.href);
 const at = (name) => document.getElementById(name);
 
 async function xml(name) {
-  const answer = await fetch(new URL(name, base));
-  if (!answer.ok) return null;
-  const parsed = new DOMParser().parseFromString(await answer.text(), "application/xml");
+  const response = await fetch(new URL(name, base));
+  if (!response.ok) return null;
+  const parsed = new DOMParser().parseFromString(await response.text(), "application/xml");
   return parsed.querySelector("parsererror") ? null : parsed;
 }
 
-// A file of this recording, or null.
-function own(reference) {
+// The URL of a file of this recording, or null.
+function ownFileUrl(reference) {
   try {
     const url = new URL(reference, base);
     return url.origin === base.origin && url.pathname.startsWith(base.pathname) ? url.href : null;
@@ -23,12 +23,12 @@ function own(reference) {
   }
 }
 
-// The first of these files that there is.
-async function first(names) {
+// The first of these files that exists.
+async function firstExisting(names) {
   for (const name of names) {
     const url = new URL(name, base);
-    const answer = await fetch(url, { method: "HEAD" });
-    if (answer.ok) return url.href;
+    const response = await fetch(url, { method: "HEAD" });
+    if (response.ok) return url.href;
   }
   return null;
 }
@@ -37,7 +37,7 @@ async function first(names) {
 function slides(shapes) {
   const found = [];
   for (const image of shapes ? shapes.querySelectorAll("image[in]") : []) {
-    const url = own(image.getAttributeNS("http://www.w3.org/1999/xlink", "href") || image.getAttribute("href") || "");
+    const url = ownFileUrl(image.getAttributeNS("http://www.w3.org/1999/xlink", "href") || image.getAttribute("href") || "");
     const numbers = (name) => (image.getAttribute(name) || "").trim().split(/\s+/).map(Number);
     const [begins, ends] = [numbers("in"), numbers("out")];
     if (url) begins.forEach((begin, n) => found.push({ url, begin, end: ends[n], text: image.getAttribute("text") }));
@@ -70,7 +70,7 @@ async function start() {
   const [shapes, events, film] = await Promise.all([
     xml("shapes.svg"),
     xml("slides_new.xml"),
-    first(["video/webcams.webm", "video/webcams.mp4", "deskshare/deskshare.webm", "deskshare/deskshare.mp4"]),
+    firstExisting(["video/webcams.webm", "video/webcams.mp4", "deskshare/deskshare.webm", "deskshare/deskshare.mp4"]),
   ]);
   const shown = slides(shapes);
   chat(events);
