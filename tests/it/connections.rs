@@ -1,4 +1,4 @@
-//! Connections, as they come from clients and from nginx: headers, hosts, unix sockets.
+//! Connections from clients and nginx: headers, hosts, keep-alive, unix sockets.
 
 use crate::assert_answer;
 use crate::support::Pool;
@@ -9,11 +9,11 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 #[test]
-fn whoever_is_let_in_while_it_starts_is_answered() {
+fn connections_accepted_during_startup_are_answered() {
     let mut pool = Pool::with(0, 0, &[]);
     for _ in 0..12 {
         let port = crate::support::free_port();
-        let early: Vec<_> = (0..3)
+        let early_clients: Vec<_> = (0..3)
             .map(|_| {
                 std::thread::spawn(move || {
                     let deadline = Instant::now() + Duration::from_secs(10);
@@ -30,7 +30,7 @@ fn whoever_is_let_in_while_it_starts_is_answered() {
             })
             .collect();
         pool.spawn(&format!("tcp://127.0.0.1:{port}"), port, &[]);
-        for client in early {
+        for client in early_clients {
             client.join().unwrap();
         }
         pool.replicas.clear();
@@ -38,7 +38,7 @@ fn whoever_is_let_in_while_it_starts_is_answered() {
 }
 
 #[test]
-fn a_request_id_that_is_sane_comes_back() {
+fn valid_request_id_is_returned() {
     let pool = Pool::with(0, 1, &[]);
     for target in [
         "/bigbluebutton/api",
@@ -53,7 +53,7 @@ fn a_request_id_that_is_sane_comes_back() {
 }
 
 #[test]
-fn a_request_id_that_is_not_sane_is_replaced_by_a_new_one() {
+fn invalid_request_id_is_replaced() {
     let pool = Pool::with(0, 1, &[]);
     let mut seen = Vec::new();
     for given in ["", "a b", "<x>", "a\"b", "ü", &"x".repeat(129)] {
@@ -66,7 +66,7 @@ fn a_request_id_that_is_not_sane_is_replaced_by_a_new_one() {
 }
 
 #[test]
-fn every_answer_carries_the_headers_that_scalelites_do() {
+fn every_response_has_scalelite_security_headers() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     for reply in [
@@ -83,9 +83,9 @@ fn every_answer_carries_the_headers_that_scalelites_do() {
 }
 
 #[test]
-fn only_the_host_that_is_set_and_its_subdomains_are_served() {
+fn only_url_host_and_its_subdomains_are_served() {
     let pool = Pool::with(0, 1, &[("URL_HOST", "sl.example.org")]);
-    let ask = |target: &str, host: &str| pool.fetch("GET", target, &[("host", host)], b"");
+    let get = |target: &str, host: &str| pool.fetch("GET", target, &[("host", host)], b"");
     for host in [
         "sl.example.org",
         "SL.Example.org",
@@ -93,7 +93,7 @@ fn only_the_host_that_is_set_and_its_subdomains_are_served() {
         "tenant.sl.example.org",
         "sl.example.org.",
     ] {
-        assert_eq!(ask("/bigbluebutton/api", host).status, 200, "{host}");
+        assert_eq!(get("/bigbluebutton/api", host).status, 200, "{host}");
     }
     for host in [
         "example.org",
@@ -104,17 +104,17 @@ fn only_the_host_that_is_set_and_its_subdomains_are_served() {
         "x:y:z",
     ] {
         for target in ["/bigbluebutton/api", "/nothing", "/bigbluebutton/api/create?checksum=x"] {
-            let reply = ask(target, host);
+            let reply = get(target, host);
             assert_eq!((reply.status, reply.body.as_str()), (403, ""), "{host} {target}");
         }
-        assert_eq!(ask("/health_check", host).body, "success", "{host}");
+        assert_eq!(get("/health_check", host).body, "success", "{host}");
     }
     let without = raw(&pool.address(0), b"GET /bigbluebutton/api HTTP/1.0\r\n\r\n");
     assert!(without.starts_with("HTTP/1.0 403") || without.starts_with("HTTP/1.1 403"), "{without}");
 }
 
 #[test]
-fn a_connection_serves_one_request_after_another() {
+fn keep_alive_connection_serves_several_requests() {
     let pool = Pool::start(1);
     let mut stream = connect(&pool.address(0));
     for n in 0..5 {
@@ -126,7 +126,7 @@ fn a_connection_serves_one_request_after_another() {
 }
 
 #[test]
-fn requests_sent_ahead_are_answered_in_order() {
+fn pipelined_requests_are_answered_in_order() {
     let pool = Pool::start(1);
     let mut stream = connect(&pool.address(0));
     let requests: String = (0..5)
@@ -136,12 +136,12 @@ fn requests_sent_ahead_are_answered_in_order() {
         .collect();
     stream.write_all(requests.as_bytes()).unwrap();
     let answers = read_answers(&mut stream, 5);
-    let at: Vec<_> = (0..5).map(|n| answers.find(&format!("<meetingID>m{n}<")).unwrap()).collect();
-    assert!(at.is_sorted(), "{answers}");
+    let positions: Vec<_> = (0..5).map(|n| answers.find(&format!("<meetingID>m{n}<")).unwrap()).collect();
+    assert!(positions.is_sorted(), "{answers}");
 }
 
 #[test]
-fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
+fn response_does_not_wait_for_rest_of_pipelined_request() {
     let pool = Pool::with(0, 1, &[]);
     let mut stream = connect(&pool.address(0));
     stream.write_all(b"GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n\r\nGET /bigbluebutton/a").unwrap();
@@ -151,7 +151,7 @@ fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
 }
 
 #[test]
-fn old_and_odd_forms_of_requests_are_understood() {
+fn unusual_request_forms_are_accepted() {
     let pool = Pool::start(1);
     let target = pool.target("isMeetingRunning", "meetingID=m1");
     for head in [
@@ -167,7 +167,7 @@ fn old_and_odd_forms_of_requests_are_understood() {
 }
 
 #[test]
-fn a_client_that_asks_first_may_send_its_body() {
+fn expect_100_continue_is_answered() {
     let pool = Pool::start(1);
     let mut stream = connect(&pool.address(0));
     let target = pool.target("create", "meetingID=m1");
@@ -183,21 +183,21 @@ fn a_client_that_asks_first_may_send_its_body() {
 }
 
 #[test]
-fn a_replica_out_of_file_descriptors_serves_again_when_some_are_free() {
+fn replica_recovers_from_running_out_of_file_descriptors() {
     let mut pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     let pid = pool.replicas[0].child.id().to_string();
     let limit = ["--pid", pid.as_str(), "--nofile=60:60"];
     assert!(std::process::Command::new("prlimit").args(limit).status().unwrap().success());
     let many: Vec<_> = (0..150).map(|_| connect(&pool.address(0))).collect();
-    crate::support::eventually("it says so", || pool.replicas[0].log().contains("cannot accept"));
+    crate::support::eventually("the replica logs it", || pool.replicas[0].log().contains("cannot accept"));
     drop(many);
     assert!(pool.replicas[0].is_alive());
     pool.get("isMeetingRunning", "meetingID=m1").success();
     pool.get("create", "meetingID=m2").success();
 }
 
-fn over_unix(path: &std::path::Path, request: &str) -> String {
+fn request_over_unix(path: &std::path::Path, request: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -207,20 +207,21 @@ fn over_unix(path: &std::path::Path, request: &str) -> String {
 }
 
 #[test]
-fn a_unix_socket_serves_as_a_port_does() {
+fn replica_serves_on_unix_socket() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("sl.sock");
     let mut pool = Pool::with(1, 0, &[]);
     let n = pool.serve_unix(&path, &[]);
     let target = pool.target("create", "meetingID=m1");
-    let answer = over_unix(&path, &format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n"));
+    let answer =
+        request_over_unix(&path, &format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n"));
     assert!(answer.contains("<meetingID>m1</meetingID>"), "{answer}");
     pool.replicas[n].terminate();
     assert_eq!(pool.replicas[n].ended_within(Duration::from_secs(10)).code(), Some(0));
 }
 
 #[test]
-fn a_unix_socket_that_a_killed_replica_left_behind_is_taken_over() {
+fn stale_unix_socket_is_replaced() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("sl.sock");
     let mut pool = Pool::with(1, 0, &[]);
@@ -229,16 +230,17 @@ fn a_unix_socket_that_a_killed_replica_left_behind_is_taken_over() {
     pool.replicas[n].child.wait().unwrap();
     assert!(path.exists());
     pool.serve_unix(&path, &[]);
-    let answer = over_unix(&path, "GET /health_check HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
+    let answer =
+        request_over_unix(&path, "GET /health_check HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
     assert!(answer.ends_with("success"), "{answer}");
 }
 
 #[test]
-fn a_client_that_speaks_no_http_leaves_a_line_to_none() {
+fn non_http_client_leaves_no_log_line() {
     let pool = Pool::with(0, 1, &[]);
     raw(&pool.address(0), b"\x16\x03\x01\x00\x00\r\n\r\n");
     assert_answer!(pool.fetch("GET", "/bigbluebutton/api", &[], b""));
-    // The start has its lines.
+    // Only the lines of the start.
     let log = pool.replicas[0].log();
     assert!(log.lines().all(|line| line.contains(" INFO ")), "{log}");
     assert!(log.lines().count() <= 2, "{log}");

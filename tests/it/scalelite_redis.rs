@@ -1,10 +1,10 @@
-//! A Redis as a running Scalelite holds it, filled by hand, is served as it is.
+//! Redis data of a running Scalelite, written by hand here, is served as it is.
 
 use crate::support::{Pool, eventually};
 
 /// Three servers as Scalelite records them: one with today's fields, two of an old version without
 /// `state`, of which one is enabled; and two meetings.
-fn scalelites() -> Pool {
+fn scalelite_pool() -> Pool {
     let mut pool = Pool::empty(3, &[]);
     let set = |args: &[&str]| {
         pool.redis.cli(args);
@@ -85,16 +85,16 @@ fn scalelites() -> Pool {
 }
 
 #[test]
-fn its_meetings_run_on() {
-    let pool = scalelites();
+fn meetings_of_scalelite_keep_running() {
+    let pool = scalelite_pool();
     assert_eq!(pool.get("isMeetingRunning", "meetingID=algebra-101").success().xml("running"), Some("true"));
     let joined = pool.get("join", "meetingID=old+meeting&fullName=Ada&role=VIEWER");
-    assert_eq!(joined.status, 302, "a disabled server is joined: {joined:?}");
+    assert_eq!(joined.status, 302, "join must work on a disabled server: {joined:?}");
     assert!(joined.header("location").unwrap().starts_with(&pool.server(3).url()));
     let again = pool.get("create", "meetingID=algebra-101&name=A").success();
     assert_eq!(again.xml("messageKey"), Some("duplicateWarning"));
     assert_eq!(pool.holder("algebra-101"), Some(1));
-    // Nothing of what Scalelite reads was changed by that.
+    // The record that Scalelite reads is unchanged.
     let record = pool.redis.cli(&["HGETALL", "scalelite:meeting:algebra-101"]);
     let fields: Vec<_> = record.split('\n').collect();
     assert_eq!(fields.len(), 8, "{record}");
@@ -105,8 +105,8 @@ fn its_meetings_run_on() {
 }
 
 #[test]
-fn its_loads_decide_and_old_records_mean_what_they_meant() {
-    let pool = scalelites();
+fn loads_and_old_records_of_scalelite_are_honoured() {
+    let pool = scalelite_pool();
     pool.get("create", "meetingID=new&name=N").success();
     assert_eq!(pool.holder("new"), Some(2), "load 3 against 21");
     assert_eq!(pool.redis.loads()[0], ("old-enabled".to_owned(), 18.0));
@@ -121,19 +121,19 @@ fn its_loads_decide_and_old_records_mean_what_they_meant() {
 }
 
 #[test]
-fn the_first_poll_brings_its_figures_forward_and_notes_its_meetings() {
-    let pool = scalelites();
+fn first_poll_updates_loads_and_indexes_meetings_of_scalelite() {
+    let pool = scalelite_pool();
     pool.sl_ok(&["poll"]);
     let loads = pool.redis.loads();
-    // Young meetings count 15; the multiplier is 2.
+    // New meetings count 15; the multiplier is 2.
     assert_eq!(loads[0], ("old-enabled".to_owned(), 0.0));
     assert_eq!(loads[1], ("2d2d674a-c6bb-48f3-8ad4-68f33a80a5b7".to_owned(), 30.0));
-    let noted = pool.redis.cli(&["ZRANGE", "scalelite:sl:server_meetings:old-disabled", "0", "-1"]);
-    assert_eq!(noted, "old meeting");
+    let indexed = pool.redis.cli(&["ZRANGE", "scalelite:sl:server_meetings:old-disabled", "0", "-1"]);
+    assert_eq!(indexed, "old meeting");
 }
 
 #[test]
-fn a_namespace_of_its_own_and_none_at_all() {
+fn redis_namespace_may_be_custom_or_empty() {
     for namespace in ["{sl}", ""] {
         let mut pool = Pool::empty(1, &[("REDIS_NAMESPACE", namespace)]);
         pool.add(1, &[]);
@@ -148,7 +148,7 @@ fn a_namespace_of_its_own_and_none_at_all() {
 }
 
 #[test]
-fn the_state_can_be_behind_a_unix_socket_and_an_acl_user() {
+fn redis_may_be_reached_by_unix_socket_and_acl_user() {
     let mut pool = Pool::empty(1, &[]);
     let socket = format!("redis+unix://{}", pool.redis.socket().display());
     pool.set("REDIS_URL", &socket);

@@ -1,4 +1,4 @@
-//! Stops, and clients that do not wait: what has begun is finished.
+//! Shutdown, and clients that disconnect: calls in flight are finished.
 
 use crate::support::client::fetch;
 use crate::support::{Pool, QUICK, eventually};
@@ -7,8 +7,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Sends a create and does not wait for the answer.
-fn begin_create(pool: &Pool, id: &str) -> TcpStream {
+/// Sends a create and does not wait for the response.
+fn start_create(pool: &Pool, id: &str) -> TcpStream {
     let mut stream = TcpStream::connect(pool.address(0)).unwrap();
     let target = pool.target("create", &format!("meetingID={id}"));
     stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: sl\r\n\r\n").as_bytes()).unwrap();
@@ -17,7 +17,7 @@ fn begin_create(pool: &Pool, id: &str) -> TcpStream {
 }
 
 #[test]
-fn a_create_that_is_under_way_is_answered_before_the_process_ends() {
+fn create_in_flight_is_answered_before_exit() {
     let mut pool = Pool::start(1);
     pool.server(1).set_fault(FaultKind::Slow { ms: 1000 });
     let url = pool.url_at(0, "create", "meetingID=m1");
@@ -26,7 +26,7 @@ fn a_create_that_is_under_way_is_answered_before_the_process_ends() {
     pool.replicas[0].terminate();
     let address = pool.address(0);
     eventually("new connections are refused", || TcpStream::connect(&address).is_err());
-    assert!(pool.replicas[0].is_alive(), "it waits for what has begun");
+    assert!(pool.replicas[0].is_alive(), "it waits for the request in flight");
     create.join().unwrap().success();
     let status = pool.replicas[0].ended_within(Duration::from_secs(10));
     assert_eq!(status.code(), Some(0));
@@ -35,7 +35,7 @@ fn a_create_that_is_under_way_is_answered_before_the_process_ends() {
 }
 
 #[test]
-fn a_request_whose_body_is_still_coming_is_answered_before_the_process_ends() {
+fn request_with_incomplete_body_is_answered_before_exit() {
     let mut pool = Pool::start(1);
     let mut stream = TcpStream::connect(pool.address(0)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -44,7 +44,7 @@ fn a_request_whose_body_is_still_coming_is_answered_before_the_process_ends() {
         "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: text/xml\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
-    stream.read_exact(&mut [0; 25]).unwrap(); // it asks for the body: the request has begun
+    stream.read_exact(&mut [0; 25]).unwrap(); // 100 Continue: the request has started
     stream.write_all(b"<modu").unwrap();
     pool.replicas[0].terminate();
     let address = pool.address(0);
@@ -58,7 +58,7 @@ fn a_request_whose_body_is_still_coming_is_answered_before_the_process_ends() {
 }
 
 #[test]
-fn connections_that_are_idle_do_not_delay_the_end() {
+fn idle_connections_do_not_delay_exit() {
     let mut pool = Pool::start(1);
     let never_used = TcpStream::connect(pool.address(0)).unwrap();
     let mut used = TcpStream::connect(pool.address(0)).unwrap();
@@ -71,17 +71,17 @@ fn connections_that_are_idle_do_not_delay_the_end() {
 }
 
 #[test]
-fn a_request_that_takes_longer_than_the_grace_does_not_keep_the_process() {
+fn request_exceeding_shutdown_grace_does_not_delay_exit() {
     let mut pool = Pool::with(1, 1, &[("SHUTDOWN_GRACE", "2"), ("RESPONSE_TIMEOUT", "60")]);
     pool.server(1).set_fault(FaultKind::Hang);
-    let _stream = begin_create(&pool, "m1");
+    let _stream = start_create(&pool, "m1");
     pool.replicas[0].terminate();
-    // The grace, once; not once for connections and once more for what they began.
+    // One grace period in all: not one for connections and another for the calls they started.
     pool.replicas[0].ended_within(Duration::from_millis(3700));
 }
 
 #[test]
-fn an_interrupt_stops_as_gently() {
+fn sigint_drains_like_sigterm() {
     let mut pool = Pool::start(1);
     let pid = pool.replicas[0].child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
@@ -89,11 +89,11 @@ fn an_interrupt_stops_as_gently() {
 }
 
 #[test]
-fn a_meeting_is_created_and_recorded_though_the_client_hung_up() {
+fn create_completes_after_client_disconnects() {
     let pool = Pool::start(1);
-    // The server does its work some time after the request came.
+    // The server creates the meeting some time after the request arrived.
     pool.server(1).set_fault(Fault::new(FaultKind::Slow { ms: 0 }).on(["create"]).after_ms(300));
-    drop(begin_create(&pool, "m1"));
+    drop(start_create(&pool, "m1"));
     eventually("the meeting is there", || pool.holder("m1") == Some(1));
     pool.all_is_kept_of("m1");
     pool.server(1).clear_faults();
@@ -102,19 +102,19 @@ fn a_meeting_is_created_and_recorded_though_the_client_hung_up() {
 }
 
 #[test]
-fn a_create_that_fails_leaves_nothing_though_the_client_hung_up() {
+fn failed_create_is_cleaned_up_after_client_disconnects() {
     let pool = Pool::with(1, 1, &QUICK);
     pool.server(1).set_fault(FaultKind::Hang);
-    drop(begin_create(&pool, "m1"));
-    eventually("the record goes", || pool.redis.cli(&["EXISTS", "scalelite:meeting:m1"]) == "0");
+    drop(start_create(&pool, "m1"));
+    eventually("the record is deleted", || pool.redis.cli(&["EXISTS", "scalelite:meeting:m1"]) == "0");
     pool.nothing_is_left_of("m1");
 }
 
 #[test]
-fn what_a_client_who_hung_up_had_begun_is_finished_before_the_process_ends() {
+fn call_of_disconnected_client_is_finished_before_exit() {
     let mut pool = Pool::start(1);
     pool.server(1).set_fault(Fault::new(FaultKind::Slow { ms: 0 }).on(["create"]).after_ms(700));
-    drop(begin_create(&pool, "m1"));
+    drop(start_create(&pool, "m1"));
     pool.replicas[0].terminate();
     assert_eq!(pool.replicas[0].ended_within(Duration::from_secs(8)).code(), Some(0));
     assert_eq!(pool.holder("m1"), Some(1));
@@ -122,17 +122,17 @@ fn what_a_client_who_hung_up_had_begun_is_finished_before_the_process_ends() {
 }
 
 #[test]
-fn a_kill_in_the_middle_of_a_create_leaves_a_record_that_the_next_create_makes_good() {
+fn create_is_repaired_by_next_create_after_kill() {
     let mut pool = Pool::start(1);
     pool.server(1).set_fault(Fault::new(FaultKind::Hang).on(["create"]).times(1));
-    let _stream = begin_create(&pool, "m1");
+    let _stream = start_create(&pool, "m1");
     pool.replicas[0].child.kill().unwrap();
     pool.replicas[0].child.wait().unwrap();
     let n = pool.serve(&["--no-poller"]);
     let reply = pool.get_at(n, "create", "meetingID=m1").success();
     assert_eq!(reply.xml("messageKey"), Some(""));
     pool.all_is_kept_of("m1");
-    let noted = pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]);
+    let recorded = pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]);
     let real = pool.server(1).meeting("m1").unwrap().moderator_pw;
-    assert_eq!(real, noted, "`sl servers panic` ends the meeting with the password noted");
+    assert_eq!(real, recorded, "`sl servers panic` ends the meeting with the recorded password");
 }

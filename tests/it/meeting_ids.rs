@@ -1,14 +1,14 @@
-//! Meeting ids of any kind: what BBB takes works from create to end, what it refuses leaves nothing.
+//! Unusual meeting ids: those BBB accepts work from create to end, those it rejects leave nothing behind.
 
 use crate::support::Pool;
 
-fn encoded(text: &str) -> String {
+fn percent_encode(text: &str) -> String {
     text.bytes().map(|b| format!("%{b:02X}")).collect()
 }
 
-/// From create to end, and the id that its server knows it by.
-fn lives_and_ends(pool: &Pool, id: &str) {
-    let query = format!("meetingID={}", encoded(id));
+/// Runs a meeting from create to end; its server must know it by the same id.
+fn assert_full_lifecycle(pool: &Pool, id: &str) {
+    let query = format!("meetingID={}", percent_encode(id));
     pool.get("create", &format!("{query}&moderatorPW=mp")).success();
     assert_eq!(pool.holder(id), Some(1), "{id:?}");
     let again = pool.get("create", &format!("{query}&moderatorPW=mp")).success();
@@ -23,7 +23,7 @@ fn lives_and_ends(pool: &Pool, id: &str) {
 }
 
 #[test]
-fn punctuation_and_what_xml_and_urls_mean_something_by() {
+fn meeting_ids_may_contain_xml_and_url_metacharacters() {
     let pool = Pool::start(1);
     for id in [
         "it's <b>&+~%\"",
@@ -38,51 +38,51 @@ fn punctuation_and_what_xml_and_urls_mean_something_by() {
         "$(x)`",
         "--help",
     ] {
-        lives_and_ends(&pool, &format!("{id}."));
+        assert_full_lifecycle(&pool, &format!("{id}."));
     }
 }
 
 #[test]
-fn control_characters() {
+fn meeting_ids_may_contain_control_characters() {
     let pool = Pool::start(1);
     for id in ["a\0b", "a\r\nb", "\t\u{1}\u{7f}x", "\u{85}\u{2028}x", "\u{fffe}\u{ffff}x"] {
-        lives_and_ends(&pool, id);
+        assert_full_lifecycle(&pool, id);
     }
 }
 
 #[test]
-fn any_unicode() {
+fn meeting_ids_may_contain_any_unicode() {
     let pool = Pool::start(1);
     for id in ["Übung 日本 😀", "\u{202e}abc\u{200b}", "é", "\u{10ffff}\u{e000}", "e\u{301}", "ﷺ ﷺ"]
     {
-        lives_and_ends(&pool, &format!("{id}."));
+        assert_full_lifecycle(&pool, &format!("{id}."));
     }
 }
 
 #[test]
-fn ids_that_differ_in_normal_form_or_case_are_different_meetings() {
+fn meeting_ids_differing_in_case_or_normalization_are_distinct() {
     let pool = Pool::start(1);
     for id in ["\u{e9}t\u{e9}", "e\u{301}te\u{301}", "\u{c9}t\u{e9}", " \u{e9}t\u{e9}"] {
-        let reply = pool.get("create", &format!("meetingID={}", encoded(id))).success();
+        let reply = pool.get("create", &format!("meetingID={}", percent_encode(id))).success();
         assert_eq!(reply.xml("messageKey"), Some(""), "{id:?}");
     }
     assert_eq!(pool.redis.cli(&["SCARD", "scalelite:meetings"]), "4");
 }
 
 #[test]
-fn ids_of_256_characters() {
+fn meeting_ids_may_have_256_characters() {
     let pool = Pool::start(1);
     for c in ["x", "é", "日", "😀"] {
-        lives_and_ends(&pool, &c.repeat(256));
+        assert_full_lifecycle(&pool, &c.repeat(256));
     }
 }
 
 #[test]
-fn ids_that_bbb_refuses_are_refused_by_it_and_leave_nothing() {
+fn meeting_ids_rejected_by_bbb_leave_no_record() {
     let pool = Pool::start(1);
     for id in ["x", "a,b", ",", &"x".repeat(257), &"😀".repeat(257), &"x".repeat(10_000), &"é".repeat(10_000)]
     {
-        let reply = pool.get("create", &format!("meetingID={}", encoded(id)));
+        let reply = pool.get("create", &format!("meetingID={}", percent_encode(id)));
         assert_eq!(reply.failed(), "", "{}: {reply:?}", id.len());
         assert!(reply.body.contains("<errors><error key=\"validationError\""), "{reply:?}");
         pool.nothing_is_left();
@@ -90,10 +90,10 @@ fn ids_that_bbb_refuses_are_refused_by_it_and_leave_nothing() {
 }
 
 #[test]
-fn ids_that_no_server_would_take_are_unknown() {
+fn meeting_ids_no_server_accepts_are_not_found() {
     let pool = Pool::start(1);
     for id in ["x", "a,b", &"x".repeat(10_000)] {
-        let query = format!("meetingID={}&fullName=A&role=VIEWER&message=x", encoded(id));
+        let query = format!("meetingID={}&fullName=A&role=VIEWER&message=x", percent_encode(id));
         for call in ["join", "end", "getMeetingInfo", "sendChatMessage"] {
             assert_eq!(pool.get(call, &query).failed(), "notFound", "{call}");
         }
@@ -104,7 +104,7 @@ fn ids_that_no_server_would_take_are_unknown() {
 }
 
 #[test]
-fn ids_that_are_blank_or_absent_are_missing() {
+fn blank_or_absent_meeting_id_is_reported_missing() {
     let pool = Pool::start(1);
     for query in [
         "",
@@ -121,13 +121,17 @@ fn ids_that_are_blank_or_absent_are_missing() {
 }
 
 #[test]
-fn names_and_values_of_any_kind_reach_the_server() {
+fn names_and_metadata_reach_server_unchanged() {
     let pool = Pool::start(1);
     let name = "Jürgen O'Neil <b>&\"+~% 日本 😀";
-    pool.get("create", &format!("meetingID=m1&name={}&meta_x={}", encoded(name), encoded(name))).success();
+    pool.get(
+        "create",
+        &format!("meetingID=m1&name={}&meta_x={}", percent_encode(name), percent_encode(name)),
+    )
+    .success();
     let meeting = pool.server(1).meeting("m1").unwrap();
     assert_eq!((meeting.name.as_str(), meeting.metadata["x"].as_str()), (name, name));
-    pool.get("join", &format!("meetingID=m1&redirect=false&role=VIEWER&fullName={}", encoded(name)))
+    pool.get("join", &format!("meetingID=m1&redirect=false&role=VIEWER&fullName={}", percent_encode(name)))
         .success();
     assert_eq!(pool.server(1).meeting("m1").unwrap().people[0].full_name, name);
 }

@@ -1,4 +1,4 @@
-//! BBB servers that fail in every way: a clear answer in time, and the replica goes on.
+//! BBB servers that fail in every way: calls get a clear error in time, and the replica keeps working.
 
 use crate::support::client::fetch;
 use crate::support::{Canned, Pool, QUICK, Reply};
@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-/// Calls to a meeting's server, and what is answered when it fails.
+/// Calls to a meeting's server, and the error message when it fails.
 const CALLS: [(&str, &str, &str); 6] = [
     ("isMeetingRunning", "", "Unable to access meeting on server."),
     ("getMeetingInfo", "", "Unable to access meeting on server."),
@@ -17,7 +17,7 @@ const CALLS: [(&str, &str, &str); 6] = [
     ("create", "&moderatorPW=mp", "Unable to create meeting on server."),
 ];
 
-fn ask(pool: &Pool, call: &str, more: &str) -> Reply {
+fn call_on_m1(pool: &Pool, call: &str, more: &str) -> Reply {
     let query = format!("meetingID=m1{more}");
     match call {
         "insertDocument" => pool.post(call, &query, "text/xml", b"<modules/>"),
@@ -32,119 +32,119 @@ fn meeting(variables: &[(&str, &str)]) -> Pool {
     pool
 }
 
-/// All calls at once, each answered as the error table has it; then all is well again.
-fn fails_clearly(kind: FaultKind) {
+/// Makes all calls concurrently; each returns the error of the table. Afterwards everything works again.
+fn assert_calls_fail_cleanly(kind: FaultKind) {
     let mut pool = meeting(&QUICK);
     pool.server(1).set_fault(kind);
-    let begun = Instant::now();
+    let started = Instant::now();
     std::thread::scope(|scope| {
         for (call, more, message) in CALLS {
             let pool = &pool;
             scope.spawn(move || {
-                let reply = ask(pool, call, more);
+                let reply = call_on_m1(pool, call, more);
                 assert_eq!(reply.failed(), "internalError", "{call}");
                 assert_eq!(reply.xml("message"), Some(message), "{call}");
             });
         }
     });
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     pool.server(1).clear_faults();
-    // It may have been found offline meanwhile.
+    // It may have been marked offline in the meantime.
     pool.sl_ok(&["poll"]);
     pool.all_is_kept_of("m1");
     for (call, more, _) in CALLS {
-        ask(&pool, call, more).success();
+        call_on_m1(&pool, call, more).success();
     }
     assert!(pool.replicas[0].is_alive());
 }
 
 #[test]
-fn a_server_that_is_down() {
-    fails_clearly(FaultKind::Refuse);
+fn calls_fail_cleanly_when_server_is_down() {
+    assert_calls_fail_cleanly(FaultKind::Refuse);
 }
 
 #[test]
-fn a_server_that_hangs() {
-    fails_clearly(FaultKind::Hang);
+fn calls_fail_cleanly_when_server_hangs() {
+    assert_calls_fail_cleanly(FaultKind::Hang);
 }
 
 #[test]
-fn a_server_that_resets_connections() {
-    fails_clearly(FaultKind::Reset);
+fn calls_fail_cleanly_when_server_resets_connections() {
+    assert_calls_fail_cleanly(FaultKind::Reset);
 }
 
 #[test]
-fn a_server_that_answers_500() {
-    fails_clearly(FaultKind::Status { code: 500 });
+fn calls_fail_cleanly_when_server_returns_500() {
+    assert_calls_fail_cleanly(FaultKind::Status { code: 500 });
 }
 
 #[test]
-fn a_proxy_that_answers_502_for_its_server() {
-    fails_clearly(FaultKind::Status { code: 502 });
+fn calls_fail_cleanly_when_proxy_of_server_returns_502() {
+    assert_calls_fail_cleanly(FaultKind::Status { code: 502 });
 }
 
 #[test]
-fn a_server_that_answers_404() {
-    fails_clearly(FaultKind::Status { code: 404 });
+fn calls_fail_cleanly_when_server_returns_404() {
+    assert_calls_fail_cleanly(FaultKind::Status { code: 404 });
 }
 
 #[test]
-fn a_server_that_redirects() {
-    fails_clearly(FaultKind::Status { code: 302 });
+fn calls_fail_cleanly_when_server_redirects() {
+    assert_calls_fail_cleanly(FaultKind::Status { code: 302 });
 }
 
 #[test]
-fn a_server_that_answers_garbage() {
-    fails_clearly(FaultKind::Garbage);
+fn calls_fail_cleanly_when_server_returns_garbage() {
+    assert_calls_fail_cleanly(FaultKind::Garbage);
 }
 
 #[test]
-fn a_server_that_answers_a_web_page() {
-    fails_clearly(FaultKind::NotXmlHtml);
+fn calls_fail_cleanly_when_server_returns_html() {
+    assert_calls_fail_cleanly(FaultKind::NotXmlHtml);
 }
 
 #[test]
-fn a_server_that_answers_xml_without_a_returncode() {
-    fails_clearly(FaultKind::NoReturncode);
+fn calls_fail_cleanly_when_returncode_is_missing() {
+    assert_calls_fail_cleanly(FaultKind::NoReturncode);
 }
 
 #[test]
-fn a_server_that_answers_headers_without_end() {
-    fails_clearly(FaultKind::EndlessHeaders);
+fn calls_fail_cleanly_when_response_headers_never_end() {
+    assert_calls_fail_cleanly(FaultKind::EndlessHeaders);
 }
 
 #[test]
-fn a_server_that_answers_deeply_nested_xml() {
-    fails_clearly(FaultKind::DeepXml { depth: 100_000 });
+fn calls_fail_cleanly_when_xml_is_deeply_nested() {
+    assert_calls_fail_cleanly(FaultKind::DeepXml { depth: 100_000 });
 }
 
 #[test]
-fn a_server_that_answers_entities_that_expand_to_gigabytes() {
-    fails_clearly(FaultKind::Entities);
+fn calls_fail_cleanly_when_xml_entities_expand_to_gigabytes() {
+    assert_calls_fail_cleanly(FaultKind::Entities);
 }
 
 #[test]
-fn a_server_whose_answer_is_cut_off() {
-    fails_clearly(FaultKind::Truncated);
+fn calls_fail_cleanly_when_response_is_truncated() {
+    assert_calls_fail_cleanly(FaultKind::Truncated);
 }
 
 #[test]
-fn a_server_whose_answer_has_a_length_that_is_no_number() {
-    fails_clearly(FaultKind::BadLength { value: "twelve".into() });
+fn calls_fail_cleanly_when_content_length_is_not_a_number() {
+    assert_calls_fail_cleanly(FaultKind::BadLength { value: "twelve".into() });
 }
 
 #[test]
-fn a_server_whose_answer_is_shorter_than_it_says() {
-    fails_clearly(FaultKind::BadLength { value: "1000000".into() });
+fn calls_fail_cleanly_when_response_is_shorter_than_content_length() {
+    assert_calls_fail_cleanly(FaultKind::BadLength { value: "1000000".into() });
 }
 
 #[test]
-fn a_server_whose_answer_is_longer_than_it_says() {
-    fails_clearly(FaultKind::BadLength { value: "20".into() });
+fn calls_fail_cleanly_when_response_is_longer_than_content_length() {
+    assert_calls_fail_cleanly(FaultKind::BadLength { value: "20".into() });
 }
 
 #[test]
-fn a_server_that_answers_a_gigabyte_costs_neither_time_nor_memory() {
+fn gigabyte_response_is_rejected_without_buffering() {
     let pool = meeting(&[]);
     let before = pool.replicas[0].memory();
     pool.server(1).set_fault(FaultKind::Huge { bytes: 1 << 30 });
@@ -160,7 +160,7 @@ fn a_server_that_answers_a_gigabyte_costs_neither_time_nor_memory() {
 }
 
 #[test]
-fn the_largest_answer_taken_in_can_be_set() {
+fn max_answer_size_limits_server_responses() {
     let pool = meeting(&[("MAX_ANSWER_SIZE", "65536")]);
     pool.server(1).set_fault(FaultKind::Huge { bytes: 60_000 });
     pool.get("getMeetingInfo", "meetingID=m1").success();
@@ -169,7 +169,7 @@ fn the_largest_answer_taken_in_can_be_set() {
 }
 
 #[test]
-fn a_server_that_answers_in_drops_is_given_up_at_the_deadline() {
+fn trickling_response_is_aborted_at_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -187,26 +187,26 @@ fn a_server_that_answers_in_drops_is_given_up_at_the_deadline() {
     let pool = meeting(&QUICK);
     let url = format!("http://127.0.0.1:{port}/bigbluebutton/api");
     pool.redis.cli(&["HSET", "scalelite:server:bbb1", "url", &url]);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(pool.get("getMeetingInfo", "meetingID=m1").failed(), "internalError");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 #[test]
-fn a_server_that_answers_an_element_of_countless_attributes_does_not_occupy_us() {
+fn element_with_150000_attributes_is_parsed_in_time() {
     let attributes: String = (0..150_000).map(|n| format!(" a{n}=''")).collect();
     let body = format!("<response><returncode>SUCCESS</returncode><x{attributes}/></response>");
     let canned = Canned::start(body.as_bytes());
     let pool = meeting(&[]);
     pool.redis.cli(&["HSET", "scalelite:server:bbb1", "url", &canned.url()]);
     let target = pool.target("getMeetingInfo", "meetingID=m1");
-    // Either answer will do; raw_get waits for ten seconds.
+    // Success and failure are both fine; raw_get waits for ten seconds.
     let answer = pool.raw_get(&target);
-    assert!(answer.contains("<returncode>"), "nothing came: {answer:?}");
+    assert!(answer.contains("<returncode>"), "no response: {answer:?}");
 }
 
 #[test]
-fn a_server_with_a_url_that_is_none_is_an_error_like_any_other() {
+fn invalid_server_url_fails_calls_without_crash() {
     let mut pool = meeting(&[]);
     for url in [
         "",
@@ -226,19 +226,19 @@ fn a_server_with_a_url_that_is_none_is_an_error_like_any_other() {
 }
 
 #[test]
-fn what_the_server_refuses_is_passed_on_under_its_own_key() {
+fn server_refusal_keeps_its_message_key() {
     let pool = meeting(&[]);
     let (message_key, message) = ("ownKey".to_owned(), "Own <message> & more".to_owned());
     pool.server(1).set_fault(FaultKind::Failed { message_key, message });
     for (call, more, _) in CALLS {
-        let reply = ask(&pool, call, more);
+        let reply = call_on_m1(&pool, call, more);
         assert_eq!(reply.failed(), "ownKey", "{call}");
         assert_eq!(reply.xml("message"), Some("Own &lt;message&gt; &amp; more"), "{call}");
     }
 }
 
 #[test]
-fn a_server_that_hangs_holds_nobody_else_up() {
+fn hanging_server_does_not_delay_calls_to_other_servers() {
     let pool = Pool::with(2, 1, &[("RESPONSE_TIMEOUT", "30")]);
     for id in ["m1", "m2"] {
         pool.get("create", &format!("meetingID={id}")).success();
@@ -255,10 +255,10 @@ fn a_server_that_hangs_holds_nobody_else_up() {
         })
         .collect();
     crate::support::eventually("all of them hang", || pool.server(stuck).counts().get_meeting_info == 50);
-    let begun = Instant::now();
+    let started = Instant::now();
     for _ in 0..20 {
         fetch("GET", &pool.url_at(0, "getMeetingInfo", "meetingID=m2"), &[], b"").success();
     }
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     drop(waiting);
 }

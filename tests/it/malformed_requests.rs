@@ -1,4 +1,4 @@
-//! Requests that nobody should send: a clear refusal, nothing done, and the replica goes on.
+//! Malformed requests: a clear error, no effect, and the replica keeps working.
 
 use crate::assert_answer;
 use crate::support::client::raw;
@@ -10,7 +10,7 @@ use std::time::Duration;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 #[test]
-fn a_query_that_is_not_percent_encoded_utf8_is_a_bad_request() {
+fn query_with_invalid_percent_encoding_gets_400() {
     let pool = Pool::start(1);
     for bad in ["%zz", "%", "%4", "%4g", "%ff", "%C3", "%ED%A0%80", "%C0%AF", "%F4%90%80%80", "%u00e9"] {
         for query in
@@ -27,7 +27,7 @@ fn a_query_that_is_not_percent_encoded_utf8_is_a_bad_request() {
 }
 
 #[test]
-fn a_form_that_is_not_percent_encoded_utf8_is_a_bad_request() {
+fn form_with_invalid_percent_encoding_gets_400() {
     let pool = Pool::start(1);
     for bad in [&b"name=%zz"[..], b"name=%ff", b"name=\xff", b"\x00\x80=1", b"%"] {
         let reply = pool.post("create", "meetingID=m1", FORM, bad);
@@ -40,7 +40,7 @@ fn a_form_that_is_not_percent_encoded_utf8_is_a_bad_request() {
 }
 
 #[test]
-fn raw_bytes_that_no_query_may_hold_are_a_bad_request() {
+fn raw_bytes_invalid_in_query_get_400() {
     let pool = Pool::start(1);
     for bad in [&b"\xff\xfe"[..], b"\xc3", b"\x01", b"\x7f", b"\"", b"<", b">"] {
         let mut request = b"GET /bigbluebutton/api/isMeetingRunning?meetingID=a".to_vec();
@@ -53,26 +53,26 @@ fn raw_bytes_that_no_query_may_hold_are_a_bad_request() {
 }
 
 #[test]
-fn a_multipart_form_that_is_none_is_refused() {
+fn malformed_multipart_form_is_rejected() {
     let pool = Pool::start(1);
-    let fine = "--B\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nOne\r\n--B--\r\n";
+    let valid = "--B\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nOne\r\n--B--\r\n";
     for (kind, body) in [
-        ("multipart/form-data", fine),
-        ("multipart/form-data; boundary=", fine),
-        ("multipart/form-data; boundary=other", fine),
+        ("multipart/form-data", valid),
+        ("multipart/form-data; boundary=", valid),
+        ("multipart/form-data; boundary=other", valid),
         ("multipart/form-data; boundary=B", "name=One"),
-        ("multipart/form-data; boundary=B", &fine[..40]),
-        ("multipart/form-data; boundary=B", &fine[..fine.len() - 9]),
+        ("multipart/form-data; boundary=B", &valid[..40]),
+        ("multipart/form-data; boundary=B", &valid[..valid.len() - 9]),
     ] {
         let reply = pool.post("create", "meetingID=m1", kind, body.as_bytes());
         assert_eq!(reply.failed(), "badRequestBody", "{kind} {body}");
     }
-    assert_answer!(pool.post("create", "meetingID=m1", "multipart/form-data", fine.as_bytes()));
+    assert_answer!(pool.post("create", "meetingID=m1", "multipart/form-data", valid.as_bytes()));
     assert_eq!(pool.server(1).counts().create, 0);
 }
 
 #[test]
-fn a_form_field_that_holds_a_file_is_no_parameter() {
+fn file_field_of_form_is_not_a_parameter() {
     let pool = Pool::start(1);
     let body =
         "--B\r\nContent-Disposition: form-data; name=\"name\"; filename=\"a.txt\"\r\n\r\nFile\r\n--B--\r\n";
@@ -84,7 +84,7 @@ fn a_form_field_that_holds_a_file_is_no_parameter() {
 const LIMIT: [(&str, &str); 1] = [("MAX_BODY_SIZE", "2000")];
 
 #[test]
-fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
+fn body_is_rejected_only_above_size_limit() {
     let pool = Pool::with(1, 1, &LIMIT);
     let body = |length: usize| format!("name={}", "x".repeat(length - 5));
     pool.post("create", "meetingID=m1", FORM, body(2000).as_bytes()).success();
@@ -93,9 +93,9 @@ fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
 }
 
 #[test]
-fn a_form_of_countless_parameters_does_not_occupy_us() {
+fn form_with_200000_parameters_is_answered_in_time() {
     let pool = Pool::start(1);
-    // Nobody has signed this, but a form must be read to see that.
+    // This is unsigned, but the form must be read to find that out.
     let body: String = (0..200_000).map(|n| format!("p{n}&")).collect();
     let request = format!(
         "POST /bigbluebutton/api/create HTTP/1.1\r\nHost: sl\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -109,7 +109,7 @@ fn a_form_of_countless_parameters_does_not_occupy_us() {
 }
 
 #[test]
-fn a_body_that_announces_too_much_is_refused_before_it_comes() {
+fn body_is_rejected_early_when_content_length_exceeds_limit() {
     let pool = Pool::with(1, 1, &LIMIT);
     let target = pool.target("create", "meetingID=m1");
     for length in ["2001", "99999999999", "18446744073709551615"] {
@@ -123,9 +123,9 @@ fn a_body_that_announces_too_much_is_refused_before_it_comes() {
     }
 }
 
-/// As curl does it: goes on to read when the other side does not take more.
+/// As curl does it: keeps reading when the server stops accepting the body.
 #[test]
-fn a_refusal_reaches_a_client_that_is_still_sending_a_large_body() {
+fn rejection_reaches_client_that_is_still_sending_body() {
     let pool = Pool::with(1, 1, &LIMIT);
     let body = "x".repeat(5_000_000);
     let signed = pool.target("create", "meetingID=m1");
@@ -145,7 +145,7 @@ fn a_refusal_reaches_a_client_that_is_still_sending_a_large_body() {
 }
 
 #[test]
-fn a_body_in_pieces_is_refused_once_it_is_too_large() {
+fn chunked_body_is_rejected_once_it_exceeds_limit() {
     let pool = Pool::with(1, 1, &LIMIT);
     let target = pool.target("create", "meetingID=m1");
     let head = format!(
@@ -157,7 +157,7 @@ fn a_body_in_pieces_is_refused_once_it_is_too_large() {
     for _ in 0..3 {
         let _ = stream.write_all(format!("3e8\r\n{}\r\n", "x".repeat(1000)).as_bytes());
     }
-    // The body never ends; the answer comes all the same.
+    // The body never ends; the response arrives anyway.
     let mut answer = [0; 1000];
     let n = stream.read(&mut answer).unwrap();
     let answer = String::from_utf8_lossy(&answer[..n]).into_owned();
@@ -166,7 +166,7 @@ fn a_body_in_pieces_is_refused_once_it_is_too_large() {
 }
 
 #[test]
-fn a_body_that_is_cut_off_creates_nothing() {
+fn truncated_body_creates_no_meeting() {
     let pool = Pool::start(1);
     let target = pool.target("create", "meetingID=m1");
     for (kind, framing) in [
@@ -191,23 +191,23 @@ fn a_body_that_is_cut_off_creates_nothing() {
 }
 
 #[test]
-fn a_body_in_broken_pieces_is_refused() {
+fn malformed_chunked_body_is_rejected() {
     let pool = Pool::start(1);
     let target = pool.target("create", "meetingID=m1");
     let head = format!(
         "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
-    for pieces in
+    for chunks in
         ["zz\r\n<a/>\r\n0\r\n\r\n", "fffffffffffffffff\r\n<a/>", "-1\r\n\r\n", "4\r\n<a/>XX0\r\n\r\n"]
     {
-        let answer = raw(&pool.address(0), format!("{head}{pieces}").as_bytes());
-        assert!(!answer.contains("SUCCESS"), "{pieces}: {answer}");
+        let answer = raw(&pool.address(0), format!("{head}{chunks}").as_bytes());
+        assert!(!answer.contains("SUCCESS"), "{chunks}: {answer}");
     }
     assert_eq!(pool.server(1).counts().create, 0);
 }
 
 #[test]
-fn what_is_not_http_is_refused() {
+fn non_http_bytes_are_rejected() {
     let mut pool = Pool::start(1);
     for bytes in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
@@ -234,7 +234,7 @@ fn what_is_not_http_is_refused() {
 }
 
 #[test]
-fn heads_without_measure_are_refused() {
+fn oversized_request_heads_are_rejected() {
     let pool = Pool::start(1);
     let long = format!("GET /?{} HTTP/1.1\r\nHost: sl\r\n\r\n", "x".repeat(300_000));
     let wide = format!("GET / HTTP/1.1\r\nHost: sl\r\nX: {}\r\n\r\n", "x".repeat(300_000));
@@ -251,7 +251,7 @@ fn heads_without_measure_are_refused() {
 }
 
 #[test]
-fn a_request_smuggled_behind_two_lengths_is_not_answered() {
+fn smuggled_request_is_not_executed() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "create", "meetingID=smuggled", &pool.secret);
     let hidden = format!(
@@ -267,7 +267,7 @@ fn a_request_smuggled_behind_two_lengths_is_not_answered() {
 }
 
 #[test]
-fn a_call_that_needs_no_checksum_reads_no_large_form_for_one() {
+fn large_form_is_not_read_for_call_without_checksum() {
     let pool = Pool::start(1);
     let request = b"POST /bigbluebutton/api?checksum=x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 2000000\r\n\r\n";
