@@ -1,10 +1,10 @@
-//! create: what it answers, and where the meeting goes.
+//! create: its responses, and on which server the meeting is placed.
 
 use crate::assert_answer;
 use crate::support::{Pool, parameter};
 
 #[test]
-fn a_meeting_is_created_and_found_again() {
+fn second_create_finds_existing_meeting() {
     let pool = Pool::start(2);
     let first = pool.get("create", "meetingID=m1&name=One&moderatorPW=mp").success();
     assert_eq!(first.xml("voiceBridge"), Some("979198380"));
@@ -15,7 +15,7 @@ fn a_meeting_is_created_and_found_again() {
 }
 
 #[test]
-fn the_first_create_and_its_duplicate_answer_what_the_server_says() {
+fn create_and_duplicate_return_server_response() {
     let pool = Pool::start(1);
     let query = "meetingID=m1&name=One+%26+%3CTwo%3E&attendeePW=ap&moderatorPW=mp&meta_a=b";
     assert_answer!(pool.get("create", query));
@@ -24,7 +24,7 @@ fn the_first_create_and_its_duplicate_answer_what_the_server_says() {
 }
 
 #[test]
-fn another_password_for_a_live_meeting_is_refused_by_its_server() {
+fn create_with_other_password_is_rejected_by_server() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     assert_answer!(pool.get("create", "meetingID=m1&moderatorPW=another"));
@@ -32,7 +32,7 @@ fn another_password_for_a_live_meeting_is_refused_by_its_server() {
 }
 
 #[test]
-fn a_meeting_id_is_required_and_may_not_be_blank() {
+fn create_requires_non_blank_meeting_id() {
     let pool = Pool::start(1);
     assert_answer!(pool.get("create", "name=One"));
     for query in
@@ -45,14 +45,14 @@ fn a_meeting_id_is_required_and_may_not_be_blank() {
 }
 
 #[test]
-fn without_any_server_there_is_none_to_be_found() {
+fn create_fails_without_servers() {
     let pool = Pool::with(0, 1, &[]);
     assert_answer!(pool.get("create", "meetingID=m1"));
     pool.nothing_is_left_of("m1");
 }
 
 #[test]
-fn a_server_that_is_disabled_or_offline_gets_no_new_meeting() {
+fn create_avoids_disabled_and_offline_servers() {
     let pool = Pool::start(2);
     pool.sl_ok(&["servers", "disable", "bbb1"]);
     pool.redis.cli(&["HSET", "scalelite:server:bbb2", "online", "false"]);
@@ -64,17 +64,17 @@ fn a_server_that_is_disabled_or_offline_gets_no_new_meeting() {
 }
 
 #[test]
-fn a_required_tag_that_no_server_has_is_named_in_the_error() {
+fn create_fails_with_tag_in_error_when_required_tag_is_missing() {
     let pool = Pool::start(1);
     assert_answer!(pool.get("create", "meetingID=m1&meta_server-tag=gpu%3Bbig!"));
     pool.nothing_is_left_of("m1");
     assert_eq!(pool.server(1).counts().create, 0);
-    // The tag comes from outside and stands in XML.
+    // The tag is client input and appears in XML.
     assert_answer!(pool.get("create", "meetingID=m1&meta_server-tag=%3Ca%26%22'%3E%01!"));
 }
 
 #[test]
-fn a_wanted_tag_leads_to_its_server_or_falls_back_to_an_untagged_one() {
+fn create_prefers_tagged_server_and_falls_back_to_untagged() {
     let pool = Pool::empty(2, &[]);
     pool.add(1, &["--tag", "gpu"]);
     pool.add(2, &[]);
@@ -96,7 +96,7 @@ fn a_wanted_tag_leads_to_its_server_or_falls_back_to_an_untagged_one() {
 }
 
 #[test]
-fn a_second_create_goes_to_the_same_server_though_others_are_idle() {
+fn repeated_creates_stay_on_same_server() {
     let pool = Pool::start(3);
     pool.get("create", "meetingID=m1").success();
     let holder = pool.holder("m1").unwrap();
@@ -108,7 +108,7 @@ fn a_second_create_goes_to_the_same_server_though_others_are_idle() {
 }
 
 #[test]
-fn a_meeting_whose_server_was_removed_by_force_is_created_anew_elsewhere() {
+fn create_moves_meeting_after_forced_server_removal() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1").success();
     let before = pool.holder("m1").unwrap();
@@ -120,7 +120,7 @@ fn a_meeting_whose_server_was_removed_by_force_is_created_anew_elsewhere() {
 }
 
 #[test]
-fn a_meeting_whose_server_was_deleted_by_hand_is_created_anew_elsewhere() {
+fn create_moves_meeting_after_server_record_is_deleted() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     let before = pool.holder("m1").unwrap();
@@ -133,12 +133,12 @@ fn a_meeting_whose_server_was_deleted_by_hand_is_created_anew_elsewhere() {
     let after = 3 - before;
     assert_eq!(pool.holder("m1"), Some(after));
     let bridge = parameter(&pool.server(after).last_request("create").unwrap(), "voiceBridge");
-    assert_eq!(bridge.as_deref(), Some("979198380"), "people have this number already");
+    assert_eq!(bridge.as_deref(), Some("979198380"), "participants already have this number");
     assert_eq!(pool.redis.loads(), [(format!("bbb{after}"), 15.0)]);
 }
 
 #[test]
-fn a_refusal_of_the_server_is_passed_on_whole_and_leaves_nothing_behind() {
+fn create_forwards_server_rejection_and_releases_record() {
     let pool = Pool::start(2);
     let long = "x".repeat(257);
     assert_answer!(pool.get("create", &format!("meetingID={long}")));

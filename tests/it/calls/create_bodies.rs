@@ -10,7 +10,7 @@ const SLIDES: &str = "<?xml version='1.0'?>\r\n<modules>\n\t<module name=\"prese
     <document url=\"https://example.org/a%20b.pdf?x=1&amp;y=2\" filename=\"\u{e9}.pdf\"/></module>  </modules>\n";
 
 #[test]
-fn a_form_goes_over_the_query_that_signs_it() {
+fn form_overrides_signed_query() {
     let pool = Pool::start(1);
     let reply = pool.post("create", "meetingID=m1&name=Query", FORM, b"name=Form+%C3%A9&welcome=Hi");
     assert_eq!(reply.success().xml("meetingID"), Some("m1"));
@@ -21,7 +21,7 @@ fn a_form_goes_over_the_query_that_signs_it() {
 }
 
 #[test]
-fn a_form_may_carry_the_checksum_over_an_empty_query() {
+fn form_may_carry_checksum_of_empty_query() {
     let pool = Pool::start(1);
     let sum = sign("sha256", "create", "", &pool.secret);
     let body = format!("meetingID=m1&name=One&checksum={sum}&moderatorPW=mp");
@@ -34,7 +34,7 @@ fn a_form_may_carry_the_checksum_over_an_empty_query() {
 }
 
 #[test]
-fn a_checksum_in_the_form_signs_the_query_that_comes_with_it() {
+fn checksum_in_form_signs_accompanying_query() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "create", "meetingID=m1", &pool.secret);
     let body = format!("name=One&checksum={sum}");
@@ -55,7 +55,7 @@ fn multipart(fields: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_multipart_form_is_a_form() {
+fn multipart_form_is_parsed_like_form() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "create", "", &pool.secret);
     let body = multipart(&[("meetingID", "m 1"), ("name", "a & b\r\né"), ("checksum", &sum)]);
@@ -68,7 +68,7 @@ fn a_multipart_form_is_a_form() {
 }
 
 #[test]
-fn a_multipart_form_goes_over_the_query_that_signs_it() {
+fn multipart_form_overrides_signed_query() {
     let pool = Pool::start(1);
     let body = multipart(&[("name", "Form"), ("name", "Last")]);
     let kind = "multipart/form-data; boundary=\"BoUnD\"";
@@ -78,7 +78,7 @@ fn a_multipart_form_goes_over_the_query_that_signs_it() {
 }
 
 #[test]
-fn slides_are_forwarded_untouched_under_their_own_content_type() {
+fn slides_are_forwarded_unchanged_with_their_content_type() {
     let pool = Pool::start(1);
     let kinds =
         ["application/xml", "text/xml", "text/xml; charset=utf-8", "Application/XML;charset=\"UTF-8\""];
@@ -94,7 +94,7 @@ fn slides_are_forwarded_untouched_under_their_own_content_type() {
 }
 
 #[test]
-fn slides_in_pieces_of_unknown_length_arrive_whole() {
+fn chunked_slides_are_forwarded_complete() {
     let pool = Pool::start(1);
     let target = pool.target("create", "meetingID=m1");
     let (one, two) = SLIDES.split_at(40);
@@ -110,7 +110,7 @@ fn slides_in_pieces_of_unknown_length_arrive_whole() {
 }
 
 #[test]
-fn a_document_does_not_carry_the_checksum() {
+fn checksum_inside_document_is_ignored() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "create", "", &pool.secret);
     let body = format!("<checksum>{sum}</checksum>");
@@ -120,7 +120,7 @@ fn a_document_does_not_carry_the_checksum() {
 }
 
 #[test]
-fn a_body_of_any_other_kind_is_refused() {
+fn body_of_unsupported_content_type_is_rejected() {
     let pool = Pool::start(1);
     assert_answer!(pool.post("create", "meetingID=m1", "application/json", b"{}"));
     for kind in ["text/plain", "application/xmlx", "text", "", "application/octet-stream", "xml", "text/html"]
@@ -137,7 +137,7 @@ fn a_body_of_any_other_kind_is_refused() {
 }
 
 #[test]
-fn a_post_without_a_body_needs_no_content_type() {
+fn post_without_body_needs_no_content_type() {
     let pool = Pool::start(1);
     let target = pool.target("create", "meetingID=m1");
     for kind in ["", "Content-Type: application/json\r\n", "Content-Type: text/xml\r\n"] {

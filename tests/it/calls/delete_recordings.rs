@@ -4,7 +4,7 @@ use crate::assert_answer;
 use crate::support::Library;
 
 #[test]
-fn files_go_from_both_shelves_and_rows_from_the_index() {
+fn delete_removes_files_from_both_shelves_and_index_rows() {
     let library = Library::start();
     library.add("r1", "m", 1);
     library.add("r2", "m", 2);
@@ -19,19 +19,19 @@ fn files_go_from_both_shelves_and_rows_from_the_index() {
         (SELECT count(*) FROM thumbnails), deleted_at > now() AT TIME ZONE 'UTC' - interval '1 minute' \
         FROM recordings WHERE state = 'deleted' AND NOT published";
     assert_eq!(library.postgres.sql(rows), "2|2|3|t");
-    // Once more succeeds.
+    // Deleting again succeeds.
     library.pool.get("deleteRecordings", "recordID=r1").success();
 }
 
 #[test]
-fn what_is_missing_or_unknown_is_an_error() {
+fn delete_fails_for_missing_or_unknown_record_id() {
     let library = Library::start();
     assert_answer!(library.pool.get("deleteRecordings", "recordID="));
     assert_answer!(library.pool.get("deleteRecordings", "recordID=nobody"));
 }
 
 #[test]
-fn a_recording_without_files_is_deleted_all_the_same() {
+fn recording_without_files_can_be_deleted() {
     let library = Library::start();
     library.add("r1", "m", 1);
     std::fs::remove_dir_all(library.published().join("presentation")).unwrap();

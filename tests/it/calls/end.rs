@@ -1,11 +1,11 @@
-//! end: the server first, then the records.
+//! end: ends the meeting on its server, then releases the records.
 
 use crate::assert_answer;
 use crate::support::{Pool, QUICK};
 use sl::sim::FaultKind;
 
 #[test]
-fn a_meeting_that_ended_leaves_nothing_behind() {
+fn end_releases_all_records_of_meeting() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.all_is_kept_of("m1");
@@ -18,7 +18,7 @@ fn a_meeting_that_ended_leaves_nothing_behind() {
 }
 
 #[test]
-fn end_may_come_as_a_form() {
+fn end_accepts_form_body() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.post("end", "", "application/x-www-form-urlencoded", b"meetingID=m1&password=mp").success();
@@ -26,7 +26,7 @@ fn end_may_come_as_a_form() {
 }
 
 #[test]
-fn a_meeting_that_its_server_does_not_know_any_more_is_forgotten() {
+fn end_releases_meeting_unknown_to_its_server() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     pool.server(1).forget_meeting("m1");
@@ -35,7 +35,7 @@ fn a_meeting_that_its_server_does_not_know_any_more_is_forgotten() {
 }
 
 #[test]
-fn an_unknown_meeting_cannot_be_ended() {
+fn end_fails_for_unknown_meeting() {
     let pool = Pool::start(1);
     assert_answer!(pool.get("end", "meetingID=m1"));
     assert_eq!(pool.get("end", "meetingID=+").failed(), "missingParamMeetingID");
@@ -43,7 +43,7 @@ fn an_unknown_meeting_cannot_be_ended() {
 }
 
 #[test]
-fn a_wrong_password_ends_nothing() {
+fn end_with_wrong_password_keeps_meeting() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     assert_eq!(pool.get("end", "meetingID=m1&password=wrong").failed(), "invalidPassword");
@@ -51,7 +51,7 @@ fn a_wrong_password_ends_nothing() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_keeps_its_meeting() {
+fn end_keeps_record_when_server_does_not_answer() {
     let pool = Pool::with(1, 1, &QUICK);
     pool.get("create", "meetingID=m1").success();
     for kind in [
@@ -74,7 +74,7 @@ fn a_server_that_does_not_answer_keeps_its_meeting() {
 }
 
 #[test]
-fn an_end_whose_answer_was_lost_can_be_repeated() {
+fn end_can_be_retried_after_lost_response() {
     let pool = Pool::with(1, 1, &QUICK);
     pool.get("create", "meetingID=m1").success();
     pool.server(1).set_fault(FaultKind::ResetAfter);
@@ -85,7 +85,7 @@ fn an_end_whose_answer_was_lost_can_be_repeated() {
 }
 
 #[test]
-fn a_meeting_whose_server_left_the_pool_is_unknown() {
+fn meeting_of_removed_server_is_not_found() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     pool.redis.cli(&["DEL", "scalelite:server:bbb1"]);

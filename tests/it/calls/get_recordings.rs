@@ -1,4 +1,4 @@
-//! getRecordings: what the index has, newest first.
+//! getRecordings: reads the index, newest first.
 
 use crate::assert_answer;
 use crate::support::Library;
@@ -6,7 +6,7 @@ use crate::support::Library;
 const NGINX: [(&str, &str); 2] = [("x-forwarded-proto", "https"), ("x-forwarded-host", "bbb.example.org")];
 
 #[test]
-fn one_recording_with_all_that_belongs_to_it() {
+fn get_recordings_returns_all_fields() {
     let library = Library::start();
     library.add("a924-1767225600000", "algebra-101", 5);
     let target = library.pool.target("getRecordings", "meetingID=algebra-101");
@@ -14,7 +14,7 @@ fn one_recording_with_all_that_belongs_to_it() {
 }
 
 #[test]
-fn what_scalelite_does_not_keep_is_given_out_as_bbb_does() {
+fn fields_unknown_to_scalelite_are_returned_as_bbb_does() {
     let library = Library::start();
     library.add("a924-1767225600000", "algebra-101", 5);
     library.postgres.sql(
@@ -28,7 +28,7 @@ fn what_scalelite_does_not_keep_is_given_out_as_bbb_does() {
 }
 
 #[test]
-fn without_any_it_says_so() {
+fn get_recordings_without_matches_returns_no_recordings() {
     let library = Library::start();
     assert_answer!(library.pool.get("getRecordings", ""));
     library.add("a-1", "m", 1);
@@ -36,12 +36,12 @@ fn without_any_it_says_so() {
     assert_eq!(library.listed("recordID=%2C"), [""; 0]);
     assert_eq!(library.listed("meetingID=%00"), [""; 0]);
     assert_eq!(library.listed("meta_bbb-origin=%00"), [""; 0]);
-    // One of several that can be no value takes nothing away from the others.
+    // An impossible value among several does not affect the others.
     assert_eq!(library.listed("meta_bbb-origin=moodle,%00"), ["a-1"]);
 }
 
 #[test]
-fn a_pool_without_an_index_has_none() {
+fn get_recordings_is_empty_without_database() {
     for variables in [[("DB_DISABLED", "true")], [("RECORDING_DISABLED", "true")]] {
         let library = Library::with(1, &variables);
         library.add("a-1", "m", 1);
@@ -57,7 +57,7 @@ fn a_pool_without_an_index_has_none() {
 }
 
 #[test]
-fn newest_first_and_by_meeting_and_by_record_id() {
+fn recordings_are_newest_first_and_filtered_by_meeting_and_record_id() {
     let library = Library::start();
     for (id, meeting, minute) in [("aa-1", "m1", 1), ("aa-2", "m1", 9), ("ab-3", "m2", 5), ("b-4", "m3", 7)] {
         library.add(id, meeting, minute);
@@ -67,17 +67,21 @@ fn newest_first_and_by_meeting_and_by_record_id() {
     assert_eq!(library.listed("meetingID=m1%2C+m2%2Cm1"), ["aa-2", "ab-3", "aa-1"]);
     assert_eq!(library.listed("meetingID=m"), [""; 0], "meeting ids are exact");
     assert_eq!(library.listed("recordID=aa-1"), ["aa-1"]);
-    assert_eq!(library.listed("recordID=aa"), ["aa-2", "aa-1"], "record ids begin so");
+    assert_eq!(library.listed("recordID=aa"), ["aa-2", "aa-1"], "record ids match by prefix");
     assert_eq!(library.listed("recordID=a%2Caa%2Cb-4"), ["aa-2", "b-4", "ab-3", "aa-1"]);
     assert_eq!(library.listed("recordID=a&meetingID=m2"), ["ab-3"]);
     assert_eq!(library.listed("recordID=a%25"), [""; 0]);
     assert_eq!(library.listed("recordID=a_"), [""; 0]);
     library.postgres.sql("UPDATE recordings SET starttime = NULL WHERE record_id = 'aa-2'");
-    assert_eq!(library.listed(""), ["b-4", "ab-3", "aa-1", "aa-2"], "without a start they come last");
+    assert_eq!(
+        library.listed(""),
+        ["b-4", "ab-3", "aa-1", "aa-2"],
+        "recordings without start time come last"
+    );
 }
 
 #[test]
-fn by_state() {
+fn recordings_are_filtered_by_state() {
     let library = Library::start();
     for (n, state) in ["published", "unpublished", "processing", "processed", "deleted"].iter().enumerate() {
         library.add(state, "m", n as u32);
@@ -108,12 +112,16 @@ fn with_metadata(variables: &[(&str, &str)]) -> Library {
 }
 
 #[test]
-fn by_metadata() {
+fn recordings_are_filtered_by_metadata() {
     let library = with_metadata(&[]);
     assert_eq!(library.listed("meta_course=X"), ["r4"]);
-    assert_eq!(library.listed("meta_Course=1000%2CX"), ["r4", "r2"], "keys in lower case, alternatives");
-    assert_eq!(library.listed("meta_course=100%25"), ["r2", "r1"], "begins so");
-    assert_eq!(library.listed("meta_course=%25100"), ["r3"], "ends so");
+    assert_eq!(
+        library.listed("meta_Course=1000%2CX"),
+        ["r4", "r2"],
+        "keys are case-insensitive, values are alternatives"
+    );
+    assert_eq!(library.listed("meta_course=100%25"), ["r2", "r1"], "prefix match");
+    assert_eq!(library.listed("meta_course=%25100"), ["r3"], "suffix match");
     assert_eq!(library.listed("meta_course=%25100%25"), ["r3", "r2", "r1"]);
     assert_eq!(library.listed("meta_course=x%25%2C1000"), ["r3", "r2"]);
     assert_eq!(library.listed("meta_course=10_0"), [""; 0]);
@@ -126,7 +134,7 @@ fn by_metadata() {
 }
 
 #[test]
-fn by_metadata_one_of_which_is_enough_as_in_scalelite() {
+fn metadata_filters_may_match_any_as_in_scalelite() {
     let library = with_metadata(&[("GET_RECORDINGS_META_MATCH", "any")]);
     assert_eq!(library.listed("meta_course=X&meta_bbb-origin=moodle"), ["r4", "r3", "r1"]);
     assert_eq!(library.listed("meta_course=X&meta_course2=y"), ["r4"]);
@@ -134,7 +142,7 @@ fn by_metadata_one_of_which_is_enough_as_in_scalelite() {
 }
 
 #[test]
-fn metadata_that_thousands_have_is_found_another_way_with_the_same_result() {
+fn common_metadata_values_give_same_results() {
     for meta_match in ["all", "any"] {
         let library = with_metadata(&[("GET_RECORDINGS_META_MATCH", meta_match)]);
         library.postgres.sql(
@@ -159,7 +167,7 @@ fn metadata_that_thousands_have_is_found_another_way_with_the_same_result() {
 }
 
 #[test]
-fn pages_and_how_many_there_are() {
+fn pages_have_limit_offset_and_total() {
     let library = Library::start();
     for n in 1..=7 {
         library.add(&format!("r{n}"), &format!("m{}", n % 2), n);
@@ -189,7 +197,7 @@ fn pages_and_how_many_there_are() {
 }
 
 #[test]
-fn where_it_must_be_filtered_an_id_is_needed() {
+fn filtered_api_requires_an_id() {
     let library = Library::with(1, &[("GET_RECORDINGS_API_FILTERED", "true")]);
     assert_answer!(library.pool.get("getRecordings", "state=any&meetingID="));
     assert_eq!(
@@ -200,23 +208,23 @@ fn where_it_must_be_filtered_an_id_is_needed() {
 }
 
 #[test]
-fn links_to_protected_recordings_work_once() {
+fn protected_recordings_get_single_use_tokens() {
     let library = Library::with(1, &[("PROTECTED_RECORDINGS_ENABLED", "true")]);
     library.add("r1", "m", 1);
     library.add("r2", "m", 2);
     library.pool.get("updateRecordings", "recordID=r2&protect=true").success();
     let target = library.pool.target("getRecordings", "");
-    let ask = || library.pool.fetch("GET", &target, &NGINX, b"").success().body;
+    let get_body = || library.pool.fetch("GET", &target, &NGINX, b"").success().body;
     let mut body = String::new();
-    let asked = library.pool.redis.monitor(|| body = ask());
-    // SET, twice, in one round trip.
-    assert_eq!(asked.iter().filter(|command| *command == "setex").count(), 2, "{asked:?}");
+    let commands = library.pool.redis.monitor(|| body = get_body());
+    // SETEX, twice, in one round trip.
+    assert_eq!(commands.iter().filter(|command| *command == "setex").count(), 2, "{commands:?}");
     let tokens = |body: &str| -> Vec<String> {
         body.split("token=").skip(1).map(|rest| rest[..64].to_owned()).collect()
     };
-    let (first, second) = (tokens(&body), tokens(&ask()));
+    let (first, second) = (tokens(&body), tokens(&get_body()));
     assert_eq!((first.len(), second.len()), (2, 2));
-    assert!(first.iter().all(|token| !second.contains(token)), "each answer has its own");
+    assert!(first.iter().all(|token| !second.contains(token)), "each response has its own tokens");
     let key = format!("scalelite:protector_token_{}", first[0]);
     let access: serde_json::Value = serde_json::from_str(&library.pool.redis.cli(&["GET", &key])).unwrap();
     assert_eq!(access, serde_json::json!({ "record_id": "r2", "format": "presentation" }));
@@ -228,7 +236,7 @@ fn links_to_protected_recordings_work_once() {
 }
 
 #[test]
-fn it_may_come_as_a_form() {
+fn get_recordings_accepts_form_body() {
     let library = Library::start();
     library.add("r1", "m1", 1);
     library.add("r2", "m2", 2);
@@ -238,7 +246,7 @@ fn it_may_come_as_a_form() {
 }
 
 #[test]
-fn thousands_come_whole_and_in_order() {
+fn get_recordings_returns_5000_complete_and_in_order() {
     let library = Library::start();
     library.postgres.sql(
         "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \

@@ -4,7 +4,7 @@ use crate::assert_answer;
 use crate::support::{Library, Pool, QUICK, eventually};
 
 #[test]
-fn a_healthy_replica_says_success() {
+fn health_check_of_healthy_replica_returns_success() {
     let pool = Pool::with(0, 1, &[]);
     let reply = pool.fetch("GET", "/health_check", &[], b"");
     for target in ["/", "/health_check/", "/health_check?x=%zz"] {
@@ -15,7 +15,7 @@ fn a_healthy_replica_says_success() {
 }
 
 #[test]
-fn without_redis_it_says_why_it_is_not_healthy_and_recovers() {
+fn health_check_fails_without_redis_and_recovers() {
     let mut pool = Pool::with(0, 1, &QUICK);
     pool.redis.down();
     let reply = pool.fetch("GET", "/health_check", &[], b"");
@@ -27,7 +27,7 @@ fn without_redis_it_says_why_it_is_not_healthy_and_recovers() {
 }
 
 #[test]
-fn without_postgres_it_is_healthy_unless_the_settings_say_otherwise() {
+fn health_check_ignores_postgres_unless_configured() {
     for (variables, status) in [(&[][..], 200), (&[("HEALTH_CHECK_INDEX", "true")], 503)] {
         let mut library = Library::with(1, variables);
         let check = |library: &Library| library.pool.fetch("GET", "/health_check", &[], b"");

@@ -1,10 +1,10 @@
-//! publishRecordings: puts recordings on the one shelf or on the other.
+//! publishRecordings: moves recordings between the published and the unpublished shelf.
 
 use crate::assert_answer;
 use crate::support::Library;
 
 #[test]
-fn files_move_and_the_index_says_so() {
+fn publish_moves_files_and_updates_index() {
     let library = Library::start();
     library.add("r1", "m", 1);
     library.add("r2", "m", 2);
@@ -14,7 +14,7 @@ fn files_move_and_the_index_says_so() {
     assert_eq!(library.listed("state=unpublished"), ["r1"]);
     let row = "SELECT published, state, publish_updated FROM recordings WHERE record_id = 'r1'";
     assert_eq!(library.postgres.sql(row), "f|unpublished|t");
-    // Again is no error.
+    // Repeating it is not an error.
     library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
     assert_answer!(library.pool.get("publishRecordings", "recordID=r1,r2,nobody,../x&publish=TRUE"));
     assert_eq!(library.files(&library.published()).len(), 4);
@@ -23,7 +23,7 @@ fn files_move_and_the_index_says_so() {
 }
 
 #[test]
-fn what_is_missing_or_unknown_is_an_error() {
+fn publish_fails_for_missing_parameters_or_unknown_recording() {
     let library = Library::start();
     library.add("r1", "m", 1);
     assert_answer!(library.pool.get("publishRecordings", "publish=true"));
@@ -32,13 +32,13 @@ fn what_is_missing_or_unknown_is_an_error() {
     for query in ["recordID=..%2Fr1&publish=true", "recordID=r&publish=true", "recordID=%2C&publish=true"] {
         assert_eq!(library.pool.get("publishRecordings", query).failed(), "notFound", "{query}");
     }
-    // Anything but true is false.
+    // Any value other than true means false.
     library.pool.get("publishRecordings", "recordID=r1&publish=maybe").success();
     assert_eq!(library.listed("state=unpublished"), ["r1"]);
 }
 
 #[test]
-fn a_recording_whose_files_are_nowhere_is_an_error_and_stays_as_it_is() {
+fn publish_fails_and_changes_nothing_when_files_are_missing() {
     let library = Library::start();
     library.add("r1", "m", 1);
     std::fs::remove_dir_all(library.published().join("presentation")).unwrap();
@@ -48,7 +48,7 @@ fn a_recording_whose_files_are_nowhere_is_an_error_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_deleted_recording_is_none() {
+fn publish_fails_for_deleted_recording() {
     let library = Library::start();
     library.add("r1", "m", 1);
     library.pool.get("deleteRecordings", "recordID=r1").success();
@@ -56,7 +56,7 @@ fn a_deleted_recording_is_none() {
 }
 
 #[test]
-fn it_may_come_as_a_form() {
+fn publish_accepts_form_body() {
     let library = Library::start();
     library.add("r1", "m", 1);
     let form = "application/x-www-form-urlencoded";
@@ -65,7 +65,7 @@ fn it_may_come_as_a_form() {
 }
 
 #[test]
-fn raced_from_two_replicas_files_and_index_agree_in_the_end() {
+fn concurrent_publishes_leave_files_and_index_consistent() {
     let library = Library::with(2, &[]);
     library.add("r1", "m", 1);
     for _ in 0..15 {

@@ -10,14 +10,14 @@ fn meeting() -> Pool {
 }
 
 #[test]
-fn a_message_reaches_the_meeting() {
+fn chat_message_reaches_meeting() {
     let pool = meeting();
     assert_answer!(pool.get("sendChatMessage", "meetingID=m1&message=Hi%20%26+%F0%9F%98%80&userName=Bot"));
     assert_eq!(pool.server(1).meeting("m1").unwrap().chat, ["Hi & 😀"]);
 }
 
 #[test]
-fn a_message_of_500_characters_of_any_script_reaches_the_meeting() {
+fn chat_message_of_500_unicode_characters_reaches_meeting() {
     let pool = meeting();
     let query = format!("meetingID=m1&message={}", "%E3%81%82".repeat(500));
     pool.get("sendChatMessage", &query).success();
@@ -25,13 +25,13 @@ fn a_message_of_500_characters_of_any_script_reaches_the_meeting() {
 }
 
 #[test]
-fn what_the_server_says_of_a_bad_message_is_passed_on() {
+fn server_error_for_bad_chat_message_is_forwarded() {
     let pool = meeting();
     assert_answer!(pool.get("sendChatMessage", "meetingID=m1"));
 }
 
 #[test]
-fn an_unknown_meeting_takes_no_message() {
+fn send_chat_message_fails_for_unknown_meeting() {
     let pool = meeting();
     assert_answer!(pool.get("sendChatMessage", "meetingID=m2&message=x"));
     assert_eq!(pool.get("sendChatMessage", "message=x").failed(), "missingParamMeetingID");

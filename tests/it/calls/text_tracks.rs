@@ -1,4 +1,4 @@
-//! getRecordingTextTracks, putRecordingTextTrack: the same from directories and from S3.
+//! getRecordingTextTracks, putRecordingTextTrack: same results with directories and with S3.
 
 use crate::assert_answer;
 use crate::support::s3::Bucket;
@@ -38,110 +38,110 @@ fn put(library: &Library, query: &str, bytes: &[u8]) -> Reply {
 }
 
 #[track_caller]
-fn key(reply: &Reply) -> String {
+fn message_key(reply: &Reply) -> String {
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json; charset=utf-8")));
     let value: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
     value["response"]["messageKey"].as_str().unwrap_or("").to_owned()
 }
 
-const GOOD: &str = "recordID=r1&kind=subtitles&lang=en-us&label=English";
+const VALID_QUERY: &str = "recordID=r1&kind=subtitles&lang=en-us&label=English";
 
-fn a_track_is_put_listed_replaced_and_played_on(bucket: Option<&Bucket>) -> Vec<Reply> {
+fn exercise_text_tracks(bucket: Option<&Bucket>) -> Vec<Reply> {
     let library = library(1, bucket);
-    let mut seen =
-        vec![library.pool.get("getRecordingTextTracks", "recordID=r1"), put(&library, GOOD, SRT.as_bytes())];
-    seen.push(put(
+    let mut replies = vec![
+        library.pool.get("getRecordingTextTracks", "recordID=r1"),
+        put(&library, VALID_QUERY, SRT.as_bytes()),
+    ];
+    replies.push(put(
         &library,
         "recordID=r1&kind=captions&lang=de",
         b"WEBVTT\n\n00:01.000 --> 00:02.000\nHallo\n",
     ));
-    seen.push(library.pool.get("getRecordingTextTracks", "recordID=r1"));
+    replies.push(library.pool.get("getRecordingTextTracks", "recordID=r1"));
     for path in ["caption_en-US.vtt", "caption_de.vtt", "captions.json"] {
-        seen.push(library.pool.fetch("GET", &format!("/presentation/r1/{path}"), &[], b""));
+        replies.push(library.pool.fetch("GET", &format!("/presentation/r1/{path}"), &[], b""));
     }
-    // Of an unpublished one, in the place of the first.
+    // Replaces the first track while the recording is unpublished.
     library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
-    seen.push(put(&library, "recordID=r1&kind=captions&lang=EN-US&label=A%3Cb%3E%0A", b"WEBVTT\n"));
-    seen.push(library.pool.get("getRecordingTextTracks", "recordID=r1"));
+    replies.push(put(&library, "recordID=r1&kind=captions&lang=EN-US&label=A%3Cb%3E%0A", b"WEBVTT\n"));
+    replies.push(library.pool.get("getRecordingTextTracks", "recordID=r1"));
     library.pool.get("publishRecordings", "recordID=r1&publish=true").success();
-    seen.push(library.pool.fetch("GET", "/presentation/r1/caption_en-US.vtt", &[], b""));
+    replies.push(library.pool.fetch("GET", "/presentation/r1/caption_en-US.vtt", &[], b""));
     library.pool.get("deleteRecordings", "recordID=r1").success();
-    seen.push(library.pool.get("getRecordingTextTracks", "recordID=r1"));
-    seen.push(put(&library, GOOD, SRT.as_bytes()));
-    seen
+    replies.push(library.pool.get("getRecordingTextTracks", "recordID=r1"));
+    replies.push(put(&library, VALID_QUERY, SRT.as_bytes()));
+    replies
 }
 
 #[test]
-fn the_life_of_text_tracks() {
+fn text_tracks_are_put_listed_replaced_and_played() {
     let bucket = Bucket::start();
-    let (seen, in_s3) = (
-        a_track_is_put_listed_replaced_and_played_on(None),
-        a_track_is_put_listed_replaced_and_played_on(Some(&bucket)),
-    );
-    let shown = |reply: &Reply| {
+    let (replies, s3_replies) = (exercise_text_tracks(None), exercise_text_tracks(Some(&bucket)));
+    let normalized = |reply: &Reply| {
         let text = crate::support::snapshot::shown(reply);
         let address = text.find("127.0.0.1:").map(|at| text[at..].split('/').next().unwrap().to_owned());
         address.map_or(text.clone(), |address| text.replace(&address, "[server]"))
     };
-    for (one, other) in seen.iter().zip(&in_s3) {
-        assert_eq!(shown(one), shown(other));
+    for (one, other) in replies.iter().zip(&s3_replies) {
+        assert_eq!(normalized(one), normalized(other));
     }
-    for reply in seen {
+    for reply in replies {
         assert_answer!(reply);
     }
     assert_eq!(bucket.keys(), [""; 0]);
 }
 
 #[test]
-fn what_is_wrong_is_told_as_json() {
+fn text_track_errors_are_json() {
     let library = library(1, None);
     assert_answer!(put(&library, "recordID=r1&kind=subtitles", SRT.as_bytes()));
     assert_answer!(put(&library, "recordID=r1&kind=chapters&lang=en", SRT.as_bytes()));
     assert_answer!(put(&library, "recordID=r1&kind=captions&lang=en_US", SRT.as_bytes()));
-    assert_answer!(put(&library, GOOD, b" \r\n"));
-    assert_answer!(put(&library, GOOD, b"1\n00:00:01,000 --> 00:00:02,000\n\xff\n"));
-    assert_answer!(put(&library, GOOD, b"<html>"));
+    assert_answer!(put(&library, VALID_QUERY, b" \r\n"));
+    assert_answer!(put(&library, VALID_QUERY, b"1\n00:00:01,000 --> 00:00:02,000\n\xff\n"));
+    assert_answer!(put(&library, VALID_QUERY, b"<html>"));
     assert_answer!(library.pool.get("getRecordingTextTracks", ""));
     assert_answer!(library.pool.get("getRecordingTextTracks", "recordID=%3Cb%3E"));
     let kind = "multipart/form-data; boundary=b0undary";
     for (name, body) in [("other", SRT.as_bytes()), ("file", b"")] {
-        let reply = library.pool.post("putRecordingTextTrack", GOOD, kind, &form(name, "x", body));
-        assert_eq!(key(&reply), "empty_uploaded_text_track");
+        let reply = library.pool.post("putRecordingTextTrack", VALID_QUERY, kind, &form(name, "x", body));
+        assert_eq!(message_key(&reply), "empty_uploaded_text_track");
     }
-    // More than such a file may have is not even read.
+    // A body above the size limit of a track is not read.
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: sl\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        library.pool.target("putRecordingTextTrack", GOOD),
+        library.pool.target("putRecordingTextTrack", VALID_QUERY),
         11 << 20
     );
     let answer = crate::support::client::raw(&library.pool.address(0), head.as_bytes());
     assert!(answer.contains("application/json") && answer.contains("requestTooLarge"), "{answer}");
-    let unsigned = format!("/bigbluebutton/api/putRecordingTextTrack?{GOOD}&checksum={}", "0".repeat(40));
+    let unsigned =
+        format!("/bigbluebutton/api/putRecordingTextTrack?{VALID_QUERY}&checksum={}", "0".repeat(40));
     for (method, target) in
         [("POST", unsigned.as_str()), ("GET", "/bigbluebutton/api/getRecordingTextTracks?recordID=r1")]
     {
-        assert_eq!(key(&library.pool.fetch(method, target, &[], b"")), "checksumError");
+        assert_eq!(message_key(&library.pool.fetch(method, target, &[], b"")), "checksumError");
     }
     // It has no GET.
-    assert_eq!(library.pool.get("putRecordingTextTrack", GOOD).failed(), "unsupportedRequest");
+    assert_eq!(library.pool.get("putRecordingTextTrack", VALID_QUERY).failed(), "unsupportedRequest");
     assert!(!library.published().join("presentation/r1/captions.json").exists());
 }
 
 #[test]
-fn nothing_that_a_client_says_becomes_a_path() {
+fn client_input_never_becomes_a_path() {
     let library = library(1, None);
     for lang in ["..%2F..%2Fx", "%2Fetc", "en%2F..", "en%00", "."] {
         let query = format!("recordID=r1&kind=captions&lang={lang}");
-        assert_eq!(key(&put(&library, &query, SRT.as_bytes())), "invalidLang", "{lang}");
+        assert_eq!(message_key(&put(&library, &query, SRT.as_bytes())), "invalidLang", "{lang}");
     }
     for id in ["..", "r1%2F..", "r", "%2Fr1"] {
         let query = format!("recordID={id}&kind=captions&lang=en");
-        assert_eq!(key(&put(&library, &query, SRT.as_bytes())), "noRecordings", "{id}");
+        assert_eq!(message_key(&put(&library, &query, SRT.as_bytes())), "noRecordings", "{id}");
     }
     let body = form("file", "../../../evil.srt", SRT.as_bytes());
     let kind = "multipart/form-data; boundary=b0undary";
-    let reply = library.pool.post("putRecordingTextTrack", GOOD, kind, &body);
-    assert_eq!(key(&reply), "upload_text_track_success");
+    let reply = library.pool.post("putRecordingTextTrack", VALID_QUERY, kind, &body);
+    assert_eq!(message_key(&reply), "upload_text_track_success");
     let mut files: Vec<_> = std::fs::read_dir(library.published().join("presentation/r1"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -149,7 +149,7 @@ fn nothing_that_a_client_says_becomes_a_path() {
     files.sort();
     assert_eq!(files, ["caption_en-US.vtt", "captions.json", "index.html"]);
     assert!(!library.published().join("presentation/.sl-work").exists());
-    // A list that somebody else has written: what is no track in it is none, and does no harm.
+    // A list that another program wrote: invalid entries are ignored.
     let list = library.published().join("presentation/r1/captions.json");
     std::fs::write(
         &list,
@@ -160,36 +160,41 @@ fn nothing_that_a_client_says_becomes_a_path() {
     assert!(body.contains("Deutsch") && body.contains("\"live\"") && !body.contains(".."), "{body}");
 }
 
-/// A front end signs, and a browser fills in the form.
+/// A front end signs the query; the browser controls the form.
 #[test]
-fn a_field_of_the_form_changes_nothing_of_what_was_signed() {
+fn form_fields_cannot_change_signed_parameters() {
     let library = library(1, None);
     library.add("r2", "m2", 2);
     let text = "--x\r\nContent-Disposition: form-data; name=\"recordID\"\r\n\r\nr2\r\n\
         --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.srt\"\r\n\r\n";
     let body = [text.as_bytes(), SRT.as_bytes(), b"\r\n--x--\r\n"].concat();
-    let reply = library.pool.post("putRecordingTextTrack", GOOD, "multipart/form-data; boundary=x", &body);
+    let reply =
+        library.pool.post("putRecordingTextTrack", VALID_QUERY, "multipart/form-data; boundary=x", &body);
     assert!(reply.body.contains("\"recordId\":\"r1\""), "{}", reply.body);
     assert!(library.pool.get("getRecordingTextTracks", "recordID=r2").body.contains("noCaptionsFound"));
-    // As many as nobody needs are not looked at.
+    // A form with too many fields is not parsed.
     let field = "--x\r\nContent-Disposition: form-data; name=\"NAME\"\r\n\r\n\r\n";
     let many: String = (0..1100).map(|n| field.replace("NAME", &n.to_string())).collect();
     let body = format!("{many}--x--\r\n");
-    let reply =
-        library.pool.post("putRecordingTextTrack", GOOD, "multipart/form-data; boundary=x", body.as_bytes());
+    let reply = library.pool.post(
+        "putRecordingTextTrack",
+        VALID_QUERY,
+        "multipart/form-data; boundary=x",
+        body.as_bytes(),
+    );
     assert!(reply.body.contains("too many fields"), "{}", reply.body);
 }
 
 #[test]
-fn a_recording_without_a_presentation_has_no_place_for_them() {
+fn text_track_is_rejected_without_presentation_format() {
     let library = library(1, None);
     std::fs::remove_dir_all(library.published().join("presentation/r1")).unwrap();
-    assert_answer!(put(&library, GOOD, SRT.as_bytes()));
+    assert_answer!(put(&library, VALID_QUERY, SRT.as_bytes()));
     assert!(!library.published().join("presentation/r1").exists());
 }
 
 #[test]
-fn tracks_that_come_at_once_lose_nothing() {
+fn concurrent_text_tracks_are_all_kept() {
     let bucket = Bucket::start();
     for bucket in [None, Some(&bucket)] {
         let library = library(2, bucket);
@@ -201,11 +206,11 @@ fn tracks_that_come_at_once_lose_nothing() {
                     let query = format!("recordID=r1&kind=captions&lang={lang}");
                     let url = library.pool.url_at(n % 2, "putRecordingTextTrack", &query);
                     let kind = [("content-type", "multipart/form-data; boundary=b0undary")];
-                    // Whoever waits for the lock for too long is told so, and comes again.
-                    eventually("it is taken", || {
+                    // A request that waits too long for the lock fails and is retried.
+                    eventually("the track is accepted", || {
                         let body = form("file", "x", SRT.as_bytes());
                         let reply = crate::support::client::fetch("POST", &url, &kind, &body);
-                        key(&reply) == "upload_text_track_success"
+                        message_key(&reply) == "upload_text_track_success"
                     });
                 });
             }
@@ -221,7 +226,7 @@ fn tracks_that_come_at_once_lose_nothing() {
 }
 
 #[test]
-fn a_recording_that_is_processed_again_keeps_what_was_uploaded() {
+fn reprocessed_recording_keeps_uploaded_text_tracks() {
     let bucket = Bucket::start();
     for bucket in [None, Some(&bucket)] {
         let library = library(1, bucket);
@@ -233,7 +238,7 @@ fn a_recording_that_is_processed_again_keeps_what_was_uploaded() {
         import(&first);
         let id = first.record_id();
         let query = format!("recordID={id}&kind=subtitles&lang=en-US&label=English");
-        assert_eq!(key(&put(&library, &query, SRT.as_bytes())), "upload_text_track_success");
+        assert_eq!(message_key(&put(&library, &query, SRT.as_bytes())), "upload_text_track_success");
         let before = library.pool.get("getRecordingTextTracks", &format!("recordID={id}")).body;
         let file = format!("/presentation/{id}/caption_en-US.vtt");
         let played = library.pool.fetch("GET", &file, &[], b"").body;

@@ -17,7 +17,7 @@ fn metadata(library: &Library, record_id: &str) -> String {
 }
 
 #[test]
-fn metadata_is_set_and_taken_away() {
+fn update_sets_and_removes_metadata() {
     let library = Library::start();
     library.add("r1", "m", 1);
     library.add("r2", "m", 2);
@@ -35,7 +35,7 @@ fn metadata_is_set_and_taken_away() {
 }
 
 #[test]
-fn where_nothing_changes_it_says_so() {
+fn update_reports_false_when_nothing_changes() {
     let library = Library::start();
     library.add("r1", "m", 1);
     library.add("r2", "m", 2);
@@ -59,7 +59,7 @@ fn where_nothing_changes_it_says_so() {
 }
 
 #[test]
-fn protection_is_for_all_that_are_named() {
+fn update_sets_protection_on_all_named_recordings() {
     let library = Library::start();
     library.add("r1", "m", 1);
     library.add("r2", "m", 2);
