@@ -10,7 +10,7 @@ mod cli;
 mod clients;
 mod connections;
 mod failover;
-mod importing;
+mod importer;
 mod index;
 mod load_accounting;
 mod logs;

@@ -1,4 +1,4 @@
-//! Delivery: signed, tried until it succeeds, once.
+//! Delivery: signed, retried until it succeeds, once.
 
 use super::*;
 use crate::support::ROOT;
@@ -15,7 +15,7 @@ use std::time::Duration;
 #[track_caller]
 fn pyjwt(token: &str, secret: &str, algorithm: &str) -> serde_json::Value {
     let python = Path::new(ROOT).join(".venv/bin/python");
-    assert!(python.exists(), "{} is not there: run `make clients`", python.display());
+    assert!(python.exists(), "{} is missing: run `make clients`", python.display());
     let program = "import json, jwt, sys; print(json.dumps(jwt.decode(sys.argv[1], sys.argv[2], algorithms=[sys.argv[3]])))";
     let output = Command::new(python).args(["-c", program, token, secret, algorithm]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -23,47 +23,47 @@ fn pyjwt(token: &str, secret: &str, algorithm: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_receiver_that_was_down_is_told_once_over_a_restart_in_between() {
+fn callback_is_delivered_once_after_receiver_outage_and_restart() {
     let mut library = library(1, &[]);
     let mut receiver = Receiver::start();
     receiver.down();
     let id = create(&library, "Raum 1", &receiver.url("/ready?token=hush"));
     import(&library, &recording("Raum 1", &id));
     eventually("it has been tried", || callbacks(&library).contains("|pending|"));
-    eventually("in vain", || callbacks(&library).contains("refused"));
+    eventually("the connection was refused", || callbacks(&library).contains("refused"));
     library.pool.replicas[0].terminate();
     library.pool.replicas[0].ended_within(Duration::from_secs(20));
     let log = library.pool.replicas[0].log();
     assert!(log.contains("tried again later") && !log.contains("hush"), "{log}");
     library.pool.serve(&["--no-poller", "--importer"]);
     receiver.up();
-    all_are(&library, "delivered");
-    let seen = receiver.got(1);
+    wait_for_state(&library, "delivered");
+    let seen = receiver.wait_for_requests(1);
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert_eq!(seen[0].line, "POST /ready?token=hush");
     assert!(seen[0].head.to_lowercase().contains("content-type: application/x-www-form-urlencoded"));
     let claims = pyjwt(&seen[0].token, &library.pool.secret, "HS256");
     assert_eq!(claims, serde_json::json!({ "meeting_id": "Raum 1", "record_id": id }));
-    eventually("the log says so", || library.pool.replicas[1].log().contains("a callback was delivered"));
+    eventually("it is logged", || library.pool.replicas[1].log().contains("a callback was delivered"));
     let log = library.pool.replicas[1].log();
     assert!(!log.contains("hush") && !log.contains(&seen[0].token), "{log}");
 }
 
 #[test]
-fn tokens_are_hs512_where_only_sha512_is_allowed() {
+fn callback_token_is_hs512_when_only_sha512_is_allowed() {
     let library = index(1, &[("LOADBALANCER_CHECKSUM_ALGORITHM", "SHA512")]);
     let receiver = Receiver::start();
-    put_up(&library, "r1", &receiver.url("/"));
-    let token = receiver.got(1)[0].token.clone();
+    insert_callback(&library, "r1", &receiver.url("/"));
+    let token = receiver.wait_for_requests(1)[0].token.clone();
     let claims = pyjwt(&token, &library.pool.secret, "HS512");
     assert_eq!(claims, serde_json::json!({ "meeting_id": "m-r1", "record_id": "r1" }));
 }
 
 #[test]
-fn processes_that_race_deliver_once() {
+fn concurrent_replicas_deliver_each_callback_once() {
     let library = index(3, &[]);
-    // Slow enough for the others to look several times meanwhile.
-    let receiver = Receiver::answering(|_| {
+    // Slow enough for the other replicas to poll several times in the meantime.
+    let receiver = Receiver::responding(|_| {
         std::thread::sleep(Duration::from_millis(2500));
         status("200 OK")
     });
@@ -73,35 +73,37 @@ fn processes_that_race_deliver_once() {
     library
         .postgres
         .sql(&format!("INSERT INTO callbacks (kind, record_id, meeting_id, url) VALUES {}", rows.join(",")));
-    all_are(&library, "delivered");
-    assert_eq!(told(&receiver.seen(), &library.pool.secret), ids);
+    wait_for_state(&library, "delivered");
+    assert_eq!(record_ids(&receiver.received(), &library.pool.secret), ids);
     assert_eq!(library.postgres.sql("SELECT DISTINCT tries FROM callbacks"), "1");
     let delivering =
         library.pool.replicas.iter().filter(|replica| replica.log().contains("a callback was delivered"));
-    assert!(delivering.count() > 1, "they share the work");
+    assert!(delivering.count() > 1, "several replicas must deliver");
 }
 
 #[test]
-fn what_somebody_is_just_taking_is_left_to_him() {
+fn claim_skips_rows_locked_by_another_worker() {
     let library = index(0, &[]);
     for id in ["r1", "r2"] {
-        put_up(&library, id, "https://e.org/");
+        insert_callback(&library, id, "https://e.org/");
     }
     let url = library.postgres.url();
     let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
-    let taking = library.postgres.session("BEGIN; SELECT 1 FROM callbacks WHERE record_id = 'r1' FOR UPDATE");
+    let row_lock =
+        library.postgres.session("BEGIN; SELECT 1 FROM callbacks WHERE record_id = 'r1' FOR UPDATE");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let db = Database::for_background(&config.recordings, DEFAULT_CONNECTIONS).unwrap();
         let callbacks = CallbackTable::new(db);
         let claim = async || {
             let claiming = callbacks.claim(10, Duration::from_secs(60));
-            let claimed =
-                tokio::time::timeout(Duration::from_secs(10), claiming).await.expect("nobody waits");
+            let claimed = tokio::time::timeout(Duration::from_secs(10), claiming)
+                .await
+                .expect("claim must not wait for the lock");
             claimed.unwrap().into_iter().map(|claimed| claimed.record_id).collect::<Vec<_>>()
         };
         assert_eq!(claim().await, ["r2"]);
-        drop(taking);
+        drop(row_lock);
         let (one, other) = tokio::join!(claim(), claim());
         assert_eq!([one, other].concat(), ["r1"]);
         assert_eq!(claim().await, [""; 0]);
@@ -109,45 +111,45 @@ fn what_somebody_is_just_taking_is_left_to_him() {
 }
 
 #[test]
-fn who_has_it_in_hand_keeps_others_from_it_and_loses_it_by_dying() {
+fn claim_blocks_other_workers_and_expires_after_kill() {
     // A lease of two seconds and its margin.
     let mut library = index(1, &[("CALLBACK_TIMEOUT", "2")]);
     let hanging = Arc::new(AtomicUsize::new(1));
     let left = hanging.clone();
-    let receiver = Receiver::answering(move |_| {
+    let receiver = Receiver::responding(move |_| {
         if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             std::thread::sleep(Duration::from_secs(15));
         }
         status("200 OK")
     });
-    put_up(&library, "r1", &receiver.url("/"));
-    receiver.got(1);
+    insert_callback(&library, "r1", &receiver.url("/"));
+    receiver.wait_for_requests(1);
     library.pool.replicas[0].child.kill().unwrap();
     assert_eq!(
         library.postgres.sql("SELECT state, lease IS NOT NULL, due_at > now() FROM callbacks"),
         "pending|t|t"
     );
     library.pool.serve(&["--no-poller"]);
-    all_are(&library, "delivered");
-    assert_eq!(receiver.seen().len(), 2, "at least once, where the first one died");
+    wait_for_state(&library, "delivered");
+    assert_eq!(receiver.received().len(), 2, "the first attempt died, the second succeeded");
     assert_eq!(hanging.load(Ordering::SeqCst), 0);
     assert_eq!(callbacks(&library), "r1|delivered|2|status 200");
 }
 
 #[test]
-fn who_was_paused_writes_nothing_over_his_successor() {
+fn paused_worker_does_not_overwrite_newer_outcome() {
     let mut library = index(1, &[("CALLBACK_TIMEOUT", "2"), ("LOG_LEVEL", "debug")]);
     let (count, gate) = (AtomicUsize::new(0), Arc::new(Barrier::new(2)));
     let opened = gate.clone();
-    let receiver = Receiver::answering(move |_| {
+    let receiver = Receiver::responding(move |_| {
         if count.fetch_add(1, Ordering::SeqCst) > 0 {
             return status("200 OK");
         }
         opened.wait();
         status("410 Gone")
     });
-    put_up(&library, "r1", &receiver.url("/"));
-    receiver.got(1);
+    insert_callback(&library, "r1", &receiver.url("/"));
+    receiver.wait_for_requests(1);
     let signal = |library: &Library, signal: &str| {
         let pid = library.pool.replicas[0].child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
@@ -155,19 +157,19 @@ fn who_was_paused_writes_nothing_over_his_successor() {
     signal(&library, "-STOP");
     gate.wait();
     library.pool.serve(&["--no-poller"]);
-    all_are(&library, "delivered");
+    wait_for_state(&library, "delivered");
     signal(&library, "-CONT");
-    eventually("the first one has noticed", || {
+    eventually("the paused worker has noticed", || {
         library.pool.replicas[0].log().contains("somebody else has taken this callback in hand")
     });
     assert_eq!(callbacks(&library), "r1|delivered|2|status 200");
-    assert_eq!(receiver.seen().len(), 2);
+    assert_eq!(receiver.received().len(), 2);
 }
 
 #[test]
-fn not_found_and_gone_are_given_up_and_others_are_not() {
+fn only_404_and_410_are_permanent_failures() {
     let library = index(1, &[]);
-    let receiver = Receiver::answering(|seen| match &*seen.line {
+    let receiver = Receiver::responding(|seen| match &*seen.line {
         "POST /missing" => status("404 Not Found"),
         "POST /gone" => status("410 Gone"),
         "POST /wrong" => status("403 Forbidden"),
@@ -176,7 +178,7 @@ fn not_found_and_gone_are_given_up_and_others_are_not() {
         _ => "not HTTP at all\r\n\r\n".to_owned(),
     });
     for path in ["gone", "later", "missing", "noise", "odd", "wrong"] {
-        put_up(&library, path, &receiver.url(&format!("/{path}")));
+        insert_callback(&library, path, &receiver.url(&format!("/{path}")));
     }
     eventually("all have been tried", || {
         library.postgres.sql("SELECT count(*) FROM callbacks WHERE outcome IS NULL") == "0"
@@ -193,57 +195,57 @@ fn not_found_and_gone_are_given_up_and_others_are_not() {
     let wait = library.postgres.sql(
         "SELECT round(extract(epoch FROM due_at - tried_at) / 100) FROM callbacks WHERE record_id = 'later'",
     );
-    assert_eq!(wait, "18", "as the receiver wished");
+    assert_eq!(wait, "18", "Retry-After is honoured");
 }
 
 #[test]
-fn each_secret_is_tried_until_one_is_right() {
+fn callback_tries_each_secret_until_accepted() {
     let mut library = index(0, &[("LOADBALANCER_SECRETS", "second:third")]);
-    let receiver = Receiver::answering(|seen| match seen.claims("second") {
+    let receiver = Receiver::responding(|seen| match seen.claims("second") {
         Some(_) => status("200 OK"),
         None => status("401 Unauthorized"),
     });
     library.pool.serve(&["--no-poller"]);
-    put_up(&library, "r1", &receiver.url("/"));
-    all_are(&library, "delivered");
-    let seen = receiver.seen();
+    insert_callback(&library, "r1", &receiver.url("/"));
+    wait_for_state(&library, "delivered");
+    let seen = receiver.received();
     assert_eq!(seen.len(), 2, "{seen:?}");
     assert!(seen[0].claims(&library.pool.secret).is_some());
     assert_eq!(callbacks(&library), "r1|delivered|1|status 200");
 }
 
 #[test]
-fn a_slow_receiver_times_out_and_is_tried_again() {
+fn slow_receiver_times_out_and_is_retried() {
     let library = index(1, &[("CALLBACK_TIMEOUT", "0.5")]);
     let count = AtomicUsize::new(0);
-    let receiver = Receiver::answering(move |_| {
+    let receiver = Receiver::responding(move |_| {
         if count.fetch_add(1, Ordering::SeqCst) == 0 {
             std::thread::sleep(Duration::from_secs(3));
         }
         status("200 OK")
     });
-    put_up(&library, "r1", &receiver.url("/"));
+    insert_callback(&library, "r1", &receiver.url("/"));
     eventually("it has timed out", || callbacks(&library).contains("no answer within 500ms"));
-    all_are(&library, "delivered");
+    wait_for_state(&library, "delivered");
     assert_eq!(callbacks(&library), "r1|delivered|2|status 200");
 }
 
 #[test]
-fn an_answer_without_end_is_not_listened_to() {
+fn endless_response_is_not_read() {
     let library = index(1, &[("CALLBACK_TIMEOUT", "4")]);
-    let receiver = Receiver::answering(|seen| match &*seen.line {
-        // The status comes late, the rest never.
+    let receiver = Receiver::responding(|seen| match &*seen.line {
+        // The status arrives late, the rest never.
         "POST /held" => {
             std::thread::sleep(Duration::from_millis(3400));
             "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx".to_owned()
         }
         "POST /body" => format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(4 << 20)),
         "POST /head" => format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(4 << 20)),
-        // More is announced than comes.
+        // Content-Length announces more than is sent.
         _ => "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx".to_owned(),
     });
     for path in ["body", "head", "held", "short"] {
-        put_up(&library, path, &receiver.url(&format!("/{path}")));
+        insert_callback(&library, path, &receiver.url(&format!("/{path}")));
     }
     eventually("the status has counted", || {
         let all = callbacks(&library);
@@ -253,16 +255,16 @@ fn an_answer_without_end_is_not_listened_to() {
 }
 
 #[test]
-fn a_stop_finishes_what_is_under_way() {
+fn shutdown_finishes_delivery_in_progress() {
     let mut library = index(1, &[]);
     let gate = Arc::new(Barrier::new(2));
     let opened = gate.clone();
-    let receiver = Receiver::answering(move |_| {
+    let receiver = Receiver::responding(move |_| {
         opened.wait();
         status("200 OK")
     });
-    put_up(&library, "r1", &receiver.url("/"));
-    receiver.got(1);
+    insert_callback(&library, "r1", &receiver.url("/"));
+    receiver.wait_for_requests(1);
     library.pool.replicas[0].terminate();
     eventually("it is stopping", || library.pool.replicas[0].log().contains("stopping"));
     gate.wait();
@@ -271,12 +273,12 @@ fn a_stop_finishes_what_is_under_way() {
 }
 
 #[test]
-fn after_a_day_it_has_failed_and_after_some_time_it_is_forgotten() {
+fn callback_fails_after_a_day_and_is_purged_later() {
     let mut library = index(0, &[]);
     let mut receiver = Receiver::start();
     receiver.down();
     for id in ["old", "new", "done", "shown", "lost", "sad"] {
-        put_up(&library, id, &receiver.url("/"));
+        insert_callback(&library, id, &receiver.url("/"));
     }
     library.postgres.sql(
         "UPDATE callbacks SET began_at = now() - interval '23 hours 59 minutes', tries = 20 WHERE record_id = 'new'; \
@@ -289,7 +291,7 @@ fn after_a_day_it_has_failed_and_after_some_time_it_is_forgotten() {
     );
     library.pool.serve(&["--no-poller"]);
     eventually("the day is over", || callbacks(&library).contains("old|failed|21|"));
-    // The last try is made when the day ends, and no later.
+    // The last try is made when the day ends, not later.
     let last = "SELECT state, due_at = began_at + interval '1 day' FROM callbacks WHERE record_id = 'new'";
     eventually("it has been tried", || library.postgres.sql(last) == "pending|t");
     eventually("what is old has gone", || {

@@ -1,10 +1,10 @@
-//! Where callbacks may go.
+//! Which targets callbacks may reach.
 
 use super::*;
 use crate::support::nginx::{Authority, Nginx};
 
 #[test]
-fn what_stands_behind_us_is_not_reached_in_any_spelling() {
+fn private_addresses_are_refused_in_any_spelling() {
     let library = index(1, &[("CALLBACK_ALLOW_PRIVATE", "false")]);
     let receiver = Receiver::start();
     let port = receiver.port;
@@ -25,15 +25,15 @@ fn what_stands_behind_us_is_not_reached_in_any_spelling() {
         "http://[fe80::1]/".to_owned(),
     ];
     for (n, target) in targets.iter().enumerate() {
-        put_up(&library, &format!("r{n}"), target);
+        insert_callback(&library, &format!("r{n}"), target);
     }
-    all_are(&library, "failed");
+    wait_for_state(&library, "failed");
     let refused =
         "SELECT count(*), count(DISTINCT tries) FROM callbacks WHERE outcome LIKE 'refused: %' AND tries = 1";
     assert_eq!(library.postgres.sql(refused), format!("{}|1", targets.len()));
     assert_eq!(
         library.postgres.sql("SELECT outcome FROM callbacks WHERE record_id = 'r1'"),
-        // Whichever the name has first.
+        // Whichever address the name resolves to first.
         match library
             .postgres
             .sql("SELECT outcome LIKE '%::1%' FROM callbacks WHERE record_id = 'r1'")
@@ -47,8 +47,8 @@ fn what_stands_behind_us_is_not_reached_in_any_spelling() {
 }
 
 #[test]
-fn redirects_are_followed_to_where_callbacks_may_go_and_nowhere_else() {
-    // One address of this host counts as public, the others do not.
+fn redirects_are_followed_only_to_allowed_targets() {
+    // One address of this host is allowed, the others are not.
     let library = index(1, &[("CALLBACK_ALLOW_PRIVATE", "127.0.0.2")]);
     let inside = Receiver::start();
     let private = inside.url("/inside");
@@ -67,7 +67,7 @@ fn redirects_are_followed_to_where_callbacks_may_go_and_nowhere_else() {
         }
     });
     for path in ["far", "file", "loop", "moved", "nowhere", "private", "private302"] {
-        put_up(&library, path, &receiver.url(&format!("/{path}")));
+        insert_callback(&library, path, &receiver.url(&format!("/{path}")));
     }
     eventually("all have been tried", || {
         library.postgres.sql("SELECT count(*) FROM callbacks WHERE outcome IS NULL") == "0"
@@ -84,25 +84,26 @@ fn redirects_are_followed_to_where_callbacks_may_go_and_nowhere_else() {
     assert_eq!(outcome("loop"), "pending|more than 3 redirects");
     assert_eq!(outcome("nowhere"), "pending|status 308");
     assert_eq!(inside.connections(), 0);
-    // The form goes along.
-    let arrived: Vec<_> = receiver.seen().into_iter().filter(|seen| seen.line == "POST /here?a=1").collect();
-    assert_eq!(told(&arrived, &library.pool.secret), ["far", "moved"]);
+    // Redirects repeat the form.
+    let arrived: Vec<_> =
+        receiver.received().into_iter().filter(|seen| seen.line == "POST /here?a=1").collect();
+    assert_eq!(record_ids(&arrived, &library.pool.secret), ["far", "moved"]);
 }
 
 #[test]
-fn credentials_in_a_url_are_sent_as_such() {
+fn url_credentials_are_sent_as_basic_auth() {
     let library = index(1, &[]);
     let receiver = Receiver::start();
-    put_up(&library, "r1", &format!("http://us:pw@127.0.0.1:{}/x", receiver.port));
-    let seen = &receiver.got(1)[0];
+    insert_callback(&library, "r1", &format!("http://us:pw@127.0.0.1:{}/x", receiver.port));
+    let seen = &receiver.wait_for_requests(1)[0];
     assert_eq!(seen.line, "POST /x");
     assert!(seen.head.to_lowercase().contains("authorization: basic dxm6chc="), "{}", seen.head);
 }
 
 #[test]
-fn certificates_are_checked_and_https_is_not_left() {
+fn certificates_are_verified_and_https_is_never_downgraded() {
     let mut library = index(0, &[]);
-    let receiver = Receiver::answering(|_| status("200 OK"));
+    let receiver = Receiver::responding(|_| status("200 OK"));
     let authority = Authority::new();
     let (certificate, key) = authority.issue("localhost");
     let nginx = Nginx::start(&format!(
@@ -116,7 +117,7 @@ fn certificates_are_checked_and_https_is_not_left() {
     ));
     library.pool.serve(&["--no-poller"]);
     let secure = |path: &str| format!("https://localhost:{}{path}", nginx.port);
-    put_up(&library, "unknown", &secure("/"));
+    insert_callback(&library, "unknown", &secure("/"));
     eventually("it is not trusted", || {
         let all = callbacks(&library).to_lowercase();
         all.contains("unknown|pending") && all.contains("certificate")
@@ -125,11 +126,11 @@ fn certificates_are_checked_and_https_is_not_left() {
     library.pool.replicas.clear();
     library.pool.set("EXTRA_CA_FILE", authority.file().to_str().unwrap());
     library.pool.serve(&["--no-poller"]);
-    put_up(&library, "known", &secure("/ready"));
-    put_up(&library, "down", &secure("/down"));
-    eventually("both are settled", || {
+    insert_callback(&library, "known", &secure("/ready"));
+    insert_callback(&library, "down", &secure("/down"));
+    eventually("both have an outcome", || {
         callbacks(&library)
             == "down|failed|1|refused: a redirect away from https\nknown|delivered|1|status 200"
     });
-    assert_eq!(told(&receiver.seen(), &library.pool.secret), ["known"]);
+    assert_eq!(record_ids(&receiver.received(), &library.pool.secret), ["known"]);
 }

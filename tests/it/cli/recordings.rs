@@ -14,7 +14,7 @@ fn ids(list: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn list_and_show() {
+fn recordings_list_and_show_print_recordings() {
     let library = Library::with(0, &[]);
     assert_eq!(library.pool.sl_ok(&["recordings", "list"]), "No recordings.\n");
     library.add("r1", "m1", 1);
@@ -34,7 +34,7 @@ fn list_and_show() {
 }
 
 #[test]
-fn publish_unpublish_and_delete() {
+fn recordings_can_be_published_unpublished_and_deleted() {
     let library = Library::with(0, &[]);
     library.add("r1", "m1", 1);
     assert_eq!(library.pool.sl_ok(&["recordings", "unpublish", "r1"]), "OK r1\n");
@@ -54,7 +54,7 @@ fn publish_unpublish_and_delete() {
 }
 
 #[test]
-fn retain_deletes_by_age_and_metadata_and_first_says_what() {
+fn retain_deletes_by_age_and_metadata_with_dry_run() {
     let library = Library::with(0, &[]);
     library.add("old", "m", 1);
     library.add("other", "m", 2);
@@ -72,16 +72,16 @@ fn retain_deletes_by_age_and_metadata_and_first_says_what() {
         all.extend(args);
         library.pool.sl_ok(&all)
     };
-    let told = retain(&["--older-than", "90d", "--dry-run"]);
+    let output = retain(&["--older-than", "90d", "--dry-run"]);
     assert!(
-        told.contains("would delete other") && told.ends_with("2 recordings would be deleted.\n"),
-        "{told}"
+        output.contains("would delete other") && output.ends_with("2 recordings would be deleted.\n"),
+        "{output}"
     );
     assert_eq!(library.files(&library.published()).len(), 8);
     assert!(library.pool.sl_fails(&["recordings", "retain", "--older-than", "90d"]).contains("--yes"));
     assert!(library.pool.sl_fails(&["recordings", "retain", "--yes"]).contains("--older-than"));
-    let told = retain(&["--older-than", "12w", "--meta", "bbb-origin=green%", "--yes"]);
-    assert!(told.ends_with("1 recordings deleted.\n"), "{told}");
+    let output = retain(&["--older-than", "12w", "--meta", "bbb-origin=green%", "--yes"]);
+    assert!(output.ends_with("1 recordings deleted.\n"), "{output}");
     let deleted =
         "SELECT string_agg(record_id, ' ' ORDER BY record_id) FROM recordings WHERE state = 'deleted'";
     assert_eq!(library.postgres.sql(deleted), "other");
@@ -92,7 +92,7 @@ fn retain_deletes_by_age_and_metadata_and_first_says_what() {
 }
 
 #[test]
-fn without_an_index_it_says_what_to_set() {
+fn recordings_commands_without_database_name_required_setting() {
     let mut library = Library::empty(&[]);
     library.pool.set("DATABASE_URL", "");
     assert!(library.pool.sl_fails(&["recordings", "list"]).contains("DATABASE_URL"));

@@ -1,4 +1,4 @@
-//! Postgres stops, freezes, comes back.
+//! Postgres outages: stopped, frozen, restarted.
 
 use crate::assert_answer;
 use crate::support::{Library, eventually};
@@ -17,37 +17,37 @@ const CALLS: [(&str, &str); 5] = [
     ("deleteRecordings", "recordID=other"),
 ];
 
-/// All recording calls fail as they should, in time, at once and one by one; meetings go on.
-fn recordings_fail_and_meetings_do_not(library: &Library) {
+/// All recording calls fail in time while made concurrently; meetings keep working.
+fn assert_recordings_fail_and_meetings_work(library: &Library) {
     std::thread::scope(|scope| {
         for (call, query) in CALLS.into_iter().cycle().take(20) {
             scope.spawn(move || {
-                let begun = Instant::now();
+                let started = Instant::now();
                 assert_eq!(library.pool.get(call, query).failed(), "internalError", "{call}");
-                let took = begun.elapsed();
+                let took = started.elapsed();
                 assert!(took < Duration::from_millis(2500), "{call}: {took:?}");
             });
         }
         for n in 0..10 {
             scope.spawn(move || {
-                let begun = Instant::now();
+                let started = Instant::now();
                 library.pool.get("create", &format!("meetingID=m{n}&name=M")).success();
                 library.pool.get("isMeetingRunning", &format!("meetingID=m{n}")).success();
-                assert!(begun.elapsed() < Duration::from_secs(1), "meetings wait: {:?}", begun.elapsed());
+                assert!(started.elapsed() < Duration::from_secs(1), "meetings wait: {:?}", started.elapsed());
             });
         }
     });
 }
 
-/// Runs something with an index as requests have it, in a runtime of its own.
-fn with_index_of_requests(library: &Library, run: impl AsyncFnOnce(&Index)) {
+/// Runs a function with an index configured as for requests, in its own runtime.
+fn with_request_index(library: &Library, run: impl AsyncFnOnce(&Index)) {
     let url = library.postgres.url();
     let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { run(&Index::for_requests(&config.recordings).unwrap()).await });
 }
 
-fn with_a_server() -> Library {
+fn pool_with_server() -> Library {
     let library = Library::with(1, &[]);
     library.pool.add(1, &[]);
     library.pool.enable(1);
@@ -57,9 +57,9 @@ fn with_a_server() -> Library {
 }
 
 #[test]
-fn while_postgres_is_down_meetings_go_on_and_recordings_come_back_by_themselves() {
-    let mut library = with_a_server();
-    // Some connections that will turn out to be lost.
+fn meetings_work_while_postgres_is_down_and_recordings_recover() {
+    let mut library = pool_with_server();
+    // Open connections that will be lost.
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| library.listed("meetingID=m"));
@@ -67,16 +67,16 @@ fn while_postgres_is_down_meetings_go_on_and_recordings_come_back_by_themselves(
     });
     library.postgres.down();
     assert_answer!(library.pool.get("getRecordings", "meetingID=m"));
-    recordings_fail_and_meetings_do_not(&library);
+    assert_recordings_fail_and_meetings_work(&library);
     library.postgres.up();
-    // The very first one.
+    // The very first request succeeds.
     assert_eq!(library.listed("meetingID=m"), ["r1"]);
     library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
 }
 
 #[test]
-fn a_restart_between_two_requests_is_not_noticed() {
-    let mut library = with_a_server();
+fn postgres_restart_between_requests_is_transparent() {
+    let mut library = pool_with_server();
     for _ in 0..3 {
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -91,10 +91,10 @@ fn a_restart_between_two_requests_is_not_noticed() {
 }
 
 #[test]
-fn while_postgres_is_frozen_meetings_go_on() {
-    let library = with_a_server();
+fn meetings_work_while_postgres_is_frozen() {
+    let library = pool_with_server();
     library.postgres.freeze();
-    recordings_fail_and_meetings_do_not(&library);
+    assert_recordings_fail_and_meetings_work(&library);
     library.postgres.thaw();
     eventually("recordings are back", || {
         library.pool.get("getRecordings", "meetingID=m").body.contains("<recordID>r1<")
@@ -102,24 +102,24 @@ fn while_postgres_is_frozen_meetings_go_on() {
 }
 
 #[test]
-fn a_query_that_was_given_up_keeps_no_connection() {
-    let library = with_a_server();
+fn timed_out_query_releases_its_connection() {
+    let library = pool_with_server();
     let _locked = library.postgres.session("BEGIN; LOCK TABLE metadata");
     std::thread::scope(|scope| {
         for _ in 0..40 {
             scope.spawn(|| assert_eq!(library.pool.get("getRecordings", "").failed(), "internalError"));
         }
     });
-    // What does not need that table goes on.
+    // Calls that do not need that table keep working.
     eventually("there are connections", || {
         library.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
     });
 }
 
 #[test]
-fn connections_that_were_lost_without_a_word_are_replaced() {
+fn silently_lost_connections_are_replaced() {
     let library = Library::start();
-    with_index_of_requests(&library, async |index| {
+    with_request_index(&library, async |index| {
         let pings = || stream::iter(0..4).map(|_| index.db().ping());
         let all = async || pings().buffer_unordered(4).collect::<Vec<_>>().await;
         assert!(all().await.iter().all(Result::is_ok));
@@ -132,25 +132,25 @@ fn connections_that_were_lost_without_a_word_are_replaced() {
 }
 
 #[test]
-fn who_moves_files_leaves_connections_to_those_who_read() {
+fn recording_locks_leave_connections_for_readers() {
     let library = Library::start();
     let id = |n: u32| RecordId::parse(&format!("r{n}")).unwrap();
-    with_index_of_requests(&library, async |index| {
+    with_request_index(&library, async |index| {
         let (first, _second) = (index.lock(&id(1)).await.unwrap(), index.lock(&id(2)).await.unwrap());
-        let begun = Instant::now();
+        let started = Instant::now();
         let third = index.lock(&id(3)).await;
         assert!(matches!(third, Err(DbError::Busy)), "{third:?}");
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
         drop(first);
         index.lock(&id(3)).await.unwrap();
     });
 }
 
 #[test]
-fn postgres_freezing_while_files_are_moved_is_an_error_in_time() {
-    let library = with_a_server();
+fn recording_change_times_out_when_postgres_freezes() {
+    let library = pool_with_server();
     let id = RecordId::parse("r1").unwrap();
-    with_index_of_requests(&library, async |index| {
+    with_request_index(&library, async |index| {
         let mut publishing = index.lock(&id).await.unwrap();
         library.postgres.freeze();
         let result = timeout(Duration::from_secs(5), publishing.set_published(false)).await;
@@ -173,8 +173,8 @@ fn postgres_freezing_while_files_are_moved_is_an_error_in_time() {
 }
 
 #[test]
-fn a_recording_that_somebody_else_is_changing_is_busy_in_time() {
-    let library = with_a_server();
+fn locked_recording_is_reported_busy_in_time() {
+    let library = pool_with_server();
     let mut holder = std::process::Command::new("psql")
         .args(["-X", "-q", "-d", &library.postgres.url()])
         .args(["-c", "SELECT pg_advisory_lock(29548, hashtext('r1'))", "-c", "SELECT pg_sleep(60)"])
@@ -184,10 +184,10 @@ fn a_recording_that_somebody_else_is_changing_is_busy_in_time() {
     eventually("the lock is held", || {
         library.postgres.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == "1"
     });
-    let begun = Instant::now();
+    let started = Instant::now();
     let reply = library.pool.get("publishRecordings", "recordID=r1&publish=false");
     assert_eq!(reply.failed(), "internalError");
-    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_millis(2500), "{:?}", started.elapsed());
     holder.kill().unwrap();
     holder.wait().unwrap();
     library.postgres.sql(
@@ -199,7 +199,7 @@ fn a_recording_that_somebody_else_is_changing_is_busy_in_time() {
 }
 
 #[test]
-fn a_database_that_is_not_prepared_is_an_error_with_a_remedy_until_it_is() {
+fn unmigrated_database_error_names_the_remedy() {
     let mut library = Library::empty(&[]);
     library.postgres.sql("CREATE TABLE recordings (id bigserial PRIMARY KEY, record_id varchar)");
     library.pool.serve(&["--no-poller"]);
@@ -211,7 +211,7 @@ fn a_database_that_is_not_prepared_is_an_error_with_a_remedy_until_it_is() {
 }
 
 #[test]
-fn an_empty_database_is_prepared_by_whoever_comes_first() {
+fn empty_database_is_migrated_by_first_replica() {
     let mut library = Library::empty(&[]);
     for _ in 0..3 {
         library.pool.serve(&["--no-poller"]);

@@ -1,10 +1,10 @@
-//! `sl migrate`: an empty database, one of Scalelite's, several at once, cut off in the middle.
+//! `sl migrate`: an empty database, a Scalelite database, concurrent runs, an interrupted run.
 
 use crate::assert_answer;
 use crate::support::{Library, Postgres};
 use std::process::Stdio;
 
-/// The tables as Scalelite's database has them, from their description.
+/// The tables of a Scalelite database, written from its description.
 const SCALELITE: &str = "\
     CREATE TABLE schema_migrations (version character varying PRIMARY KEY); \
     INSERT INTO schema_migrations VALUES ('20180101000000'), ('20230627141045'); \
@@ -26,8 +26,8 @@ const SCALELITE: &str = "\
         callback_attributes text, created_at timestamp(6) without time zone NOT NULL, \
         updated_at timestamp(6) without time zone NOT NULL);";
 
-/// A database of Scalelite's with three recordings, one of them from before there was a state.
-fn scalelite() -> Library {
+/// A Scalelite database with three recordings, one from before the state column existed.
+fn scalelite_database() -> Library {
     let library = Library::empty(&[]);
     library.postgres.sql(SCALELITE);
     for (n, id) in ["r1", "r2", "r3"].into_iter().enumerate() {
@@ -42,7 +42,7 @@ fn scalelite() -> Library {
     library
 }
 
-/// Rows of Scalelite's tables, in Scalelite's columns.
+/// All rows of Scalelite's tables, only Scalelite's columns.
 fn rows(postgres: &Postgres) -> String {
     [
         "SELECT id, record_id, meeting_id, name, published, participants, coalesce(state, 'published'), starttime, \
@@ -58,13 +58,16 @@ fn rows(postgres: &Postgres) -> String {
 }
 
 #[test]
-fn a_database_of_scalelites_is_brought_forward_and_loses_nothing() {
-    let mut library = scalelite();
+fn scalelite_database_is_migrated_without_loss() {
+    let mut library = scalelite_database();
     let before = rows(&library.postgres);
-    let told = library.pool.sl_ok(&["migrate"]);
-    assert!(told.starts_with("a database of Scalelite, schema 20230627141045\n"), "{told}");
-    // Its own unique indexes will do.
-    assert!(!told.contains("sl_recordings_record_id") && told.contains("sl_recordings_prefix"), "{told}");
+    let output = library.pool.sl_ok(&["migrate"]);
+    assert!(output.starts_with("a database of Scalelite, schema 20230627141045\n"), "{output}");
+    // Scalelite's own unique indexes are reused.
+    assert!(
+        !output.contains("sl_recordings_record_id") && output.contains("sl_recordings_prefix"),
+        "{output}"
+    );
     assert_eq!(rows(&library.postgres), before);
     assert_eq!(library.pool.sl_ok(&["migrate"]), "The database is ready.\n");
     library.pool.serve(&["--no-poller"]);
@@ -73,14 +76,14 @@ fn a_database_of_scalelites_is_brought_forward_and_loses_nothing() {
 }
 
 #[test]
-fn scalelite_goes_on_working_on_it() {
-    let mut library = scalelite();
+fn scalelite_keeps_working_on_migrated_database() {
+    let mut library = scalelite_database();
     library.pool.sl_ok(&["migrate"]);
     library.pool.serve(&["--no-poller"]);
     let total =
         || library.pool.get("getRecordings", "limit=1").success().xml("totalElements").unwrap().to_owned();
     assert_eq!(total(), "3");
-    // As Scalelite does it: naming its own columns and no others.
+    // As Scalelite writes: it names only its own columns.
     library.add("r4", "m", 9);
     library.postgres.sql(
         "UPDATE recordings SET state = 'deleted', published = false, deleted_at = now() WHERE record_id = 'r1'; \
@@ -90,7 +93,7 @@ fn scalelite_goes_on_working_on_it() {
     assert_eq!(library.listed(""), ["r4", "r3", "r2"]);
     assert_eq!(library.listed("meta_gl-listed=true"), ["r2"]);
     assert_eq!(total(), "3");
-    // A column of ours that must be set would be in its way.
+    // A required column of sl would make Scalelite's writes fail.
     let in_the_way = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' \
         AND table_name IN ('recordings', 'metadata', 'playback_formats', 'thumbnails') \
         AND is_nullable = 'NO' AND column_default IS NULL";
@@ -98,8 +101,8 @@ fn scalelite_goes_on_working_on_it() {
 }
 
 #[test]
-fn scalelite_goes_on_working_as_a_role_that_has_not_migrated() {
-    let mut library = scalelite();
+fn scalelite_keeps_working_as_role_that_did_not_migrate() {
+    let mut library = scalelite_database();
     library.postgres.sql("CREATE ROLE scalelite LOGIN");
     for table in
         ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data", "schema_migrations"]
@@ -121,7 +124,7 @@ fn scalelite_goes_on_working_as_a_role_that_has_not_migrated() {
     let counts = "SELECT string_agg(state || n, ' ' ORDER BY state) FROM \
         (SELECT state, sum(change) AS n FROM recording_counts GROUP BY state HAVING sum(change) <> 0) x";
     assert_eq!(library.postgres.sql(counts), "deleted1 published2");
-    // So do we, as that role.
+    // sl also works as that role.
     library.pool.set("DATABASE_URL", &library.postgres.url().replace("sl@", "scalelite@"));
     library.pool.serve(&["--no-poller"]);
     assert_eq!(library.pool.get("getRecordings", "limit=1").success().xml("totalElements").unwrap(), "2");
@@ -129,8 +132,8 @@ fn scalelite_goes_on_working_as_a_role_that_has_not_migrated() {
 }
 
 #[test]
-fn states_that_are_missing_are_written_some_at_a_time_while_nobody_waits() {
-    let library = scalelite();
+fn missing_states_are_filled_in_batches_without_locking() {
+    let library = scalelite_database();
     library.postgres.sql(
         "INSERT INTO recordings (record_id, published) SELECT 'x' || n, n % 2 = 0 FROM generate_series(1, 2500) n; \
          CREATE TABLE seen (transaction bigint, locked boolean); \
@@ -150,7 +153,7 @@ fn states_that_are_missing_are_written_some_at_a_time_while_nobody_waits() {
 }
 
 #[test]
-fn counts_stay_right_whatever_is_written() {
+fn recording_counts_stay_correct_under_concurrent_writes() {
     let library = Library::start();
     library.postgres.sql(
         "INSERT INTO recordings (record_id, state) SELECT 'r' || n, 'published' FROM generate_series(1, 500) n",
@@ -165,7 +168,7 @@ fn counts_stay_right_whatever_is_written() {
                     let state = ["published", "unpublished", "deleted"][(n / 100 + part) % 3];
                     sql += &format!("UPDATE recordings SET state = '{state}' WHERE record_id = 'r{id}';\n");
                 }
-                // One transaction each.
+                // One transaction per chunk.
                 for chunk in sql.lines().collect::<Vec<_>>().chunks(60) {
                     postgres.sql(&chunk.join("\n"));
                 }
@@ -177,12 +180,12 @@ fn counts_stay_right_whatever_is_written() {
         EXCEPT SELECT state, count(*) FROM recordings GROUP BY 1) x";
     assert_eq!(library.postgres.sql(wrong), "0");
     let rows: u32 = library.postgres.sql("SELECT count(*) FROM recording_counts").parse().unwrap();
-    assert!(rows < 1500, "they are added up now and then: {rows}");
+    assert!(rows < 1500, "count rows must be summed up from time to time: {rows}");
 }
 
 #[test]
-fn several_at_once_on_a_database_with_data_all_succeed() {
-    let library = scalelite();
+fn concurrent_migrations_all_succeed() {
+    let library = scalelite_database();
     library.postgres.sql(
         "INSERT INTO recordings (record_id, meeting_id, state, published) \
              SELECT 'x' || n, 'm' || n, 'published', true FROM generate_series(1, 20000) n",
@@ -199,23 +202,23 @@ fn several_at_once_on_a_database_with_data_all_succeed() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         built += usize::from(String::from_utf8_lossy(&output.stdout).contains("building"));
     }
-    assert_eq!(built, 1, "one does it, the others wait");
+    assert_eq!(built, 1, "one migrates, the others wait");
 }
 
 #[test]
-fn cut_off_in_the_middle_the_next_one_goes_on() {
-    let library = scalelite();
+fn interrupted_migration_is_continued() {
+    let library = scalelite_database();
     library.pool.sl_ok(&["migrate"]);
-    // What kill -9 leaves: a step that has not been done, an index that was being built.
+    // What kill -9 leaves: a step not done, an index partly built.
     library.postgres.sql(
         "DROP INDEX sl_recordings_meeting; \
          UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'sl_recordings_state'::regclass; \
          DELETE FROM _sqlx_migrations WHERE version = 3; DROP TRIGGER recording_counts_update ON recordings",
     );
-    let told = library.pool.sl_ok(&["migrate"]);
-    assert!(told.starts_with("missing: migration 3, counts\n"), "{told}");
+    let output = library.pool.sl_ok(&["migrate"]);
+    assert!(output.starts_with("missing: migration 3, counts\n"), "{output}");
     for name in ["sl_recordings_meeting", "sl_recordings_state"] {
-        assert!(told.contains(name), "{told}");
+        assert!(output.contains(name), "{output}");
     }
     let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
     assert_eq!(library.postgres.sql(invalid), "0");
@@ -224,7 +227,7 @@ fn cut_off_in_the_middle_the_next_one_goes_on() {
 }
 
 #[test]
-fn a_younger_scalelite_is_refused_with_a_reason() {
+fn migrate_rejects_newer_scalelite_schema() {
     let library = Library::empty(&[]);
     library.postgres.sql(SCALELITE);
     library.postgres.sql("INSERT INTO schema_migrations VALUES ('20990101000000')");
@@ -234,7 +237,7 @@ fn a_younger_scalelite_is_refused_with_a_reason() {
 }
 
 #[test]
-fn an_older_scalelite_gets_the_columns_that_it_lacks() {
+fn migrate_adds_columns_missing_in_older_scalelite_schema() {
     let mut library = Library::empty(&[]);
     library.postgres.sql(SCALELITE);
     library.postgres.sql(
@@ -248,7 +251,7 @@ fn an_older_scalelite_gets_the_columns_that_it_lacks() {
 }
 
 #[test]
-fn without_a_database_there_is_nothing_to_migrate() {
+fn migrate_without_database_names_required_setting() {
     let mut library = Library::empty(&[]);
     library.pool.set("DATABASE_URL", "");
     assert!(library.pool.sl_fails(&["migrate"]).contains("DATABASE_URL"));

@@ -1,4 +1,4 @@
-//! How Postgres goes about each query: by index probes, whatever the table's size. Plans, not times.
+//! Query plans: each query uses index probes, whatever the table's size. Checks plans, not times.
 
 use crate::support::{Library, Postgres, eventually};
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ const QUERIES: [&str; 14] = [
     "state=any",
 ];
 
-/// Postgres writes the plan of every query into its log, with the rows that each step has read.
-fn filled() -> Library {
+/// An index with 30,000 recordings. Postgres logs the plan of every query, with the rows that each step read.
+fn filled_index() -> Library {
     let postgres = Postgres::with(&[
         "autovacuum=off",
         "log_min_messages=log",
@@ -48,8 +48,8 @@ fn filled() -> Library {
     library
 }
 
-/// The rows that one plan has read of each table, those that it has thrown away too.
-fn read_by(plan: &str) -> BTreeMap<&'static str, u64> {
+/// The rows that a plan read of each table, including those it filtered out.
+fn rows_read(plan: &str) -> BTreeMap<&'static str, u64> {
     let mut read = BTreeMap::new();
     let mut last = None;
     let number = |text: &str, after: &str| -> Option<f64> {
@@ -74,11 +74,11 @@ fn read_by(plan: &str) -> BTreeMap<&'static str, u64> {
     read
 }
 
-/// With statistics and without: fresh imports must not be slow until Postgres has looked at them.
+/// With and without statistics: recordings must not be slow to query before Postgres has analyzed them.
 #[test]
-fn no_query_reads_a_table_from_end_to_end() {
+fn get_recordings_queries_use_indexes() {
     for analyzed in [false, true] {
-        let mut library = filled();
+        let mut library = filled_index();
         if analyzed {
             library.postgres.sql("ANALYZE");
         }
@@ -90,11 +90,11 @@ fn no_query_reads_a_table_from_end_to_end() {
             let plans: Vec<&str> = log[before..].split("plan:").skip(1).collect();
             assert!(!plans.is_empty(), "{query}");
             for plan in plans {
-                let read = read_by(plan);
+                let read = rows_read(plan);
                 for table in ["recordings", "metadata", "playback_formats", "thumbnails"] {
                     assert!(!plan.contains(&format!("Seq Scan on {table} ")), "{query}: {plan}");
                 }
-                // How many have a common value is counted, and that is many.
+                // Rows with a common value are counted, and there are many.
                 if query == "meta_bbb-origin=moodle&limit=25" && plan.contains("SELECT count(*) FROM (") {
                     continue;
                 }
@@ -105,10 +105,10 @@ fn no_query_reads_a_table_from_end_to_end() {
     }
 }
 
-/// Looking whether a callback is due costs next to nothing, however many there were; noting a URL too.
+/// Polling for due callbacks costs next to nothing, however many there were; so does storing a URL.
 #[test]
-fn looking_for_callbacks_reads_none_that_is_not_due() {
-    let mut library = filled();
+fn callback_polling_reads_only_due_rows() {
+    let mut library = filled_index();
     library.postgres.sql(
         "INSERT INTO callbacks (kind, record_id, meeting_id, url, state, finished_at, due_at) \
              SELECT 'recording-ready', 'r' || n, 'm', 'u', s, CASE s WHEN 'pending' THEN NULL ELSE now() END, \
@@ -138,11 +138,11 @@ fn looking_for_callbacks_reads_none_that_is_not_due() {
     }
 }
 
-/// The reading of plans reads them.
+/// Checks the parser of plans itself.
 #[test]
-fn rows_of_a_plan() {
+fn rows_read_are_parsed_from_plan() {
     let plan = "  ->  Index Scan using a on recordings r  (cost=0..1 rows=5 width=1) (actual rows=64 loops=2)\n\
         Rows Removed by Filter: 7\n\
         ->  Seq Scan on metadata m  (cost=0..1 rows=5 width=1) (actual rows=0.50 loops=10)\n";
-    assert_eq!(read_by(plan), BTreeMap::from([("recordings", 142), ("metadata", 5)]));
+    assert_eq!(rows_read(plan), BTreeMap::from([("recordings", 142), ("metadata", 5)]));
 }

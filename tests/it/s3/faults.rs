@@ -1,4 +1,4 @@
-//! Replicas whose S3 is down, slow, or set up wrong.
+//! Replicas whose S3 is down, frozen or misconfigured.
 
 use super::*;
 use crate::assert_answer;
@@ -19,7 +19,7 @@ const PUBLISHED: [&str; 2] = ["published/presentation/r1/index.html", "published
 const UNPUBLISHED: [&str; 2] = ["unpublished/presentation/r1/index.html", "unpublished/video/r1/index.html"];
 
 #[test]
-fn while_s3_is_down_recordings_are_listed_and_not_changed() {
+fn recordings_are_listed_but_unchangeable_while_s3_is_down() {
     let bucket = Bucket::start();
     let library = library(&bucket);
     bucket.network.down(true);
@@ -28,7 +28,7 @@ fn while_s3_is_down_recordings_are_listed_and_not_changed() {
     assert_answer!(library.pool.get("deleteRecordings", "recordID=r1"));
     assert_eq!(library.listed("state=published"), ["r1"]);
     assert_eq!(bucket.keys(), PUBLISHED);
-    // It comes back, and nobody has to do anything.
+    // Once S3 is back, everything works without intervention.
     bucket.network.down(false);
     library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
     assert_eq!(library.listed("state=unpublished"), ["r1"]);
@@ -37,7 +37,7 @@ fn while_s3_is_down_recordings_are_listed_and_not_changed() {
 }
 
 #[test]
-fn an_s3_that_answers_nothing_holds_nobody_up_for_ever() {
+fn frozen_s3_fails_calls_in_time() {
     let bucket = Bucket::start();
     let library = library(&bucket);
     bucket.network.freeze(true);
@@ -50,10 +50,10 @@ fn an_s3_that_answers_nothing_holds_nobody_up_for_ever() {
 }
 
 #[test]
-fn connections_that_break_are_made_again() {
+fn broken_s3_connections_are_reopened() {
     let bucket = Bucket::start();
     let library = library(&bucket);
-    // Each time in the middle of another request.
+    // Each cut is in the middle of another request.
     bucket.network.cut_after(2_500, 9);
     for publish in ["false", "true", "false"] {
         library.pool.get("publishRecordings", &format!("recordID=r1&publish={publish}")).success();
@@ -65,11 +65,11 @@ fn connections_that_break_are_made_again() {
 }
 
 #[test]
-fn wrong_settings_stop_the_start() {
+fn invalid_s3_settings_stop_the_start() {
     let bucket = Bucket::start();
     let variables = bucket.variables();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    for (name, value, says) in [
+    for (name, value, message) in [
         ("S3_BUCKET_NAME", "", "S3_BUCKET_NAME must be a bucket's name"),
         ("S3_ENDPOINT", "minio:9000", "S3_ENDPOINT must be https://host"),
         ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY must be set"),
@@ -78,11 +78,14 @@ fn wrong_settings_stop_the_start() {
         pool.set(name, value);
         for command in ["serve", "importer"] {
             let line = pool.sl_fails(&[command]);
-            assert!(line.starts_with(&format!("sl: {says}")), "{line}");
+            assert!(line.starts_with(&format!("sl: {message}")), "{line}");
             assert!(!line.contains(crate::support::s3::SECRET_KEY));
         }
     }
     let pool = Pool::empty(1, &variables);
-    let shown = pool.sl_ok(&["config"]);
-    assert!(!shown.contains(crate::support::s3::SECRET_KEY) && shown.contains("S3_BUCKET_NAME"), "{shown}");
+    let output = pool.sl_ok(&["config"]);
+    assert!(
+        !output.contains(crate::support::s3::SECRET_KEY) && output.contains("S3_BUCKET_NAME"),
+        "{output}"
+    );
 }

@@ -4,7 +4,7 @@ mod nginx;
 mod requests;
 mod scripts;
 
-use crate::importing::recording;
+use crate::importer::recording;
 use crate::support::client::{self, Reply};
 use crate::support::{Library, eventually};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Every state that a kill can leave a bucket in.
+//! Recovery from every state that a kill can leave a bucket in.
 
 use super::*;
 
@@ -8,14 +8,14 @@ fn work(what: &str) -> String {
     format!(".sl-work/{ID}/{what}")
 }
 
-/// A successor that waits beside the shelves.
-fn stage(bucket: &Bucket, text: &str) {
+/// Stages a replacement beside the shelves.
+fn stage_replacement(bucket: &Bucket, text: &str) {
     for (name, text) in files(text) {
         bucket.lay(&work(&format!("new/{U}/{name}")), text.as_bytes());
     }
 }
 
-async fn settled(bucket: &Bucket) {
+async fn recover(bucket: &Bucket) {
     let storage = bucket.storage();
     assert_eq!(storage.leftovers().await.unwrap(), [id()]);
     storage.settle(&id()).await.unwrap();
@@ -23,111 +23,111 @@ async fn settled(bucket: &Bucket) {
 }
 
 #[tokio::test]
-async fn half_of_a_format_that_was_coming_or_going_is_not_there_and_is_cleared() {
+async fn partial_format_is_invisible_and_cleared() {
     let bucket = Bucket::start();
-    lay(&bucket, "published/video", "half");
-    lay(&bucket, "published/notes", "whole");
+    put_format(&bucket, "published/video", "half");
+    put_format(&bucket, "published/notes", "whole");
     bucket.take(&format!("published/video/{ID}/metadata.xml"));
     bucket.lay(&work(&format!("half/published/video/{U}")), b"");
     let formats = bucket.storage().formats(&id()).await.unwrap();
     assert_eq!(formats, [(format("notes"), Shelf::Published)]);
-    settled(&bucket).await;
-    holds(&bucket, &[("published/notes", "whole")]);
+    recover(&bucket).await;
+    assert_holds(&bucket, &[("published/notes", "whole")]);
 }
 
 #[tokio::test]
-async fn a_format_that_had_all_come_stays() {
+async fn completely_uploaded_format_stays() {
     let bucket = Bucket::start();
-    lay(&bucket, "published/video", "whole");
+    put_format(&bucket, "published/video", "whole");
     bucket.lay(&work(&format!("half/published/video/{U}")), b"");
     assert_eq!(bucket.storage().formats(&id()).await.unwrap().len(), 1);
-    settled(&bucket).await;
-    holds(&bucket, &[("published/video", "whole")]);
+    recover(&bucket).await;
+    assert_holds(&bucket, &[("published/video", "whole")]);
 }
 
 #[tokio::test]
-async fn a_successor_that_is_not_whole_is_forgotten() {
+async fn incomplete_replacement_is_discarded() {
     let bucket = Bucket::start();
-    lay(&bucket, "published/video", "old");
-    stage(&bucket, "new");
-    settled(&bucket).await;
-    holds(&bucket, &[("published/video", "old")]);
+    put_format(&bucket, "published/video", "old");
+    stage_replacement(&bucket, "new");
+    recover(&bucket).await;
+    assert_holds(&bucket, &[("published/video", "old")]);
 }
 
 #[tokio::test]
-async fn a_successor_that_is_whole_comes_in() {
+async fn complete_replacement_is_applied() {
     for copied in [false, true] {
         let bucket = Bucket::start();
-        lay(&bucket, "published/video", "old");
+        put_format(&bucket, "published/video", "old");
         bucket.lay(&format!("published/video/{ID}/only/the/old"), b"old");
-        stage(&bucket, "new");
+        stage_replacement(&bucket, "new");
         bucket.lay(&work(&format!("ready/published/video/{U}")), b"");
         if copied {
             bucket.lay(&format!("published/video/{ID}/deep/er/file.txt"), b"new");
         }
-        settled(&bucket).await;
-        holds(&bucket, &[("published/video", "new")]);
+        recover(&bucket).await;
+        assert_holds(&bucket, &[("published/video", "new")]);
     }
 }
 
 #[tokio::test]
-async fn a_successor_that_came_in_is_not_taken_for_an_empty_one() {
+async fn applied_replacement_with_leftover_note_is_kept() {
     let bucket = Bucket::start();
-    lay(&bucket, "published/video", "new");
-    // Two that cleared up at once: what waited is gone, its note is not.
+    put_format(&bucket, "published/video", "new");
+    // Two processes recovered at once: the staged files are gone, the note is not.
     bucket.lay(&work(&format!("ready/published/video/{U}")), b"");
-    settled(&bucket).await;
-    holds(&bucket, &[("published/video", "new")]);
+    recover(&bucket).await;
+    assert_holds(&bucket, &[("published/video", "new")]);
 }
 
 #[tokio::test]
-async fn a_move_that_was_cut_off_while_it_copied_begins_anew() {
+async fn move_interrupted_while_copying_is_restarted() {
     let bucket = Bucket::start();
-    lay(&bucket, "published/video", "all");
+    put_format(&bucket, "published/video", "all");
     bucket.lay(&format!("unpublished/video/{ID}/deep/er/file.txt"), b"half");
     bucket.lay(&format!("unpublished/video/{ID}/stray"), b"half");
     bucket.lay(&work(&format!("half/unpublished/video/{U}")), b"");
     bucket.lay(&work(&format!("move/{U}")), b"");
     assert_eq!(shift(&bucket.storage(), Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
-    holds(&bucket, &[("unpublished/video", "all")]);
+    assert_holds(&bucket, &[("unpublished/video", "all")]);
 }
 
 #[tokio::test]
-async fn a_move_that_was_cut_off_while_it_deleted_loses_nothing() {
-    // Forward, as a client asks again; and back to where the index says.
+async fn move_interrupted_while_deleting_loses_nothing() {
+    // Forward, when a client repeats the call; and back to the shelf in the index.
     for to in [Shelf::Unpublished, Shelf::Published] {
         let bucket = Bucket::start();
-        lay(&bucket, "unpublished/video", "all");
+        put_format(&bucket, "unpublished/video", "all");
         bucket.lay(&format!("published/video/{ID}/deep/er/file.txt"), b"all");
         bucket.lay(&work(&format!("half/published/video/{U}")), b"");
         bucket.lay(&work(&format!("move/{U}")), b"");
         shift(&bucket.storage(), Some(Shelf::Published), to).await;
-        let at = if to == Shelf::Published { "published/video" } else { "unpublished/video" };
-        holds(&bucket, &[(at, "all")]);
+        let shelf = if to == Shelf::Published { "published/video" } else { "unpublished/video" };
+        assert_holds(&bucket, &[(shelf, "all")]);
     }
 }
 
 #[tokio::test]
-async fn a_move_that_nobody_finishes_is_among_the_leftovers() {
+async fn unfinished_move_is_listed_as_leftover() {
     let bucket = Bucket::start();
     let storage = bucket.storage();
-    lay(&bucket, "published/video", "video");
+    put_format(&bucket, "published/video", "video");
     drop(storage.shift(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap());
     assert_eq!(storage.leftovers().await.unwrap(), [id()]);
     storage.settle(&id()).await.unwrap();
-    assert_eq!(storage.leftovers().await.unwrap(), [id()], "clearing up does not finish it");
+    assert_eq!(storage.leftovers().await.unwrap(), [id()], "recovery alone does not finish it");
     assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::AlreadyThere);
-    holds(&bucket, &[("unpublished/video", "video")]);
+    assert_holds(&bucket, &[("unpublished/video", "video")]);
     drop(storage.shift(&id(), None, Shelf::Published).await.unwrap());
     storage.clear(&id()).await.unwrap();
-    holds(&bucket, &[("published/video", "video")]);
+    assert_holds(&bucket, &[("published/video", "video")]);
     drop(storage.shift(&id(), None, Shelf::Unpublished).await.unwrap());
     storage.remove(&id()).await.unwrap();
-    holds(&bucket, &[]);
+    assert_holds(&bucket, &[]);
 }
 
 #[tokio::test]
-async fn what_nobody_of_us_has_put_there_goes_and_others_work_stays() {
+async fn unknown_work_objects_are_deleted_and_other_recordings_kept() {
     let bucket = Bucket::start();
     bucket.lay(&work("strange/thing"), b"");
     bucket.lay(&work(&format!("upload/{U}")), b"not what we write");

@@ -1,31 +1,31 @@
-//! The whole life of a recording, on S3 and on directories: the same answers, the same files.
+//! The whole lifecycle of a recording, in S3 and in directories: same responses, same files.
 
 use super::*;
-use crate::importing::recording;
+use crate::importer::recording;
 use crate::support::snapshot::shown;
 use crate::support::{Library, s3::tree};
 use RecordingFormat::{Notes, Presentation, Video};
 use sl::sim::{Packing, Recording, RecordingFormat};
 use std::fs;
 
-/// A pool with recordings, wherever its files are.
-struct Place {
+/// A pool with recordings whose files are in directories or in a bucket.
+struct Lab {
     library: Library,
     bucket: Option<Bucket>,
     archives: TempDir,
-    /// All that was answered and seen.
-    seen: Vec<String>,
+    /// Every response, and the files after it.
+    transcript: Vec<String>,
 }
 
-impl Place {
-    fn new(bucket: Option<Bucket>) -> Place {
+impl Lab {
+    fn new(bucket: Option<Bucket>) -> Lab {
         let variables = bucket.as_ref().map_or(Vec::new(), Bucket::variables);
         let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        Place {
+        Lab {
             library: Library::with(1, &variables),
             bucket,
             archives: TempDir::new().unwrap(),
-            seen: Vec::new(),
+            transcript: Vec::new(),
         }
     }
 
@@ -43,8 +43,8 @@ impl Place {
         files
     }
 
-    /// Moves what is below one prefix to another, or away, as an operator might.
-    fn by_hand(&self, from: &str, to: Option<&str>) {
+    /// Moves the files below one prefix to another, or deletes them, as an operator might.
+    fn move_by_hand(&self, from: &str, to: Option<&str>) {
         let files: Vec<_> = self.files().into_iter().filter(|(name, _)| name.starts_with(from)).collect();
         assert!(!files.is_empty(), "{from}");
         let root = self.library.published().parent().unwrap().to_owned();
@@ -67,8 +67,8 @@ impl Place {
         }
     }
 
-    /// What an answer was, and which files there are now.
-    fn see(&mut self, what: &str, answer: String) {
+    /// Records a response and the files there are now.
+    fn record(&mut self, what: &str, answer: String) {
         let mut text = format!("{what}\n{answer}\n");
         for (name, bytes) in self.files() {
             text += &format!(
@@ -77,20 +77,20 @@ impl Place {
             );
         }
         let address = self.library.pool.address(0);
-        self.seen.push(
+        self.transcript.push(
             text.replace(&address, "[server]").replace(self.archives.path().to_str().unwrap(), "[archives]"),
         );
     }
 
     fn call(&mut self, call: &str, query: &str) {
         let reply = self.library.pool.get(call, query);
-        self.see(&format!("{call}?{query}"), shown(&reply));
+        self.record(&format!("{call}?{query}"), shown(&reply));
     }
 
     fn sl(&mut self, args: &[&str]) {
         let output = self.library.pool.sl(args);
         let text = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).join("");
-        self.see(&format!("{args:?}: {:?}", output.status.code()), text);
+        self.record(&format!("{args:?}: {:?}", output.status.code()), text);
     }
 
     fn import(&mut self, recording: &Recording) {
@@ -99,63 +99,66 @@ impl Place {
     }
 }
 
-fn live(bucket: Option<Bucket>) -> Vec<String> {
-    let mut place = Place::new(bucket);
+fn exercise(bucket: Option<Bucket>) -> Vec<String> {
+    let mut lab = Lab::new(bucket);
     let one = recording(1, &[Notes, Presentation, Video]);
     let (two, three) = (recording(2, &[Video]), recording(3, &[Notes, Video]));
     let (id, id2, id3) = (one.record_id(), two.record_id(), three.record_id());
     let verify = ["--json", "recordings", "verify"];
     let repair = ["--json", "recordings", "verify", "--repair"];
     for recording in [&one, &two, &three] {
-        place.import(recording);
+        lab.import(recording);
     }
-    place.call("getRecordings", "");
-    place.sl(&verify);
-    place.call("publishRecordings", &format!("recordID={id}&publish=false"));
-    place.call("publishRecordings", &format!("recordID={id}&publish=false"));
-    place.call("updateRecordings", &format!("recordID={id}&meta_name=Algebra"));
-    // Reprocessed, with other slides, it stays where the client wants it.
-    place.import(&Recording { formats: vec![Presentation], slides: 2, seed: 7, ..one.clone() });
-    place.call("getRecordings", &format!("recordID={id}"));
-    place.call("publishRecordings", &format!("recordID={id}&publish=true"));
-    place.sl(&["recordings", "unpublish", &id2]);
-    place.call("deleteRecordings", &format!("recordID={id2}"));
-    place.call("publishRecordings", &format!("recordID={id2}&publish=true"));
-    place.call("getRecordings", "state=any");
-    // What an operator may do by hand: the wrong shelf, a format lost, one that nobody knows.
-    place.by_hand(&format!("published/presentation/{id}/"), Some(&format!("unpublished/presentation/{id}/")));
-    place.by_hand(&format!("published/notes/{id}/"), None);
-    place.library.postgres.sql(&format!(
+    lab.call("getRecordings", "");
+    lab.sl(&verify);
+    lab.call("publishRecordings", &format!("recordID={id}&publish=false"));
+    lab.call("publishRecordings", &format!("recordID={id}&publish=false"));
+    lab.call("updateRecordings", &format!("recordID={id}&meta_name=Algebra"));
+    // Reprocessed with other slides, it stays on the shelf that the client chose.
+    lab.import(&Recording { formats: vec![Presentation], slides: 2, seed: 7, ..one.clone() });
+    lab.call("getRecordings", &format!("recordID={id}"));
+    lab.call("publishRecordings", &format!("recordID={id}&publish=true"));
+    lab.sl(&["recordings", "unpublish", &id2]);
+    lab.call("deleteRecordings", &format!("recordID={id2}"));
+    lab.call("publishRecordings", &format!("recordID={id2}&publish=true"));
+    lab.call("getRecordings", "state=any");
+    // Manual mistakes: a wrong shelf, a lost format, a format missing in the index.
+    lab.move_by_hand(
+        &format!("published/presentation/{id}/"),
+        Some(&format!("unpublished/presentation/{id}/")),
+    );
+    lab.move_by_hand(&format!("published/notes/{id}/"), None);
+    lab.library.postgres.sql(&format!(
         "DELETE FROM playback_formats USING recordings r WHERE r.id = recording_id AND record_id = '{id3}' \
          AND format = 'notes'"
     ));
-    place.sl(&verify);
-    place.sl(&repair);
-    place.sl(&verify);
-    place.call("getRecordings", "");
-    // Its files are nowhere.
+    lab.sl(&verify);
+    lab.sl(&repair);
+    lab.sl(&verify);
+    lab.call("getRecordings", "");
+    // All its files are lost.
     for format in ["presentation", "video"] {
-        place.by_hand(&format!("published/{format}/{id}/"), None);
+        lab.move_by_hand(&format!("published/{format}/{id}/"), None);
     }
-    place.call("publishRecordings", &format!("recordID={id}&publish=false"));
-    place.import(&one);
-    place.sl(&verify);
-    place.sl(&["--json", "recordings", "retain", "--older-than", "1h", "--dry-run"]);
-    place.sl(&["--json", "recordings", "retain", "--older-than", "1h", "--yes"]);
-    assert!(place.files().is_empty(), "{:?}", place.files().keys());
-    place.call("getRecordings", "state=any");
-    place.sl(&verify);
-    place.seen
+    lab.call("publishRecordings", &format!("recordID={id}&publish=false"));
+    lab.import(&one);
+    lab.sl(&verify);
+    lab.sl(&["--json", "recordings", "retain", "--older-than", "1h", "--dry-run"]);
+    lab.sl(&["--json", "recordings", "retain", "--older-than", "1h", "--yes"]);
+    assert!(lab.files().is_empty(), "{:?}", lab.files().keys());
+    lab.call("getRecordings", "state=any");
+    lab.sl(&verify);
+    lab.transcript
 }
 
 #[test]
-fn s3_and_directories_answer_the_same() {
-    let (directories, bucket) = (live(None), live(Some(Bucket::start())));
+fn s3_and_directories_behave_the_same() {
+    let (directories, bucket) = (exercise(None), exercise(Some(Bucket::start())));
     assert_eq!(directories.len(), bucket.len());
     for (directory, bucket) in directories.iter().zip(&bucket) {
         assert_eq!(directory, bucket);
     }
-    // Both did something: all kinds of findings, and in the end nothing to find.
+    // Both did something: every kind of finding occurred, and none is left in the end.
     let all = directories.join("");
     for problem in ["wrong_shelf", "missing", "not_indexed", "The files of the recording are missing"] {
         assert!(all.contains(problem), "{problem}");

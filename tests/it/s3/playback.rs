@@ -1,4 +1,4 @@
-//! Recordings that are in S3, in the browser: the same checks and answers as from directories.
+//! Playback of recordings in S3: the same checks and responses as with directories.
 
 use super::*;
 use crate::support::client::fetch;
@@ -6,14 +6,14 @@ use crate::support::{Library, Reply};
 use RecordingFormat::{Notes, Podcast, Presentation, Video};
 use sl::sim::{Packing, Recording, RecordingFormat};
 
-struct Stage {
+struct PlaybackFixture {
     library: Library,
     recording: Recording,
     bucket: Option<Bucket>,
 }
 
-impl Stage {
-    fn new(bucket: Option<Bucket>, more: &[(&str, &str)]) -> Stage {
+impl PlaybackFixture {
+    fn new(bucket: Option<Bucket>, more: &[(&str, &str)]) -> PlaybackFixture {
         let variables = bucket.as_ref().map_or(Vec::new(), Bucket::variables);
         let mut variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         variables.extend(more);
@@ -25,7 +25,7 @@ impl Stage {
         };
         let archive = recording.archive(&library.spool(), Packing::None).unwrap();
         library.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
-        Stage { library, recording, bucket }
+        PlaybackFixture { library, recording, bucket }
     }
 
     fn get(&self, target: &str, headers: &[(&str, &str)]) -> Reply {
@@ -38,18 +38,18 @@ impl Stage {
 }
 
 #[test]
-fn the_same_is_seen_as_from_directories() {
-    let directories = Stage::new(None, &[("PLAYBACK_SERVE", "true")]);
-    let bucket = Stage::new(Some(Bucket::start()), &[]);
+fn s3_playback_responses_match_directories() {
+    let directories = PlaybackFixture::new(None, &[("PLAYBACK_SERVE", "true")]);
+    let bucket = PlaybackFixture::new(Some(Bucket::start()), &[]);
     let id = directories.id();
-    let film = format!("/video/{id}/video-0.m4v");
+    let video = format!("/video/{id}/video-0.m4v");
     let cases: [(String, &[(&str, &str)]); 10] = [
         (format!("/video/{id}/"), &[]),
         (format!("/video/{id}"), &[]),
-        (film.clone(), &[]),
-        (film.clone(), &[("range", "bytes=100-299")]),
-        (film.clone(), &[("range", "bytes=-7")]),
-        (film.clone(), &[("range", "bytes=99999999-")]),
+        (video.clone(), &[]),
+        (video.clone(), &[("range", "bytes=100-299")]),
+        (video.clone(), &[("range", "bytes=-7")]),
+        (video.clone(), &[("range", "bytes=99999999-")]),
         (format!("/video/{id}/thumbnails"), &[]),
         (format!("/presentation/{id}/shapes.svg"), &[]),
         (format!("/podcast/{id}/audio.ogg"), &[("range", "bytes=0-99")]),
@@ -71,35 +71,36 @@ fn the_same_is_seen_as_from_directories() {
         }
         assert_eq!(one.header("etag").is_some(), other.header("etag").is_some());
     }
-    // What the browser has is not sent again.
-    let etag = bucket.get(&film, &[]).header("etag").unwrap().to_owned();
-    assert_eq!(bucket.get(&film, &[("if-none-match", &etag)]).status, 304);
-    // Unpublished is never playable, wherever its files are.
+    // A cached file is not sent again.
+    let etag = bucket.get(&video, &[]).header("etag").unwrap().to_owned();
+    assert_eq!(bucket.get(&video, &[("if-none-match", &etag)]).status, 304);
+    // An unpublished recording is never playable, wherever its files are.
     bucket.library.pool.get("publishRecordings", &format!("recordID={id}&publish=false")).success();
-    assert_eq!(bucket.get(&film, &[]).status, 404);
+    assert_eq!(bucket.get(&video, &[]).status, 404);
 }
 
 #[test]
-fn media_come_from_the_bucket_where_that_is_wanted_and_pages_from_us() {
-    let stage = Stage::new(Some(Bucket::start()), &[("S3_REDIRECT", "true"), ("S3_URL_EXPIRES", "60")]);
-    let id = stage.id();
-    let elsewhere = |target: &str| {
-        let reply = stage.get(target, &[]);
+fn s3_redirect_sends_media_to_bucket_and_serves_pages() {
+    let playback =
+        PlaybackFixture::new(Some(Bucket::start()), &[("S3_REDIRECT", "true"), ("S3_URL_EXPIRES", "60")]);
+    let id = playback.id();
+    let bucket_url = |target: &str| {
+        let reply = playback.get(target, &[]);
         assert_eq!((reply.status, reply.header("cache-control")), (307, Some("no-store")), "{reply:?}");
         reply.header("location").unwrap().to_owned()
     };
-    let url = elsewhere(&format!("/video/{id}/video-0.m4v"));
+    let url = bucket_url(&format!("/video/{id}/video-0.m4v"));
     assert!(url.contains("X-Amz-Expires=60"), "{url}");
     let reply = fetch("GET", &url, &[("range", "bytes=0-9")], b"");
     assert_eq!((reply.status, reply.header("content-type")), (206, Some("video/x-m4v")));
     assert_eq!(reply.header("content-disposition"), None);
-    // Players ask like this whether there is a film; a signed URL would refuse it.
-    let asked = stage.library.pool.fetch("HEAD", &format!("/video/{id}/video-0.m4v"), &[], b"");
-    assert_eq!((asked.status, asked.header("location")), (200, None));
-    let reply = fetch("GET", &elsewhere(&format!("/podcast/{id}/audio.ogg")), &[], b"");
+    // Players send HEAD to see whether a video exists; a signed URL would reject it.
+    let head = playback.library.pool.fetch("HEAD", &format!("/video/{id}/video-0.m4v"), &[], b"");
+    assert_eq!((head.status, head.header("location")), (200, None));
+    let reply = fetch("GET", &bucket_url(&format!("/podcast/{id}/audio.ogg")), &[], b"");
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("audio/ogg")));
     assert_eq!(reply.header("content-disposition"), Some("attachment"));
-    // A URL for one object is none for another.
+    // A URL signed for one object is invalid for another.
     let other = url.replace("video-0.m4v", "index.html");
     assert_eq!(fetch("GET", &other, &[], b"").status, 403);
     for page in [
@@ -108,21 +109,21 @@ fn media_come_from_the_bucket_where_that_is_wanted_and_pages_from_us() {
         "presentation/{id}/captions.json",
         "notes/{id}/notes.html",
     ] {
-        assert_eq!(stage.get(&format!("/{}", page.replace("{id}", &id)), &[]).status, 200, "{page}");
+        assert_eq!(playback.get(&format!("/{}", page.replace("{id}", &id)), &[]).status, 200, "{page}");
     }
-    assert_eq!(stage.get(&format!("/video/{id}/none.mp4"), &[]).status, 404);
-    stage.library.pool.get("publishRecordings", &format!("recordID={id}&publish=false")).success();
-    assert_eq!(stage.get(&format!("/video/{id}/video-0.m4v"), &[]).status, 404);
-    assert!(!stage.library.pool.replicas[0].log().contains("X-Amz-Signature"));
+    assert_eq!(playback.get(&format!("/video/{id}/none.mp4"), &[]).status, 404);
+    playback.library.pool.get("publishRecordings", &format!("recordID={id}&publish=false")).success();
+    assert_eq!(playback.get(&format!("/video/{id}/video-0.m4v"), &[]).status, 404);
+    assert!(!playback.library.pool.replicas[0].log().contains("X-Amz-Signature"));
 }
 
 #[test]
-fn while_s3_is_down_recordings_cannot_be_watched_for_a_moment() {
-    let stage = Stage::new(Some(Bucket::start()), &[]);
-    let film = format!("/video/{}/video-0.m4v", stage.id());
-    let network = &stage.bucket.as_ref().unwrap().network;
+fn playback_returns_503_while_s3_is_down() {
+    let playback = PlaybackFixture::new(Some(Bucket::start()), &[]);
+    let video = format!("/video/{}/video-0.m4v", playback.id());
+    let network = &playback.bucket.as_ref().unwrap().network;
     network.down(true);
-    assert_eq!(stage.get(&film, &[]).status, 503);
+    assert_eq!(playback.get(&video, &[]).status, 503);
     network.down(false);
-    assert_eq!(stage.get(&film, &[]).status, 200);
+    assert_eq!(playback.get(&video, &[]).status, 200);
 }

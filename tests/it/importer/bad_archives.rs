@@ -1,11 +1,11 @@
-//! Archives that are no good: each ends in failed/ with its reason, and holds up nobody.
+//! Bad archives: each is quarantined in failed/ with its error and delays no other.
 
 use super::*;
 use RecordingFormat::{Notes, Podcast, Video};
 use std::io::Write;
 use tar::{EntryType, Header};
 
-/// A tar of members that nobody has checked.
+/// A tar of arbitrary, unchecked members.
 fn tar(members: &[(EntryType, &str, &str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (kind, path, link, data) in members {
@@ -24,29 +24,29 @@ fn tar(members: &[(EntryType, &str, &str, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-fn whole(recording: &Recording) -> Vec<u8> {
+fn archive_bytes(recording: &Recording) -> Vec<u8> {
     let mut bytes = Vec::new();
     recording.write(&mut bytes).unwrap();
     bytes
 }
 
-/// The same with something else in place of a text of the same length.
-fn changed(recording: &Recording, from: &str, to: &str) -> Vec<u8> {
+/// The archive with one text replaced by another of the same length.
+fn archive_with_replaced_text(recording: &Recording, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
-    let mut bytes = whole(recording);
-    let mut any = false;
+    let mut bytes = archive_bytes(recording);
+    let mut replaced = false;
     for at in 0..bytes.len() - from.len() {
         if bytes[at..].starts_with(from.as_bytes()) {
             bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
-            any = true;
+            replaced = true;
         }
     }
-    assert!(any, "{from} is nowhere");
+    assert!(replaced, "{from} was not found");
     bytes
 }
 
-fn failed(import: &Import) -> Vec<String> {
-    let mut names: Vec<_> = entries(&import.path("spool/failed"))
+fn error_files(fixture: &ImporterFixture) -> Vec<String> {
+    let mut names: Vec<_> = entries(&fixture.path("spool/failed"))
         .iter()
         .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .filter(|name| name.ends_with(".error"))
@@ -56,8 +56,8 @@ fn failed(import: &Import) -> Vec<String> {
 }
 
 #[test]
-fn every_kind_of_bad_archive_is_put_aside_with_its_reason() {
-    let import = Import::start();
+fn bad_archives_are_quarantined_with_reason() {
+    let fixture = ImporterFixture::start();
     let notes = |n| recording(n, &[Notes]);
     let file = EntryType::Regular;
     let bomb = {
@@ -69,7 +69,7 @@ fn every_kind_of_bad_archive_is_put_aside_with_its_reason() {
     let members: Vec<_> = names.iter().map(|name| (file, name.as_str(), "", &b""[..])).collect();
     let id = notes(9).record_id();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("truncated.tar", whole(&notes(1))[..3000].to_vec(), "broken off"),
+        ("truncated.tar", archive_bytes(&notes(1))[..3000].to_vec(), "broken off"),
         ("bomb.tar.gz", bomb, "more than 100 bytes for each byte of the archive"),
         ("dotdot.tar", tar(&[(file, "video/r1/../../../../escaped", "", b"x")]), "unsafe member"),
         ("absolute.tar", tar(&[(file, "/tmp/sl-escaped", "", b"x")]), "its path is absolute"),
@@ -96,20 +96,24 @@ fn every_kind_of_bad_archive_is_put_aside_with_its_reason() {
         ("members.tar", tar(&members), "more than 50000 members"),
         ("empty.tar", tar(&[]), "it holds no recording"),
         ("no-metadata.tar", tar(&[(file, "video/r1/video.mp4", "", b"x")]), "video/r1: no metadata.xml"),
-        ("bad-metadata.tar", changed(&notes(2), "<recording>", "<recordin|>"), "metadata.xml is"),
+        (
+            "bad-metadata.tar",
+            archive_with_replaced_text(&notes(2), "<recording>", "<recordin|>"),
+            "metadata.xml is",
+        ),
         (
             "wrong-format.tar",
-            changed(&notes(3), "<format>notes", "<format>nodes"),
+            archive_with_replaced_text(&notes(3), "<format>notes", "<format>nodes"),
             "of another format, nodes",
         ),
         (
             "other-id.tar",
-            changed(&notes(4), &format!("<id>{}", &notes(4).record_id()[..4]), "<id>ffff"),
+            archive_with_replaced_text(&notes(4), &format!("<id>{}", &notes(4).record_id()[..4]), "<id>ffff"),
             "of another recording",
         ),
         (
             "slashes.tar",
-            changed(&notes(5), &format!("<id>{}", &notes(5).record_id()[..4]), "<id>a/b/"),
+            archive_with_replaced_text(&notes(5), &format!("<id>{}", &notes(5).record_id()[..4]), "<id>a/b/"),
             "<id> cannot be used: a/b/",
         ),
         ("bad-id.tar", tar(&[(file, "video/r 1/metadata.xml", "", b"x")]), "video/r 1: not a record id"),
@@ -117,75 +121,79 @@ fn every_kind_of_bad_archive_is_put_aside_with_its_reason() {
         ("zero.tar", vec![], "broken off"),
         (
             "zero-byte.tar",
-            changed(&recording(6, &[Notes]), "<meetingName>Meeting", "<meetingName>&#0;ing"),
+            archive_with_replaced_text(
+                &recording(6, &[Notes]),
+                "<meetingName>Meeting",
+                "<meetingName>&#0;ing",
+            ),
             "metadata.xml is",
         ),
     ];
     for (name, bytes, _) in &cases {
-        import.arrives_as(name, bytes);
+        fixture.arrives_as(name, bytes);
     }
-    // One that is good, last in the queue.
+    // A good archive, last in the queue.
     let good = notes(9);
-    import.arrives(&good);
-    let importer = import.importer();
-    import.imported(&good);
-    eventually("all are put aside", || failed(&import).len() == cases.len());
+    fixture.arrives(&good);
+    let importer = fixture.importer();
+    fixture.imported(&good);
+    eventually("all are quarantined", || error_files(&fixture).len() == cases.len());
     for (name, bytes, reason) in &cases {
-        let told = fs::read_to_string(import.path("spool/failed").join(format!("{name}.error"))).unwrap();
-        assert!(told.contains(reason), "{name}: {told} has no {reason}");
+        let error = fs::read_to_string(fixture.path("spool/failed").join(format!("{name}.error"))).unwrap();
+        assert!(error.contains(reason), "{name}: {error} does not contain {reason}");
         assert_eq!(
-            &fs::read(import.path("spool/failed").join(name)).unwrap(),
+            &fs::read(fixture.path("spool/failed").join(name)).unwrap(),
             bytes,
-            "{name} is kept as it was"
+            "{name} is kept unchanged"
         );
     }
-    eventually("the spool is empty", || entries(&import.path("spool")).len() == 1);
-    assert_eq!(import.postgres.sql("SELECT record_id FROM recordings"), id);
-    eventually("no work directory is left", || entries(&import.path("work")).is_empty());
-    assert_eq!(files(&import.path("published")).len(), 2, "{:?}", files(&import.path("published")));
+    eventually("the spool is empty", || entries(&fixture.path("spool")).len() == 1);
+    assert_eq!(fixture.postgres.sql("SELECT record_id FROM recordings"), id);
+    eventually("no work directory is left", || entries(&fixture.path("work")).is_empty());
+    assert_eq!(files(&fixture.path("published")).len(), 2, "{:?}", files(&fixture.path("published")));
     assert!(!Path::new("/tmp/sl-escaped").exists());
-    // They are not tried again, not even by another importer.
+    // They are not tried again, even by another importer.
     importer.kill();
-    let again = import.importer();
+    let again = fixture.importer();
     let other = notes(10);
-    import.arrives(&other);
-    import.imported(&other);
+    fixture.arrives(&other);
+    fixture.imported(&other);
     assert_eq!(again.logged("a bad archive"), 0, "{}", again.log());
 }
 
 #[test]
-fn of_two_formats_one_bad_the_other_is_imported_and_the_archive_kept() {
-    let import = Import::start();
+fn valid_format_is_imported_when_other_format_is_bad() {
+    let fixture = ImporterFixture::start();
     let both = recording(1, &[Podcast, Video]);
-    let bytes = changed(&both, "<format>podcast", "<format>podcas/");
-    import.arrives_as("both.tar", &bytes);
-    let _importer = import.importer();
-    eventually("the good one is there", || import.indexed(&both) == ["video"]);
-    eventually("the archive is kept", || failed(&import) == ["both.tar.error"]);
-    let told = fs::read_to_string(import.path("spool/failed/both.tar.error")).unwrap();
-    assert!(told.contains("podcast/") && told.contains("The other formats were imported."), "{told}");
-    assert!(import.path("published/video").join(both.record_id()).exists());
-    assert!(!import.path("published/podcast").exists());
-    assert!(entries(&import.path("work")).is_empty());
+    let bytes = archive_with_replaced_text(&both, "<format>podcast", "<format>podcas/");
+    fixture.arrives_as("both.tar", &bytes);
+    let _importer = fixture.importer();
+    eventually("the valid format is imported", || fixture.indexed(&both) == ["video"]);
+    eventually("the archive is kept", || error_files(&fixture) == ["both.tar.error"]);
+    let error = fs::read_to_string(fixture.path("spool/failed/both.tar.error")).unwrap();
+    assert!(error.contains("podcast/") && error.contains("The other formats were imported."), "{error}");
+    assert!(fixture.path("published/video").join(both.record_id()).exists());
+    assert!(!fixture.path("published/podcast").exists());
+    assert!(entries(&fixture.path("work")).is_empty());
 }
 
 #[test]
-fn a_retry_takes_one_or_all_of_them_back() {
-    let import = Import::start();
-    let _importer = import.importer();
+fn retry_returns_one_or_all_archives_from_quarantine() {
+    let fixture = ImporterFixture::start();
+    let _importer = fixture.importer();
     for name in ["a.tar", "b.tar"] {
-        import.arrives_as(name, b"no archive");
+        fixture.arrives_as(name, b"no archive");
     }
-    eventually("both are put aside", || failed(&import).len() == 2);
-    // Whoever had forgotten to copy the rest.
+    eventually("both are quarantined", || error_files(&fixture).len() == 2);
+    // The operator replaces one by a complete archive.
     let good = recording(1, &[Notes]);
-    fs::write(import.path("spool/failed/a.tar"), whole(&good)).unwrap();
-    assert_eq!(import.sl_ok(&["recordings", "retry", "a.tar"]), "OK a.tar\n");
-    import.imported(&good);
-    assert_eq!(failed(&import), ["b.tar.error"]);
-    assert_eq!(import.sl_ok(&["recordings", "retry"]), "OK b.tar\n");
-    eventually("it is put aside again", || failed(&import) == ["b.tar.error"]);
-    let output = import.sl(&["recordings", "retry", "c.tar"]);
+    fs::write(fixture.path("spool/failed/a.tar"), archive_bytes(&good)).unwrap();
+    assert_eq!(fixture.sl_ok(&["recordings", "retry", "a.tar"]), "OK a.tar\n");
+    fixture.imported(&good);
+    assert_eq!(error_files(&fixture), ["b.tar.error"]);
+    assert_eq!(fixture.sl_ok(&["recordings", "retry"]), "OK b.tar\n");
+    eventually("it is quarantined again", || error_files(&fixture) == ["b.tar.error"]);
+    let output = fixture.sl(&["recordings", "retry", "c.tar"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("c.tar"));
 }

@@ -1,12 +1,12 @@
 //! The importer: the running binary, a private Postgres, archives that the simulator makes.
 
-mod bad;
+mod archives;
+mod bad_archives;
 mod commands;
+mod concurrency;
+mod crashes;
 mod disk_full;
-mod everyday;
-mod killed;
-mod several;
-mod stopping;
+mod shutdown;
 
 use crate::support::{Postgres, eventually};
 use sl::config::Config;
@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// Directories, an index, and importers on them.
-pub struct Import {
+/// Directories and an index, for importers to work on.
+pub struct ImporterFixture {
     pub postgres: Postgres,
     directory: TempDir,
     variables: Vec<(String, String)>,
@@ -35,7 +35,7 @@ impl Importer {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// How many lines of the log have this.
+    /// The number of log lines that contain this.
     pub fn logged(&self, what: &str) -> usize {
         self.log().lines().filter(|line| line.contains(what)).count()
     }
@@ -59,28 +59,28 @@ impl Drop for Importer {
     }
 }
 
-impl Import {
-    pub fn start() -> Import {
-        Import::with(&[])
+impl ImporterFixture {
+    pub fn start() -> ImporterFixture {
+        ImporterFixture::with(&[])
     }
 
-    pub fn with(variables: &[(&str, &str)]) -> Import {
-        let directory = scratch();
-        let import = Import {
+    pub fn with(variables: &[(&str, &str)]) -> ImporterFixture {
+        let directory = scratch_dir();
+        let fixture = ImporterFixture {
             postgres: Postgres::start(),
             directory,
             variables: variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
         };
         for name in ["spool", "published", "unpublished", "work"] {
-            fs::create_dir(import.path(name)).unwrap();
+            fs::create_dir(fixture.path(name)).unwrap();
         }
-        let url = import.postgres.url();
+        let url = fixture.postgres.url();
         let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             Index::for_background(&config.recordings).unwrap().db().migrate(|_| {}).await.unwrap();
         });
-        import
+        fixture
     }
 
     /// A path in the test's directory: `spool`, `published`, `unpublished`, `work`.
@@ -133,12 +133,12 @@ impl Import {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Puts an archive into the spool, whole.
+    /// Puts the archive of a recording into the spool, atomically.
     pub fn arrives(&self, recording: &Recording) -> PathBuf {
         recording.archive(&self.path("spool"), Packing::None).unwrap()
     }
 
-    /// Puts bytes into the spool under a name, whole.
+    /// Puts bytes into the spool under a name, atomically.
     pub fn arrives_as(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let hidden = self.path("spool").join(format!(".{name}"));
         fs::write(&hidden, bytes).unwrap();
@@ -147,7 +147,7 @@ impl Import {
         path
     }
 
-    /// The formats that the index has of a recording.
+    /// The formats of a recording in the index.
     pub fn indexed(&self, recording: &Recording) -> Vec<String> {
         let sql = format!(
             "SELECT f.format FROM recordings r JOIN playback_formats f ON f.recording_id = r.id \
@@ -164,8 +164,8 @@ impl Import {
         eventually("the recording is in the index", || self.indexed(recording) == formats);
     }
 
-    /// The spool is empty, and this recording is there once, whole, byte for byte as the system's tar
-    /// unpacks it; nothing else is on the shelves, in the work directory, or hidden anywhere.
+    /// Asserts that the spool is empty and that this recording exists once, complete, byte for byte as the
+    /// system's tar unpacks it; nothing else is on the shelves, in the work directory or hidden anywhere.
     #[track_caller]
     pub fn only_this_is_there(&self, recording: &Recording, shelf: &str) {
         self.only_these_are_there(std::slice::from_ref(recording), shelf);
@@ -191,22 +191,22 @@ impl Import {
             assert!(status.unwrap().success());
             fs::remove_file(archive).unwrap();
         }
-        same(expected.path(), &self.path(shelf));
+        assert_same_files(expected.path(), &self.path(shelf));
         let other = if shelf == "published" { "unpublished" } else { "published" };
         assert_eq!(files(&self.path(other)), [] as [PathBuf; 0]);
     }
 
-    /// Nobody sees anything of it: not in the index.
+    /// Asserts that the index has no recording.
     #[track_caller]
     pub fn nothing_is_visible(&self) {
         assert_eq!(self.postgres.sql("SELECT count(*) FROM recordings"), "0");
     }
 }
 
-/// Two directories hold the same files, hidden ones included.
+/// Asserts that two directories hold the same files, hidden ones included.
 #[track_caller]
-fn same(expected: &Path, found: &Path) {
-    // What an operator has put on another disk is a link here.
+fn assert_same_files(expected: &Path, found: &Path) {
+    // diff follows links: an operator may have put a format on another disk.
     let output = Command::new("diff").arg("-r").arg(expected).arg(found).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", text.chars().take(2000).collect::<String>());
@@ -215,9 +215,9 @@ fn same(expected: &Path, found: &Path) {
 /// All files below a directory, links followed at its first level only.
 pub fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut todo: Vec<PathBuf> = entries(directory);
-    while let Some(path) = todo.pop() {
-        if path.is_dir() { todo.extend(entries(&path)) } else { found.push(path) }
+    let mut pending: Vec<PathBuf> = entries(directory);
+    while let Some(path) = pending.pop() {
+        if path.is_dir() { pending.extend(entries(&path)) } else { found.push(path) }
     }
     found
 }
@@ -229,14 +229,14 @@ pub fn entries(directory: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// A directory in memory where there is room for it: other programs' writing slows a disk down.
-fn scratch() -> TempDir {
+/// A directory in memory if there is space for it: writes of other programs slow a disk down.
+fn scratch_dir() -> TempDir {
     let shared = rustix::fs::statvfs("/dev/shm").ok();
     let has_room = shared.is_some_and(|fs| fs.f_bavail * fs.f_frsize > 2 << 30);
     if has_room { TempDir::new_in("/dev/shm").unwrap() } else { TempDir::new().unwrap() }
 }
 
-/// A recording of its own for each number, small.
+/// A small recording, a different one for each number.
 pub fn recording(n: u64, formats: &[RecordingFormat]) -> Recording {
     Recording {
         meeting_id: format!("meeting-{n}"),
