@@ -1,41 +1,46 @@
-//! Recordings in the browser: who may see them, and how they get there.
+//! Playback of recordings: access control and file delivery.
 
 mod browser;
 mod cookies;
+mod nginx;
 mod paths;
 mod plans;
 mod serving;
-mod through_nginx;
 mod tokens;
 
 use crate::support::client::{self, Reply};
 use crate::support::{Library, Pool};
 use sl::sim::{Packing, Recording, RecordingFormat};
 
-/// One that everybody may see, and one that is protected, in all formats; protection is in force.
-struct Stage {
+/// A public and a protected recording in all formats; protection is enabled.
+struct PlaybackFixture {
     library: Library,
     open: String,
     protected: String,
 }
 
-impl Stage {
-    /// Files go through nginx, which is not there.
-    fn start() -> Stage {
-        Stage::with(1, &[])
+impl PlaybackFixture {
+    /// Files are left to nginx, which is absent here.
+    fn start() -> PlaybackFixture {
+        PlaybackFixture::with(1, &[])
     }
 
-    /// We send them ourselves.
-    fn serving() -> Stage {
-        Stage::with(1, &[("PLAYBACK_SERVE", "true")])
+    /// The replica sends files itself.
+    fn serving() -> PlaybackFixture {
+        PlaybackFixture::with(1, &[("PLAYBACK_SERVE", "true")])
     }
 
-    fn with(replicas: usize, variables: &[(&str, &str)]) -> Stage {
-        Stage::of(replicas, variables, &RecordingFormat::ALL, 0)
+    fn with(replicas: usize, variables: &[(&str, &str)]) -> PlaybackFixture {
+        PlaybackFixture::of(replicas, variables, &RecordingFormat::ALL, 0)
     }
 
-    /// In some formats, of so many bytes each.
-    fn of(replicas: usize, variables: &[(&str, &str)], formats: &[RecordingFormat], size: u64) -> Stage {
+    /// With these formats, `size` bytes each.
+    fn of(
+        replicas: usize,
+        variables: &[(&str, &str)],
+        formats: &[RecordingFormat],
+        size: u64,
+    ) -> PlaybackFixture {
         let mut library = Library::with(0, &[]);
         let mut import = |meeting: &str| {
             let recording = Recording {
@@ -58,7 +63,7 @@ impl Stage {
         for _ in 0..replicas {
             library.pool.serve(&["--no-poller"]);
         }
-        Stage { library, open, protected }
+        PlaybackFixture { library, open, protected }
     }
 
     fn pool(&self) -> &Pool {
@@ -82,7 +87,7 @@ impl Stage {
         body[at..at + begin.len() + 64].to_owned()
     }
 
-    /// `name=value` of the cookie that such a link brings.
+    /// `name=value` of the cookie that such a link sets.
     #[track_caller]
     fn cookie(&self, format: &str) -> String {
         let reply = self.get(&self.link(format));
@@ -99,9 +104,9 @@ impl Stage {
     }
 }
 
-/// The page for all that may not be seen, and nothing that tells why.
+/// Asserts the page for everything inaccessible, without a hint why.
 #[track_caller]
-fn not_found(reply: &Reply) {
+fn assert_not_found(reply: &Reply) {
     assert_eq!(reply.status, 404, "{reply:?}");
     assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(reply.body.contains("<title>Recording Not Found</title>"), "{reply:?}");
@@ -110,15 +115,15 @@ fn not_found(reply: &Reply) {
     }
 }
 
-/// The same of a raw answer.
+/// The same for a raw response.
 #[track_caller]
-fn raw_not_found(target: &str, answer: &str) {
+fn assert_raw_not_found(target: &str, answer: &str) {
     assert!(answer.starts_with("HTTP/1.1 404 "), "{target}: {answer}");
     assert!(answer.contains("<title>Recording Not Found</title>"), "{target}: {answer}");
     assert!(!answer.to_lowercase().contains("x-accel-redirect"), "{target}: {answer}");
 }
 
-/// A request with bytes as they are, on any address.
+/// A GET with unmodified bytes at any address.
 fn raw_get(address: &str, target: &str) -> String {
     let request = format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
     client::raw(address, request.as_bytes())

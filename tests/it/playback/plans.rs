@@ -1,10 +1,10 @@
-//! What a file costs in Postgres: one index probe, among any number of recordings.
+//! Query plans: a file request costs one index probe, however many recordings there are.
 
-use super::not_found;
+use super::assert_not_found;
 use crate::support::{Library, Postgres, eventually};
 
 #[test]
-fn each_file_is_one_probe() {
+fn each_file_request_is_one_index_probe() {
     let postgres = Postgres::with(&[
         "autovacuum=off",
         "log_min_messages=log",
@@ -26,7 +26,7 @@ fn each_file_is_one_probe() {
         let before = library.postgres.log().len();
         let status = library.pool.fetch("GET", target, &[], b"").status;
         assert!(status == 200 || status == 307, "{target}: {status}");
-        // The replica looks after the database's shape meanwhile, in other tables.
+        // The replica checks the schema in the meantime, in other tables.
         let plans = || -> Vec<String> {
             let log = library.postgres.log();
             let of = |plan: &&str| plan.contains("FROM recordings");
@@ -42,5 +42,5 @@ fn each_file_is_one_probe() {
         }
         assert!(!plans[0].contains("Removed by Filter"), "{}", plans[0]);
     }
-    not_found(&library.pool.fetch("GET", "/video/r0/x", &[], b""));
+    assert_not_found(&library.pool.fetch("GET", "/video/r0/x", &[], b""));
 }

@@ -1,11 +1,11 @@
-//! Through nginx, with curl.
+//! Uploads through nginx, with curl.
 
 use super::*;
 use crate::nginx::site::{HOST, Site};
 use std::process::Command;
 
 #[test]
-fn what_is_larger_than_any_other_body_passes_and_can_go_on() {
+fn large_upload_through_nginx_can_be_resumed() {
     let library = pool(&["--no-poller"], &[]);
     let site = Site::start("plain", &[library.pool.replicas[0].port]);
     // Above client_max_body_size, which is 32 MB.
@@ -24,10 +24,10 @@ fn what_is_larger_than_any_other_body_passes_and_can_go_on() {
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    // It breaks off by itself.
+    // Interrupted by --max-time.
     curl(&["-T", file.to_str().unwrap(), "--limit-rate", "10M", "--max-time", "2"]);
     let mut offset = 0;
-    eventually("nginx has let go, and some is there", || {
+    eventually("nginx closed the upload and a part has arrived", || {
         let reply = library.send("HEAD", "r-1", &token, None, b"");
         let seen: u64 = reply.header("upload-offset").unwrap().parse().unwrap();
         std::mem::replace(&mut offset, seen) == seen && seen > 0
@@ -35,9 +35,9 @@ fn what_is_larger_than_any_other_body_passes_and_can_go_on() {
     let range = format!("Content-Range: bytes {offset}-{}/{}", bytes.len() - 1, bytes.len());
     let rest = library.published().join("rest");
     std::fs::write(&rest, &bytes[offset as usize..]).unwrap();
-    eventually("it goes on", || curl(&["-T", rest.to_str().unwrap(), "-H", &range]) == "201");
+    eventually("the upload is resumed", || curl(&["-T", rest.to_str().unwrap(), "-H", &range]) == "201");
     assert!(std::fs::read(library.spool().join("r-1.tar")).unwrap() == bytes);
-    // The rest of /sl is nobody's business.
+    // The rest of /sl stays closed.
     let other = url.replace("recordings/r-1.tar", "");
     let reply = client::fetch("GET", &other, &[("Host", HOST)], b"");
     assert_eq!(reply.status, 403);
