@@ -1,9 +1,9 @@
-//! Recordings as clients ask for them: bbbctl, bigbluebutton-js, and the very queries of Moodle and Greenlight.
+//! Recordings as clients request them: bbbctl, bigbluebutton-js, and the exact queries of Moodle and Greenlight.
 
 use super::*;
 use crate::support::Library;
 
-fn three() -> Library {
+fn three_recordings() -> Library {
     let library = Library::start();
     for n in 1..=3 {
         library.add(&format!("r-{n}"), &format!("room {n}"), n);
@@ -16,12 +16,12 @@ fn origin(library: &Library) -> String {
 }
 
 #[test]
-fn bbbctl_lists_publishes_and_deletes() {
-    let library = three();
+fn bbbctl_lists_publishes_and_deletes_recordings() {
+    let library = three_recordings();
     let ctl = |args: &[&str]| {
         let mut command = program(&installed(".venv/bin/bbbctl"));
         command.env("BBBCTL_SERVER", origin(&library)).env("BBBCTL_SECRET", &library.pool.secret);
-        printed(command.args(["--format", "jsonline", "record"]).args(args))
+        text_output(command.args(["--format", "jsonline", "record"]).args(args))
     };
     let list = |args: &[&str]| -> Vec<Value> {
         let mut all = vec!["list"];
@@ -43,15 +43,15 @@ fn bbbctl_lists_publishes_and_deletes() {
 }
 
 #[test]
-fn bigbluebutton_js_lists_publishes_updates_and_deletes() {
-    let library = three();
+fn js_library_lists_publishes_updates_and_deletes_recordings() {
+    let library = three_recordings();
     let js = |step: &str, args: &[Value]| {
         let package = installed(".tools/node/node_modules/bigbluebutton-js");
         let mut command = program(Path::new("node"));
         command.env("NODE_PATH", package.parent().unwrap());
         command.arg(Path::new(ROOT).join("tests/clients/drive.cjs"));
         let base = format!("{}/bigbluebutton/", origin(&library));
-        told(command.args([&base, &library.pool.secret, step]).args(args.iter().map(Value::to_string)))
+        json_output(command.args([&base, &library.pool.secret, step]).args(args.iter().map(Value::to_string)))
     };
     let listed = js("recordings", &[json!({ "meetingID": "room 1,room 3" })]);
     let first = &listed["recordings"][0];
@@ -68,10 +68,10 @@ fn bigbluebutton_js_lists_publishes_updates_and_deletes() {
     assert_eq!(js("recordings", &[json!({ "meetingID": "none" })])["messageKey"], "noRecordings");
 }
 
-/// Moodle's module for BigBlueButton: all states, a page of 25 ids, and what came from this Moodle.
+/// Moodle's BigBlueButton module: all states, a page of 25 ids, filtered by this Moodle as origin.
 #[test]
-fn moodle_asks_for_25_ids_in_any_state_with_metadata() {
-    let library = three();
+fn moodle_query_for_25_recordings_of_any_state_works() {
+    let library = three_recordings();
     library.pool.get("publishRecordings", "recordID=r-2&publish=false").success();
     let ids: Vec<String> = (1..=25).map(|n| format!("r-{n}")).collect();
     let query = format!("recordID={}&state=any&meta_bbb-origin=moodle", ids.join("%2C"));
@@ -89,7 +89,7 @@ fn moodle_asks_for_25_ids_in_any_state_with_metadata() {
 
 /// Greenlight: publishes, lists, protects, deletes.
 #[test]
-fn greenlight_changes_visibility() {
+fn greenlight_changes_visibility_of_recordings() {
     let library = Library::with(1, &[("PROTECTED_RECORDINGS_ENABLED", "true")]);
     library.add("r-1", "room", 1);
     let updated =

@@ -1,18 +1,18 @@
-//! The forms: each serves what it should, and nothing else.
+//! The config variants: each serves what it should and nothing else.
 
-use super::fake::Do;
+use super::fake_replica::Reaction;
 use super::site::HOST;
-use super::{Fake, Site, scalelite};
+use super::{FakeReplica, Site, scalelite};
 use crate::support::client::{connect, fetch, raw};
 use crate::support::{Pool, ROOT, free_port};
 use std::io::{Read, Write};
 
-const FORMS: [&str; 4] = ["plain", "tls", "behind-proxy", "recordings-only"];
+const VARIANTS: [&str; 4] = ["plain", "tls", "behind-proxy", "recordings-only"];
 
-/// A replica that lets everybody see this file.
-fn with_a_file(nginx: impl FnOnce(&Fake) -> Site) -> Site {
-    let fake = Fake::start(|_| {
-        Do::Raw(
+/// A site whose replica permits this file for every request.
+fn site_with_file(nginx: impl FnOnce(&FakeReplica) -> Site) -> Site {
+    let fake = FakeReplica::start(|_| {
+        Reaction::Raw(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nX-Accel-Redirect: \
              /static-resource/notes/id-1/notes.txt\r\nContent-Disposition: attachment\r\n\r\n"
                 .to_owned(),
@@ -25,72 +25,72 @@ fn with_a_file(nginx: impl FnOnce(&Fake) -> Site) -> Site {
     site
 }
 
-/// Status and body, in the form's own protocol.
+/// Status and body, over the variant's own protocol.
 fn get(site: &Site, target: &str) -> (u16, String) {
     let scheme = if site.authority.is_some() { "https" } else { "http" };
-    let said = site.curl(&format!("{scheme}://{HOST}:{}{target}", site.nginx.port), &[]);
-    let (head, body) = said.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{target}: {said:?}"));
+    let output = site.curl(&format!("{scheme}://{HOST}:{}{target}", site.nginx.port), &[]);
+    let (head, body) = output.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{target}: {output:?}"));
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 #[test]
-fn meetings_are_served_by_all_but_the_one_for_recordings() {
+fn all_configs_except_recordings_only_serve_meetings() {
     let pool = Pool::start(1);
-    for form in FORMS {
-        let site = Site::start(form, &[pool.replicas[0].port]);
+    for variant in VARIANTS {
+        let site = Site::start(variant, &[pool.replicas[0].port]);
         let (status, body) =
-            get(&site, &pool.target("create", &format!("meetingID={form}&name=M&moderatorPW=p")));
+            get(&site, &pool.target("create", &format!("meetingID={variant}&name=M&moderatorPW=p")));
         let index = get(&site, "/bigbluebutton/api");
-        if form == "recordings-only" {
+        if variant == "recordings-only" {
             assert_eq!((status, index.0), (404, 404));
             assert_eq!(get(&site, &pool.target("getMeetings", "")).0, 404);
             assert_eq!(get(&site, "/whatever").0, 404);
-            assert_eq!(pool.holder(form), None);
+            assert_eq!(pool.holder(variant), None);
         } else {
-            assert!(status == 200 && body.contains("SUCCESS"), "{form}: {status} {body}");
-            assert!(index.0 == 200 && index.1.contains("<version>2.0</version>"), "{form}: {index:?}");
+            assert!(status == 200 && body.contains("SUCCESS"), "{variant}: {status} {body}");
+            assert!(index.0 == 200 && index.1.contains("<version>2.0</version>"), "{variant}: {index:?}");
             assert!(get(&site, "/whatever").1.contains("unsupportedRequest"));
-            assert_eq!(pool.holder(form), Some(1));
+            assert_eq!(pool.holder(variant), Some(1));
         }
-        assert_eq!(get(&site, "/health_check"), (200, "success".to_owned()), "{form}");
+        assert_eq!(get(&site, "/health_check"), (200, "success".to_owned()), "{variant}");
     }
 }
 
 #[test]
-fn what_is_for_operators_is_closed() {
-    let fake = Fake::start(|_| Do::Say("open"));
-    for form in FORMS {
-        let site = Site::start(form, &[fake.port]);
+fn operator_paths_are_closed() {
+    let fake = FakeReplica::start(|_| Reaction::Respond("open"));
+    for variant in VARIANTS {
+        let site = Site::start(variant, &[fake.port]);
         for target in ["/sl/", "/sl", "/sl/api/v1/servers", "/scalelite/api/getServers", "//sl//x", "/%73l/x"]
         {
             let status = get(&site, target).0;
-            assert_eq!(status, if form == "recordings-only" { 404 } else { 403 }, "{form} {target}");
+            assert_eq!(status, if variant == "recordings-only" { 404 } else { 403 }, "{variant} {target}");
         }
         for target in ["/metrics", "/metrics/", "/static-resource/notes/id-1/notes.txt"] {
-            assert_eq!(get(&site, target).0, 404, "{form} {target}");
+            assert_eq!(get(&site, target).0, 404, "{variant} {target}");
         }
     }
-    assert_eq!(fake.seen().len(), 0);
-    // Until an operator opens it.
+    assert_eq!(fake.received().len(), 0);
+    // An operator can open them.
     let edit = ("sl/api.conf", "# allow 10.0.0.0/8;", "allow 127.0.0.1;");
     let site = Site::edited("plain", &[fake.port], &[edit]);
     assert_eq!(get(&site, "/sl/api/v1/servers"), (200, "open".to_owned()));
 }
 
 #[test]
-fn recordings_are_served_from_disk_when_sl_says_so() {
-    for form in FORMS {
-        let site = with_a_file(|fake| Site::start(form, &[fake.port]));
+fn recordings_are_served_from_disk_on_x_accel_redirect() {
+    for variant in VARIANTS {
+        let site = site_with_file(|fake| Site::start(variant, &[fake.port]));
         for target in ["/notes/id-1/notes.txt", "/presentation/id-1/x", "/recording/id-1/notes?token=secret"]
         {
-            assert_eq!(get(&site, target), (200, "what was said".to_owned()), "{form} {target}");
+            assert_eq!(get(&site, target), (200, "what was said".to_owned()), "{variant} {target}");
         }
-        assert_eq!(get(&site, "/static-resource/notes/id-1/notes.txt").0, 404, "{form}: only through sl");
+        assert_eq!(get(&site, "/static-resource/notes/id-1/notes.txt").0, 404, "{variant}: only through sl");
     }
 }
 
 #[test]
-fn plain_http_is_sent_on_to_tls_but_for_certificates() {
+fn plain_http_redirects_to_tls_except_acme_challenges() {
     let pool = Pool::start(1);
     let site = Site::start("tls", &[pool.replicas[0].port]);
     let plain = format!("http://127.0.0.1:{}", site.plain_port);
@@ -105,22 +105,22 @@ fn plain_http_is_sent_on_to_tls_but_for_certificates() {
 }
 
 #[test]
-fn requests_as_large_as_sl_takes_them_pass() {
+fn nginx_limits_match_request_limits_of_sl() {
     let pool = Pool::start(1);
     let site = Site::start("plain", &[pool.replicas[0].port]);
     let address = format!("127.0.0.1:{}", site.nginx.port);
     assert!(site.get(&pool.target("create", "meetingID=m1&name=M&moderatorPW=p")).body.contains("SUCCESS"));
-    // A request line of nearly 64 KB, which comes back as a Location.
+    // A request line of nearly 64 KB, which returns as a Location header.
     let name = "n".repeat(64_000);
     let target = pool.target("join", &format!("meetingID=m1&fullName={name}&password=p"));
     let request = format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
     let second = Site::start("plain", &[free_port(), pool.replicas[0].port]);
     for port in [site.nginx.port, second.nginx.port] {
-        let said = raw(&format!("127.0.0.1:{port}"), request.as_bytes());
-        assert!(said.starts_with("HTTP/1.1 302 "), "{}", &said[..said.len().min(300)]);
-        assert!(said.contains(&name));
+        let output = raw(&format!("127.0.0.1:{port}"), request.as_bytes());
+        assert!(output.starts_with("HTTP/1.1 302 "), "{}", &output[..output.len().min(300)]);
+        assert!(output.contains(&name));
     }
-    // A body of many megabytes, but not any.
+    // A body of many megabytes passes; one above the limit does not.
     let url = site.url(&pool.target("insertDocument", "meetingID=m1"));
     let slides = format!("<modules><!--{}--></modules>", " ".repeat(20_000_000));
     fetch("POST", &url, &[("content-type", "text/xml")], slides.as_bytes()).success();
@@ -136,7 +136,7 @@ fn requests_as_large_as_sl_takes_them_pass() {
 }
 
 #[test]
-fn lists_are_compressed_for_those_who_ask() {
+fn lists_are_compressed_on_request() {
     let pool = Pool::start(1);
     let site = Site::start("plain", &[pool.replicas[0].port]);
     for n in 0..20 {
@@ -148,13 +148,13 @@ fn lists_are_compressed_for_those_who_ask() {
     assert!(!plain.to_lowercase().contains("content-encoding"));
     let compressed = site.curl(&url, &["--compressed"]);
     assert!(compressed.to_lowercase().contains("content-encoding: gzip"), "{compressed}");
-    let body = |said: &str| said.split_once("\r\n\r\n").unwrap().1.to_owned();
+    let body = |output: &str| output.split_once("\r\n\r\n").unwrap().1.to_owned();
     assert_eq!(body(&compressed), body(&plain));
 }
 
 #[test]
-fn the_variables_of_scalelite_choose_a_form() {
-    let file = |form: &str| std::fs::read_to_string(format!("{ROOT}/nginx/{form}.conf")).unwrap();
+fn scalelite_variables_choose_config() {
+    let file = |variant: &str| std::fs::read_to_string(format!("{ROOT}/nginx/{variant}.conf")).unwrap();
     assert_eq!(scalelite(&[]).unwrap(), file("plain"));
     assert_eq!(scalelite(&[("NGINX_SSL", "true"), ("NGINX_BEHIND_PROXY", "false")]).unwrap(), file("tls"));
     assert_eq!(scalelite(&[("NGINX_BEHIND_PROXY", "true")]).unwrap(), file("behind-proxy"));
@@ -168,8 +168,8 @@ fn the_variables_of_scalelite_choose_a_form() {
 }
 
 #[test]
-fn any_combination_of_them_works() {
-    let fake = Fake::start(|_| Do::Say("here"));
+fn every_combination_of_scalelite_variables_works() {
+    let fake = FakeReplica::start(|_| Reaction::Respond("here"));
     let outer = [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-proto", "https")];
     for n in 0..8 {
         let on = |bit: usize| if n & bit == 0 { "false" } else { "true" };

@@ -1,48 +1,48 @@
-//! A replica that does what a test tells it to, and keeps what it was sent.
+//! A scripted replica that records its requests.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What it does with a request that it has read.
-pub enum Do {
-    /// An answer with status 200 and this body.
-    Say(&'static str),
-    /// An answer, byte for byte.
+/// The reaction to a request.
+pub enum Reaction {
+    /// Respond with status 200 and this body.
+    Respond(&'static str),
+    /// Send these bytes.
     Raw(String),
-    /// The connection is reset.
+    /// Reset the connection.
     Reset,
 }
 
 /// Lives until the test process ends.
-pub struct Fake {
+pub struct FakeReplica {
     pub port: u16,
-    seen: Arc<Mutex<Vec<String>>>,
+    received: Arc<Mutex<Vec<String>>>,
 }
 
-impl Fake {
-    /// It is asked what to do with the request that has this number, from 1.
-    pub fn start(what: impl Fn(usize) -> Do + Send + Sync + 'static) -> Fake {
+impl FakeReplica {
+    /// `react` gets the number of each request, from 1.
+    pub fn start(react: impl Fn(usize) -> Reaction + Send + Sync + 'static) -> FakeReplica {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (what, noted) = (Arc::new(what), seen.clone());
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (react, requests) = (Arc::new(react), received.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (what, noted) = (what.clone(), noted.clone());
+                let (react, requests) = (react.clone(), requests.clone());
                 std::thread::spawn(move || {
                     let mut stream = stream.unwrap();
                     while let Some(request) = read(&mut stream) {
                         let number = {
-                            let mut noted = noted.lock().unwrap();
-                            noted.push(request);
-                            noted.len()
+                            let mut requests = requests.lock().unwrap();
+                            requests.push(request);
+                            requests.len()
                         };
-                        let answer = match what(number) {
-                            Do::Say(body) => ok(body),
-                            Do::Raw(answer) => answer,
-                            Do::Reset => {
+                        let answer = match react(number) {
+                            Reaction::Respond(body) => ok(body),
+                            Reaction::Raw(answer) => answer,
+                            Reaction::Reset => {
                                 let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
                                 return;
                             }
@@ -52,18 +52,18 @@ impl Fake {
                 });
             }
         });
-        Fake { port, seen }
+        FakeReplica { port, received }
     }
 
-    /// What it was sent, each request whole.
-    pub fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+    /// The requests, each complete.
+    pub fn received(&self) -> Vec<String> {
+        self.received.lock().unwrap().clone()
     }
 
     /// The value of a header of the last request.
     pub fn header(&self, name: &str) -> Option<String> {
-        let seen = self.seen();
-        let values: Vec<_> = seen
+        let received = self.received();
+        let values: Vec<_> = received
             .last()
             .expect("a request")
             .lines()
@@ -76,10 +76,10 @@ impl Fake {
     }
 }
 
-/// A request with its body, or nothing more comes.
+/// A request with its body; None at the end of the connection.
 fn read(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
-    let mut piece = [0; 65536];
+    let mut chunk = [0; 65536];
     loop {
         let text = String::from_utf8_lossy(&bytes);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
@@ -88,8 +88,8 @@ fn read(stream: &mut TcpStream) -> Option<String> {
                 return Some(text.into_owned());
             }
         }
-        match stream.read(&mut piece) {
-            Ok(n) if n > 0 => bytes.extend_from_slice(&piece[..n]),
+        match stream.read(&mut chunk) {
+            Ok(n) if n > 0 => bytes.extend_from_slice(&chunk[..n]),
             _ => return None,
         }
     }
@@ -99,7 +99,9 @@ fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// What a replica says that is stopping.
-pub fn stopping() -> Do {
-    Do::Raw("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned())
+/// The response of a draining replica.
+pub fn draining() -> Reaction {
+    Reaction::Raw(
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    )
 }

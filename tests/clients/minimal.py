@@ -1,12 +1,11 @@
-"""A client that somebody wrote from the documentation, with nothing but Python's standard library:
-own.py BASE SECRET ALGORITHM SPELLING CALL [NAME=VALUE...]. It prints the answer's elements as JSON.
+"""A minimal client written from the documentation, with Python's standard library only:
+minimal.py BASE SECRET ALGORITHM ENCODING CALL [NAME=VALUE...]. Prints the elements of the response as JSON.
 
-SPELLING is how its query is put together; BBB has to take them all, since the checksum is over the
-bytes as they were sent:
-  plus     form encoding, a blank is `+`
-  percent  a blank is `%20`, everything reserved is escaped, in lower-case hex
-  raw      only what would not survive is escaped: blanks, UTF-8, `&+%#"<>`
-  first    the checksum stands before the parameters, and in upper case
+ENCODING is how the query is encoded; BBB must accept every one, since the checksum covers the bytes as sent:
+  plus     form encoding, a space is `+`
+  percent  a space is `%20`, all reserved characters are escaped, in lower-case hex
+  raw      only characters that would not survive are escaped: spaces, UTF-8, `&+%#"<>`
+  first    the checksum comes before the parameters, in upper case
   form     a POST with the parameters and the checksum in the body, which is not signed
 """
 
@@ -32,24 +31,24 @@ QUOTE = {
 }
 
 
-def request(base, secret, algorithm, spelling, call, pairs):
-    quote = QUOTE[spelling]
+def request(base, secret, algorithm, encoding, call, pairs):
+    quote = QUOTE[encoding]
     query = "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs)
-    signed = "" if spelling == "form" else query
+    signed = "" if encoding == "form" else query
     checksum = hashlib.new(algorithm, (call + signed + secret).encode()).hexdigest()
     url = f"{base}/{call}"
-    if spelling == "form":
+    if encoding == "form":
         return urllib.request.Request(url, data=f"{query}&checksum={checksum}".encode())
-    if spelling == "first":
+    if encoding == "first":
         return f"{url}?checksum={checksum.upper()}&{query}"
     return f"{url}?{query}&checksum={checksum}"
 
 
 def main():
-    base, secret, algorithm, spelling, call, *pairs = sys.argv[1:]
+    base, secret, algorithm, encoding, call, *pairs = sys.argv[1:]
     pairs = [pair.split("=", 1) for pair in pairs]
-    with urllib.request.urlopen(request(base, secret, algorithm, spelling, call, pairs), timeout=30) as answer:
-        root = ET.fromstring(answer.read())
+    with urllib.request.urlopen(request(base, secret, algorithm, encoding, call, pairs), timeout=30) as response:
+        root = ET.fromstring(response.read())
     print(json.dumps({element.tag: element.text or "" for element in root}))
 
 
