@@ -1,6 +1,6 @@
 //! Checksums: valid ones as clients make them, and invalid ones.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::{Pool, Reply, sign};
 
 const VECTORS: &str = include_str!("../vectors/checksum.tsv");
@@ -56,7 +56,7 @@ fn checksum_vectors_pass_in_either_case_and_altered_ones_fail() {
 #[test]
 fn missing_or_wrong_checksum_gets_bbb_checksum_error() {
     let pool = Pool::start(1);
-    assert_answer!(is_meeting_running(&pool, "meetingID=m1"));
+    assert_response!(is_meeting_running(&pool, "meetingID=m1"));
     for sum in [
         "",
         "x",
@@ -184,8 +184,8 @@ fn query_is_hashed_byte_for_byte() {
         "meetingID=\u{fc}\u{1f600}",
         "meetingID=a{}|^`\\b[]",
     ] {
-        let answer = pool.raw_get(&pool.target("isMeetingRunning", query));
-        assert!(answer.contains("<running>false</running>"), "{query}: {answer}");
+        let response = pool.raw_get(&pool.target("isMeetingRunning", query));
+        assert!(response.contains("<running>false</running>"), "{query}: {response}");
     }
 }
 

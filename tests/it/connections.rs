@@ -1,8 +1,8 @@
 //! Connections from clients and nginx: headers, hosts, keep-alive, unix sockets.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::Pool;
-use crate::support::client::{connect, fetch, raw, read_answers};
+use crate::support::client::{connect, fetch, read_responses, send_raw};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -25,7 +25,7 @@ fn connections_accepted_during_startup_are_answered() {
                     };
                     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
                     stream.write_all(b"GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
-                    read_answers(&mut stream, 1);
+                    read_responses(&mut stream, 1);
                 })
             })
             .collect();
@@ -109,7 +109,7 @@ fn only_url_host_and_its_subdomains_are_served() {
         }
         assert_eq!(get("/health_check", host).body, "success", "{host}");
     }
-    let without = raw(&pool.address(0), b"GET /bigbluebutton/api HTTP/1.0\r\n\r\n");
+    let without = send_raw(&pool.address(0), b"GET /bigbluebutton/api HTTP/1.0\r\n\r\n");
     assert!(without.starts_with("HTTP/1.0 403") || without.starts_with("HTTP/1.1 403"), "{without}");
 }
 
@@ -120,8 +120,8 @@ fn keep_alive_connection_serves_several_requests() {
     for n in 0..5 {
         let target = pool.target("create", &format!("meetingID=m{n}"));
         stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: sl\r\n\r\n").as_bytes()).unwrap();
-        let answer = read_answers(&mut stream, 1);
-        assert!(answer.contains(&format!("<meetingID>m{n}</meetingID>")), "{answer}");
+        let response = read_responses(&mut stream, 1);
+        assert!(response.contains(&format!("<meetingID>m{n}</meetingID>")), "{response}");
     }
 }
 
@@ -135,9 +135,9 @@ fn pipelined_requests_are_answered_in_order() {
         })
         .collect();
     stream.write_all(requests.as_bytes()).unwrap();
-    let answers = read_answers(&mut stream, 5);
-    let positions: Vec<_> = (0..5).map(|n| answers.find(&format!("<meetingID>m{n}<")).unwrap()).collect();
-    assert!(positions.is_sorted(), "{answers}");
+    let responses = read_responses(&mut stream, 5);
+    let positions: Vec<_> = (0..5).map(|n| responses.find(&format!("<meetingID>m{n}<")).unwrap()).collect();
+    assert!(positions.is_sorted(), "{responses}");
 }
 
 #[test]
@@ -145,9 +145,9 @@ fn response_does_not_wait_for_rest_of_pipelined_request() {
     let pool = Pool::with(0, 1, &[]);
     let mut stream = connect(&pool.address(0));
     stream.write_all(b"GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n\r\nGET /bigbluebutton/a").unwrap();
-    read_answers(&mut stream, 1);
+    read_responses(&mut stream, 1);
     stream.write_all(b"pi HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
-    read_answers(&mut stream, 1);
+    read_responses(&mut stream, 1);
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn unusual_request_forms_are_accepted() {
         format!("\r\nGET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n"),
         format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"),
     ] {
-        let answer = raw(&pool.address(0), head.as_bytes());
-        assert!(answer.contains("<running>false</running>"), "{head}: {answer}");
+        let response = send_raw(&pool.address(0), head.as_bytes());
+        assert!(response.contains("<running>false</running>"), "{head}: {response}");
     }
 }
 
@@ -179,7 +179,7 @@ fn expect_100_continue_is_answered() {
     stream.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"<modules/>").unwrap();
-    assert!(read_answers(&mut stream, 1).contains("SUCCESS"));
+    assert!(read_responses(&mut stream, 1).contains("SUCCESS"));
 }
 
 #[test]
@@ -201,9 +201,9 @@ fn request_over_unix(path: &std::path::Path, request: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]
@@ -213,11 +213,11 @@ fn replica_serves_on_unix_socket() {
     let mut pool = Pool::with(1, 0, &[]);
     let n = pool.serve_unix(&path, &[]);
     let target = pool.target("create", "meetingID=m1");
-    let answer =
+    let response =
         request_over_unix(&path, &format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n"));
-    assert!(answer.contains("<meetingID>m1</meetingID>"), "{answer}");
+    assert!(response.contains("<meetingID>m1</meetingID>"), "{response}");
     pool.replicas[n].terminate();
-    assert_eq!(pool.replicas[n].ended_within(Duration::from_secs(10)).code(), Some(0));
+    assert_eq!(pool.replicas[n].wait_for_exit(Duration::from_secs(10)).code(), Some(0));
 }
 
 #[test]
@@ -230,16 +230,16 @@ fn stale_unix_socket_is_replaced() {
     pool.replicas[n].child.wait().unwrap();
     assert!(path.exists());
     pool.serve_unix(&path, &[]);
-    let answer =
+    let response =
         request_over_unix(&path, "GET /health_check HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
-    assert!(answer.ends_with("success"), "{answer}");
+    assert!(response.ends_with("success"), "{response}");
 }
 
 #[test]
 fn non_http_client_leaves_no_log_line() {
     let pool = Pool::with(0, 1, &[]);
-    raw(&pool.address(0), b"\x16\x03\x01\x00\x00\r\n\r\n");
-    assert_answer!(pool.fetch("GET", "/bigbluebutton/api", &[], b""));
+    send_raw(&pool.address(0), b"\x16\x03\x01\x00\x00\r\n\r\n");
+    assert_response!(pool.fetch("GET", "/bigbluebutton/api", &[], b""));
     // Only the lines of the start.
     let log = pool.replicas[0].log();
     assert!(log.lines().all(|line| line.contains(" INFO ")), "{log}");

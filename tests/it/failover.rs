@@ -1,13 +1,13 @@
 //! Failover: a create whose server fails moves to the next candidate; the client sees no failure.
 
 use crate::support::client::fetch;
-use crate::support::{Pool, QUICK, eventually, parameter};
+use crate::support::{Pool, SHORT_TIMEOUTS, eventually, parameter};
 use sl::sim::{Fault, FaultKind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Two servers; the first is chosen for the create and fails.
 fn assert_create_fails_over(fault: impl Into<Fault>) -> Pool {
-    let pool = Pool::with(2, 1, &QUICK);
+    let pool = Pool::with(2, 1, &SHORT_TIMEOUTS);
     pool.server(2).create_meeting("busy", "B");
     pool.server(2).add_people("busy", 100);
     pool.sl_ok(&["poll"]);
@@ -59,14 +59,14 @@ fn create_fails_over_when_server_returns_garbage() {
 
 /// The server created the meeting and only its response was lost: the meeting stays there.
 fn assert_meeting_stays(kind: FaultKind) {
-    let pool = Pool::with(2, 1, &QUICK);
+    let pool = Pool::with(2, 1, &SHORT_TIMEOUTS);
     (1..=2).for_each(|n| pool.server(n).set_fault(Fault::new(kind.clone()).on(["create"]).times(1)));
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     let holder = pool.holder("m1").expect("one server has it");
     let recorded = pool.redis.cli(&["HGET", "scalelite:meeting:m1", "server_id"]);
     assert_eq!(recorded, format!("bbb{holder}"));
     assert_eq!(pool.server(holder).counts().create, 2, "the create was sent again");
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn create_does_not_fail_over_when_response_is_truncated() {
 #[test]
 fn create_failover_tries_limits_number_of_servers_tried() {
     for (tries, asked) in [("0", 1), ("1", 2), ("2", 3), ("9", 5)] {
-        let mut settings = QUICK.to_vec();
+        let mut settings = SHORT_TIMEOUTS.to_vec();
         settings.push(("CREATE_FAILOVER_TRIES", tries));
         let pool = Pool::with(5, 1, &settings);
         (1..=5).for_each(|n| pool.server(n).set_fault(Fault::new(FaultKind::Reset).on(["create"])));
@@ -95,13 +95,13 @@ fn create_failover_tries_limits_number_of_servers_tried() {
         let counts: Vec<u64> = (1..=5).map(|n| pool.server(n).counts().create).collect();
         assert_eq!(counts.iter().sum::<u64>(), asked, "{counts:?} with {tries}");
         assert!(counts.iter().all(|n| *n <= 1), "a server was tried twice: {counts:?}");
-        pool.nothing_is_left_of("m1");
+        pool.assert_meeting_released("m1");
     }
 }
 
 #[test]
 fn failover_sends_server_tag_of_new_server() {
-    let mut pool = Pool::empty(3, &QUICK);
+    let mut pool = Pool::empty(3, &SHORT_TIMEOUTS);
     pool.add(1, &["--tag", "gpu"]);
     pool.add(2, &[]);
     pool.add(3, &[]);
@@ -159,7 +159,7 @@ fn no_client_sees_failure_of_three_of_five_servers() {
 
 #[test]
 fn concurrent_creates_of_one_meeting_fail_over_to_one_server() {
-    let pool = Pool::with(3, 2, &QUICK);
+    let pool = Pool::with(3, 2, &SHORT_TIMEOUTS);
     pool.server(1).set_fault(FaultKind::Refuse);
     pool.server(2).set_fault(FaultKind::Refuse);
     std::thread::scope(|scope| {

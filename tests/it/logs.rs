@@ -1,7 +1,7 @@
 //! The log: which server failed and why; never a secret, a checksum or a signed URL.
 
 use crate::support::client::fetch;
-use crate::support::{Pool, QUICK, sign};
+use crate::support::{Pool, SHORT_TIMEOUTS, sign};
 use sl::sim::FaultKind;
 use std::io::{Read, Write};
 
@@ -55,7 +55,7 @@ fn assert_no_secrets(pool: &Pool, log: &str) {
 
 #[test]
 fn trace_log_contains_no_secrets() {
-    let mut settings = QUICK.to_vec();
+    let mut settings = SHORT_TIMEOUTS.to_vec();
     settings.extend([("LOG_LEVEL", "trace"), ("LOADBALANCER_SECRETS", "second-secret")]);
     let pool = Pool::with(1, 1, &settings);
     exercise_all_calls(&pool);
@@ -64,7 +64,7 @@ fn trace_log_contains_no_secrets() {
 
 #[test]
 fn json_log_contains_no_secrets() {
-    let mut settings = QUICK.to_vec();
+    let mut settings = SHORT_TIMEOUTS.to_vec();
     settings.extend([
         ("LOG_LEVEL", "trace"),
         ("LOG_FORMAT", "json"),
@@ -81,7 +81,7 @@ fn json_log_contains_no_secrets() {
 
 #[test]
 fn trace_log_of_libraries_contains_no_secrets() {
-    let mut settings = QUICK.to_vec();
+    let mut settings = SHORT_TIMEOUTS.to_vec();
     settings.extend([("RUST_LOG", "trace"), ("LOADBALANCER_SECRETS", "second-secret")]);
     let pool = Pool::with(1, 1, &settings);
     exercise_all_calls(&pool);
@@ -92,16 +92,16 @@ fn trace_log_of_libraries_contains_no_secrets() {
 fn redis_password_is_not_logged() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("sl.sock");
-    let mut pool = Pool::with(1, 0, &QUICK);
+    let mut pool = Pool::with(1, 0, &SHORT_TIMEOUTS);
     pool.redis.cli(&["ACL", "SETUSER", "sl", "on", ">hunter2-hunter2", "~*", "&*", "+@all"]);
     let url = format!("redis://sl:hunter2-hunter2@127.0.0.1:{}", pool.redis.port);
     let n = pool.serve_unix(&path, &[("REDIS_URL", &url), ("LOG_LEVEL", "trace")]);
     let health = || {
         let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
         stream.write_all(b"GET /health_check HTTP/1.0\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     };
     assert!(health().ends_with("success"));
     pool.redis.down();
@@ -129,7 +129,7 @@ fn client_input_cannot_forge_log_lines() {
 
 #[test]
 fn failed_server_is_logged_with_reason() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1").success();
     for (kind, reason) in [
         (FaultKind::Refuse, "cannot connect"),

@@ -1,7 +1,7 @@
 //! Malformed requests: a clear error, no effect, and the replica keeps working.
 
-use crate::assert_answer;
-use crate::support::client::raw;
+use crate::assert_response;
+use crate::support::client::send_raw;
 use crate::support::{Pool, sign};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -46,8 +46,11 @@ fn raw_bytes_invalid_in_query_get_400() {
         let mut request = b"GET /bigbluebutton/api/isMeetingRunning?meetingID=a".to_vec();
         request.extend_from_slice(bad);
         request.extend_from_slice(b" HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
-        let answer = raw(&pool.address(0), &request);
-        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{bad:?}: {answer:?}");
+        let response = send_raw(&pool.address(0), &request);
+        assert!(
+            response.starts_with("HTTP/1.1 400 ") && response.ends_with("\r\n\r\n"),
+            "{bad:?}: {response:?}"
+        );
     }
     pool.get("isMeetingRunning", "meetingID=m1").success();
 }
@@ -67,7 +70,7 @@ fn malformed_multipart_form_is_rejected() {
         let reply = pool.post("create", "meetingID=m1", kind, body.as_bytes());
         assert_eq!(reply.failed(), "badRequestBody", "{kind} {body}");
     }
-    assert_answer!(pool.post("create", "meetingID=m1", "multipart/form-data", valid.as_bytes()));
+    assert_response!(pool.post("create", "meetingID=m1", "multipart/form-data", valid.as_bytes()));
     assert_eq!(pool.server(1).counts().create, 0);
 }
 
@@ -88,7 +91,7 @@ fn body_is_rejected_only_above_size_limit() {
     let pool = Pool::with(1, 1, &LIMIT);
     let body = |length: usize| format!("name={}", "x".repeat(length - 5));
     pool.post("create", "meetingID=m1", FORM, body(2000).as_bytes()).success();
-    assert_answer!(pool.post("create", "meetingID=m2", FORM, body(2001).as_bytes()));
+    assert_response!(pool.post("create", "meetingID=m2", FORM, body(2001).as_bytes()));
     assert_eq!(pool.server(1).counts().create, 1);
 }
 
@@ -101,10 +104,10 @@ fn form_with_200000_parameters_is_answered_in_time() {
         "POST /bigbluebutton/api/create HTTP/1.1\r\nHost: sl\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    let answer = raw(&pool.address(0), request.as_bytes());
+    let response = send_raw(&pool.address(0), request.as_bytes());
     assert!(
-        answer.contains("<returncode>FAILED</returncode>") || answer.starts_with("HTTP/1.1 4"),
-        "{answer:?}"
+        response.contains("<returncode>FAILED</returncode>") || response.starts_with("HTTP/1.1 4"),
+        "{response:?}"
     );
 }
 
@@ -116,10 +119,10 @@ fn body_is_rejected_early_when_content_length_exceeds_limit() {
         let head = format!(
             "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\r\n"
         );
-        let answer = raw(&pool.address(0), head.as_bytes());
-        let refused =
-            answer.contains("<messageKey>requestTooLarge</messageKey>") || answer.starts_with("HTTP/1.1 4");
-        assert!(refused, "{length}: {answer}");
+        let response = send_raw(&pool.address(0), head.as_bytes());
+        let refused = response.contains("<messageKey>requestTooLarge</messageKey>")
+            || response.starts_with("HTTP/1.1 4");
+        assert!(refused, "{length}: {response}");
     }
 }
 
@@ -139,8 +142,8 @@ fn rejection_reaches_client_that_is_still_sending_body() {
             "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = raw(&pool.address(0), request.as_bytes());
-        assert!(answer.contains(&format!("<messageKey>{key}</messageKey>")), "{key}: {answer:?}");
+        let response = send_raw(&pool.address(0), request.as_bytes());
+        assert!(response.contains(&format!("<messageKey>{key}</messageKey>")), "{key}: {response:?}");
     }
 }
 
@@ -158,10 +161,10 @@ fn chunked_body_is_rejected_once_it_exceeds_limit() {
         let _ = stream.write_all(format!("3e8\r\n{}\r\n", "x".repeat(1000)).as_bytes());
     }
     // The body never ends; the response arrives anyway.
-    let mut answer = [0; 1000];
-    let n = stream.read(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer[..n]).into_owned();
-    assert!(answer.contains("<messageKey>requestTooLarge</messageKey>"), "{answer}");
+    let mut response = [0; 1000];
+    let n = stream.read(&mut response).unwrap();
+    let response = String::from_utf8_lossy(&response[..n]).into_owned();
+    assert!(response.contains("<messageKey>requestTooLarge</messageKey>"), "{response}");
     assert_eq!(pool.server(1).counts().create, 0);
 }
 
@@ -181,12 +184,12 @@ fn truncated_body_creates_no_meeting() {
         stream.write_all(head.as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(!answer.contains("SUCCESS"), "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(!response.contains("SUCCESS"), "{response}");
     }
     assert_eq!(pool.server(1).counts().create, 0);
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
     pool.get("create", "meetingID=m1").success();
 }
 
@@ -200,8 +203,8 @@ fn malformed_chunked_body_is_rejected() {
     for chunks in
         ["zz\r\n<a/>\r\n0\r\n\r\n", "fffffffffffffffff\r\n<a/>", "-1\r\n\r\n", "4\r\n<a/>XX0\r\n\r\n"]
     {
-        let answer = raw(&pool.address(0), format!("{head}{chunks}").as_bytes());
-        assert!(!answer.contains("SUCCESS"), "{chunks}: {answer}");
+        let response = send_raw(&pool.address(0), format!("{head}{chunks}").as_bytes());
+        assert!(!response.contains("SUCCESS"), "{chunks}: {response}");
     }
     assert_eq!(pool.server(1).counts().create, 0);
 }
@@ -224,10 +227,10 @@ fn non_http_bytes_are_rejected() {
         stream.write_all(bytes).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{bytes:?}: {answer}");
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        let response = String::from_utf8_lossy(&response);
+        assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{bytes:?}: {response}");
     }
     assert!(pool.replicas[0].is_alive());
     pool.get("create", "meetingID=m1").success();
@@ -240,11 +243,11 @@ fn oversized_request_heads_are_rejected() {
     let wide = format!("GET / HTTP/1.1\r\nHost: sl\r\nX: {}\r\n\r\n", "x".repeat(300_000));
     let many = format!("GET / HTTP/1.1\r\nHost: sl\r\n{}\r\n", "X-A: b\r\n".repeat(5000));
     for request in [long, wide, many] {
-        let answer = raw(&pool.address(0), request.as_bytes());
+        let response = send_raw(&pool.address(0), request.as_bytes());
         assert!(
-            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            response.is_empty() || response.starts_with("HTTP/1.1 4"),
             "{}",
-            &answer[..answer.len().min(300)]
+            &response[..response.len().min(300)]
         );
     }
     pool.get("create", "meetingID=m1").success();
@@ -262,7 +265,7 @@ fn smuggled_request_is_not_executed() {
         pool.target("create", "meetingID=m1"),
         hidden.len() + 5,
     );
-    raw(&pool.address(0), request.as_bytes());
+    send_raw(&pool.address(0), request.as_bytes());
     assert_eq!(pool.holder("smuggled"), None);
 }
 
@@ -271,6 +274,6 @@ fn large_form_is_not_read_for_call_without_checksum() {
     let pool = Pool::start(1);
     let request = b"POST /bigbluebutton/api?checksum=x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 2000000\r\n\r\n";
-    let answer = crate::support::client::raw(&pool.address(0), request);
-    assert!(answer.contains("requestTooLarge"), "{answer}");
+    let response = crate::support::client::send_raw(&pool.address(0), request);
+    assert!(response.contains("requestTooLarge"), "{response}");
 }

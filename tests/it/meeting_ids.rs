@@ -19,7 +19,7 @@ fn assert_full_lifecycle(pool: &Pool, id: &str) {
     let running = pool.get("isMeetingRunning", &query).success();
     assert_eq!(running.xml("running"), Some("true"), "{id:?}");
     pool.get("end", &format!("{query}&password=mp")).success();
-    pool.nothing_is_left();
+    pool.assert_no_meetings_recorded();
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn meeting_ids_rejected_by_bbb_leave_no_record() {
         let reply = pool.get("create", &format!("meetingID={}", percent_encode(id)));
         assert_eq!(reply.failed(), "", "{}: {reply:?}", id.len());
         assert!(reply.body.contains("<errors><error key=\"validationError\""), "{reply:?}");
-        pool.nothing_is_left();
+        pool.assert_no_meetings_recorded();
     }
 }
 

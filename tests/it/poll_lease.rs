@@ -68,7 +68,7 @@ fn stopping_poller_releases_lease() {
     let mut pool = polling_pool(1, &[("POLL_LEASE", "600")]);
     let at = wait_for_holder(&pool);
     pool.replicas[at].terminate();
-    pool.replicas[at].ended_within(Duration::from_secs(10));
+    pool.replicas[at].wait_for_exit(Duration::from_secs(10));
     assert_eq!(pool.redis.cli(&["EXISTS", "scalelite:sl:poll_lease"]), "0");
     pool.serve(&[]);
     eventually("another replica polls", || holder(&pool) == Some(1));

@@ -1,12 +1,12 @@
 //! Redis down, frozen, empty, read-only, full: calls get a clear error in time and work again once Redis is
 //! back.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::{Pool, Reply, eventually};
 use std::time::{Duration, Instant};
 
 /// Short Redis timeouts, but long enough for commands on a loaded test machine.
-const QUICK: [(&str, &str); 3] =
+const SHORT_TIMEOUTS: [(&str, &str); 3] =
     [("REDIS_CONNECT_TIMEOUT", "1"), ("REDIS_RESPONSE_TIMEOUT", "1"), ("RESPONSE_TIMEOUT", "2")];
 
 const CALLS: [(&str, &str); 8] = [
@@ -46,7 +46,7 @@ fn assert_all_calls_work(pool: &Pool) {
         let reply = call_with(pool, call, query);
         assert!(reply.status == 302 || reply.xml("returncode") == Some("SUCCESS"), "{call}: {reply:?}");
     }
-    pool.nothing_is_left();
+    pool.assert_no_meetings_recorded();
 }
 
 #[track_caller]
@@ -62,11 +62,11 @@ fn wait_for_recovery(pool: &Pool) {
 
 #[test]
 fn replica_starts_without_redis_and_connects_later() {
-    let mut pool = Pool::empty(1, &QUICK);
+    let mut pool = Pool::empty(1, &SHORT_TIMEOUTS);
     pool.redis.down();
     pool.serve(&["--no-poller"]);
     assert_all_calls_fail_fast(&pool);
-    assert_answer!(pool.get("create", "meetingID=m1"));
+    assert_response!(pool.get("create", "meetingID=m1"));
     assert_eq!(pool.fetch("GET", "/bigbluebutton/api", &[], b"").status, 200);
     pool.redis.up();
     pool.add(1, &[]);
@@ -77,7 +77,7 @@ fn replica_starts_without_redis_and_connects_later() {
 
 #[test]
 fn checksums_are_checked_without_redis() {
-    let mut pool = Pool::with(0, 1, &QUICK);
+    let mut pool = Pool::with(0, 1, &SHORT_TIMEOUTS);
     pool.redis.down();
     let reply = pool.fetch("GET", "/bigbluebutton/api/create?meetingID=m1&checksum=x", &[], b"");
     assert_eq!(reply.failed(), "checksumError");
@@ -87,7 +87,7 @@ fn checksums_are_checked_without_redis() {
 
 #[test]
 fn pool_is_empty_after_redis_restarts_without_data() {
-    let mut pool = Pool::with(1, 1, &QUICK);
+    let mut pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.redis.down();
     assert_all_calls_fail_fast(&pool);
@@ -107,7 +107,7 @@ fn pool_is_empty_after_redis_restarts_without_data() {
 
 #[test]
 fn frozen_redis_loses_nothing() {
-    let mut pool = Pool::with(1, 1, &QUICK);
+    let mut pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=kept&moderatorPW=mp").success();
     pool.redis.freeze();
     assert_all_calls_fail_fast(&pool);
@@ -122,7 +122,7 @@ fn frozen_redis_loses_nothing() {
 
 #[test]
 fn replica_starts_while_redis_is_frozen() {
-    let mut pool = Pool::empty(1, &QUICK);
+    let mut pool = Pool::empty(1, &SHORT_TIMEOUTS);
     pool.add(1, &[]);
     pool.enable(1);
     pool.redis.freeze();
@@ -135,14 +135,14 @@ fn replica_starts_while_redis_is_frozen() {
 
 #[test]
 fn create_can_be_retried_after_redis_timeout() {
-    let pool = Pool::with(2, 1, &QUICK);
+    let pool = Pool::with(2, 1, &SHORT_TIMEOUTS);
     assert_all_calls_work(&pool); // Loads the scripts: Redis will run what it reads when it thaws.
     pool.redis.freeze();
     assert_eq!(pool.get("create", "meetingID=m1").failed(), "internalError");
     pool.redis.thaw();
     wait_for_recovery(&pool);
     pool.get("create", "meetingID=m1").success();
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
     let server = pool.server(pool.holder("m1").unwrap());
     let recorded = pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]);
     assert_eq!(
@@ -167,7 +167,7 @@ fn flushed_scripts_are_reloaded() {
 
 #[test]
 fn connections_closed_by_redis_are_reopened() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     for _ in 0..3 {
         assert_all_calls_work(&pool);
         pool.redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
@@ -177,7 +177,7 @@ fn connections_closed_by_redis_are_reopened() {
 
 #[test]
 fn read_only_redis_is_an_error_until_writable() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.redis.cli(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
     pool.redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
     let reply = pool.get("create", "meetingID=m1");
@@ -190,17 +190,17 @@ fn read_only_redis_is_an_error_until_writable() {
 
 #[test]
 fn full_redis_places_meeting_entirely_or_not_at_all() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     assert_all_calls_work(&pool);
     pool.redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     // Redis rejects the first write of a script, or none of them.
     let reply = pool.get("create", "meetingID=m1");
     if reply.xml("returncode") == Some("SUCCESS") {
-        pool.all_is_kept_of("m1");
+        pool.assert_meeting_recorded("m1");
     } else {
         assert_eq!(reply.failed(), "internalError");
         assert_eq!(pool.holder("m1"), None);
-        pool.nothing_is_left_of("m1");
+        pool.assert_meeting_released("m1");
     }
     pool.redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
     pool.get("create", "meetingID=m2").success();
@@ -222,7 +222,7 @@ fn key_of_wrong_type_fails_only_calls_that_read_it() {
 
 #[test]
 fn end_can_be_retried_after_redis_failure() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.server(1).set_fault(sl::sim::Fault::new(sl::sim::FaultKind::Slow { ms: 400 }).on(["end"]));
     std::thread::scope(|scope| {
@@ -236,5 +236,5 @@ fn end_can_be_retried_after_redis_failure() {
     pool.server(1).clear_faults();
     wait_for_recovery(&pool);
     pool.get("end", "meetingID=m1&password=mp").failed();
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }

@@ -1,7 +1,7 @@
 //! BBB servers that fail in every way: calls get a clear error in time, and the replica keeps working.
 
 use crate::support::client::fetch;
-use crate::support::{Canned, Pool, QUICK, Reply};
+use crate::support::{CannedServer, Pool, Reply, SHORT_TIMEOUTS};
 use sl::sim::FaultKind;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -34,7 +34,7 @@ fn meeting(variables: &[(&str, &str)]) -> Pool {
 
 /// Makes all calls concurrently; each returns the error of the table. Afterwards everything works again.
 fn assert_calls_fail_cleanly(kind: FaultKind) {
-    let mut pool = meeting(&QUICK);
+    let mut pool = meeting(&SHORT_TIMEOUTS);
     pool.server(1).set_fault(kind);
     let started = Instant::now();
     std::thread::scope(|scope| {
@@ -51,7 +51,7 @@ fn assert_calls_fail_cleanly(kind: FaultKind) {
     pool.server(1).clear_faults();
     // It may have been marked offline in the meantime.
     pool.sl_ok(&["poll"]);
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
     for (call, more, _) in CALLS {
         call_on_m1(&pool, call, more).success();
     }
@@ -184,7 +184,7 @@ fn trickling_response_is_aborted_at_deadline() {
             });
         }
     });
-    let pool = meeting(&QUICK);
+    let pool = meeting(&SHORT_TIMEOUTS);
     let url = format!("http://127.0.0.1:{port}/bigbluebutton/api");
     pool.redis.cli(&["HSET", "scalelite:server:bbb1", "url", &url]);
     let started = Instant::now();
@@ -196,13 +196,13 @@ fn trickling_response_is_aborted_at_deadline() {
 fn element_with_150000_attributes_is_parsed_in_time() {
     let attributes: String = (0..150_000).map(|n| format!(" a{n}=''")).collect();
     let body = format!("<response><returncode>SUCCESS</returncode><x{attributes}/></response>");
-    let canned = Canned::start(body.as_bytes());
+    let canned = CannedServer::start(body.as_bytes());
     let pool = meeting(&[]);
     pool.redis.cli(&["HSET", "scalelite:server:bbb1", "url", &canned.url()]);
     let target = pool.target("getMeetingInfo", "meetingID=m1");
     // Success and failure are both fine; raw_get waits for ten seconds.
-    let answer = pool.raw_get(&target);
-    assert!(answer.contains("<returncode>"), "no response: {answer:?}");
+    let response = pool.raw_get(&target);
+    assert!(response.contains("<returncode>"), "no response: {response:?}");
 }
 
 #[test]

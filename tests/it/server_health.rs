@@ -1,11 +1,11 @@
 //! Servers that go offline, return, return empty; the brake; stale records.
 
-use crate::support::{Pool, QUICK, eventually};
+use crate::support::{Pool, SHORT_TIMEOUTS, eventually};
 use sl::sim::{Fault, FaultKind};
 
 /// A pool with a fast poller and a meeting `mN` on each server.
 fn polling_pool(servers: usize, more: &[(&str, &str)]) -> Pool {
-    let mut pool = Pool::with(servers, 0, &QUICK);
+    let mut pool = Pool::with(servers, 0, &SHORT_TIMEOUTS);
     for (name, value) in [("POLL_INTERVAL", "0.3"), ("POLLER_WAIT_TIMEOUT", "0.5")].iter().chain(more) {
         pool.set(name, value);
     }
@@ -118,7 +118,7 @@ fn brake_keeps_all_meetings_and_logs_once_when_whole_pool_is_unreachable() {
 
 #[test]
 fn brake_ignores_disabled_servers() {
-    let pool = Pool::with(5, 0, &QUICK);
+    let pool = Pool::with(5, 0, &SHORT_TIMEOUTS);
     for n in 2..=5 {
         pool.sl_ok(&["servers", "disable", &format!("bbb{n}")]);
         pool.server(n).set_fault(FaultKind::Refuse);
@@ -133,7 +133,7 @@ fn brake_ignores_disabled_servers() {
 #[test]
 fn suspect_server_is_probed_outside_poll_round() {
     // No regular poll round happens within this test.
-    let mut pool = Pool::with(3, 0, &QUICK);
+    let mut pool = Pool::with(3, 0, &SHORT_TIMEOUTS);
     pool.set("POLL_INTERVAL", "600");
     pool.serve(&[]);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
@@ -148,7 +148,7 @@ fn suspect_server_is_probed_outside_poll_round() {
 
 #[test]
 fn server_stays_online_when_only_one_call_fails() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.server(1).set_fault(Fault::new(FaultKind::Status { code: 500 }).on(["getMeetingInfo"]));
     let polls = pool.server(1).counts().get_meetings;

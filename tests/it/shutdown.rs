@@ -1,7 +1,7 @@
 //! Shutdown, and clients that disconnect: calls in flight are finished.
 
 use crate::support::client::fetch;
-use crate::support::{Pool, QUICK, eventually};
+use crate::support::{Pool, SHORT_TIMEOUTS, eventually};
 use sl::sim::{Fault, FaultKind};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -28,9 +28,9 @@ fn create_in_flight_is_answered_before_exit() {
     eventually("new connections are refused", || TcpStream::connect(&address).is_err());
     assert!(pool.replicas[0].is_alive(), "it waits for the request in flight");
     create.join().unwrap().success();
-    let status = pool.replicas[0].ended_within(Duration::from_secs(10));
+    let status = pool.replicas[0].wait_for_exit(Duration::from_secs(10));
     assert_eq!(status.code(), Some(0));
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
     assert_eq!(pool.holder("m1"), Some(1));
 }
 
@@ -50,10 +50,10 @@ fn request_with_incomplete_body_is_answered_before_exit() {
     let address = pool.address(0);
     eventually("new connections are refused", || TcpStream::connect(&address).is_err());
     stream.write_all(b"les/>").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{answer}");
-    assert_eq!(pool.replicas[0].ended_within(Duration::from_secs(10)).code(), Some(0));
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.contains("<returncode>SUCCESS</returncode>"), "{response}");
+    assert_eq!(pool.replicas[0].wait_for_exit(Duration::from_secs(10)).code(), Some(0));
     assert_eq!(pool.holder("m1"), Some(1));
 }
 
@@ -65,7 +65,7 @@ fn idle_connections_do_not_delay_exit() {
     used.write_all(b"GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
     assert!(used.read(&mut [0; 1000]).unwrap() > 0);
     pool.replicas[0].terminate();
-    let status = pool.replicas[0].ended_within(Duration::from_secs(8));
+    let status = pool.replicas[0].wait_for_exit(Duration::from_secs(8));
     assert_eq!(status.code(), Some(0));
     drop((never_used, used));
 }
@@ -77,7 +77,7 @@ fn request_exceeding_shutdown_grace_does_not_delay_exit() {
     let _stream = start_create(&pool, "m1");
     pool.replicas[0].terminate();
     // One grace period in all: not one for connections and another for the calls they started.
-    pool.replicas[0].ended_within(Duration::from_millis(3700));
+    pool.replicas[0].wait_for_exit(Duration::from_millis(3700));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn sigint_drains_like_sigterm() {
     let mut pool = Pool::start(1);
     let pid = pool.replicas[0].child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    assert_eq!(pool.replicas[0].ended_within(Duration::from_secs(8)).code(), Some(0));
+    assert_eq!(pool.replicas[0].wait_for_exit(Duration::from_secs(8)).code(), Some(0));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn create_completes_after_client_disconnects() {
     pool.server(1).set_fault(Fault::new(FaultKind::Slow { ms: 0 }).on(["create"]).after_ms(300));
     drop(start_create(&pool, "m1"));
     eventually("the meeting is there", || pool.holder("m1") == Some(1));
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
     pool.server(1).clear_faults();
     let again = pool.get("create", "meetingID=m1").success();
     assert_eq!(again.xml("messageKey"), Some("duplicateWarning"));
@@ -103,11 +103,11 @@ fn create_completes_after_client_disconnects() {
 
 #[test]
 fn failed_create_is_cleaned_up_after_client_disconnects() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.server(1).set_fault(FaultKind::Hang);
     drop(start_create(&pool, "m1"));
     eventually("the record is deleted", || pool.redis.cli(&["EXISTS", "scalelite:meeting:m1"]) == "0");
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
@@ -116,9 +116,9 @@ fn call_of_disconnected_client_is_finished_before_exit() {
     pool.server(1).set_fault(Fault::new(FaultKind::Slow { ms: 0 }).on(["create"]).after_ms(700));
     drop(start_create(&pool, "m1"));
     pool.replicas[0].terminate();
-    assert_eq!(pool.replicas[0].ended_within(Duration::from_secs(8)).code(), Some(0));
+    assert_eq!(pool.replicas[0].wait_for_exit(Duration::from_secs(8)).code(), Some(0));
     assert_eq!(pool.holder("m1"), Some(1));
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn create_is_repaired_by_next_create_after_kill() {
     let n = pool.serve(&["--no-poller"]);
     let reply = pool.get_at(n, "create", "meetingID=m1").success();
     assert_eq!(reply.xml("messageKey"), Some(""));
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
     let recorded = pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]);
     let real = pool.server(1).meeting("m1").unwrap().moderator_pw;
     assert_eq!(real, recorded, "`sl servers panic` ends the meeting with the recorded password");

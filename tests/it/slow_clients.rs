@@ -1,6 +1,6 @@
 //! Slow clients: disconnected at the deadline, without delaying other clients.
 
-use crate::support::client::{connect, raw, read_answers};
+use crate::support::client::{connect, read_responses, send_raw};
 use crate::support::{Pool, within};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ fn unfinished_request_head_times_out() {
         let mut stream = connect(&pool.address(0));
         stream.write_all(head.as_bytes()).unwrap();
         let started = Instant::now();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{response}");
         assert!(started.elapsed() < Duration::from_secs(5), "{head:?}: {:?}", started.elapsed());
     }
     assert_eq!(pool.fetch("GET", "/health_check", &[], b"").status, 200);
@@ -37,7 +37,7 @@ fn idle_connection_is_closed() {
     let pool = Pool::with(0, 1, &[("HEADER_TIMEOUT", "0.3")]);
     let mut stream = connect(&pool.address(0));
     stream.write_all(b"GET /bigbluebutton/api HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
-    read_answers(&mut stream, 1);
+    read_responses(&mut stream, 1);
     let mut rest = String::new();
     stream.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "");
@@ -51,9 +51,9 @@ fn missing_body_is_rejected_at_deadline() {
         let head = format!(
             "POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Type: {kind}\r\nContent-Length: 100\r\n\r\nname="
         );
-        let answer = raw(&pool.address(0), head.as_bytes());
-        assert!(answer.contains("<messageKey>badRequestBody</messageKey>"), "{answer}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        let response = send_raw(&pool.address(0), head.as_bytes());
+        assert!(response.contains("<messageKey>badRequestBody</messageKey>"), "{response}");
+        assert_eq!(response.matches("HTTP/1.1 ").count(), 1, "{response}");
     }
     assert_eq!(pool.server(1).counts().create, 0);
 }
@@ -68,15 +68,15 @@ fn trickling_body_is_rejected_at_deadline() {
     );
     stream.write_all(head.as_bytes()).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     within(Duration::from_secs(8), "a response arrives", || {
         let _ = stream.write_all(b"x");
         let mut chunk = [0; 1000];
         match stream.read(&mut chunk) {
-            Ok(n) if n > 0 => answer.extend_from_slice(&chunk[..n]),
+            Ok(n) if n > 0 => response.extend_from_slice(&chunk[..n]),
             _ => {}
         }
-        String::from_utf8_lossy(&answer).contains("badRequestBody")
+        String::from_utf8_lossy(&response).contains("badRequestBody")
     });
 }
 

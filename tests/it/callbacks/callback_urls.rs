@@ -14,24 +14,22 @@ const ALL_THREE: &str = "meta_canvas-recording-ready-url=https%3A%2F%2Fc.example
 
 #[test]
 fn first_of_three_callback_parameters_wins_and_none_is_forwarded() {
-    let library = library(1, &[]);
-    let internal = library.pool.get("create", &format!("meetingID=m1&{ALL_THREE}")).success();
+    let env = start_env(1, &[]);
+    let internal = env.pool.get("create", &format!("meetingID=m1&{ALL_THREE}")).success();
     let internal = internal.xml("internalMeetingID").unwrap();
-    let names = forwarded_names(&library.pool);
+    let names = forwarded_names(&env.pool);
     assert!(!names.iter().any(|name| name.contains("recording-ready")), "{names:?}");
     assert!(names.iter().any(|name| name == "meta_other-url"), "{names:?}");
-    let data = || library.postgres.sql("SELECT meeting_id, callback_attributes FROM callback_data");
+    let data = || env.postgres.sql("SELECT meeting_id, callback_attributes FROM callback_data");
     eventually("it is in the index", || !data().is_empty());
     assert_eq!(data(), "m1|---\n:recording_ready_url: https://n.example.org/?a=1&b=2");
-    let stored = library.postgres.sql("SELECT internal_meeting_id, url FROM callback_urls");
+    let stored = env.postgres.sql("SELECT internal_meeting_id, url FROM callback_urls");
     assert_eq!(stored, format!("{internal}|https://n.example.org/?a=1&b=2"));
-    eventually("nothing waits in Redis", || {
-        library.pool.redis.cli(&["EXISTS", "scalelite:sl:outbox"]) == "0"
-    });
+    eventually("nothing waits in Redis", || env.pool.redis.cli(&["EXISTS", "scalelite:sl:outbox"]) == "0");
     // Without a URL nothing is stored.
-    let commands = library.pool.redis.monitor(|| drop(library.pool.get("create", "meetingID=m2").success()));
+    let commands = env.pool.redis.monitor(|| drop(env.pool.get("create", "meetingID=m2").success()));
     assert!(!commands.contains(&"rpush".to_owned()), "{commands:?}");
-    assert_eq!(library.postgres.sql("SELECT count(*) FROM callback_data"), "1");
+    assert_eq!(env.postgres.sql("SELECT count(*) FROM callback_data"), "1");
 }
 
 #[test]
@@ -45,39 +43,39 @@ fn callback_parameters_are_dropped_without_database() {
 
 #[test]
 fn recording_uses_callback_url_of_its_own_meeting() {
-    let library = library(1, &[]);
+    let env = start_env(1, &[]);
     let receiver = Receiver::start();
-    let first = create(&library, "room", &receiver.url("/old"));
-    let again = create(&library, "room", &receiver.url("/first"));
+    let first = create(&env, "room", &receiver.url("/old"));
+    let again = create(&env, "room", &receiver.url("/first"));
     assert_eq!(first, again, "a second create of the same meeting");
-    library.pool.server(1).end_meeting("room");
-    let second = create(&library, "room", &receiver.url("/second"));
+    env.pool.server(1).end_meeting("room");
+    let second = create(&env, "room", &receiver.url("/second"));
     assert_ne!(first, second);
     eventually("all is in the index", || {
-        library.postgres.sql("SELECT string_agg(url, ' ' ORDER BY url) FROM callback_urls")
+        env.postgres.sql("SELECT string_agg(url, ' ' ORDER BY url) FROM callback_urls")
             == format!("{} {}", receiver.url("/first"), receiver.url("/second"))
     });
     // Scalelite has one row for each meetingID.
-    let data = library.postgres.sql("SELECT count(*), max(callback_attributes) FROM callback_data");
+    let data = env.postgres.sql("SELECT count(*), max(callback_attributes) FROM callback_data");
     assert_eq!(data, format!("1|---\n:recording_ready_url: {}", receiver.url("/second")));
-    import(&library, &recording("room", &second));
-    import(&library, &recording("room", &first));
-    wait_for_state(&library, "delivered");
+    import(&env, &recording("room", &second));
+    import(&env, &recording("room", &first));
+    wait_for_state(&env, "delivered");
     let received = receiver.wait_for_requests(2);
     for (path, id) in [("/first", &first), ("/second", &second)] {
         let of: Vec<_> = received.iter().filter(|received| received.line == format!("POST {path}")).collect();
         assert_eq!(of.len(), 1, "{received:?}");
-        assert_eq!(of[0].claims(&library.pool.secret), Some(("room".to_owned(), id.clone())));
+        assert_eq!(of[0].claims(&env.pool.secret), Some(("room".to_owned(), id.clone())));
     }
 }
 
 #[test]
 fn callback_url_stored_by_scalelite_is_called_and_other_attributes_kept() {
-    let library = library(1, &[]);
+    let env = start_env(1, &[]);
     let receiver = Receiver::start();
     // Scalelite may have a unique index on meeting_id.
-    library.postgres.sql("CREATE UNIQUE INDEX once ON callback_data (meeting_id)");
-    library.postgres.sql(&format!(
+    env.postgres.sql("CREATE UNIQUE INDEX once ON callback_data (meeting_id)");
+    env.postgres.sql(&format!(
         "INSERT INTO callback_data (meeting_id, callback_attributes, created_at, updated_at) VALUES \
          ('room', E'---\\n:recording_ready_url: {}\\n:analytics_callback_url: https://e.org/a\\n', '2026-01-01', '2026-01-01')",
         receiver.url("/scalelite")
@@ -87,12 +85,12 @@ fn callback_url_stored_by_scalelite_is_called_and_other_attributes_kept() {
         formats: vec![RecordingFormat::Notes],
         ..Recording::default()
     };
-    import(&library, &recorded);
+    import(&env, &recorded);
     assert_eq!(receiver.wait_for_requests(1)[0].line, "POST /scalelite");
-    create(&library, "room", &receiver.url("/ours"));
-    create(&library, "m2", &receiver.url("/ours2"));
+    create(&env, "room", &receiver.url("/ours"));
+    create(&env, "m2", &receiver.url("/ours2"));
     let data =
-        || library.postgres.sql("SELECT string_agg(callback_attributes, '' ORDER BY id) FROM callback_data");
+        || env.postgres.sql("SELECT string_agg(callback_attributes, '' ORDER BY id) FROM callback_data");
     let expected = format!(
         "---\n:analytics_callback_url: https://e.org/a\n:recording_ready_url: {}\n---\n:recording_ready_url: {}",
         receiver.url("/ours"),
@@ -103,21 +101,21 @@ fn callback_url_stored_by_scalelite_is_called_and_other_attributes_kept() {
 
 #[test]
 fn recording_is_announced_once_and_again_only_after_deletion() {
-    let library = library(1, &[("RECORDING_IMPORT_UNPUBLISHED", "true")]);
+    let env = start_env(1, &[("RECORDING_IMPORT_UNPUBLISHED", "true")]);
     let receiver = Receiver::start();
-    let id = create(&library, "room", &receiver.url("/"));
+    let id = create(&env, "room", &receiver.url("/"));
     let recorded = recording("room", &id);
-    import(&library, &recorded);
-    wait_for_state(&library, "delivered");
+    import(&env, &recorded);
+    wait_for_state(&env, "delivered");
     // Processed again, with a new format.
     import(
-        &library,
+        &env,
         &Recording { formats: vec![RecordingFormat::Notes, RecordingFormat::Podcast], ..recorded.clone() },
     );
-    assert_eq!(library.postgres.sql("SELECT count(*) FROM playback_formats"), "2");
-    assert_eq!(library.postgres.sql("SELECT count(*) FROM callbacks WHERE state = 'pending'"), "0");
-    library.pool.get("deleteRecordings", &format!("recordID={id}")).success();
-    let archive = recorded.archive(&library.spool(), Packing::None).unwrap();
+    assert_eq!(env.postgres.sql("SELECT count(*) FROM playback_formats"), "2");
+    assert_eq!(env.postgres.sql("SELECT count(*) FROM callbacks WHERE state = 'pending'"), "0");
+    env.pool.get("deleteRecordings", &format!("recordID={id}")).success();
+    let archive = recorded.archive(&env.spool(), Packing::None).unwrap();
     std::fs::File::options()
         .write(true)
         .open(&archive)
@@ -126,35 +124,33 @@ fn recording_is_announced_once_and_again_only_after_deletion() {
         })
         .ok();
     receiver.wait_for_requests(2);
-    wait_for_state(&library, "delivered");
+    wait_for_state(&env, "delivered");
     assert_eq!(receiver.received().len(), 2);
 }
 
 #[test]
 fn deleted_recording_is_not_announced() {
-    let library = library(1, &[]);
+    let env = start_env(1, &[]);
     let mut receiver = Receiver::start();
     receiver.down();
-    let id = create(&library, "room", &receiver.url("/"));
-    import(&library, &recording("room", &id));
-    eventually("it has been tried", || callbacks(&library).contains("|pending|1|"));
-    library.pool.get("deleteRecordings", &format!("recordID={id}")).success();
-    assert_eq!(callbacks(&library), "");
+    let id = create(&env, "room", &receiver.url("/"));
+    import(&env, &recording("room", &id));
+    eventually("it has been tried", || callbacks(&env).contains("|pending|1|"));
+    env.pool.get("deleteRecordings", &format!("recordID={id}")).success();
+    assert_eq!(callbacks(&env), "");
 }
 
 #[test]
 fn invalid_callback_urls_are_ignored() {
-    let library = library(1, &[]);
+    let env = start_env(1, &[]);
     let long = format!("https://e.org/{}", "x".repeat(4096));
     for (n, url) in ["", "   ", "https://e.org/a\nb", &long].into_iter().enumerate() {
-        create(&library, &format!("m{n}"), url);
+        create(&env, &format!("m{n}"), url);
     }
     // Once a later URL has arrived, the earlier ones have been processed.
-    create(&library, "last", "https://e.org/");
+    create(&env, "last", "https://e.org/");
     eventually("the valid one is stored", || {
-        library.postgres.sql("SELECT meeting_id FROM callback_data") == "last"
+        env.postgres.sql("SELECT meeting_id FROM callback_data") == "last"
     });
-    eventually("nothing waits in Redis", || {
-        library.pool.redis.cli(&["EXISTS", "scalelite:sl:outbox"]) == "0"
-    });
+    eventually("nothing waits in Redis", || env.pool.redis.cli(&["EXISTS", "scalelite:sl:outbox"]) == "0");
 }

@@ -6,28 +6,25 @@ use std::sync::{Arc, Barrier};
 
 #[test]
 fn callback_url_survives_postgres_outage_during_create() {
-    let mut library = library(1, &[]);
+    let mut env = start_env(1, &[]);
     let receiver = Receiver::start();
-    library.postgres.down();
-    let id = create(&library, "room", &receiver.url("/"));
-    library.postgres.up();
+    env.postgres.down();
+    let id = create(&env, "room", &receiver.url("/"));
+    env.postgres.up();
     // Either may arrive first: the URL or the recording.
-    import(&library, &recording("room", &id));
-    wait_for_state(&library, "delivered");
-    assert_eq!(record_ids(&receiver.wait_for_requests(1), &library.pool.secret), [id]);
-    eventually("nothing waits in Redis", || {
-        library.pool.redis.cli(&["EXISTS", "scalelite:sl:outbox"]) == "0"
-    });
+    import(&env, &recording("room", &id));
+    wait_for_state(&env, "delivered");
+    assert_eq!(record_ids(&receiver.wait_for_requests(1), &env.pool.secret), [id]);
+    eventually("nothing waits in Redis", || env.pool.redis.cli(&["EXISTS", "scalelite:sl:outbox"]) == "0");
 }
 
 #[test]
 fn callback_url_stored_after_its_recording_is_called() {
-    let library = library(1, &[]);
+    let env = start_env(1, &[]);
     let receiver = Receiver::start();
-    let id =
-        library.pool.get("create", "meetingID=room").success().xml("internalMeetingID").unwrap().to_owned();
-    import(&library, &recording("room", &id));
-    assert_eq!(callbacks(&library), "");
+    let id = env.pool.get("create", "meetingID=room").success().xml("internalMeetingID").unwrap().to_owned();
+    import(&env, &recording("room", &id));
+    assert_eq!(callbacks(&env), "");
     // As entries wait in Redis during a Postgres outage. Unrecognised and invalid entries must not block others.
     let outbox_entry = |meeting: &str, url: &str| {
         serde_json::json!({"meeting_id": meeting, "internal_meeting_id": id, "url": url, "at_ms": 1_767_225_600_000i64})
@@ -36,21 +33,19 @@ fn callback_url_stored_after_its_recording_is_called() {
     for text in
         ["not ours", &outbox_entry("a\0b", "https://e.org"), &outbox_entry("room", &receiver.url("/"))]
     {
-        library.pool.redis.cli(&["RPUSH", "scalelite:sl:outbox", text]);
+        env.pool.redis.cli(&["RPUSH", "scalelite:sl:outbox", text]);
     }
-    wait_for_state(&library, "delivered");
-    assert_eq!(record_ids(&receiver.wait_for_requests(1), &library.pool.secret), [id]);
-    eventually("nothing waits in Redis", || {
-        library.pool.redis.cli(&["EXISTS", "scalelite:sl:outbox"]) == "0"
-    });
+    wait_for_state(&env, "delivered");
+    assert_eq!(record_ids(&receiver.wait_for_requests(1), &env.pool.secret), [id]);
+    eventually("nothing waits in Redis", || env.pool.redis.cli(&["EXISTS", "scalelite:sl:outbox"]) == "0");
 }
 
 #[test]
 fn callback_url_survives_redis_outage_during_create() {
-    let mut library = library(1, &[]);
-    library.pool.server(1).set_fault(Fault::new(FaultKind::Slow { ms: 1500 }).on(["create"]));
+    let mut env = start_env(1, &[]);
+    env.pool.server(1).set_fault(Fault::new(FaultKind::Slow { ms: 1500 }).on(["create"]));
     let reply = std::thread::scope(|scope| {
-        let pool = &library.pool;
+        let pool = &env.pool;
         let creating = scope.spawn(move || {
             pool.get("create", "meetingID=room&meta_bn-recording-ready-url=https%3A%2F%2Fe.org%2F").success()
         });
@@ -62,34 +57,34 @@ fn callback_url_survives_redis_outage_during_create() {
     });
     let id = reply.xml("internalMeetingID").unwrap();
     // Immediately: the client has its response.
-    let stored = library.postgres.sql("SELECT internal_meeting_id, url FROM callback_urls");
+    let stored = env.postgres.sql("SELECT internal_meeting_id, url FROM callback_urls");
     assert_eq!(stored, format!("{id}|https://e.org/"));
-    library.pool.redis.down();
+    env.pool.redis.down();
 }
 
 #[test]
 fn callback_is_delivered_once_despite_postgres_outage() {
-    let mut library = index(2, &[("CALLBACK_TIMEOUT", "30")]);
+    let mut env = start_env_without_server(2, &[("CALLBACK_TIMEOUT", "30")]);
     let gate = Arc::new(Barrier::new(2));
     let opened = gate.clone();
     let receiver = Receiver::responding(move |_| {
         opened.wait();
         status("200 OK")
     });
-    insert_callback(&library, "r1", &receiver.url("/"));
+    insert_callback(&env, "r1", &receiver.url("/"));
     receiver.wait_for_requests(1);
-    library.postgres.down();
+    env.postgres.down();
     gate.wait();
     eventually("a replica notices", || {
-        library.pool.replicas.iter().any(|replica| replica.log().contains("callbacks wait for the index"))
+        env.pool.replicas.iter().any(|replica| replica.log().contains("callbacks wait for the index"))
     });
-    library.postgres.up();
-    wait_for_state(&library, "delivered");
+    env.postgres.up();
+    wait_for_state(&env, "delivered");
     assert_eq!(receiver.received().len(), 1);
-    assert_eq!(callbacks(&library), "r1|delivered|1|status 200");
+    assert_eq!(callbacks(&env), "r1|delivered|1|status 200");
     // They resume without intervention.
-    insert_callback(&library, "r2", &receiver.url("/"));
+    insert_callback(&env, "r2", &receiver.url("/"));
     receiver.wait_for_requests(2);
     gate.wait();
-    wait_for_state(&library, "delivered");
+    wait_for_state(&env, "delivered");
 }

@@ -7,7 +7,7 @@ mod faults;
 mod receiver;
 mod targets;
 
-use crate::support::{Library, eventually};
+use crate::support::{RecordingEnv, eventually};
 use receiver::{ReceivedRequest, Receiver, status, with_header};
 use sl::sim::{Packing, Recording, RecordingFormat};
 
@@ -19,29 +19,29 @@ const LOCAL_SETTINGS: [(&str, &str); 3] = [
 ];
 
 /// A migrated database, a BBB server, and replicas with an importer.
-fn library(replicas: usize, variables: &[(&str, &str)]) -> Library {
+fn start_env(replicas: usize, variables: &[(&str, &str)]) -> RecordingEnv {
     let all: Vec<_> = LOCAL_SETTINGS.iter().chain(variables).copied().collect();
-    let mut library = Library::with(0, &all);
-    library.pool.add(1, &[]);
-    library.pool.enable(1);
+    let mut env = RecordingEnv::with(0, &all);
+    env.pool.add(1, &[]);
+    env.pool.enable(1);
     for _ in 0..replicas {
-        library.pool.serve(&["--no-poller", "--importer"]);
+        env.pool.serve(&["--no-poller", "--importer"]);
     }
-    library
+    env
 }
 
 /// The same without a BBB server, for callbacks inserted by [`insert_callback`].
-fn index(replicas: usize, variables: &[(&str, &str)]) -> Library {
+fn start_env_without_server(replicas: usize, variables: &[(&str, &str)]) -> RecordingEnv {
     let all: Vec<_> = LOCAL_SETTINGS.iter().chain(variables).copied().collect();
-    Library::with(replicas, &all)
+    RecordingEnv::with(replicas, &all)
 }
 
 /// Creates a meeting with this callback URL. Returns its internal id.
 #[track_caller]
-fn create(library: &Library, meeting: &str, url: &str) -> String {
+fn create(env: &RecordingEnv, meeting: &str, url: &str) -> String {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let query = format!("meetingID={}&meta_bn-recording-ready-url={}", encoded(meeting), encoded(url));
-    library.pool.get("create", &query).success().xml("internalMeetingID").unwrap().to_owned()
+    env.pool.get("create", &query).success().xml("internalMeetingID").unwrap().to_owned()
 }
 
 /// The meeting's recording, as its server produces it.
@@ -59,29 +59,29 @@ fn recording(meeting: &str, internal_id: &str) -> Recording {
 
 /// Puts its archive into the spool and waits for the import.
 #[track_caller]
-fn import(library: &Library, recording: &Recording) {
-    let archive = recording.archive(&library.spool(), Packing::None).unwrap();
+fn import(env: &RecordingEnv, recording: &Recording) {
+    let archive = recording.archive(&env.spool(), Packing::None).unwrap();
     eventually("the recording is imported", || !archive.exists());
 }
 
 /// Inserts a callback without a create or an import.
-fn insert_callback(library: &Library, record_id: &str, url: &str) {
-    library.postgres.sql(&format!(
+fn insert_callback(env: &RecordingEnv, record_id: &str, url: &str) {
+    env.postgres.sql(&format!(
         "INSERT INTO callbacks (kind, record_id, meeting_id, url) VALUES ('recording-ready', '{record_id}', \
          'm-{record_id}', '{url}')"
     ));
 }
 
 /// Record id, state, tries and outcome of each callback.
-fn callbacks(library: &Library) -> String {
-    library.postgres.sql("SELECT record_id, state, tries, outcome FROM callbacks ORDER BY record_id")
+fn callbacks(env: &RecordingEnv) -> String {
+    env.postgres.sql("SELECT record_id, state, tries, outcome FROM callbacks ORDER BY record_id")
 }
 
 /// Waits until all callbacks are in this state.
 #[track_caller]
-fn wait_for_state(library: &Library, state: &str) {
+fn wait_for_state(env: &RecordingEnv, state: &str) {
     eventually(&format!("all callbacks are {state}"), || {
-        library.postgres.sql("SELECT string_agg(DISTINCT state, ',') FROM callbacks") == state
+        env.postgres.sql("SELECT string_agg(DISTINCT state, ',') FROM callbacks") == state
     });
 }
 

@@ -5,7 +5,7 @@ use crate::support::nginx::{Authority, Nginx};
 
 #[test]
 fn private_addresses_are_refused_in_any_spelling() {
-    let library = index(1, &[("CALLBACK_ALLOW_PRIVATE", "false")]);
+    let env = start_env_without_server(1, &[("CALLBACK_ALLOW_PRIVATE", "false")]);
     let receiver = Receiver::start();
     let port = receiver.port;
     let targets = [
@@ -25,20 +25,16 @@ fn private_addresses_are_refused_in_any_spelling() {
         "http://[fe80::1]/".to_owned(),
     ];
     for (n, target) in targets.iter().enumerate() {
-        insert_callback(&library, &format!("r{n}"), target);
+        insert_callback(&env, &format!("r{n}"), target);
     }
-    wait_for_state(&library, "failed");
+    wait_for_state(&env, "failed");
     let refused =
         "SELECT count(*), count(DISTINCT tries) FROM callbacks WHERE outcome LIKE 'refused: %' AND tries = 1";
-    assert_eq!(library.postgres.sql(refused), format!("{}|1", targets.len()));
+    assert_eq!(env.postgres.sql(refused), format!("{}|1", targets.len()));
     assert_eq!(
-        library.postgres.sql("SELECT outcome FROM callbacks WHERE record_id = 'r1'"),
+        env.postgres.sql("SELECT outcome FROM callbacks WHERE record_id = 'r1'"),
         // Whichever address the name resolves to first.
-        match library
-            .postgres
-            .sql("SELECT outcome LIKE '%::1%' FROM callbacks WHERE record_id = 'r1'")
-            .as_str()
-        {
+        match env.postgres.sql("SELECT outcome LIKE '%::1%' FROM callbacks WHERE record_id = 'r1'").as_str() {
             "t" => "refused: ::1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
             _ => "refused: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
         }
@@ -49,7 +45,7 @@ fn private_addresses_are_refused_in_any_spelling() {
 #[test]
 fn redirects_are_followed_only_to_allowed_targets() {
     // One address of this host is allowed, the others are not.
-    let library = index(1, &[("CALLBACK_ALLOW_PRIVATE", "127.0.0.2")]);
+    let env = start_env_without_server(1, &[("CALLBACK_ALLOW_PRIVATE", "127.0.0.2")]);
     let inside = Receiver::start();
     let private = inside.url("/inside");
     let receiver = Receiver::at("127.0.0.2", move |seen| {
@@ -67,13 +63,13 @@ fn redirects_are_followed_only_to_allowed_targets() {
         }
     });
     for path in ["far", "file", "loop", "moved", "nowhere", "private", "private302"] {
-        insert_callback(&library, path, &receiver.url(&format!("/{path}")));
+        insert_callback(&env, path, &receiver.url(&format!("/{path}")));
     }
     eventually("all have been tried", || {
-        library.postgres.sql("SELECT count(*) FROM callbacks WHERE outcome IS NULL") == "0"
+        env.postgres.sql("SELECT count(*) FROM callbacks WHERE outcome IS NULL") == "0"
     });
     let outcome = |id: &str| {
-        library.postgres.sql(&format!("SELECT state, outcome FROM callbacks WHERE record_id = '{id}'"))
+        env.postgres.sql(&format!("SELECT state, outcome FROM callbacks WHERE record_id = '{id}'"))
     };
     let refused = "failed|refused: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)";
     assert_eq!(outcome("private"), refused);
@@ -87,14 +83,14 @@ fn redirects_are_followed_only_to_allowed_targets() {
     // Redirects repeat the form.
     let arrived: Vec<_> =
         receiver.received().into_iter().filter(|seen| seen.line == "POST /here?a=1").collect();
-    assert_eq!(record_ids(&arrived, &library.pool.secret), ["far", "moved"]);
+    assert_eq!(record_ids(&arrived, &env.pool.secret), ["far", "moved"]);
 }
 
 #[test]
 fn url_credentials_are_sent_as_basic_auth() {
-    let library = index(1, &[]);
+    let env = start_env_without_server(1, &[]);
     let receiver = Receiver::start();
-    insert_callback(&library, "r1", &format!("http://us:pw@127.0.0.1:{}/x", receiver.port));
+    insert_callback(&env, "r1", &format!("http://us:pw@127.0.0.1:{}/x", receiver.port));
     let seen = &receiver.wait_for_requests(1)[0];
     assert_eq!(seen.line, "POST /x");
     assert!(seen.head.to_lowercase().contains("authorization: basic dxm6chc="), "{}", seen.head);
@@ -102,7 +98,7 @@ fn url_credentials_are_sent_as_basic_auth() {
 
 #[test]
 fn certificates_are_verified_and_https_is_never_downgraded() {
-    let mut library = index(0, &[]);
+    let mut env = start_env_without_server(0, &[]);
     let receiver = Receiver::responding(|_| status("200 OK"));
     let authority = Authority::new();
     let (certificate, key) = authority.issue("localhost");
@@ -115,22 +111,21 @@ fn certificates_are_verified_and_https_is_never_downgraded() {
         receiver.port,
         receiver.port,
     ));
-    library.pool.serve(&["--no-poller"]);
+    env.pool.serve(&["--no-poller"]);
     let secure = |path: &str| format!("https://localhost:{}{path}", nginx.port);
-    insert_callback(&library, "unknown", &secure("/"));
+    insert_callback(&env, "unknown", &secure("/"));
     eventually("it is not trusted", || {
-        let all = callbacks(&library).to_lowercase();
+        let all = callbacks(&env).to_lowercase();
         all.contains("unknown|pending") && all.contains("certificate")
     });
-    library.postgres.sql("DELETE FROM callbacks");
-    library.pool.replicas.clear();
-    library.pool.set("EXTRA_CA_FILE", authority.file().to_str().unwrap());
-    library.pool.serve(&["--no-poller"]);
-    insert_callback(&library, "known", &secure("/ready"));
-    insert_callback(&library, "down", &secure("/down"));
+    env.postgres.sql("DELETE FROM callbacks");
+    env.pool.replicas.clear();
+    env.pool.set("EXTRA_CA_FILE", authority.file().to_str().unwrap());
+    env.pool.serve(&["--no-poller"]);
+    insert_callback(&env, "known", &secure("/ready"));
+    insert_callback(&env, "down", &secure("/down"));
     eventually("both have an outcome", || {
-        callbacks(&library)
-            == "down|failed|1|refused: a redirect away from https\nknown|delivered|1|status 200"
+        callbacks(&env) == "down|failed|1|refused: a redirect away from https\nknown|delivered|1|status 200"
     });
-    assert_eq!(record_ids(&receiver.received(), &library.pool.secret), ["known"]);
+    assert_eq!(record_ids(&receiver.received(), &env.pool.secret), ["known"]);
 }

@@ -1,6 +1,6 @@
 //! create: its responses, and on which server the meeting is placed.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::{Pool, parameter};
 
 #[test]
@@ -18,23 +18,23 @@ fn second_create_finds_existing_meeting() {
 fn create_and_duplicate_return_server_response() {
     let pool = Pool::start(1);
     let query = "meetingID=m1&name=One+%26+%3CTwo%3E&attendeePW=ap&moderatorPW=mp&meta_a=b";
-    assert_answer!(pool.get("create", query));
-    assert_answer!(pool.get("create", query));
-    pool.all_is_kept_of("m1");
+    assert_response!(pool.get("create", query));
+    assert_response!(pool.get("create", query));
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
 fn create_with_other_password_is_rejected_by_server() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    assert_answer!(pool.get("create", "meetingID=m1&moderatorPW=another"));
-    pool.all_is_kept_of("m1");
+    assert_response!(pool.get("create", "meetingID=m1&moderatorPW=another"));
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
 fn create_requires_non_blank_meeting_id() {
     let pool = Pool::start(1);
-    assert_answer!(pool.get("create", "name=One"));
+    assert_response!(pool.get("create", "name=One"));
     for query in
         ["", "meetingID=", "meetingID", "meetingID=+%09%20", "meetingid=m1", "meetingID=m1&meetingID="]
     {
@@ -47,8 +47,8 @@ fn create_requires_non_blank_meeting_id() {
 #[test]
 fn create_fails_without_servers() {
     let pool = Pool::with(0, 1, &[]);
-    assert_answer!(pool.get("create", "meetingID=m1"));
-    pool.nothing_is_left_of("m1");
+    assert_response!(pool.get("create", "meetingID=m1"));
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
@@ -66,11 +66,11 @@ fn create_avoids_disabled_and_offline_servers() {
 #[test]
 fn create_fails_with_tag_in_error_when_required_tag_is_missing() {
     let pool = Pool::start(1);
-    assert_answer!(pool.get("create", "meetingID=m1&meta_server-tag=gpu%3Bbig!"));
-    pool.nothing_is_left_of("m1");
+    assert_response!(pool.get("create", "meetingID=m1&meta_server-tag=gpu%3Bbig!"));
+    pool.assert_meeting_released("m1");
     assert_eq!(pool.server(1).counts().create, 0);
     // The tag is client input and appears in XML.
-    assert_answer!(pool.get("create", "meetingID=m1&meta_server-tag=%3Ca%26%22'%3E%01!"));
+    assert_response!(pool.get("create", "meetingID=m1&meta_server-tag=%3Ca%26%22'%3E%01!"));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn repeated_creates_stay_on_same_server() {
         pool.get("create", "meetingID=m1").success();
     }
     assert_eq!(pool.server(holder).counts().create_duplicate, 5);
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn create_moves_meeting_after_forced_server_removal() {
     pool.server(before).forget_all();
     pool.get("create", "meetingID=m1").success();
     assert_eq!(pool.holder("m1"), Some(3 - before));
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
@@ -141,6 +141,6 @@ fn create_moves_meeting_after_server_record_is_deleted() {
 fn create_forwards_server_rejection_and_releases_record() {
     let pool = Pool::start(2);
     let long = "x".repeat(257);
-    assert_answer!(pool.get("create", &format!("meetingID={long}")));
-    pool.nothing_is_left_of(&long);
+    assert_response!(pool.get("create", &format!("meetingID={long}")));
+    pool.assert_meeting_released(&long);
 }

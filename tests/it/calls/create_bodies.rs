@@ -1,7 +1,7 @@
 //! create with a body: forms, multipart forms, documents.
 
-use crate::assert_answer;
-use crate::support::client::raw;
+use crate::assert_response;
+use crate::support::client::send_raw;
 use crate::support::{Pool, parameter, sign};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -104,8 +104,8 @@ fn chunked_slides_are_forwarded_complete() {
         one.len(),
         two.len()
     );
-    let answer = raw(&pool.address(0), request.as_bytes());
-    assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{answer}");
+    let response = send_raw(&pool.address(0), request.as_bytes());
+    assert!(response.contains("<returncode>SUCCESS</returncode>"), "{response}");
     assert_eq!(pool.server(1).last_request("create").unwrap().body, SLIDES);
 }
 
@@ -122,7 +122,7 @@ fn checksum_inside_document_is_ignored() {
 #[test]
 fn body_of_unsupported_content_type_is_rejected() {
     let pool = Pool::start(1);
-    assert_answer!(pool.post("create", "meetingID=m1", "application/json", b"{}"));
+    assert_response!(pool.post("create", "meetingID=m1", "application/json", b"{}"));
     for kind in ["text/plain", "application/xmlx", "text", "", "application/octet-stream", "xml", "text/html"]
     {
         let reply = pool.post("create", "meetingID=m1", kind, b"<modules/>");
@@ -131,7 +131,7 @@ fn body_of_unsupported_content_type_is_rejected() {
     let target = pool.target("create", "meetingID=m1");
     let head =
         format!("POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Length: 3\r\nConnection: close\r\n\r\na=1");
-    let without = raw(&pool.address(0), head.as_bytes());
+    let without = send_raw(&pool.address(0), head.as_bytes());
     assert!(without.contains("<messageKey>unsupportedContentType</messageKey>"), "{without}");
     assert_eq!(pool.server(1).counts().create, 0);
 }
@@ -144,7 +144,7 @@ fn post_without_body_needs_no_content_type() {
         let head = format!(
             "POST {target} HTTP/1.1\r\nHost: sl\r\n{kind}Content-Length: 0\r\nConnection: close\r\n\r\n"
         );
-        let answer = raw(&pool.address(0), head.as_bytes());
-        assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{kind}{answer}");
+        let response = send_raw(&pool.address(0), head.as_bytes());
+        assert!(response.contains("<returncode>SUCCESS</returncode>"), "{kind}{response}");
     }
 }

@@ -1,8 +1,8 @@
 //! create on a failing server: an error, and no record left. If it is unclear whether the meeting was created,
 //! the server is queried.
 
-use crate::assert_answer;
-use crate::support::{Pool, QUICK, Reply};
+use crate::assert_response;
+use crate::support::{Pool, Reply, SHORT_TIMEOUTS};
 use sl::sim::{Fault, FaultKind};
 
 #[track_caller]
@@ -12,23 +12,23 @@ fn assert_create_failed(reply: &Reply) {
 }
 
 fn assert_no_record_left(fault: impl Into<Fault>) {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.server(1).set_fault(fault);
     assert_create_failed(&pool.get("create", "meetingID=m1"));
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
     pool.server(1).clear_faults();
     // It may have been marked offline in the meantime.
     pool.sl_ok(&["poll"]);
     let reply = pool.get("create", "meetingID=m1").success();
     assert_eq!(reply.xml("messageKey"), Some(""), "the meeting must be new");
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
 fn create_failure_matches_scalelite_error() {
     let pool = Pool::start(1);
     pool.server(1).set_fault(FaultKind::Status { code: 500 });
-    assert_answer!(pool.get("create", "meetingID=m1"));
+    assert_response!(pool.get("create", "meetingID=m1"));
 }
 
 #[test]
@@ -68,10 +68,10 @@ fn create_leaves_no_record_when_returncode_is_missing() {
 
 /// The server has the meeting though its response was lost: the record is correct and stays.
 fn assert_record_kept(fault: Fault) {
-    let pool = Pool::with(2, 1, &QUICK);
+    let pool = Pool::with(2, 1, &SHORT_TIMEOUTS);
     (1..=2).for_each(|n| pool.server(n).set_fault(fault.clone().on(["create"])));
     assert_create_failed(&pool.get("create", "meetingID=m1&moderatorPW=mp"));
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
     let holder = pool.holder("m1").unwrap();
     (1..=2).for_each(|n| pool.server(n).clear_faults());
     let again = pool.get("create", "meetingID=m1&moderatorPW=mp").success();
@@ -99,18 +99,18 @@ fn create_keeps_record_when_response_is_truncated() {
 fn create_forwards_error_of_full_server_and_leaves_no_record() {
     let pool = Pool::start(1);
     pool.server(1).set_fault(FaultKind::Full);
-    assert_answer!(pool.get("create", "meetingID=m1"));
-    pool.nothing_is_left_of("m1");
+    assert_response!(pool.get("create", "meetingID=m1"));
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
 fn failed_second_create_keeps_record_of_live_meeting() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1").success();
     for kind in [FaultKind::Refuse, FaultKind::Reset, FaultKind::Full, FaultKind::Forget] {
         pool.server(1).set_fault(kind);
         pool.get("create", "meetingID=m1").failed();
-        pool.all_is_kept_of("m1");
+        pool.assert_meeting_recorded("m1");
     }
 }
 
@@ -119,5 +119,5 @@ fn create_leaves_no_record_when_server_rejects_checksum() {
     let pool = Pool::start(1);
     pool.server(1).set_fault(FaultKind::WrongChecksum);
     pool.get("create", "meetingID=m1").failed();
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }

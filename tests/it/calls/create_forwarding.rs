@@ -193,8 +193,12 @@ fn request_line_of_64_kb_is_accepted() {
     let welcome = "w".repeat(64 * 1024 - around);
     let target = pool.target("create", &format!("meetingID=m1&welcome={welcome}"));
     assert_eq!(format!("GET {target} HTTP/1.1\r\n").len(), 64 * 1024);
-    let answer = pool.raw_get(&target);
-    assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{}", &answer[..answer.len().min(500)]);
+    let response = pool.raw_get(&target);
+    assert!(
+        response.contains("<returncode>SUCCESS</returncode>"),
+        "{}",
+        &response[..response.len().min(500)]
+    );
     let request = pool.server(1).last_request("create").unwrap();
     assert_eq!(parameter(&request, "welcome").as_deref(), Some(welcome.as_str()));
 }

@@ -1,17 +1,17 @@
 //! end: ends the meeting on its server, then releases the records.
 
-use crate::assert_answer;
-use crate::support::{Pool, QUICK};
+use crate::assert_response;
+use crate::support::{Pool, SHORT_TIMEOUTS};
 use sl::sim::FaultKind;
 
 #[test]
 fn end_releases_all_records_of_meeting() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
     assert_eq!(pool.redis.cli(&["HGET", "scalelite:voice_bridges", "979198380"]), "m1");
-    assert_answer!(pool.get("end", "meetingID=m1&password=mp"));
-    pool.nothing_is_left_of("m1");
+    assert_response!(pool.get("end", "meetingID=m1&password=mp"));
+    pool.assert_meeting_released("m1");
     assert_eq!(pool.redis.cli(&["HGET", "scalelite:voice_bridges", "979198380"]), "");
     assert_eq!(pool.holder("m1"), None);
     assert_eq!(pool.get("end", "meetingID=m1").failed(), "notFound");
@@ -22,7 +22,7 @@ fn end_accepts_form_body() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.post("end", "", "application/x-www-form-urlencoded", b"meetingID=m1&password=mp").success();
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
@@ -30,14 +30,14 @@ fn end_releases_meeting_unknown_to_its_server() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     pool.server(1).forget_meeting("m1");
-    assert_answer!(pool.get("end", "meetingID=m1"));
-    pool.nothing_is_left_of("m1");
+    assert_response!(pool.get("end", "meetingID=m1"));
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
 fn end_fails_for_unknown_meeting() {
     let pool = Pool::start(1);
-    assert_answer!(pool.get("end", "meetingID=m1"));
+    assert_response!(pool.get("end", "meetingID=m1"));
     assert_eq!(pool.get("end", "meetingID=+").failed(), "missingParamMeetingID");
     assert_eq!(pool.server(1).counts().end, 0);
 }
@@ -47,12 +47,12 @@ fn end_with_wrong_password_keeps_meeting() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     assert_eq!(pool.get("end", "meetingID=m1&password=wrong").failed(), "invalidPassword");
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
 fn end_keeps_record_when_server_does_not_answer() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1").success();
     for kind in [
         FaultKind::Refuse,
@@ -66,22 +66,22 @@ fn end_keeps_record_when_server_does_not_answer() {
         let reply = pool.get("end", "meetingID=m1");
         assert_eq!(reply.failed(), "internalError");
         assert_eq!(reply.xml("message"), Some("Unable to access meeting on server."));
-        pool.all_is_kept_of("m1");
+        pool.assert_meeting_recorded("m1");
     }
     pool.server(1).clear_faults();
     pool.get("end", "meetingID=m1").success();
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
 fn end_can_be_retried_after_lost_response() {
-    let pool = Pool::with(1, 1, &QUICK);
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1").success();
     pool.server(1).set_fault(FaultKind::ResetAfter);
     assert_eq!(pool.get("end", "meetingID=m1").failed(), "internalError");
     pool.server(1).clear_faults();
     assert_eq!(pool.get("end", "meetingID=m1").failed(), "notFound");
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }
 
 #[test]

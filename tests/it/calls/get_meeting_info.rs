@@ -1,7 +1,7 @@
 //! getMeetingInfo.
 
-use crate::assert_answer;
-use crate::support::{Canned, Pool};
+use crate::assert_response;
+use crate::support::{CannedServer, Pool};
 
 #[test]
 fn get_meeting_info_returns_server_response() {
@@ -11,14 +11,14 @@ fn get_meeting_info_returns_server_response() {
     pool.get("join", "meetingID=m1&fullName=J%C3%BCrgen+O'Neil&role=MODERATOR&userID=u1&redirect=false")
         .success();
     let through = pool.get("getMeetingInfo", "meetingID=m1");
-    assert_eq!(through.body, pool.directly(1, "getMeetingInfo", "meetingID=m1").body);
-    assert_answer!(through);
+    assert_eq!(through.body, pool.get_from_server(1, "getMeetingInfo", "meetingID=m1").body);
+    assert_response!(through);
 }
 
 #[test]
 fn get_meeting_info_fails_for_unknown_meeting() {
     let pool = Pool::start(1);
-    assert_answer!(pool.get("getMeetingInfo", "meetingID=m1"));
+    assert_response!(pool.get("getMeetingInfo", "meetingID=m1"));
     assert_eq!(pool.get("getMeetingInfo", "meetingId=m1").failed(), "missingParamMeetingID");
 }
 
@@ -38,7 +38,7 @@ const ODD: &str = "\u{feff}<?xml version=\"1.0\" encoding=\"UTF-8\" standalone='
 
 #[test]
 fn success_response_is_forwarded_byte_for_byte() {
-    let odd = Canned::start(ODD.as_bytes());
+    let odd = CannedServer::start(ODD.as_bytes());
     let mut pool = Pool::empty(1, &[]);
     pool.sl_ok(&["servers", "add", &odd.url(), "secret", "--id", "odd"]);
     pool.sl_ok(&["servers", "enable", "odd"]);
@@ -52,7 +52,7 @@ fn success_response_is_forwarded_byte_for_byte() {
 
 #[test]
 fn failure_response_is_forwarded_byte_for_byte() {
-    let odd = Canned::start(ODD.as_bytes());
+    let odd = CannedServer::start(ODD.as_bytes());
     let mut pool = Pool::empty(1, &[]);
     pool.sl_ok(&["servers", "add", &odd.url(), "secret", "--id", "odd"]);
     pool.sl_ok(&["servers", "enable", "odd"]);
@@ -63,7 +63,7 @@ fn failure_response_is_forwarded_byte_for_byte() {
         "<response><returncode>FAILED</returncode><messageKey>own</messageKey><message>M</message><more>x</more></response>",
         "<response><returncode>FAILED</returncode></response>",
     ] {
-        odd.say(refusal.as_bytes());
+        odd.set_body(refusal.as_bytes());
         for call in ["getMeetingInfo", "isMeetingRunning", "end", "create"] {
             assert_eq!(pool.get(call, "meetingID=m1").body, refusal, "{call}");
         }

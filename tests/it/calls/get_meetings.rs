@@ -1,7 +1,7 @@
 //! getMeetings: the meetings of all servers as one list.
 
-use crate::assert_answer;
-use crate::support::{Pool, QUICK};
+use crate::assert_response;
+use crate::support::{Pool, SHORT_TIMEOUTS};
 use sl::sim::{Fault, FaultKind};
 use std::time::{Duration, Instant};
 
@@ -27,14 +27,14 @@ fn get_meetings_merges_meetings_of_all_servers() {
     // Delay the second server so that the order is known.
     pool.server(2).set_fault(FaultKind::Slow { ms: 300 });
     for (id, n) in [("m1", 1), ("m2", 1), ("m3", 2)] {
-        pool.directly(
+        pool.get_from_server(
             n,
             "create",
             &format!("meetingID={id}&name=M&attendeePW=ap&moderatorPW=mp&voiceBridge=1{n}{}", &id[1..]),
         );
     }
-    pool.directly(1, "join", "meetingID=m1&fullName=A+%26+B&userID=u1&role=VIEWER");
-    assert_answer!(pool.get("getMeetings", ""));
+    pool.get_from_server(1, "join", "meetingID=m1&fullName=A+%26+B&userID=u1&role=VIEWER");
+    assert_response!(pool.get("getMeetings", ""));
 }
 
 #[test]
@@ -47,14 +47,14 @@ fn meeting_elements_are_forwarded_byte_for_byte() {
         body[from..body.find("</meetings>").unwrap()].to_owned()
     };
     let through = pool.get("getMeetings", "").success();
-    assert_eq!(inner(&through.body), inner(&pool.directly(1, "getMeetings", "").body));
+    assert_eq!(inner(&through.body), inner(&pool.get_from_server(1, "getMeetings", "").body));
     assert!(through.body.contains("<isBreakout>true</isBreakout>"));
 }
 
 #[test]
 fn get_meetings_without_meetings_returns_no_meetings_success() {
     let pool = Pool::start(2);
-    assert_answer!(pool.get("getMeetings", ""));
+    assert_response!(pool.get("getMeetings", ""));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn get_meetings_without_servers_returns_no_meetings() {
 #[test]
 fn disabled_get_meetings_returns_none_even_unsigned() {
     let pool = pool_with_meetings(1, &[("GET_MEETINGS_API_DISABLED", "true")]);
-    assert_answer!(pool.fetch("GET", "/bigbluebutton/api/getMeetings", &[], b""));
+    assert_response!(pool.fetch("GET", "/bigbluebutton/api/getMeetings", &[], b""));
     assert_eq!(meeting_ids(&pool), [""; 0]);
     let wrong = pool.fetch("GET", "/bigbluebutton/api/getMeetings?checksum=x", &[], b"");
     assert_eq!(wrong.success().xml("messageKey"), Some("noMeetings"));
@@ -84,7 +84,7 @@ fn enabled_get_meetings_requires_checksum() {
 
 #[test]
 fn get_meetings_skips_and_logs_failing_servers() {
-    let pool = pool_with_meetings(8, &QUICK);
+    let pool = pool_with_meetings(8, &SHORT_TIMEOUTS);
     for (n, kind) in [
         FaultKind::Refuse,
         FaultKind::Reset,
@@ -111,7 +111,7 @@ fn get_meetings_skips_and_logs_failing_servers() {
 
 #[test]
 fn get_meetings_returns_empty_list_when_all_servers_fail() {
-    let pool = pool_with_meetings(3, &QUICK);
+    let pool = pool_with_meetings(3, &SHORT_TIMEOUTS);
     (1..=3).for_each(|n| pool.server(n).set_fault(FaultKind::Reset));
     let reply = pool.get("getMeetings", "").success();
     assert_eq!(reply.xml("messageKey"), Some("noMeetings"));

@@ -1,6 +1,6 @@
 //! The index: the call without a name.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::Pool;
 
 #[test]
@@ -15,11 +15,11 @@ fn index_returns_version_without_checksum() {
     ] {
         assert_eq!(pool.fetch(method, target, &[], b"").body, reply.body, "{method} {target}");
     }
-    assert_answer!(reply);
+    assert_response!(reply);
 }
 
 #[test]
 fn index_returns_build_number_if_set() {
     let pool = Pool::with(0, 1, &[("BUILD_NUMBER", "1.2 <beta> & more")]);
-    assert_answer!(pool.fetch("GET", "/bigbluebutton/api/", &[], b""));
+    assert_response!(pool.fetch("GET", "/bigbluebutton/api/", &[], b""));
 }

@@ -1,7 +1,7 @@
 //! insertDocument.
 
-use crate::assert_answer;
-use crate::support::{Pool, QUICK, parameter};
+use crate::assert_response;
+use crate::support::{Pool, SHORT_TIMEOUTS, parameter};
 use sl::sim::FaultKind;
 
 const DOCUMENT: &str = "<modules>\n <module name='presentation'><document name=\"\u{e9}\">QUJD+/==</document></module></modules>";
@@ -17,7 +17,7 @@ fn document_is_forwarded_unchanged() {
     let pool = meeting(&[]);
     for kind in ["application/xml", "text/xml;charset=UTF-8"] {
         let reply = pool.post("insertDocument", "meetingID=m1&x=%20", kind, DOCUMENT.as_bytes());
-        assert_answer!(reply);
+        assert_response!(reply);
         let request = pool.server(1).last_request("insertDocument").unwrap();
         assert_eq!((request.method.as_str(), request.body.as_str()), ("POST", DOCUMENT));
         assert_eq!(request.header("content-type"), Some(kind));
@@ -62,14 +62,14 @@ fn empty_document_is_forwarded_as_post() {
 fn insert_document_fails_for_unknown_meeting() {
     let pool = meeting(&[]);
     let reply = pool.post("insertDocument", "meetingID=m2", "text/xml", DOCUMENT.as_bytes());
-    assert_answer!(reply);
+    assert_response!(reply);
     let blank = pool.post("insertDocument", "", "text/xml", DOCUMENT.as_bytes());
     assert_eq!(blank.failed(), "missingParamMeetingID");
 }
 
 #[test]
 fn insert_document_has_its_own_error_when_server_fails() {
-    let pool = meeting(&QUICK);
+    let pool = meeting(&SHORT_TIMEOUTS);
     pool.server(1).set_fault(FaultKind::Reset);
-    assert_answer!(pool.post("insertDocument", "meetingID=m1", "text/xml", DOCUMENT.as_bytes()));
+    assert_response!(pool.post("insertDocument", "meetingID=m1", "text/xml", DOCUMENT.as_bytes()));
 }

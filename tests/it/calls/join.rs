@@ -1,8 +1,8 @@
 //! join: sends a browser to the server of its meeting.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::client::fetch;
-use crate::support::{Pool, QUICK};
+use crate::support::{Pool, SHORT_TIMEOUTS};
 use sl::sim::FaultKind;
 
 fn users(pool: &Pool, meeting: &str) -> String {
@@ -20,7 +20,7 @@ const QUERY: &str = "meetingID=m1&fullName=J%C3%BCrgen%20O'Neil&role=MODERATOR";
 #[test]
 fn join_redirects_to_signed_url_of_server() {
     let pool = meeting(&[]);
-    assert_answer!(pool.get("join", QUERY));
+    assert_response!(pool.get("join", QUERY));
     assert_eq!(pool.server(1).counts().join, 0, "sl must not contact the server");
 }
 
@@ -39,7 +39,7 @@ fn following_join_redirect_enters_meeting() {
 #[test]
 fn join_without_redirect_returns_server_xml() {
     let pool = meeting(&[]);
-    assert_answer!(pool.get("join", &format!("{QUERY}&redirect=false")));
+    assert_response!(pool.get("join", &format!("{QUERY}&redirect=false")));
     assert_eq!(pool.server(1).counts().joined, 1);
     pool.get("join", &format!("{QUERY}&redirect=FALSE")).success();
     assert_eq!(pool.get("join", &format!("{QUERY}&redirect=true")).status, 302);
@@ -57,7 +57,7 @@ fn join_query_is_reencoded_as_form() {
 #[test]
 fn join_fails_for_unknown_meeting() {
     let pool = meeting(&[]);
-    assert_answer!(pool.get("join", "meetingID=m2&fullName=A&role=VIEWER"));
+    assert_response!(pool.get("join", "meetingID=m2&fullName=A&role=VIEWER"));
     assert_eq!(pool.get("join", "fullName=A").failed(), "missingParamMeetingID");
     assert_eq!(pool.redis.cli(&["EXISTS", "scalelite:sl:meeting:m2"]), "0");
 }
@@ -67,7 +67,7 @@ fn join_fails_when_server_is_offline() {
     let pool = meeting(&[]);
     pool.redis.cli(&["HSET", "scalelite:server:bbb1", "online", "false"]);
     pool.redis.cli(&["ZREM", "scalelite:server_load", "bbb1"]);
-    assert_answer!(pool.get("join", QUERY));
+    assert_response!(pool.get("join", QUERY));
     assert_eq!(pool.get("join", &format!("{QUERY}&redirect=false")).failed(), "serverUnavailable");
     assert_eq!(users(&pool, "m1"), "0", "a failed join is not counted");
 }
@@ -103,7 +103,7 @@ fn join_rejected_by_server_counts_no_participant() {
 
 #[test]
 fn join_fails_with_internal_error_when_server_does_not_answer() {
-    let pool = meeting(&QUICK);
+    let pool = meeting(&SHORT_TIMEOUTS);
     pool.server(1).set_fault(FaultKind::Reset);
     let reply = pool.get("join", &format!("{QUERY}&redirect=false"));
     assert_eq!(reply.failed(), "internalError");

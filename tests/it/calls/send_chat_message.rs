@@ -1,6 +1,6 @@
 //! sendChatMessage.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::Pool;
 
 fn meeting() -> Pool {
@@ -12,7 +12,7 @@ fn meeting() -> Pool {
 #[test]
 fn chat_message_reaches_meeting() {
     let pool = meeting();
-    assert_answer!(pool.get("sendChatMessage", "meetingID=m1&message=Hi%20%26+%F0%9F%98%80&userName=Bot"));
+    assert_response!(pool.get("sendChatMessage", "meetingID=m1&message=Hi%20%26+%F0%9F%98%80&userName=Bot"));
     assert_eq!(pool.server(1).meeting("m1").unwrap().chat, ["Hi & 😀"]);
 }
 
@@ -27,12 +27,12 @@ fn chat_message_of_500_unicode_characters_reaches_meeting() {
 #[test]
 fn server_error_for_bad_chat_message_is_forwarded() {
     let pool = meeting();
-    assert_answer!(pool.get("sendChatMessage", "meetingID=m1"));
+    assert_response!(pool.get("sendChatMessage", "meetingID=m1"));
 }
 
 #[test]
 fn send_chat_message_fails_for_unknown_meeting() {
     let pool = meeting();
-    assert_answer!(pool.get("sendChatMessage", "meetingID=m2&message=x"));
+    assert_response!(pool.get("sendChatMessage", "meetingID=m2&message=x"));
     assert_eq!(pool.get("sendChatMessage", "message=x").failed(), "missingParamMeetingID");
 }

@@ -1,8 +1,8 @@
 //! Paths, calls and methods that sl does not serve.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::Pool;
-use crate::support::client::raw;
+use crate::support::client::send_raw;
 
 #[track_caller]
 fn assert_unsupported(pool: &Pool, method: &str, target: &str) {
@@ -34,7 +34,7 @@ fn unknown_paths_and_calls_are_unsupported() {
         assert_unsupported(&pool, "GET", target);
         assert_unsupported(&pool, "POST", target);
     }
-    assert_answer!(pool.fetch("GET", "/nothing", &[], b""));
+    assert_response!(pool.fetch("GET", "/nothing", &[], b""));
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn extra_slashes_in_path_are_ignored() {
     {
         let target = pool.target("create", &format!("meetingID=m{n}"));
         let query = target.split_once('?').unwrap().1;
-        let answer = pool.raw_get(&format!("{path}?{query}"));
-        assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{path}: {answer}");
+        let response = pool.raw_get(&format!("{path}?{query}"));
+        assert!(response.contains("<returncode>SUCCESS</returncode>"), "{path}: {response}");
     }
 }
 
@@ -87,8 +87,8 @@ fn head_executes_call_without_response_body() {
     let pool = Pool::start(1);
     let target = pool.target("create", "meetingID=m1");
     let request = format!("HEAD {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
-    let answer = raw(&pool.address(0), request.as_bytes());
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let response = send_raw(&pool.address(0), request.as_bytes());
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("text/xml; charset=utf-8"), "{head}");
     assert_eq!(body, "");
     assert!(pool.server(1).meeting("m1").is_some(), "the call was made");

@@ -7,10 +7,10 @@ use std::io::Write;
 #[test]
 fn importer_writes_all_metadata_of_archive() {
     let fixture = ImporterFixture::start();
-    let _importer = fixture.importer();
+    let _importer = fixture.start_importer();
     let recording = recording(1, &RecordingFormat::ALL);
-    fixture.arrives(&recording);
-    fixture.only_this_is_there(&recording, "published");
+    fixture.add_archive(&recording);
+    fixture.assert_only_recording(&recording, "published");
     let id = recording.record_id();
     let row = fixture.postgres.sql(
         "SELECT record_id, meeting_id, name, published, state, participants, starttime, endtime, protected, \
@@ -49,9 +49,9 @@ fn importer_accepts_every_compression_and_archives_present_at_start() {
         recording.archive(&fixture.path("spool"), packing).unwrap();
         recordings.push(recording);
     }
-    let importer = fixture.importer();
-    fixture.only_these_are_there(&recordings, "published");
-    eventually("a line with the totals", || importer.logged("archives=4 formats=8") == 1);
+    let importer = fixture.start_importer();
+    fixture.assert_only_recordings(&recordings, "published");
+    eventually("a line with the totals", || importer.count_logged("archives=4 formats=8") == 1);
 }
 
 #[test]
@@ -60,17 +60,17 @@ fn import_settings_make_recordings_unpublished_and_protected() {
         ("RECORDING_IMPORT_UNPUBLISHED", "true"),
         ("PROTECTED_RECORDINGS_ENABLED", "true"),
     ]);
-    let _importer = fixture.importer();
+    let _importer = fixture.start_importer();
     let recording = recording(1, &[Notes, Video]);
-    fixture.arrives(&recording);
-    fixture.only_this_is_there(&recording, "unpublished");
+    fixture.add_archive(&recording);
+    fixture.assert_only_recording(&recording, "unpublished");
     assert_eq!(fixture.postgres.sql("SELECT published, state, protected FROM recordings"), "f|unpublished|t");
 }
 
 #[test]
 fn importer_ignores_file_that_is_still_growing() {
     let fixture = ImporterFixture::start();
-    let importer = fixture.importer();
+    let importer = fixture.start_importer();
     let recording = recording(1, &[Notes]);
     let mut bytes = Vec::new();
     recording.write(&mut bytes).unwrap();
@@ -81,22 +81,22 @@ fn importer_ignores_file_that_is_still_growing() {
     file.flush().unwrap();
     // Other archives are not delayed by it.
     let other = super::recording(2, &[Video]);
-    fixture.arrives(&other);
-    fixture.imported(&other);
-    assert_eq!(importer.logged("a bad archive"), 0, "{}", importer.log());
+    fixture.add_archive(&other);
+    fixture.wait_until_imported(&other);
+    assert_eq!(importer.count_logged("a bad archive"), 0, "{}", importer.log());
     assert!(fixture.path("spool").join(&name).exists());
     file.write_all(second).unwrap();
     drop(file);
-    fixture.only_these_are_there(&[recording, other], "published");
+    fixture.assert_only_recordings(&[recording, other], "published");
 }
 
 #[test]
 fn reprocessed_recording_is_replaced_and_keeps_client_changes() {
     let fixture = ImporterFixture::start();
-    let _importer = fixture.importer();
+    let _importer = fixture.start_importer();
     let first = recording(1, &[Presentation, Video]);
-    fixture.arrives(&first);
-    fixture.only_this_is_there(&first, "published");
+    fixture.add_archive(&first);
+    fixture.assert_only_recording(&first, "published");
     // A client unpublishes it.
     let id = first.record_id();
     for format in ["presentation", "video"] {
@@ -112,9 +112,9 @@ fn reprocessed_recording_is_replaced_and_keeps_client_changes() {
         .sql("UPDATE recordings SET published = false, state = 'unpublished', publish_updated = true");
     // It is processed again, with other slides and a new format.
     let second = Recording { formats: vec![Presentation, Screenshare], slides: 5, seed: 9, ..first.clone() };
-    fixture.arrives(&second);
+    fixture.add_archive(&second);
     eventually("the new format is there", || {
-        fixture.indexed(&first) == ["presentation", "screenshare", "video"]
+        fixture.indexed_formats(&first) == ["presentation", "screenshare", "video"]
     });
     eventually("the spool is empty", || files(&fixture.path("spool")).is_empty());
     assert_eq!(fixture.postgres.sql("SELECT published, state FROM recordings"), "f|unpublished");
@@ -135,11 +135,11 @@ fn newer_archive_arriving_during_import_is_imported_next() {
     let lock = fixture
         .postgres
         .session(&format!("BEGIN; SELECT pg_advisory_xact_lock(29548, hashtext('{}'))", first.record_id()));
-    let _importer = fixture.importer();
-    fixture.arrives(&first);
+    let _importer = fixture.start_importer();
+    fixture.add_archive(&first);
     eventually("it is unpacked", || !files(&fixture.path("work")).is_empty());
     let second = Recording { formats: vec![Notes, Video], seed: 5, ..first.clone() };
-    fixture.arrives(&second);
+    fixture.add_archive(&second);
     drop(lock);
-    fixture.only_this_is_there(&second, "published");
+    fixture.assert_only_recording(&second, "published");
 }

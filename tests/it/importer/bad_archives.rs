@@ -130,13 +130,13 @@ fn bad_archives_are_quarantined_with_reason() {
         ),
     ];
     for (name, bytes, _) in &cases {
-        fixture.arrives_as(name, bytes);
+        fixture.add_spool_file(name, bytes);
     }
     // A good archive, last in the queue.
     let good = notes(9);
-    fixture.arrives(&good);
-    let importer = fixture.importer();
-    fixture.imported(&good);
+    fixture.add_archive(&good);
+    let importer = fixture.start_importer();
+    fixture.wait_until_imported(&good);
     eventually("all are quarantined", || error_files(&fixture).len() == cases.len());
     for (name, bytes, reason) in &cases {
         let error = fs::read_to_string(fixture.path("spool/failed").join(format!("{name}.error"))).unwrap();
@@ -154,11 +154,11 @@ fn bad_archives_are_quarantined_with_reason() {
     assert!(!Path::new("/tmp/sl-escaped").exists());
     // They are not tried again, even by another importer.
     importer.kill();
-    let again = fixture.importer();
+    let again = fixture.start_importer();
     let other = notes(10);
-    fixture.arrives(&other);
-    fixture.imported(&other);
-    assert_eq!(again.logged("a bad archive"), 0, "{}", again.log());
+    fixture.add_archive(&other);
+    fixture.wait_until_imported(&other);
+    assert_eq!(again.count_logged("a bad archive"), 0, "{}", again.log());
 }
 
 #[test]
@@ -166,9 +166,9 @@ fn valid_format_is_imported_when_other_format_is_bad() {
     let fixture = ImporterFixture::start();
     let both = recording(1, &[Podcast, Video]);
     let bytes = archive_with_replaced_text(&both, "<format>podcast", "<format>podcas/");
-    fixture.arrives_as("both.tar", &bytes);
-    let _importer = fixture.importer();
-    eventually("the valid format is imported", || fixture.indexed(&both) == ["video"]);
+    fixture.add_spool_file("both.tar", &bytes);
+    let _importer = fixture.start_importer();
+    eventually("the valid format is imported", || fixture.indexed_formats(&both) == ["video"]);
     eventually("the archive is kept", || error_files(&fixture) == ["both.tar.error"]);
     let error = fs::read_to_string(fixture.path("spool/failed/both.tar.error")).unwrap();
     assert!(error.contains("podcast/") && error.contains("The other formats were imported."), "{error}");
@@ -180,16 +180,16 @@ fn valid_format_is_imported_when_other_format_is_bad() {
 #[test]
 fn retry_returns_one_or_all_archives_from_quarantine() {
     let fixture = ImporterFixture::start();
-    let _importer = fixture.importer();
+    let _importer = fixture.start_importer();
     for name in ["a.tar", "b.tar"] {
-        fixture.arrives_as(name, b"no archive");
+        fixture.add_spool_file(name, b"no archive");
     }
     eventually("both are quarantined", || error_files(&fixture).len() == 2);
     // The operator replaces one by a complete archive.
     let good = recording(1, &[Notes]);
     fs::write(fixture.path("spool/failed/a.tar"), archive_bytes(&good)).unwrap();
     assert_eq!(fixture.sl_ok(&["recordings", "retry", "a.tar"]), "OK a.tar\n");
-    fixture.imported(&good);
+    fixture.wait_until_imported(&good);
     assert_eq!(error_files(&fixture), ["b.tar.error"]);
     assert_eq!(fixture.sl_ok(&["recordings", "retry"]), "OK b.tar\n");
     eventually("it is quarantined again", || error_files(&fixture) == ["b.tar.error"]);

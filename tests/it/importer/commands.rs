@@ -25,7 +25,7 @@ fn import_command_imports_archives_and_keeps_them() {
     assert!(bad.exists() && !paths[1].exists());
     let output = fixture.sl(&["recordings", "import", "/nonexistent.tar"]);
     assert_eq!(output.status.code(), Some(1));
-    fixture.only_these_are_there(&recordings, "published");
+    fixture.assert_only_recordings(&recordings, "published");
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn verify_finds_and_repairs_inconsistencies() {
     let fixture = ImporterFixture::start();
     let [good, moved, lost, unindexed, deleted] = [1, 2, 3, 4, 5].map(|n| recording(n, &[Notes, Podcast]));
     for recording in [&good, &moved, &lost, &unindexed, &deleted] {
-        let path = fixture.arrives(recording);
+        let path = fixture.add_archive(recording);
         fixture.sl_ok(&["recordings", "import", "--remove", path.to_str().unwrap()]);
     }
     let all = fixture.sl_ok(&["recordings", "verify"]);
@@ -99,10 +99,10 @@ fn verify_finds_and_repairs_inconsistencies() {
     assert_eq!(problems(&["recordings", "verify", "--json", "--repair"]), expected);
     // Lost files cannot be repaired.
     assert_eq!(problems(&["recordings", "verify", "--json"]), [(lost.record_id(), "missing".to_owned())]);
-    assert_eq!(fixture.indexed(&unindexed), ["notes", "podcast"]);
+    assert_eq!(fixture.indexed_formats(&unindexed), ["notes", "podcast"]);
     assert!(format_dir("published", &moved).exists() && !format_dir("published", &deleted).exists());
     // Only importing its archive again repairs that.
-    let path = fixture.arrives(&lost);
+    let path = fixture.add_archive(&lost);
     fixture.sl_ok(&["recordings", "import", "--remove", path.to_str().unwrap()]);
     fixture.sl_ok(&["recordings", "verify"]);
 }

@@ -6,20 +6,20 @@ use RecordingFormat::{Notes, Podcast, Presentation, Video};
 #[test]
 fn two_importers_import_100_archives_once_each() {
     let fixture = ImporterFixture::with(&[("RECORDING_IMPORT_WORKERS", "2")]);
-    let importers = [fixture.importer(), fixture.importer()];
+    let importers = [fixture.start_importer(), fixture.start_importer()];
     for importer in &importers {
-        eventually("it runs", || importer.logged("importing") == 1);
+        eventually("it runs", || importer.count_logged("importing") == 1);
     }
     let recordings: Vec<_> = (0..100).map(|n| recording(n, &[Notes, Podcast])).collect();
     for recording in &recordings {
-        fixture.arrives(recording);
+        fixture.add_archive(recording);
     }
-    fixture.only_these_are_there(&recordings, "published");
-    let counts = importers.each_ref().map(|importer| importer.logged("imported record_id="));
+    fixture.assert_only_recordings(&recordings, "published");
+    let counts = importers.each_ref().map(|importer| importer.count_logged("imported record_id="));
     assert_eq!(counts.iter().sum::<usize>(), 100, "{counts:?}");
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
     for importer in &importers {
-        assert_eq!(importer.logged("WARN"), 0, "{}", importer.log());
+        assert_eq!(importer.count_logged("WARN"), 0, "{}", importer.log());
     }
 }
 
@@ -31,15 +31,15 @@ fn archive_of_killed_importer_is_taken_over() {
         "BEGIN; SELECT pg_advisory_xact_lock(29548, hashtext('{}'))",
         recording.record_id()
     ));
-    let first = fixture.importer();
-    fixture.arrives(&recording);
+    let first = fixture.start_importer();
+    fixture.add_archive(&recording);
     eventually("it is being imported", || !files(&fixture.path("work")).is_empty());
-    let second = fixture.importer();
-    eventually("the other one runs", || second.logged("importing") == 1);
+    let second = fixture.start_importer();
+    eventually("the other one runs", || second.count_logged("importing") == 1);
     first.kill();
     drop(lock);
-    fixture.only_this_is_there(&recording, "published");
-    assert_eq!(second.logged("imported record_id="), 1);
+    fixture.assert_only_recording(&recording, "published");
+    assert_eq!(second.count_logged("imported record_id="), 1);
 }
 
 #[test]
@@ -47,32 +47,32 @@ fn import_resumes_after_postgres_restart() {
     let mut fixture = ImporterFixture::start();
     let recording = Recording { size: 1_000_000, ..recording(1, &[Presentation, Video]) };
     let lock = fixture.postgres.session("BEGIN; LOCK TABLE recordings IN SHARE MODE");
-    let importer = fixture.importer();
-    let archive = fixture.arrives(&recording);
+    let importer = fixture.start_importer();
+    let archive = fixture.add_archive(&recording);
     eventually("its files are there", || {
         fixture.path("published/video").join(recording.record_id()).exists()
     });
     fixture.postgres.down();
     drop(lock);
-    eventually("it waits for Postgres", || importer.logged("waiting for the index") > 0);
+    eventually("it waits for Postgres", || importer.count_logged("waiting for the index") > 0);
     assert!(archive.exists());
     fixture.postgres.up();
-    fixture.only_this_is_there(&recording, "published");
-    assert_eq!(importer.logged("a bad archive"), 0, "{}", importer.log());
+    fixture.assert_only_recording(&recording, "published");
+    assert_eq!(importer.count_logged("a bad archive"), 0, "{}", importer.log());
 }
 
 #[test]
 fn archives_wait_while_postgres_is_down() {
     let mut fixture = ImporterFixture::start();
     fixture.postgres.down();
-    let importer = fixture.importer();
+    let importer = fixture.start_importer();
     let recordings: Vec<_> = (0..5).map(|n| recording(n, &[Notes])).collect();
     for recording in &recordings {
-        fixture.arrives(recording);
+        fixture.add_archive(recording);
     }
-    eventually("it waits for Postgres", || importer.logged("waiting for the index") > 1);
+    eventually("it waits for Postgres", || importer.count_logged("waiting for the index") > 1);
     assert_eq!(files(&fixture.path("spool")).len(), 5);
     assert!(files(&fixture.path("work")).is_empty() && files(&fixture.path("published")).is_empty());
     fixture.postgres.up();
-    fixture.only_these_are_there(&recordings, "published");
+    fixture.assert_only_recordings(&recordings, "published");
 }

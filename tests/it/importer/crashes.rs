@@ -19,8 +19,8 @@ fn kill_and_finish(
     importer.signal("-STOP");
     assert!(state(), "the importer left the expected state\n{}", importer.log());
     importer.kill();
-    let _successor = fixture.importer();
-    fixture.only_this_is_there(recording, "published");
+    let _successor = fixture.start_importer();
+    fixture.assert_only_recording(recording, "published");
 }
 
 /// Lets the importer run for a moment at a time until the condition holds; it is stopped then.
@@ -60,10 +60,10 @@ impl ImporterFixture {
 fn import_recovers_after_kill_with_archive_claimed() {
     let fixture = ImporterFixture::start();
     let recording = large_recording();
-    let importer = fixture.importer();
-    eventually("it runs", || importer.logged("importing") == 1);
+    let importer = fixture.start_importer();
+    eventually("it runs", || importer.count_logged("importing") == 1);
     // Stop it as soon as it holds a claim: the first thing it does in Postgres.
-    fixture.arrives(&recording);
+    fixture.add_archive(&recording);
     assert!(run_stepwise_until(&importer, || fixture.claims() == 1), "{}", importer.log());
     kill_and_finish(&fixture, importer, &recording, || {
         files(&fixture.path("published")).is_empty() && fixture.has_archive(&recording)
@@ -76,8 +76,8 @@ fn import_recovers_after_kill_with_half_unpacked() {
     for attempt in 1.. {
         let fixture = ImporterFixture::start();
         let recording = large_recording();
-        let importer = fixture.importer();
-        fixture.arrives(&recording);
+        let importer = fixture.start_importer();
+        fixture.add_archive(&recording);
         let half = || {
             let unpacked = files(&fixture.path("work"));
             unpacked.len() > 20
@@ -100,8 +100,8 @@ fn import_recovers_after_kill_with_all_unpacked() {
     let fixture = ImporterFixture::start();
     let recording = large_recording();
     let lock = fixture.postgres.session(&lock_of(&recording));
-    let importer = fixture.importer();
-    fixture.arrives(&recording);
+    let importer = fixture.start_importer();
+    fixture.add_archive(&recording);
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
     eventually("it waits for the recording's lock", || fixture.postgres.sql(waiting) == "1");
     importer.signal("-STOP");
@@ -123,8 +123,8 @@ fn import_recovers_after_kill_with_half_moved() {
     }
     std::os::unix::fs::symlink(other.path(), fixture.path("published").join("video")).unwrap();
     let recording = Recording { size: 80_000_000, ..large_recording() };
-    let importer = fixture.importer();
-    fixture.arrives(&recording);
+    let importer = fixture.start_importer();
+    fixture.add_archive(&recording);
     let hidden = || other.path().join(".sl-work").exists();
     eventually("the second format is being copied", hidden);
     kill_and_finish(&fixture, importer, &recording, || {
@@ -141,8 +141,8 @@ fn import_recovers_after_kill_with_all_moved_and_nothing_committed() {
     let fixture = ImporterFixture::start();
     let recording = large_recording();
     let lock = fixture.postgres.session("BEGIN; LOCK TABLE recordings IN SHARE MODE");
-    let importer = fixture.importer();
-    fixture.arrives(&recording);
+    let importer = fixture.start_importer();
+    fixture.add_archive(&recording);
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND NOT granted";
     eventually("it waits for the table", || fixture.postgres.sql(waiting) == "1");
     importer.signal("-STOP");
@@ -159,9 +159,9 @@ fn import_recovers_after_kill_with_commit_done_and_archive_present() {
     for attempt in 1.. {
         let fixture = ImporterFixture::start();
         let recording = large_recording();
-        let importer = fixture.importer();
+        let importer = fixture.start_importer();
         let lock = fixture.postgres.session("BEGIN; LOCK TABLE recordings IN SHARE MODE");
-        fixture.arrives(&recording);
+        fixture.add_archive(&recording);
         let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND NOT granted";
         eventually("it waits for the table", || fixture.postgres.sql(waiting) == "1");
         importer.signal("-STOP");
@@ -181,12 +181,12 @@ fn import_recovers_after_kill_with_commit_done_and_archive_present() {
 fn reappearing_archive_changes_nothing() {
     let fixture = ImporterFixture::start();
     let recording = recording(1, &[Presentation, Video]);
-    let importer = fixture.importer();
+    let importer = fixture.start_importer();
     for _ in 0..3 {
-        fixture.arrives(&recording);
-        fixture.only_this_is_there(&recording, "published");
+        fixture.add_archive(&recording);
+        fixture.assert_only_recording(&recording, "published");
     }
-    eventually("it was imported each time", || importer.logged("imported record_id=") == 3);
+    eventually("it was imported each time", || importer.count_logged("imported record_id=") == 3);
 }
 
 #[test]
@@ -194,14 +194,14 @@ fn leftovers_of_killed_importer_are_cleared_when_archive_is_gone() {
     let fixture = ImporterFixture::start();
     let recording = large_recording();
     let lock = fixture.postgres.session(&lock_of(&recording));
-    let importer = fixture.importer();
-    let archive = fixture.arrives(&recording);
+    let importer = fixture.start_importer();
+    let archive = fixture.add_archive(&recording);
     eventually("it is unpacked", || {
         files(&fixture.path("work")).iter().filter(|path| path.ends_with("metadata.xml")).count() == 2
     });
     // A starting importer does not touch the work of a running one.
-    let other = fixture.importer();
-    eventually("the other one runs", || other.logged("importing") == 1);
+    let other = fixture.start_importer();
+    eventually("the other one runs", || other.count_logged("importing") == 1);
     std::thread::sleep(Duration::from_secs(1));
     assert!(!files(&fixture.path("work")).is_empty());
     other.kill();
@@ -211,10 +211,10 @@ fn leftovers_of_killed_importer_are_cleared_when_archive_is_gone() {
     // And a copy that a dead importer was making.
     let hidden = fixture.path("published/video/.sl-work");
     fs::create_dir_all(hidden.join(format!("{}.new.1", recording.record_id()))).unwrap();
-    let _successor = fixture.importer();
+    let _successor = fixture.start_importer();
     eventually("the work directory is empty", || entries(&fixture.path("work")).is_empty());
     eventually("nothing is hidden", || !hidden.exists());
-    fixture.nothing_is_visible();
+    fixture.assert_nothing_indexed();
 }
 
 /// Files move before the index changes; a process killed in between has left a note.
@@ -222,9 +222,9 @@ fn leftovers_of_killed_importer_are_cleared_when_archive_is_gone() {
 fn killed_unpublish_is_rolled_back() {
     let fixture = ImporterFixture::start();
     let recording = recording(1, &[Presentation, Video]);
-    let importer = fixture.importer();
-    fixture.arrives(&recording);
-    fixture.imported(&recording);
+    let importer = fixture.start_importer();
+    fixture.add_archive(&recording);
+    fixture.wait_until_imported(&recording);
     importer.kill();
     let lock = fixture.postgres.session("BEGIN; LOCK TABLE recordings IN SHARE MODE");
     let mut unpublish = fixture.command();
@@ -236,8 +236,8 @@ fn killed_unpublish_is_rolled_back() {
     unpublish.wait().unwrap();
     drop(lock);
     assert!(!fixture.path("published/video").join(recording.record_id()).exists());
-    let _importer = fixture.importer();
+    let _importer = fixture.start_importer();
     eventually("the note is gone", || !fixture.path("published/presentation/.sl-work").exists());
-    fixture.only_this_is_there(&recording, "published");
+    fixture.assert_only_recording(&recording, "published");
     fixture.sl_ok(&["recordings", "verify"]);
 }

@@ -38,26 +38,26 @@ fn large_recording() -> Recording {
 fn assert_import_waits_for_disk_space(fixture: &ImporterFixture, directory: &str) {
     let Some(filesystem) = SmallFilesystem::mount(fixture.path(directory)) else { return };
     let recording = large_recording();
-    let archive = fixture.arrives(&recording);
-    let importer = fixture.importer();
-    let failures = || importer.logged("tried again in");
-    eventually("the disk is full", || failures() > 0 && importer.logged("No space left") > 0);
+    let archive = fixture.add_archive(&recording);
+    let importer = fixture.start_importer();
+    let failures = || importer.count_logged("tried again in");
+    eventually("the disk is full", || failures() > 0 && importer.count_logged("No space left") > 0);
     assert!(archive.exists());
-    fixture.nothing_is_visible();
+    fixture.assert_nothing_indexed();
     // Other archives are not delayed.
     let other = super::recording(2, &[RecordingFormat::Notes]);
-    fixture.arrives(&other);
-    fixture.imported(&other);
+    fixture.add_archive(&other);
+    fixture.wait_until_imported(&other);
     // No partial copy occupies the disk in the meantime.
     eventually("it was tried again", || failures() > 1);
     let hidden =
         || files(&fixture.path("published")).iter().any(|path| path.to_string_lossy().contains(".sl-"));
     eventually("no partial copy is left", || files(&fixture.path("work")).is_empty() && !hidden());
     assert!(archive.exists());
-    assert!(fixture.indexed(&recording).is_empty());
+    assert!(fixture.indexed_formats(&recording).is_empty());
     filesystem.grow();
-    fixture.only_these_are_there(&[recording, other], "published");
-    assert_eq!(importer.logged("a bad archive"), 0);
+    fixture.assert_only_recordings(&[recording, other], "published");
+    assert_eq!(importer.count_logged("a bad archive"), 0);
 }
 
 #[test]

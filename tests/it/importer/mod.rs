@@ -36,7 +36,7 @@ impl Importer {
     }
 
     /// The number of log lines that contain this.
-    pub fn logged(&self, what: &str) -> usize {
+    pub fn count_logged(&self, what: &str) -> usize {
         self.log().lines().filter(|line| line.contains(what)).count()
     }
 
@@ -109,7 +109,7 @@ impl ImporterFixture {
         command
     }
 
-    pub fn importer(&self) -> Importer {
+    pub fn start_importer(&self) -> Importer {
         let log = self.path(&format!("log-{}", uuid::Uuid::new_v4()));
         let child = self
             .command()
@@ -134,12 +134,12 @@ impl ImporterFixture {
     }
 
     /// Puts the archive of a recording into the spool, atomically.
-    pub fn arrives(&self, recording: &Recording) -> PathBuf {
+    pub fn add_archive(&self, recording: &Recording) -> PathBuf {
         recording.archive(&self.path("spool"), Packing::None).unwrap()
     }
 
     /// Puts bytes into the spool under a name, atomically.
-    pub fn arrives_as(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub fn add_spool_file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let hidden = self.path("spool").join(format!(".{name}"));
         fs::write(&hidden, bytes).unwrap();
         let path = self.path("spool").join(name);
@@ -148,7 +148,7 @@ impl ImporterFixture {
     }
 
     /// The formats of a recording in the index.
-    pub fn indexed(&self, recording: &Recording) -> Vec<String> {
+    pub fn indexed_formats(&self, recording: &Recording) -> Vec<String> {
         let sql = format!(
             "SELECT f.format FROM recordings r JOIN playback_formats f ON f.recording_id = r.id \
              WHERE r.record_id = '{}' ORDER BY 1",
@@ -158,26 +158,26 @@ impl ImporterFixture {
     }
 
     #[track_caller]
-    pub fn imported(&self, recording: &Recording) {
+    pub fn wait_until_imported(&self, recording: &Recording) {
         let mut formats: Vec<_> = recording.formats.iter().map(|f| f.name()).collect();
         formats.sort();
-        eventually("the recording is in the index", || self.indexed(recording) == formats);
+        eventually("the recording is in the index", || self.indexed_formats(recording) == formats);
     }
 
     /// Asserts that the spool is empty and that this recording exists once, complete, byte for byte as the
     /// system's tar unpacks it; nothing else is on the shelves, in the work directory or hidden anywhere.
     #[track_caller]
-    pub fn only_this_is_there(&self, recording: &Recording, shelf: &str) {
-        self.only_these_are_there(std::slice::from_ref(recording), shelf);
+    pub fn assert_only_recording(&self, recording: &Recording, shelf: &str) {
+        self.assert_only_recordings(std::slice::from_ref(recording), shelf);
     }
 
     #[track_caller]
-    pub fn only_these_are_there(&self, recordings: &[Recording], shelf: &str) {
+    pub fn assert_only_recordings(&self, recordings: &[Recording], shelf: &str) {
         eventually("the spool and the work directory are empty", || {
             files(&self.path("spool")).is_empty() && entries(&self.path("work")).is_empty()
         });
         for recording in recordings {
-            self.imported(recording);
+            self.wait_until_imported(recording);
         }
         let count = self.postgres.sql("SELECT count(*), count(DISTINCT record_id) FROM recordings");
         assert_eq!(count, format!("{0}|{0}", recordings.len()));
@@ -198,7 +198,7 @@ impl ImporterFixture {
 
     /// Asserts that the index has no recording.
     #[track_caller]
-    pub fn nothing_is_visible(&self) {
+    pub fn assert_nothing_indexed(&self) {
         assert_eq!(self.postgres.sql("SELECT count(*) FROM recordings"), "0");
     }
 }

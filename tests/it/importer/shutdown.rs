@@ -23,13 +23,13 @@ fn assert_exits_within(importer: &mut Importer, timeout: Duration) {
 fn importer_finishes_current_archive_before_exit() {
     let fixture = ImporterFixture::start();
     let recording = Recording { size: 20_000_000, ..recording(1, &[Presentation, Video]) };
-    let mut importer = fixture.importer();
-    eventually("it runs", || importer.logged("importing") == 1);
-    fixture.arrives(&recording);
+    let mut importer = fixture.start_importer();
+    eventually("it runs", || importer.count_logged("importing") == 1);
+    fixture.add_archive(&recording);
     eventually("it is being imported", || !files(&fixture.path("work")).is_empty());
     importer.signal("-TERM");
     assert_exits_within(&mut importer, Duration::from_secs(30));
-    fixture.only_this_is_there(&recording, "published");
+    fixture.assert_only_recording(&recording, "published");
 }
 
 #[test]
@@ -37,32 +37,32 @@ fn importer_releases_archive_that_exceeds_shutdown_grace() {
     let fixture = ImporterFixture::with(&[("SHUTDOWN_GRACE", "0.2")]);
     // Unpacking and syncing this much takes longer than the grace period.
     let recording = Recording { slides: 3, size: 80_000_000, ..recording(1, &[Presentation]) };
-    let archive = fixture.arrives(&recording);
-    let mut importer = fixture.importer();
+    let archive = fixture.add_archive(&recording);
+    let mut importer = fixture.start_importer();
     eventually("it is being imported", || !files(&fixture.path("work")).is_empty());
     importer.signal("-TERM");
     assert_exits_within(&mut importer, Duration::from_secs(10));
-    if importer.logged("letting go") > 0 && archive.exists() {
+    if importer.count_logged("letting go") > 0 && archive.exists() {
         assert!(entries(&fixture.path("work")).is_empty(), "{:?}", entries(&fixture.path("work")));
-        fixture.nothing_is_visible();
+        fixture.assert_nothing_indexed();
     } else {
         // It was too far along to be released.
-        fixture.only_this_is_there(&recording, "published");
+        fixture.assert_only_recording(&recording, "published");
     }
-    let _next = fixture.importer();
+    let _next = fixture.start_importer();
     crate::support::within(Duration::from_secs(120), "the next one imports it", || {
-        !fixture.indexed(&recording).is_empty()
+        !fixture.indexed_formats(&recording).is_empty()
     });
-    fixture.only_this_is_there(&recording, "published");
+    fixture.assert_only_recording(&recording, "published");
 }
 
 #[test]
 fn idle_importer_exits_immediately() {
     let fixture = ImporterFixture::start();
-    let mut importer = fixture.importer();
+    let mut importer = fixture.start_importer();
     let recording = recording(1, &[Notes]);
-    fixture.arrives(&recording);
-    fixture.imported(&recording);
+    fixture.add_archive(&recording);
+    fixture.wait_until_imported(&recording);
     importer.signal("-TERM");
     assert_exits_within(&mut importer, Duration::from_secs(5));
 }

@@ -1,7 +1,7 @@
 //! Postgres outages: stopped, frozen, restarted.
 
-use crate::assert_answer;
-use crate::support::{Library, eventually};
+use crate::assert_response;
+use crate::support::{RecordingEnv, eventually};
 use futures_util::{StreamExt, stream};
 use sl::config::Config;
 use sl::db::DbError;
@@ -18,12 +18,12 @@ const CALLS: [(&str, &str); 5] = [
 ];
 
 /// All recording calls fail in time while made concurrently; meetings keep working.
-fn assert_recordings_fail_and_meetings_work(library: &Library) {
+fn assert_recordings_fail_and_meetings_work(env: &RecordingEnv) {
     std::thread::scope(|scope| {
         for (call, query) in CALLS.into_iter().cycle().take(20) {
             scope.spawn(move || {
                 let started = Instant::now();
-                assert_eq!(library.pool.get(call, query).failed(), "internalError", "{call}");
+                assert_eq!(env.pool.get(call, query).failed(), "internalError", "{call}");
                 let took = started.elapsed();
                 assert!(took < Duration::from_millis(2500), "{call}: {took:?}");
             });
@@ -31,8 +31,8 @@ fn assert_recordings_fail_and_meetings_work(library: &Library) {
         for n in 0..10 {
             scope.spawn(move || {
                 let started = Instant::now();
-                library.pool.get("create", &format!("meetingID=m{n}&name=M")).success();
-                library.pool.get("isMeetingRunning", &format!("meetingID=m{n}")).success();
+                env.pool.get("create", &format!("meetingID=m{n}&name=M")).success();
+                env.pool.get("isMeetingRunning", &format!("meetingID=m{n}")).success();
                 assert!(started.elapsed() < Duration::from_secs(1), "meetings wait: {:?}", started.elapsed());
             });
         }
@@ -40,102 +40,102 @@ fn assert_recordings_fail_and_meetings_work(library: &Library) {
 }
 
 /// Runs a function with an index configured as for requests, in its own runtime.
-fn with_request_index(library: &Library, run: impl AsyncFnOnce(&Index)) {
-    let url = library.postgres.url();
+fn with_request_index(env: &RecordingEnv, run: impl AsyncFnOnce(&Index)) {
+    let url = env.postgres.url();
     let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { run(&Index::for_requests(&config.recordings).unwrap()).await });
 }
 
-fn pool_with_server() -> Library {
-    let library = Library::with(1, &[]);
-    library.pool.add(1, &[]);
-    library.pool.enable(1);
-    library.add("r1", "m", 1);
-    assert_eq!(library.listed("meetingID=m"), ["r1"]);
-    library
+fn pool_with_server() -> RecordingEnv {
+    let env = RecordingEnv::with(1, &[]);
+    env.pool.add(1, &[]);
+    env.pool.enable(1);
+    env.add("r1", "m", 1);
+    assert_eq!(env.record_ids("meetingID=m"), ["r1"]);
+    env
 }
 
 #[test]
 fn meetings_work_while_postgres_is_down_and_recordings_recover() {
-    let mut library = pool_with_server();
+    let mut env = pool_with_server();
     // Open connections that will be lost.
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| library.listed("meetingID=m"));
+            scope.spawn(|| env.record_ids("meetingID=m"));
         }
     });
-    library.postgres.down();
-    assert_answer!(library.pool.get("getRecordings", "meetingID=m"));
-    assert_recordings_fail_and_meetings_work(&library);
-    library.postgres.up();
+    env.postgres.down();
+    assert_response!(env.pool.get("getRecordings", "meetingID=m"));
+    assert_recordings_fail_and_meetings_work(&env);
+    env.postgres.up();
     // The very first request succeeds.
-    assert_eq!(library.listed("meetingID=m"), ["r1"]);
-    library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
+    assert_eq!(env.record_ids("meetingID=m"), ["r1"]);
+    env.pool.get("publishRecordings", "recordID=r1&publish=false").success();
 }
 
 #[test]
 fn postgres_restart_between_requests_is_transparent() {
-    let mut library = pool_with_server();
+    let mut env = pool_with_server();
     for _ in 0..3 {
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| library.listed("meetingID=m"));
+                scope.spawn(|| env.record_ids("meetingID=m"));
             }
         });
-        library.postgres.down();
-        library.postgres.up();
-        assert_eq!(library.listed("meetingID=m"), ["r1"]);
-        library.pool.get("updateRecordings", "recordID=r1&meta_a=b").success();
+        env.postgres.down();
+        env.postgres.up();
+        assert_eq!(env.record_ids("meetingID=m"), ["r1"]);
+        env.pool.get("updateRecordings", "recordID=r1&meta_a=b").success();
     }
 }
 
 #[test]
 fn meetings_work_while_postgres_is_frozen() {
-    let library = pool_with_server();
-    library.postgres.freeze();
-    assert_recordings_fail_and_meetings_work(&library);
-    library.postgres.thaw();
+    let env = pool_with_server();
+    env.postgres.freeze();
+    assert_recordings_fail_and_meetings_work(&env);
+    env.postgres.thaw();
     eventually("recordings are back", || {
-        library.pool.get("getRecordings", "meetingID=m").body.contains("<recordID>r1<")
+        env.pool.get("getRecordings", "meetingID=m").body.contains("<recordID>r1<")
     });
 }
 
 #[test]
 fn timed_out_query_releases_its_connection() {
-    let library = pool_with_server();
-    let _locked = library.postgres.session("BEGIN; LOCK TABLE metadata");
+    let env = pool_with_server();
+    let _locked = env.postgres.session("BEGIN; LOCK TABLE metadata");
     std::thread::scope(|scope| {
         for _ in 0..40 {
-            scope.spawn(|| assert_eq!(library.pool.get("getRecordings", "").failed(), "internalError"));
+            scope.spawn(|| assert_eq!(env.pool.get("getRecordings", "").failed(), "internalError"));
         }
     });
     // Calls that do not need that table keep working.
     eventually("there are connections", || {
-        library.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
+        env.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
     });
 }
 
 #[test]
 fn silently_lost_connections_are_replaced() {
-    let library = Library::start();
-    with_request_index(&library, async |index| {
+    let env = RecordingEnv::start();
+    with_request_index(&env, async |index| {
         let pings = || stream::iter(0..4).map(|_| index.db().ping());
         let all = async || pings().buffer_unordered(4).collect::<Vec<_>>().await;
         assert!(all().await.iter().all(Result::is_ok));
-        library.postgres.freeze_sessions();
+        env.postgres.freeze_sessions();
         assert!(all().await.iter().all(Result::is_err));
         index.db().wait_until_ready(10).await.unwrap();
         assert!(all().await.iter().all(Result::is_ok));
     });
-    library.postgres.thaw();
+    env.postgres.thaw();
 }
 
 #[test]
 fn recording_locks_leave_connections_for_readers() {
-    let library = Library::start();
+    let env = RecordingEnv::start();
     let id = |n: u32| RecordId::parse(&format!("r{n}")).unwrap();
-    with_request_index(&library, async |index| {
+    with_request_index(&env, async |index| {
         let (first, _second) = (index.lock(&id(1)).await.unwrap(), index.lock(&id(2)).await.unwrap());
         let started = Instant::now();
         let third = index.lock(&id(3)).await;
@@ -148,77 +148,77 @@ fn recording_locks_leave_connections_for_readers() {
 
 #[test]
 fn recording_change_times_out_when_postgres_freezes() {
-    let library = pool_with_server();
+    let env = pool_with_server();
     let id = RecordId::parse("r1").unwrap();
-    with_request_index(&library, async |index| {
+    with_request_index(&env, async |index| {
         let mut publishing = index.lock(&id).await.unwrap();
-        library.postgres.freeze();
+        env.postgres.freeze();
         let result = timeout(Duration::from_secs(5), publishing.set_published(false)).await;
         assert!(matches!(result, Ok(Err(DbError::Timeout))), "{result:?}");
         drop(publishing);
-        library.postgres.thaw();
+        env.postgres.thaw();
         let mut deleting = index.lock(&id).await.unwrap();
-        library.postgres.freeze();
+        env.postgres.freeze();
         let result = timeout(Duration::from_secs(5), deleting.delete()).await;
         assert!(matches!(result, Ok(Err(DbError::Timeout))), "{result:?}");
         drop(deleting);
-        library.postgres.thaw();
+        env.postgres.thaw();
         let mut committing = index.lock(&id).await.unwrap();
         committing.set_published(false).await.unwrap();
-        library.postgres.freeze();
+        env.postgres.freeze();
         let result = timeout(Duration::from_secs(5), committing.commit()).await;
         assert!(matches!(result, Ok(Err(DbError::Timeout))), "{result:?}");
-        library.postgres.thaw();
+        env.postgres.thaw();
     });
 }
 
 #[test]
 fn locked_recording_is_reported_busy_in_time() {
-    let library = pool_with_server();
+    let env = pool_with_server();
     let mut holder = std::process::Command::new("psql")
-        .args(["-X", "-q", "-d", &library.postgres.url()])
+        .args(["-X", "-q", "-d", &env.postgres.url()])
         .args(["-c", "SELECT pg_advisory_lock(29548, hashtext('r1'))", "-c", "SELECT pg_sleep(60)"])
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
     eventually("the lock is held", || {
-        library.postgres.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == "1"
+        env.postgres.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == "1"
     });
     let started = Instant::now();
-    let reply = library.pool.get("publishRecordings", "recordID=r1&publish=false");
+    let reply = env.pool.get("publishRecordings", "recordID=r1&publish=false");
     assert_eq!(reply.failed(), "internalError");
     assert!(started.elapsed() < Duration::from_millis(2500), "{:?}", started.elapsed());
     holder.kill().unwrap();
     holder.wait().unwrap();
-    library.postgres.sql(
+    env.postgres.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()",
     );
     eventually("it is free again", || {
-        library.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
+        env.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
     });
 }
 
 #[test]
 fn unmigrated_database_error_names_the_remedy() {
-    let mut library = Library::empty(&[]);
-    library.postgres.sql("CREATE TABLE recordings (id bigserial PRIMARY KEY, record_id varchar)");
-    library.pool.serve(&["--no-poller"]);
-    assert_eq!(library.pool.get("getRecordings", "").failed(), "internalError");
-    eventually("the log names the remedy", || library.pool.replicas[0].log().contains("sl migrate"));
-    library.postgres.sql("DROP TABLE recordings");
-    library.pool.sl_ok(&["migrate"]);
-    library.pool.get("getRecordings", "").success();
+    let mut env = RecordingEnv::empty(&[]);
+    env.postgres.sql("CREATE TABLE recordings (id bigserial PRIMARY KEY, record_id varchar)");
+    env.pool.serve(&["--no-poller"]);
+    assert_eq!(env.pool.get("getRecordings", "").failed(), "internalError");
+    eventually("the log names the remedy", || env.pool.replicas[0].log().contains("sl migrate"));
+    env.postgres.sql("DROP TABLE recordings");
+    env.pool.sl_ok(&["migrate"]);
+    env.pool.get("getRecordings", "").success();
 }
 
 #[test]
 fn empty_database_is_migrated_by_first_replica() {
-    let mut library = Library::empty(&[]);
+    let mut env = RecordingEnv::empty(&[]);
     for _ in 0..3 {
-        library.pool.serve(&["--no-poller"]);
+        env.pool.serve(&["--no-poller"]);
     }
     for replica in 0..3 {
         eventually("recordings are there", || {
-            library.pool.get_at(replica, "getRecordings", "").body.contains("noRecordings")
+            env.pool.get_at(replica, "getRecordings", "").body.contains("noRecordings")
         });
     }
 }

@@ -1,6 +1,6 @@
 //! What an import writes to the index and what it preserves.
 
-use crate::support::Library;
+use crate::support::RecordingEnv;
 use sl::config::Config;
 use sl::recordings::{
     FormatMetadata, FormatName, ImportOptions, Imported, Index, RecordId, Shelf, Thumbnail,
@@ -40,23 +40,23 @@ fn format(name: &str) -> FormatMetadata {
 }
 
 /// Runs a function with an index, in its own runtime.
-fn with_index<T>(library: &Library, run: impl AsyncFnOnce(&Index) -> T) -> T {
-    let url = library.postgres.url();
+fn with_index<T>(env: &RecordingEnv, run: impl AsyncFnOnce(&Index) -> T) -> T {
+    let url = env.postgres.url();
     let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { run(&Index::for_background(&config.recordings).unwrap()).await })
 }
 
-fn import(library: &Library, formats: &[FormatMetadata], options: ImportOptions) -> Imported {
-    with_index(library, async |index| index.import(formats, options).await.unwrap())
+fn import(env: &RecordingEnv, formats: &[FormatMetadata], options: ImportOptions) -> Imported {
+    with_index(env, async |index| index.import(formats, options).await.unwrap())
 }
 
-fn row(library: &Library) -> String {
-    library.postgres.sql("SELECT published, state, protected, publish_updated, participants FROM recordings")
+fn row(env: &RecordingEnv) -> String {
+    env.postgres.sql("SELECT published, state, protected, publish_updated, participants FROM recordings")
 }
 
-fn metadata(library: &Library) -> String {
-    library.postgres.sql("SELECT string_agg(key || '=' || value, ' ' ORDER BY key) FROM metadata")
+fn metadata(env: &RecordingEnv) -> String {
+    env.postgres.sql("SELECT string_agg(key || '=' || value, ' ' ORDER BY key) FROM metadata")
 }
 
 fn default_options() -> ImportOptions {
@@ -65,37 +65,36 @@ fn default_options() -> ImportOptions {
 
 #[test]
 fn import_writes_all_fields_and_is_idempotent() {
-    let library = Library::start();
+    let env = RecordingEnv::start();
     let formats = [format("screenshare"), format("presentation")];
-    let imported = import(&library, &formats, default_options());
+    let imported = import(&env, &formats, default_options());
     assert_eq!((imported.new, imported.shelf), (true, Some(Shelf::Published)));
-    let first = library.pool.get("getRecordings", "").success().body;
-    insta::assert_snapshot!(first.replace(&library.pool.address(0), "[server]"));
-    let again = import(&library, &formats, default_options());
+    let first = env.pool.get("getRecordings", "").success().body;
+    insta::assert_snapshot!(first.replace(&env.pool.address(0), "[server]"));
+    let again = import(&env, &formats, default_options());
     assert_eq!((again.new, again.shelf), (false, Some(Shelf::Published)));
-    assert_eq!(library.pool.get("getRecordings", "").success().body, first);
+    assert_eq!(env.pool.get("getRecordings", "").success().body, first);
     // The response without the cached document, read from the tables, is the same.
-    library.postgres.sql("UPDATE recordings SET document = NULL");
-    assert_eq!(library.pool.get("getRecordings", "").success().body, first);
+    env.postgres.sql("UPDATE recordings SET document = NULL");
+    assert_eq!(env.pool.get("getRecordings", "").success().body, first);
 }
 
 #[test]
 fn import_may_be_unpublished_and_protected() {
-    let library = Library::start();
+    let env = RecordingEnv::start();
     let options = ImportOptions { unpublished: true, protected: true, archived: None };
-    assert_eq!(import(&library, &[format("video")], options).shelf, Some(Shelf::Unpublished));
-    assert_eq!(row(&library), "f|unpublished|t|f|4");
+    assert_eq!(import(&env, &[format("video")], options).shelf, Some(Shelf::Unpublished));
+    assert_eq!(row(&env), "f|unpublished|t|f|4");
 }
 
 #[test]
 fn reimport_replaces_formats_and_keeps_client_changes() {
-    let library = Library::start();
-    import(&library, &[format("presentation"), format("video")], default_options());
-    library
-        .pool
+    let env = RecordingEnv::start();
+    import(&env, &[format("presentation"), format("video")], default_options());
+    env.pool
         .get("updateRecordings", "recordID=r1&meta_gl-listed=true&meta_bbb-origin=&protect=true")
         .success();
-    with_index(&library, async |index| {
+    with_index(&env, async |index| {
         let mut locked = index.lock(&RecordId::parse("r1").unwrap()).await.unwrap();
         assert!(locked.set_published(false).await.unwrap());
         locked.commit().await.unwrap();
@@ -104,57 +103,57 @@ fn reimport_replaces_formats_and_keeps_client_changes() {
     changed.metadata.push(("course".into(), "new".into()));
     changed.url = "/playback/presentation/3/r1".to_owned();
     changed.thumbnails.truncate(1);
-    let again = import(&library, &[changed.clone(), format("podcast")], default_options());
+    let again = import(&env, &[changed.clone(), format("podcast")], default_options());
     assert_eq!(again.shelf, Some(Shelf::Unpublished), "a client unpublished it");
-    assert_eq!(row(&library), "f|unpublished|t|t|4");
-    assert_eq!(metadata(&library), "course=new gl-listed=true");
+    assert_eq!(row(&env), "f|unpublished|t|t|4");
+    assert_eq!(metadata(&env), "course=new gl-listed=true");
     let formats = "SELECT string_agg(format || ' ' || url, ',' ORDER BY format) FROM playback_formats";
     assert_eq!(
-        library.postgres.sql(formats),
+        env.postgres.sql(formats),
         "podcast /playback/podcast/r1,presentation /playback/presentation/3/r1,video /playback/video/r1"
     );
-    assert_eq!(library.postgres.sql("SELECT count(*) FROM thumbnails"), "5");
+    assert_eq!(env.postgres.sql("SELECT count(*) FROM thumbnails"), "5");
     // Metadata that no client changed follow the archive.
     changed.metadata[2].1 = "newer".to_owned();
-    import(&library, &[changed], default_options());
-    assert_eq!(metadata(&library), "course=newer gl-listed=true");
+    import(&env, &[changed], default_options());
+    assert_eq!(metadata(&env), "course=newer gl-listed=true");
     // Set by a client, it is no longer changed by imports.
-    library.pool.get("updateRecordings", "recordID=r1&meta_bbb-origin=mine").success();
-    import(&library, &[format("video")], default_options());
-    assert_eq!(metadata(&library), "bbb-origin=mine course=newer gl-listed=true");
+    env.pool.get("updateRecordings", "recordID=r1&meta_bbb-origin=mine").success();
+    import(&env, &[format("video")], default_options());
+    assert_eq!(metadata(&env), "bbb-origin=mine course=newer gl-listed=true");
 }
 
 #[test]
 fn metadata_written_by_scalelite_is_kept_as_client_change() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
-    library.postgres.sql("UPDATE metadata SET value = 'mine' WHERE key = 'bbb-origin'");
-    let imported = import(&library, &[format("video")], default_options());
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    env.postgres.sql("UPDATE metadata SET value = 'mine' WHERE key = 'bbb-origin'");
+    let imported = import(&env, &[format("video")], default_options());
     assert!(!imported.new);
-    assert_eq!(metadata(&library), "bbb-origin=mine gl-listed=");
+    assert_eq!(metadata(&env), "bbb-origin=mine gl-listed=");
 }
 
 #[test]
 fn deleted_recording_stays_deleted_unless_archive_is_newer() {
-    let library = Library::start();
-    import(&library, &[format("video")], default_options());
-    library.pool.get("updateRecordings", "recordID=r1&meta_gl-listed=true").success();
-    library.pool.get("deleteRecordings", "recordID=r1").success();
+    let env = RecordingEnv::start();
+    import(&env, &[format("video")], default_options());
+    env.pool.get("updateRecordings", "recordID=r1&meta_gl-listed=true").success();
+    env.pool.get("deleteRecordings", "recordID=r1").success();
     let hour = Duration::from_secs(3600);
     let options = ImportOptions { archived: Some(SystemTime::now() - hour), ..default_options() };
-    assert_eq!(import(&library, &[format("video")], options).shelf, None);
-    assert_eq!(library.listed(""), [""; 0]);
+    assert_eq!(import(&env, &[format("video")], options).shelf, None);
+    assert_eq!(env.record_ids(""), [""; 0]);
     let options = ImportOptions { archived: Some(SystemTime::now() + hour), ..default_options() };
-    assert_eq!(import(&library, &[format("video")], options).shelf, Some(Shelf::Published));
-    assert_eq!(library.listed(""), ["r1"]);
-    assert_eq!(metadata(&library), "bbb-origin=moodle gl-listed=", "client changes do not survive deletion");
-    assert_eq!(library.postgres.sql("SELECT deleted_at IS NULL FROM recordings"), "t");
+    assert_eq!(import(&env, &[format("video")], options).shelf, Some(Shelf::Published));
+    assert_eq!(env.record_ids(""), ["r1"]);
+    assert_eq!(metadata(&env), "bbb-origin=moodle gl-listed=", "client changes do not survive deletion");
+    assert_eq!(env.postgres.sql("SELECT deleted_at IS NULL FROM recordings"), "t");
 }
 
 #[test]
 fn invalid_data_is_a_permanent_error_and_writes_nothing() {
-    let library = Library::start();
-    with_index(&library, async |index| {
+    let env = RecordingEnv::start();
+    with_index(&env, async |index| {
         let mut other = format("video");
         other.record_id = RecordId::parse("r2").unwrap();
         for formats in [vec![], vec![format("presentation"), other]] {
@@ -171,15 +170,15 @@ fn invalid_data_is_a_permanent_error_and_writes_nothing() {
         let failure = index.import(&[nul], default_options()).await.unwrap_err();
         assert!(!failure.is_transient(), "{failure}");
     });
-    assert_eq!(library.postgres.sql("SELECT count(*) FROM recordings"), "0");
+    assert_eq!(env.postgres.sql("SELECT count(*) FROM recordings"), "0");
 }
 
 #[test]
 fn cached_document_is_invalidated_by_every_table_change() {
-    let library = Library::start();
-    import(&library, &[format("video"), format("presentation")], default_options());
+    let env = RecordingEnv::start();
+    import(&env, &[format("video"), format("presentation")], default_options());
     let cached = "SELECT count(*) FROM recordings WHERE document IS NOT NULL";
-    assert_eq!(library.postgres.sql(cached), "1");
+    assert_eq!(env.postgres.sql(cached), "1");
     for change in [
         "UPDATE metadata SET value = 'x1' WHERE key = 'gl-listed'",
         "INSERT INTO metadata (recording_id, key, value) SELECT id, 'a', 'x2' FROM recordings",
@@ -189,15 +188,15 @@ fn cached_document_is_invalidated_by_every_table_change() {
         "INSERT INTO thumbnails (playback_format_id, url) SELECT id, '/x4' FROM playback_formats",
         "UPDATE playback_formats SET url = '/x5'",
     ] {
-        library.postgres.sql("UPDATE recordings SET document = document");
-        library.postgres.sql(change);
-        assert_eq!(library.postgres.sql(cached), "0", "{change}");
-        let output = library.pool.sl_ok(&["migrate"]);
+        env.postgres.sql("UPDATE recordings SET document = document");
+        env.postgres.sql(change);
+        assert_eq!(env.postgres.sql(cached), "0", "{change}");
+        let output = env.pool.sl_ok(&["migrate"]);
         assert!(output.contains("1 recordings made ready"), "{output}");
-        assert_eq!(library.postgres.sql(cached), "1");
-        let body = library.pool.get("getRecordings", "").success().body;
-        library.postgres.sql("UPDATE recordings SET document = NULL");
-        assert_eq!(library.pool.get("getRecordings", "").success().body, body, "{change}");
-        library.pool.sl_ok(&["migrate"]);
+        assert_eq!(env.postgres.sql(cached), "1");
+        let body = env.pool.get("getRecordings", "").success().body;
+        env.postgres.sql("UPDATE recordings SET document = NULL");
+        assert_eq!(env.pool.get("getRecordings", "").success().body, body, "{change}");
+        env.pool.sl_ok(&["migrate"]);
     }
 }

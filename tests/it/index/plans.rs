@@ -1,6 +1,6 @@
 //! Query plans: each query uses index probes, whatever the table's size. Checks plans, not times.
 
-use crate::support::{Library, Postgres, eventually};
+use crate::support::{Postgres, RecordingEnv, eventually};
 use std::collections::BTreeMap;
 
 /// Each shape of getRecordings.
@@ -22,7 +22,7 @@ const QUERIES: [&str; 14] = [
 ];
 
 /// An index with 30,000 recordings. Postgres logs the plan of every query, with the rows that each step read.
-fn filled_index() -> Library {
+fn filled_index() -> RecordingEnv {
     let postgres = Postgres::with(&[
         "autovacuum=off",
         "log_min_messages=log",
@@ -31,9 +31,9 @@ fn filled_index() -> Library {
         "auto_explain.log_analyze=on",
         "auto_explain.log_timing=off",
     ]);
-    let library = Library::on(postgres, &[]);
-    library.pool.sl_ok(&["migrate"]);
-    library.postgres.sql(
+    let env = RecordingEnv::with_postgres(postgres, &[]);
+    env.pool.sl_ok(&["migrate"]);
+    env.postgres.sql(
         "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
              SELECT n % 10 || '-' || n, 'meeting-' || n / 10, 'published', true, \
                  timestamp '2020-01-01' + n * interval '1 minute' FROM generate_series(1, 30000) n; \
@@ -45,7 +45,7 @@ fn filled_index() -> Library {
          INSERT INTO thumbnails (playback_format_id, url, sequence) \
              SELECT id, '/', n FROM playback_formats, generate_series(1, 2) n",
     );
-    library
+    env
 }
 
 /// The rows that a plan read of each table, including those it filtered out.
@@ -78,15 +78,15 @@ fn rows_read(plan: &str) -> BTreeMap<&'static str, u64> {
 #[test]
 fn get_recordings_queries_use_indexes() {
     for analyzed in [false, true] {
-        let mut library = filled_index();
+        let mut env = filled_index();
         if analyzed {
-            library.postgres.sql("ANALYZE");
+            env.postgres.sql("ANALYZE");
         }
-        library.pool.serve(&["--no-poller"]);
+        env.pool.serve(&["--no-poller"]);
         for query in QUERIES {
-            let before = library.postgres.log().len();
-            library.pool.get("getRecordings", query).success();
-            let log = library.postgres.log();
+            let before = env.postgres.log().len();
+            env.pool.get("getRecordings", query).success();
+            let log = env.postgres.log();
             let plans: Vec<&str> = log[before..].split("plan:").skip(1).collect();
             assert!(!plans.is_empty(), "{query}");
             for plan in plans {
@@ -108,8 +108,8 @@ fn get_recordings_queries_use_indexes() {
 /// Polling for due callbacks costs next to nothing, however many there were; so does storing a URL.
 #[test]
 fn callback_polling_reads_only_due_rows() {
-    let mut library = filled_index();
-    library.postgres.sql(
+    let mut env = filled_index();
+    env.postgres.sql(
         "INSERT INTO callbacks (kind, record_id, meeting_id, url, state, finished_at, due_at) \
              SELECT 'recording-ready', 'r' || n, 'm', 'u', s, CASE s WHEN 'pending' THEN NULL ELSE now() END, \
                  now() + interval '1 hour' \
@@ -119,12 +119,12 @@ fn callback_polling_reads_only_due_rows() {
              SELECT 'm' || n, now(), now() FROM generate_series(1, 20000) n; \
          INSERT INTO callback_urls SELECT 'i' || n, 'u', now() FROM generate_series(1, 20000) n",
     );
-    library.pool.add(1, &[]);
-    library.pool.enable(1);
-    let before = library.postgres.log().len();
-    library.pool.serve(&["--no-poller"]);
-    library.pool.get("create", "meetingID=m17&meta_bn-recording-ready-url=https%3A%2F%2Fe.org").success();
-    let log = || library.postgres.log()[before..].to_owned();
+    env.pool.add(1, &[]);
+    env.pool.enable(1);
+    let before = env.postgres.log().len();
+    env.pool.serve(&["--no-poller"]);
+    env.pool.get("create", "meetingID=m17&meta_bn-recording-ready-url=https%3A%2F%2Fe.org").success();
+    let log = || env.postgres.log()[before..].to_owned();
     for index in ["callbacks_due", "callbacks_finished", "callback_urls_noted", "sl_callback_data_meeting"] {
         eventually(index, || log().contains(&format!("Scan using {index} on ")));
     }

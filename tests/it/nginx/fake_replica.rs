@@ -39,15 +39,15 @@ impl FakeReplica {
                             requests.push(request);
                             requests.len()
                         };
-                        let answer = match react(number) {
+                        let response = match react(number) {
                             Reaction::Respond(body) => ok(body),
-                            Reaction::Raw(answer) => answer,
+                            Reaction::Raw(response) => response,
                             Reaction::Reset => {
                                 let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
                                 return;
                             }
                         };
-                        let _ = stream.write_all(answer.as_bytes());
+                        let _ = stream.write_all(response.as_bytes());
                     }
                 });
             }

@@ -31,7 +31,7 @@ fn rolling_restart_under_load_fails_no_call() {
             }
             let replica = &mut pool.replicas[*n];
             replica.terminate();
-            let status = replica.ended_within(Duration::from_secs(40));
+            let status = replica.wait_for_exit(Duration::from_secs(40));
             assert_eq!(status.code(), Some(0));
             let port = replica.port;
             if pause {
@@ -94,9 +94,9 @@ fn create_on(pool: &Pool, n: usize, headers: &str, body: &str) -> Option<String>
     let kind = "Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n\r\n";
     let mut stream = TcpStream::connect(pool.address(n)).ok()?;
     stream.write_all(format!("{head}{kind}{body}").as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok().filter(|n| *n > 0)?;
-    Some(answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response).ok().filter(|n| *n > 0)?;
+    Some(response)
 }
 
 #[test]
@@ -109,15 +109,18 @@ fn draining_replica_answers_503_to_clients_that_retry() {
         let n = pool.serve(&["--no-poller"]);
         assert!(create_on(&pool, n, retries_503, "").unwrap().starts_with("HTTP/1.1 200 "));
         pool.replicas[n].terminate();
-        let mut answers = std::iter::from_fn(|| create_on(&pool, n, retries_503, ""));
-        let rejected = answers.find(|answer| !answer.starts_with("HTTP/1.1 200 "));
+        let mut responses = std::iter::from_fn(|| create_on(&pool, n, retries_503, ""));
+        let rejected = responses.find(|response| !response.starts_with("HTTP/1.1 200 "));
         // With a body too, which is read completely. Clients that do not retry are served normally.
         let (posted, other) = (create_on(&pool, n, retries_503, &long), create_on(&pool, n, "", ""));
-        for answer in rejected.iter().chain(&posted) {
-            assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("connection: close"), "{answer}");
+        for response in rejected.iter().chain(&posted) {
+            assert!(
+                response.starts_with("HTTP/1.1 503 ") && response.contains("connection: close"),
+                "{response}"
+            );
         }
-        assert!(other.as_ref().is_none_or(|answer| answer.contains("<returncode>SUCCESS<")), "{other:?}");
-        assert_eq!(pool.replicas[n].ended_within(Duration::from_secs(30)).code(), Some(0));
+        assert!(other.as_ref().is_none_or(|response| response.contains("<returncode>SUCCESS<")), "{other:?}");
+        assert_eq!(pool.replicas[n].wait_for_exit(Duration::from_secs(30)).code(), Some(0));
         rejected.is_some() && posted.is_some() && other.is_some()
     });
     assert!(observed);

@@ -3,7 +3,7 @@
 use super::fake_replica::Reaction;
 use super::site::HOST;
 use super::{FakeReplica, Site, scalelite};
-use crate::support::client::{connect, fetch, raw};
+use crate::support::client::{connect, fetch, send_raw};
 use crate::support::{Pool, ROOT, free_port};
 use std::io::{Read, Write};
 
@@ -116,7 +116,7 @@ fn nginx_limits_match_request_limits_of_sl() {
     let request = format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
     let second = Site::start("plain", &[free_port(), pool.replicas[0].port]);
     for port in [site.nginx.port, second.nginx.port] {
-        let output = raw(&format!("127.0.0.1:{port}"), request.as_bytes());
+        let output = send_raw(&format!("127.0.0.1:{port}"), request.as_bytes());
         assert!(output.starts_with("HTTP/1.1 302 "), "{}", &output[..output.len().min(300)]);
         assert!(output.contains(&name));
     }

@@ -17,7 +17,7 @@ const IS_NOT_FOUND: &str = "document.title === 'Recording Not Found'";
 
 /// Asserts that the page's video of ten seconds has a picture, seeks forward and back, and plays on.
 fn assert_video_plays(chromium: &mut Chromium, tab: &Tab) {
-    chromium.until(tab, "document.querySelector('video')?.readyState >= 1");
+    chromium.wait_until(tab, "document.querySelector('video')?.readyState >= 1");
     chromium.eval(tab, "window.film = document.querySelector('video'); film.muted = true; null");
     for condition in ["film.duration === 10", "film.videoWidth > 0", "film.seekable.end(0) === 10"] {
         assert_eq!(chromium.eval(tab, condition), json!(true), "{condition}");
@@ -34,10 +34,10 @@ fn assert_video_plays(chromium: &mut Chromium, tab: &Tab) {
     // The whole video was fetched by range requests.
     let statuses = "performance.getEntriesByName(film.currentSrc).filter(entry => entry.initiatorType === 'video')\
                 .map(entry => entry.responseStatus)";
-    chromium.until(tab, &format!("{statuses}.includes(206)"));
+    chromium.wait_until(tab, &format!("{statuses}.includes(206)"));
     assert_eq!(chromium.eval(tab, &format!("{statuses}.includes(200)")), json!(false));
     chromium.eval(tab, "film.play().then(() => null)");
-    chromium.until(tab, "film.currentTime > 2.7");
+    chromium.wait_until(tab, "film.currentTime > 2.7");
     chromium.eval(tab, "film.pause(); null");
     assert_eq!(chromium.eval(tab, "film.error"), json!(null));
 }
@@ -48,31 +48,31 @@ fn assert_protected_recording_plays(fixture: &PlaybackFixture, origin: &str) {
     let (mine, other) = (chromium.tab(), chromium.tab());
     let link = fixture.link("video");
     let page = format!("{origin}/video/{}/", fixture.protected);
-    chromium.go(&mine, &format!("{origin}{link}"));
+    chromium.navigate(&mine, &format!("{origin}{link}"));
     assert_eq!(chromium.eval(&mine, "location.href"), json!(page));
     assert_video_plays(&mut chromium, &mine);
     assert_eq!(chromium.eval(&mine, "document.cookie"), json!(""), "the cookie must be invisible to scripts");
     // The page again, then in another tab of the same browser.
-    chromium.go(&mine, &page);
+    chromium.navigate(&mine, &page);
     assert_video_plays(&mut chromium, &mine);
-    let second_tab = chromium.tab_beside(&mine);
-    chromium.go(&second_tab, &page);
+    let second_tab = chromium.tab_sharing_profile(&mine);
+    chromium.navigate(&second_tab, &page);
     assert_video_plays(&mut chromium, &second_tab);
     // The link is used up, in every browser.
     for tab in [&mine, &other] {
-        chromium.go(tab, &format!("{origin}{link}"));
-        chromium.until(tab, IS_NOT_FOUND);
+        chromium.navigate(tab, &format!("{origin}{link}"));
+        chromium.wait_until(tab, IS_NOT_FOUND);
     }
     // Another browser has no cookie, and this one has no cookie for another format.
-    chromium.go(&other, &page);
-    chromium.until(&other, IS_NOT_FOUND);
-    chromium.go(&mine, &format!("{origin}/presentation/{}/metadata.xml", fixture.protected));
-    chromium.until(&mine, IS_NOT_FOUND);
+    chromium.navigate(&other, &page);
+    chromium.wait_until(&other, IS_NOT_FOUND);
+    chromium.navigate(&mine, &format!("{origin}/presentation/{}/metadata.xml", fixture.protected));
+    chromium.wait_until(&mine, IS_NOT_FOUND);
     // Once unpublished, it is gone despite the cookie.
     let query = format!("recordID={}&publish=", fixture.protected);
     fixture.pool().get("publishRecordings", &format!("{query}false")).success();
-    chromium.go(&mine, &page);
-    chromium.until(&mine, IS_NOT_FOUND);
+    chromium.navigate(&mine, &page);
+    chromium.wait_until(&mine, IS_NOT_FOUND);
     fixture.pool().get("publishRecordings", &format!("{query}true")).success();
 }
 
@@ -86,7 +86,7 @@ fn protected_recording_plays_in_browser_without_nginx() {
 #[test]
 fn protected_recording_plays_in_browser_through_nginx() {
     let fixture = fixture(&[]);
-    let published = fixture.library.published().display().to_string();
+    let published = fixture.env.published().display().to_string();
     let edit = ("sl/recordings.conf", "/var/bigbluebutton/published", published.as_str());
     let site = Site::edited("plain", &[fixture.pool().replicas[0].port], &[edit]);
     assert_protected_recording_plays(&fixture, site.url("").trim_end_matches('/'));
@@ -99,11 +99,11 @@ fn presentation_player_shows_slides_in_sync_with_video() {
     let mut chromium = Chromium::start();
     let (tab, other) = (chromium.tab(), chromium.tab());
     let page = format!("{origin}/playback/presentation/2.3/{}", fixture.protected);
-    chromium.go(&other, &page);
-    chromium.until(&other, "document.querySelector('#state').textContent === 'Recording Not Found'");
-    chromium.go(&tab, &format!("{origin}{}", fixture.link("presentation")));
+    chromium.navigate(&other, &page);
+    chromium.wait_until(&other, "document.querySelector('#state').textContent === 'Recording Not Found'");
+    chromium.navigate(&tab, &format!("{origin}{}", fixture.link("presentation")));
     assert_eq!(chromium.eval(&tab, "location.href"), json!(page));
-    chromium.until(&tab, "document.querySelector('#name').textContent === 'The <protected> one'");
+    chromium.wait_until(&tab, "document.querySelector('#name').textContent === 'The <protected> one'");
     assert_video_plays(&mut chromium, &tab);
     // Three slides in ten seconds, and a chat line in the fourth second.
     for (at, slide, line) in [(1.0, 1, false), (5.0, 2, true), (9.0, 3, true), (2.0, 1, false)] {
@@ -113,14 +113,14 @@ fn presentation_player_shows_slides_in_sync_with_video() {
              (document.querySelector('#slide')) && document.querySelector('#chat li').hidden === {}",
             !line
         );
-        chromium.until(&tab, &shown);
+        chromium.wait_until(&tab, &shown);
     }
     assert_eq!(
         chromium.eval(&tab, "document.querySelector('#chat').innerText.includes('Hello')"),
         json!(false)
     );
     // A public recording needs no token.
-    chromium.go(&other, &format!("{origin}/recording/{}/presentation", fixture.open));
-    chromium.until(&other, "document.title === 'The <open> one'");
+    chromium.navigate(&other, &format!("{origin}/recording/{}/presentation", fixture.open));
+    chromium.wait_until(&other, "document.title === 'The <open> one'");
     assert_video_plays(&mut chromium, &other);
 }

@@ -135,8 +135,8 @@ fn cookie_expires_after_protected_recordings_timeout() {
 fn cookie_is_rejected_by_replica_with_other_secret() {
     let mut fixture = PlaybackFixture::start();
     let cookie = fixture.cookie("video");
-    fixture.library.pool.set("SECRET_KEY_BASE", "another");
-    let other = fixture.library.pool.serve(&["--no-poller"]);
+    fixture.env.pool.set("SECRET_KEY_BASE", "another");
+    let other = fixture.env.pool.serve(&["--no-poller"]);
     let url = format!("http://{}/video/{}/", fixture.pool().address(other), fixture.protected);
     assert_not_found(&crate::support::client::fetch("GET", &url, &[("cookie", &cookie)], b""));
 }

@@ -9,12 +9,12 @@ mod serving;
 mod tokens;
 
 use crate::support::client::{self, Reply};
-use crate::support::{Library, Pool};
+use crate::support::{Pool, RecordingEnv};
 use sl::sim::{Packing, Recording, RecordingFormat};
 
 /// A public and a protected recording in all formats; protection is enabled.
 struct PlaybackFixture {
-    library: Library,
+    env: RecordingEnv,
     open: String,
     protected: String,
 }
@@ -41,7 +41,7 @@ impl PlaybackFixture {
         formats: &[RecordingFormat],
         size: u64,
     ) -> PlaybackFixture {
-        let mut library = Library::with(0, &[]);
+        let mut env = RecordingEnv::with(0, &[]);
         let mut import = |meeting: &str| {
             let recording = Recording {
                 meeting_id: meeting.into(),
@@ -50,24 +50,24 @@ impl PlaybackFixture {
                 size,
                 ..Recording::default()
             };
-            let spool = library.spool();
+            let spool = env.spool();
             let archive = recording.archive(&spool, Packing::None).unwrap();
-            library.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
-            library.pool.set("PROTECTED_RECORDINGS_ENABLED", "true");
+            env.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
+            env.pool.set("PROTECTED_RECORDINGS_ENABLED", "true");
             recording.record_id()
         };
         let (open, protected) = (import("open"), import("protected"));
         for (name, value) in variables {
-            library.pool.set(name, value);
+            env.pool.set(name, value);
         }
         for _ in 0..replicas {
-            library.pool.serve(&["--no-poller"]);
+            env.pool.serve(&["--no-poller"]);
         }
-        PlaybackFixture { library, open, protected }
+        PlaybackFixture { env, open, protected }
     }
 
     fn pool(&self) -> &Pool {
-        &self.library.pool
+        &self.env.pool
     }
 
     fn get(&self, target: &str) -> Reply {
@@ -97,7 +97,7 @@ impl PlaybackFixture {
 
     /// Puts a file into a format of a recording.
     fn add(&self, format: &str, id: &str, name: &str, bytes: &[u8]) -> std::path::PathBuf {
-        let path = self.library.published().join(format).join(id).join(name);
+        let path = self.env.published().join(format).join(id).join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
         path
@@ -117,14 +117,14 @@ fn assert_not_found(reply: &Reply) {
 
 /// The same for a raw response.
 #[track_caller]
-fn assert_raw_not_found(target: &str, answer: &str) {
-    assert!(answer.starts_with("HTTP/1.1 404 "), "{target}: {answer}");
-    assert!(answer.contains("<title>Recording Not Found</title>"), "{target}: {answer}");
-    assert!(!answer.to_lowercase().contains("x-accel-redirect"), "{target}: {answer}");
+fn assert_raw_not_found(target: &str, response: &str) {
+    assert!(response.starts_with("HTTP/1.1 404 "), "{target}: {response}");
+    assert!(response.contains("<title>Recording Not Found</title>"), "{target}: {response}");
+    assert!(!response.to_lowercase().contains("x-accel-redirect"), "{target}: {response}");
 }
 
 /// A GET with unmodified bytes at any address.
 fn raw_get(address: &str, target: &str) -> String {
     let request = format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
-    client::raw(address, request.as_bytes())
+    client::send_raw(address, request.as_bytes())
 }

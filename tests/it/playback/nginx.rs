@@ -18,7 +18,7 @@ impl NginxFixture {
     }
 
     fn site(playback: &PlaybackFixture, variant: &str) -> Site {
-        let published = playback.library.published().display().to_string();
+        let published = playback.env.published().display().to_string();
         let edit = ("sl/recordings.conf", "/var/bigbluebutton/published", published.as_str());
         Site::edited(variant, &[playback.pool().replicas[0].port], &[edit])
     }
@@ -92,7 +92,7 @@ fn nginx_sends_nothing_inaccessible() {
     let (playback, id) = (&nginx.playback, &nginx.playback.open);
     playback.add("video", id, "deep/file", b"inside");
     playback.add("video", id, "bare/file", b"inside");
-    let place = playback.library.published().join("video").join(id);
+    let place = playback.env.published().join("video").join(id);
     symlink("/etc", place.join("etc")).unwrap();
     symlink("/etc/hostname", place.join("host")).unwrap();
     symlink(format!("../{}", playback.protected), place.join("other")).unwrap();
@@ -117,13 +117,13 @@ fn nginx_sends_nothing_inaccessible() {
         "deep/../deep/file",
         "%zz",
     ] {
-        let answer = super::raw_get(&address, &format!("/video/{id}/{path}"));
-        let status = answer.split(' ').nth(1).unwrap();
+        let response = super::raw_get(&address, &format!("/video/{id}/{path}"));
+        let status = response.split(' ').nth(1).unwrap();
         // nginx itself rejects invalid paths.
-        assert!(matches!(status, "404" | "400"), "{path}: {answer}");
+        assert!(matches!(status, "404" | "400"), "{path}: {response}");
         assert!(
-            !answer.contains("inside") && !answer.to_lowercase().contains("location:"),
-            "{path}: {answer}"
+            !response.contains("inside") && !response.to_lowercase().contains("location:"),
+            "{path}: {response}"
         );
     }
     for target in [
@@ -136,7 +136,7 @@ fn nginx_sends_nothing_inaccessible() {
         assert_eq!(reply.status, 404, "{target}: {reply:?}");
     }
     // A format's directory may be a link to another disk.
-    let published = playback.library.published();
+    let published = playback.env.published();
     std::fs::rename(published.join("video"), published.join("elsewhere")).unwrap();
     symlink("elsewhere", published.join("video")).unwrap();
     assert_eq!(nginx.get(&format!("/video/{id}/deep/file")).body, "inside");

@@ -12,7 +12,7 @@ fn paths_cannot_escape_recording_directory() {
     for fixture in both() {
         let (id, other) = (&fixture.open, &fixture.protected);
         fixture.add("video", id, "deep/file", b"inside");
-        let outside = fixture.library.published().join("secret");
+        let outside = fixture.env.published().join("secret");
         std::fs::write(outside, "outside").unwrap();
         let address = fixture.pool().address(0);
         assert!(raw_get(&address, &format!("/video/{id}/deep/file")).starts_with("HTTP/1.1 200 "));
@@ -89,10 +89,13 @@ fn x_accel_redirect_has_normalized_path_encoding() {
         ("a;b&c=d'e+f\"", "a%3Bb%26c%3Dd%27e%2Bf%22"),
         ("file?a=b&../../x", "file"),
     ] {
-        let answer = raw_get(&fixture.pool().address(0), &format!("/video/{id}/{requested}"));
+        let response = raw_get(&fixture.pool().address(0), &format!("/video/{id}/{requested}"));
         let header = format!("x-accel-redirect: /static-resource/video/{id}/{forwarded}\r\n");
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(&header), "{requested}: {answer}");
-        assert!(answer.contains("content-length: 0\r\n"), "{answer}");
+        assert!(
+            response.starts_with("HTTP/1.1 200 ") && response.contains(&header),
+            "{requested}: {response}"
+        );
+        assert!(response.contains("content-length: 0\r\n"), "{response}");
     }
 }
 
@@ -100,22 +103,22 @@ fn x_accel_redirect_has_normalized_path_encoding() {
 fn symlinks_inside_recordings_are_not_followed() {
     let fixture = PlaybackFixture::serving();
     let id = &fixture.open;
-    let place = fixture.library.published().join("video").join(id);
+    let place = fixture.env.published().join("video").join(id);
     fixture.add("video", id, "deep/file", b"inside");
     symlink("/etc", place.join("etc")).unwrap();
     symlink("/etc/hostname", place.join("host")).unwrap();
     symlink(format!("../{}", fixture.protected), place.join("other")).unwrap();
     symlink("deep", place.join("short")).unwrap();
-    symlink(&place, fixture.library.published().join("video/linked")).unwrap();
+    symlink(&place, fixture.env.published().join("video/linked")).unwrap();
     for path in ["etc/hostname", "host", "other/video-0.m4v", "short/file"] {
         assert_not_found(&fixture.get(&format!("/video/{id}/{path}")));
     }
-    fixture.library.add("linked", "m", 1);
-    std::fs::remove_dir_all(fixture.library.published().join("presentation/linked")).unwrap();
-    symlink(&place, fixture.library.published().join("presentation/linked")).unwrap();
+    fixture.env.add("linked", "m", 1);
+    std::fs::remove_dir_all(fixture.env.published().join("presentation/linked")).unwrap();
+    symlink(&place, fixture.env.published().join("presentation/linked")).unwrap();
     assert_not_found(&fixture.get("/presentation/linked/deep/file"));
     // A link for a whole format is the operator's and is followed.
-    let published = fixture.library.published();
+    let published = fixture.env.published();
     std::fs::rename(published.join("video"), published.join("elsewhere")).unwrap();
     symlink("elsewhere", published.join("video")).unwrap();
     assert_eq!(fixture.get(&format!("/video/{id}/deep/file")).body, "inside");

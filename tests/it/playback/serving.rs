@@ -1,7 +1,7 @@
 //! Files that the replica sends itself: PLAYBACK_SERVE.
 
 use super::{PlaybackFixture, assert_not_found};
-use crate::support::{Library, eventually};
+use crate::support::{RecordingEnv, eventually};
 use std::io::{Read, Write};
 
 /// `0123456789` repeated.
@@ -192,8 +192,8 @@ fn player_is_served_from_configured_directory() {
     std::fs::write(directory.path().join("static/main.js"), "its script").unwrap();
     std::os::unix::fs::symlink("/etc/passwd", directory.path().join("static/link")).unwrap();
     let path = directory.path().to_str().unwrap();
-    let library = Library::with(1, &[("PLAYBACK_SERVE", "true"), ("PLAYBACK_PLAYER_DIR", path)]);
-    let get = |rest: &str| library.pool.fetch("GET", &format!("/playback/presentation/2.3{rest}"), &[], b"");
+    let env = RecordingEnv::with(1, &[("PLAYBACK_SERVE", "true"), ("PLAYBACK_PLAYER_DIR", path)]);
+    let get = |rest: &str| env.pool.fetch("GET", &format!("/playback/presentation/2.3{rest}"), &[], b"");
     for page in ["/r1", "/r1/", "", "/", "/static", "/static/none.js", "/static/link"] {
         let reply = get(page);
         assert_eq!((reply.status, reply.body.as_str()), (200, "the player"), "{page}");

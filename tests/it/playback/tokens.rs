@@ -2,7 +2,7 @@
 
 use super::{PlaybackFixture, assert_not_found};
 use crate::support::client::{Reply, fetch};
-use crate::support::{Library, eventually};
+use crate::support::{RecordingEnv, eventually};
 use std::sync::Barrier;
 
 fn token_key(link: &str) -> String {
@@ -97,7 +97,7 @@ fn concurrent_uses_of_one_token_succeed_once() {
 fn token_for_other_recording_or_format_is_consumed_without_access() {
     let fixture = PlaybackFixture::start();
     let id = &fixture.protected;
-    fixture.library.add("r2", "m", 1);
+    fixture.env.add("r2", "m", 1);
     fixture.pool().get("updateRecordings", "recordID=r2&protect=true").success();
     for other in [format!("/recording/{id}/presentation"), "/recording/r2/video".to_owned()] {
         let link = fixture.link("video");
@@ -206,13 +206,13 @@ fn unpublished_deleted_and_unknown_recordings_are_not_found() {
     fixture.add("video", "stray", "index.html", b"stray");
     assert_not_found(&fixture.get("/video/stray/"));
     assert_not_found(&fixture.get("/recording/stray/video"));
-    fixture.library.add("hidden", "m", 1);
-    fixture.library.postgres.sql("UPDATE recordings SET published = false WHERE record_id = 'hidden'");
+    fixture.env.add("hidden", "m", 1);
+    fixture.env.postgres.sql("UPDATE recordings SET published = false WHERE record_id = 'hidden'");
     assert_not_found(&fixture.get("/video/hidden/index.html"));
-    fixture.library.postgres.sql("UPDATE recordings SET published = NULL WHERE record_id = 'hidden'");
+    fixture.env.postgres.sql("UPDATE recordings SET published = NULL WHERE record_id = 'hidden'");
     assert_not_found(&fixture.get("/video/hidden/index.html"));
     fixture
-        .library
+        .env
         .postgres
         .sql("UPDATE recordings SET published = true, state = 'deleted' WHERE record_id = 'hidden'");
     assert_not_found(&fixture.get("/video/hidden/index.html"));
@@ -228,8 +228,8 @@ fn formats_not_in_playback_formats_are_not_found() {
         assert_not_found(&fixture.get(&format!("/{format}/{id}/metadata.xml")));
     }
     // A served format that this recording does not have.
-    fixture.library.add("r2", "m", 1);
-    fixture.library.postgres.sql("DELETE FROM playback_formats WHERE format = 'video' AND url LIKE '%/r2/'");
+    fixture.env.add("r2", "m", 1);
+    fixture.env.postgres.sql("DELETE FROM playback_formats WHERE format = 'video' AND url LIKE '%/r2/'");
     assert_not_found(&fixture.get("/recording/r2/video"));
     assert_eq!(fixture.get(&format!("/presentation/{id}/metadata.xml")).status, 200);
 }
@@ -242,23 +242,23 @@ fn outage_of_postgres_or_redis_denies_access_and_consumes_no_token() {
         assert_eq!(reply.status, 503, "{reply:?}");
         assert!(reply.body.contains("<title>Recording Not Available</title>"), "{reply:?}");
     };
-    fixture.library.postgres.down();
+    fixture.env.postgres.down();
     unavailable(fixture.get(&open));
     unavailable(fixture.get(&link));
-    fixture.library.postgres.up();
+    fixture.env.postgres.up();
     eventually("Postgres is connected again", || fixture.get(&open).status == 200);
-    fixture.library.pool.redis.freeze();
+    fixture.env.pool.redis.freeze();
     unavailable(fixture.get(&link));
     assert_eq!(fixture.get(&open).status, 200, "files need no Redis");
-    fixture.library.pool.redis.thaw();
+    fixture.env.pool.redis.thaw();
 }
 
 #[test]
 fn disabled_protection_makes_all_recordings_public() {
     let mut fixture = PlaybackFixture::with(0, &[]);
-    fixture.library.pool.set("PROTECTED_RECORDINGS_ENABLED", "false");
-    fixture.library.pool.set("SECRET_KEY_BASE", "");
-    fixture.library.pool.serve(&["--no-poller"]);
+    fixture.env.pool.set("PROTECTED_RECORDINGS_ENABLED", "false");
+    fixture.env.pool.set("SECRET_KEY_BASE", "");
+    fixture.env.pool.serve(&["--no-poller"]);
     let id = &fixture.protected;
     assert_redirects_to(&fixture.get(&format!("/recording/{id}/video")), &format!("/playback/video/{id}/"));
     assert_eq!(fixture.get(&format!("/video/{id}/")).status, 200);
@@ -301,7 +301,7 @@ fn unread_bytes(port: u16) -> u64 {
 #[test]
 fn tokens_for_100_recordings_take_one_round_trip() {
     // One worker thread: its connection to Redis is open after the first call.
-    let library = Library::with(
+    let env = RecordingEnv::with(
         1,
         &[
             ("PROTECTED_RECORDINGS_ENABLED", "true"),
@@ -309,24 +309,22 @@ fn tokens_for_100_recordings_take_one_round_trip() {
             ("WORKER_THREADS", "1"),
         ],
     );
-    library.postgres.sql(
+    env.postgres.sql(
         "INSERT INTO recordings (record_id, meeting_id, state, published, protected, starttime) \
              SELECT 'r' || n, 'm', 'published', true, true, now() FROM generate_series(1, 120) n; \
          INSERT INTO playback_formats (recording_id, format, url) \
              SELECT id, f, '/' FROM recordings, unnest(ARRAY['presentation', 'video']) f",
     );
-    let list = || library.pool.get("getRecordings", "limit=100").success().body;
+    let list = || env.pool.get("getRecordings", "limit=100").success().body;
     let count = |body: &str| body.matches("?token=").count();
-    let commands = library.pool.redis.monitor(|| assert_eq!(count(&list()), 200));
+    let commands = env.pool.redis.monitor(|| assert_eq!(count(&list()), 200));
     assert_eq!(commands.iter().filter(|command| *command == "setex").count(), 200);
-    library.pool.redis.freeze();
+    env.pool.redis.freeze();
     std::thread::scope(|scope| {
         let listing = scope.spawn(list);
         // Each command has a token of 64 bytes, a record id and a format.
-        eventually("all are sent before one is answered", || {
-            unread_bytes(library.pool.redis.port) > 200 * 120
-        });
-        library.pool.redis.thaw();
+        eventually("all are sent before one is answered", || unread_bytes(env.pool.redis.port) > 200 * 120);
+        env.pool.redis.thaw();
         assert_eq!(count(&listing.join().unwrap()), 200);
     });
 }

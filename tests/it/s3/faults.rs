@@ -1,18 +1,18 @@
 //! Replicas whose S3 is down, frozen or misconfigured.
 
 use super::*;
-use crate::assert_answer;
-use crate::support::{Library, Pool};
+use crate::assert_response;
+use crate::support::{Pool, RecordingEnv};
 
-fn library(bucket: &Bucket) -> Library {
+fn start_env(bucket: &Bucket) -> RecordingEnv {
     let variables = bucket.variables();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let library = Library::with(1, &variables);
-    library.add("r1", "m", 1);
+    let env = RecordingEnv::with(1, &variables);
+    env.add("r1", "m", 1);
     for format in ["presentation", "video"] {
-        bucket.lay(&format!("published/{format}/r1/index.html"), b"r1");
+        bucket.put(&format!("published/{format}/r1/index.html"), b"r1");
     }
-    library
+    env
 }
 
 const PUBLISHED: [&str; 2] = ["published/presentation/r1/index.html", "published/video/r1/index.html"];
@@ -21,46 +21,46 @@ const UNPUBLISHED: [&str; 2] = ["unpublished/presentation/r1/index.html", "unpub
 #[test]
 fn recordings_are_listed_but_unchangeable_while_s3_is_down() {
     let bucket = Bucket::start();
-    let library = library(&bucket);
-    bucket.network.down(true);
-    assert_eq!(library.listed("meetingID=m"), ["r1"]);
-    assert_answer!(library.pool.get("publishRecordings", "recordID=r1&publish=false"));
-    assert_answer!(library.pool.get("deleteRecordings", "recordID=r1"));
-    assert_eq!(library.listed("state=published"), ["r1"]);
+    let env = start_env(&bucket);
+    bucket.network.set_down(true);
+    assert_eq!(env.record_ids("meetingID=m"), ["r1"]);
+    assert_response!(env.pool.get("publishRecordings", "recordID=r1&publish=false"));
+    assert_response!(env.pool.get("deleteRecordings", "recordID=r1"));
+    assert_eq!(env.record_ids("state=published"), ["r1"]);
     assert_eq!(bucket.keys(), PUBLISHED);
     // Once S3 is back, everything works without intervention.
-    bucket.network.down(false);
-    library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
-    assert_eq!(library.listed("state=unpublished"), ["r1"]);
+    bucket.network.set_down(false);
+    env.pool.get("publishRecordings", "recordID=r1&publish=false").success();
+    assert_eq!(env.record_ids("state=unpublished"), ["r1"]);
     assert_eq!(bucket.keys(), UNPUBLISHED);
-    assert!(!library.pool.replicas[0].log().contains(crate::support::s3::SECRET_KEY));
+    assert!(!env.pool.replicas[0].log().contains(crate::support::s3::SECRET_KEY));
 }
 
 #[test]
 fn frozen_s3_fails_calls_in_time() {
     let bucket = Bucket::start();
-    let library = library(&bucket);
-    bucket.network.freeze(true);
-    let failed = library.pool.get("publishRecordings", "recordID=r1&publish=false");
+    let env = start_env(&bucket);
+    bucket.network.set_frozen(true);
+    let failed = env.pool.get("publishRecordings", "recordID=r1&publish=false");
     assert_eq!(failed.failed(), "internalError");
-    assert_eq!(library.listed("state=published"), ["r1"]);
-    bucket.network.freeze(false);
-    library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
+    assert_eq!(env.record_ids("state=published"), ["r1"]);
+    bucket.network.set_frozen(false);
+    env.pool.get("publishRecordings", "recordID=r1&publish=false").success();
     assert_eq!(bucket.keys(), UNPUBLISHED);
 }
 
 #[test]
 fn broken_s3_connections_are_reopened() {
     let bucket = Bucket::start();
-    let library = library(&bucket);
+    let env = start_env(&bucket);
     // Each cut is in the middle of another request.
     bucket.network.cut_after(2_500, 9);
     for publish in ["false", "true", "false"] {
-        library.pool.get("publishRecordings", &format!("recordID=r1&publish={publish}")).success();
+        env.pool.get("publishRecordings", &format!("recordID=r1&publish={publish}")).success();
     }
     assert_eq!(bucket.network.cuts(), 9);
     assert_eq!(bucket.keys(), UNPUBLISHED);
-    library.pool.get("deleteRecordings", "recordID=r1").success();
+    env.pool.get("deleteRecordings", "recordID=r1").success();
     assert_eq!(bucket.keys(), [""; 0]);
 }
 

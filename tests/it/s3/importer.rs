@@ -44,14 +44,14 @@ fn assert_only_recording(fixture: &ImporterFixture, bucket: &Bucket, recording: 
             .filter(|e| e.as_ref().unwrap().path().is_file());
         left.count() == 0 && entries(&fixture.path("work")).is_empty()
     });
-    fixture.imported(recording);
+    fixture.wait_until_imported(recording);
     assert_eq!(fixture.postgres.sql("SELECT count(*) FROM recordings"), "1");
     let expected = expected(recording, shelf);
     eventually("nothing else is in the bucket", || bucket.keys().len() == expected.len());
     let found = bucket.objects();
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     assert!(found == expected, "the keys are right but the contents are not");
-    assert_eq!(bucket.unfinished(), 0);
+    assert_eq!(bucket.unfinished_uploads(), 0);
     assert_eq!(entries(&fixture.path("published")).len() + entries(&fixture.path("unpublished")).len(), 0);
 }
 
@@ -64,9 +64,9 @@ fn large_recording() -> Recording {
 fn importer_writes_recording_to_bucket() {
     let bucket = Bucket::start();
     let fixture = importer_fixture(&bucket, &[("RECORDING_IMPORT_UNPUBLISHED", "true")]);
-    let importer = fixture.importer();
+    let importer = fixture.start_importer();
     let recording = recording(1, &RecordingFormat::ALL);
-    fixture.arrives(&recording);
+    fixture.add_archive(&recording);
     assert_only_recording(&fixture, &bucket, &recording, "unpublished");
     assert!(!importer.log().contains(crate::support::s3::SECRET_KEY));
 }
@@ -75,13 +75,13 @@ fn importer_writes_recording_to_bucket() {
 fn reimported_recording_is_replaced_in_bucket() {
     let bucket = Bucket::start();
     let fixture = importer_fixture(&bucket, &[]);
-    let _importer = fixture.importer();
+    let _importer = fixture.start_importer();
     let first = Recording { slides: 9, ..recording(1, &[Presentation, Video]) };
-    fixture.arrives(&first);
+    fixture.add_archive(&first);
     assert_only_recording(&fixture, &bucket, &first, "published");
     let second = Recording { slides: 4, formats: vec![Presentation, Screenshare, Video], seed: 9, ..first };
-    fixture.arrives(&second);
-    fixture.imported(&second);
+    fixture.add_archive(&second);
+    fixture.wait_until_imported(&second);
     assert_only_recording(&fixture, &bucket, &second, "published");
 }
 
@@ -101,12 +101,12 @@ fn archive_with_invalid_object_name_is_quarantined() {
     let status =
         Command::new("tar").arg("-rf").arg(&archive).arg("-C").arg(directory.path()).arg(member).status();
     assert!(status.unwrap().success());
-    fixture.arrives_as("bad.tar", &std::fs::read(archive).unwrap());
-    let importer = fixture.importer();
+    fixture.add_spool_file("bad.tar", &std::fs::read(archive).unwrap());
+    let importer = fixture.start_importer();
     eventually("it is in failed/", || fixture.path("spool").join("failed/bad.tar.error").exists());
     let error = std::fs::read_to_string(fixture.path("spool").join("failed/bad.tar.error")).unwrap();
     assert!(error.contains("cannot be an object's name"), "{error}");
-    fixture.nothing_is_visible();
+    fixture.assert_nothing_indexed();
     eventually("nothing is left in the bucket", || bucket.keys().is_empty() || importer.log().is_empty());
 }
 
@@ -122,11 +122,11 @@ fn import_recovers_after_kill_during_upload() {
     let bucket = Bucket::start();
     let fixture = importer_fixture(&bucket, &[]);
     let recording = large_recording();
-    fixture.arrives(&recording);
-    kill_during_upload(&fixture, &bucket, fixture.importer(), 0);
-    fixture.nothing_is_visible();
-    assert!(bucket.unfinished() > 0, "a video upload must be in progress");
-    let _successor = fixture.importer();
+    fixture.add_archive(&recording);
+    kill_during_upload(&fixture, &bucket, fixture.start_importer(), 0);
+    fixture.assert_nothing_indexed();
+    assert!(bucket.unfinished_uploads() > 0, "a video upload must be in progress");
+    let _successor = fixture.start_importer();
     assert_only_recording(&fixture, &bucket, &recording, "published");
 }
 
@@ -134,13 +134,13 @@ fn import_recovers_after_kill_during_upload() {
 fn kill_during_replacement_keeps_old_recording_visible() {
     let bucket = Bucket::start();
     let fixture = importer_fixture(&bucket, &[]);
-    let importer = fixture.importer();
+    let importer = fixture.start_importer();
     let first = recording(1, &[Presentation, Video]);
-    fixture.arrives(&first);
+    fixture.add_archive(&first);
     assert_only_recording(&fixture, &bucket, &first, "published");
     let second = Recording { seed: 5, ..large_recording() };
     let before = bucket.network.passed();
-    fixture.arrives(&second);
+    fixture.add_archive(&second);
     kill_during_upload(&fixture, &bucket, importer, before);
     let on_shelf: BTreeMap<_, _> =
         bucket.objects().into_iter().filter(|(key, _)| key.starts_with("published/video/")).collect();
@@ -149,7 +149,7 @@ fn kill_during_replacement_keeps_old_recording_visible() {
         .filter(|(key, _)| key.starts_with("published/video/"))
         .collect();
     assert!(on_shelf == old, "the visible recording must not change yet");
-    let _successor = fixture.importer();
+    let _successor = fixture.start_importer();
     assert_only_recording(&fixture, &bucket, &second, "published");
 }
 
@@ -160,10 +160,10 @@ fn import_survives_repeated_network_failures() {
     let recording = large_recording();
     // No part of the video gets through until the network stops cutting connections.
     bucket.network.cut_after(3_000_000, 40);
-    fixture.arrives(&recording);
-    let importer = fixture.importer();
-    eventually("an attempt has failed", || importer.logged("not imported: it stays") > 0);
-    fixture.nothing_is_visible();
+    fixture.add_archive(&recording);
+    let importer = fixture.start_importer();
+    eventually("an attempt has failed", || importer.count_logged("not imported: it stays") > 0);
+    fixture.assert_nothing_indexed();
     assert_only_recording(&fixture, &bucket, &recording, "published");
     assert_eq!(bucket.network.cuts(), 40);
 }
@@ -172,12 +172,12 @@ fn import_survives_repeated_network_failures() {
 fn archives_wait_while_s3_is_down() {
     let bucket = Bucket::start();
     let fixture = importer_fixture(&bucket, &[]);
-    bucket.network.down(true);
+    bucket.network.set_down(true);
     let recording = recording(1, &[Notes, Video]);
-    fixture.arrives(&recording);
-    let importer = fixture.importer();
-    eventually("an attempt has failed", || importer.logged("not imported: it stays") > 0);
-    fixture.nothing_is_visible();
-    bucket.network.down(false);
+    fixture.add_archive(&recording);
+    let importer = fixture.start_importer();
+    eventually("an attempt has failed", || importer.count_logged("not imported: it stays") > 0);
+    fixture.assert_nothing_indexed();
+    bucket.network.set_down(false);
     assert_only_recording(&fixture, &bucket, &recording, "published");
 }

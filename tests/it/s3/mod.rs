@@ -46,7 +46,7 @@ fn unpacked(work: &TempDir, files: &[(&str, String)]) -> PathBuf {
 /// Writes a format directly to a shelf.
 fn put_format(bucket: &Bucket, prefix: &str, text: &str) {
     for (name, text) in files(text) {
-        bucket.lay(&format!("{prefix}/{ID}/{name}"), text.as_bytes());
+        bucket.put(&format!("{prefix}/{ID}/{name}"), text.as_bytes());
     }
 }
 
@@ -65,7 +65,7 @@ fn assert_holds(bucket: &Bucket, formats: &[(&str, &str)]) {
     let names = |objects: &BTreeMap<String, Vec<u8>>| objects.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&found), names(&expected));
     assert!(found == expected, "the keys are right but the contents are not");
-    assert_eq!(bucket.unfinished(), 0);
+    assert_eq!(bucket.unfinished_uploads(), 0);
 }
 
 /// Shifts a recording and finishes the shift.

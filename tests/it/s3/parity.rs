@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::importer::recording;
-use crate::support::snapshot::shown;
-use crate::support::{Library, s3::tree};
+use crate::support::snapshot::render;
+use crate::support::{RecordingEnv, s3::tree};
 use RecordingFormat::{Notes, Presentation, Video};
 use sl::sim::{Packing, Recording, RecordingFormat};
 use std::fs;
 
 /// A pool with recordings whose files are in directories or in a bucket.
 struct Lab {
-    library: Library,
+    env: RecordingEnv,
     bucket: Option<Bucket>,
     archives: TempDir,
     /// Every response, and the files after it.
@@ -22,7 +22,7 @@ impl Lab {
         let variables = bucket.as_ref().map_or(Vec::new(), Bucket::variables);
         let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         Lab {
-            library: Library::with(1, &variables),
+            env: RecordingEnv::with(1, &variables),
             bucket,
             archives: TempDir::new().unwrap(),
             transcript: Vec::new(),
@@ -35,7 +35,7 @@ impl Lab {
         }
         let mut files = BTreeMap::new();
         for (shelf, directory) in
-            [("published", self.library.published()), ("unpublished", self.library.unpublished())]
+            [("published", self.env.published()), ("unpublished", self.env.unpublished())]
         {
             files
                 .extend(tree(&directory).into_iter().map(|(name, bytes)| (format!("{shelf}/{name}"), bytes)));
@@ -47,13 +47,13 @@ impl Lab {
     fn move_by_hand(&self, from: &str, to: Option<&str>) {
         let files: Vec<_> = self.files().into_iter().filter(|(name, _)| name.starts_with(from)).collect();
         assert!(!files.is_empty(), "{from}");
-        let root = self.library.published().parent().unwrap().to_owned();
+        let root = self.env.published().parent().unwrap().to_owned();
         for (name, bytes) in files {
             let moved = to.map(|to| name.replacen(from, to, 1));
             match (&self.bucket, moved) {
                 (Some(bucket), moved) => {
-                    bucket.take(&name);
-                    moved.into_iter().for_each(|moved| bucket.lay(&moved, &bytes));
+                    bucket.remove(&name);
+                    moved.into_iter().for_each(|moved| bucket.put(&moved, &bytes));
                 }
                 (None, Some(moved)) => {
                     fs::create_dir_all(root.join(&moved).parent().unwrap()).unwrap();
@@ -68,27 +68,27 @@ impl Lab {
     }
 
     /// Records a response and the files there are now.
-    fn record(&mut self, what: &str, answer: String) {
-        let mut text = format!("{what}\n{answer}\n");
+    fn record(&mut self, what: &str, response: String) {
+        let mut text = format!("{what}\n{response}\n");
         for (name, bytes) in self.files() {
             text += &format!(
                 "{name} {}\n",
                 bytes.iter().fold(bytes.len() as u64, |n, b| n.wrapping_mul(31) + u64::from(*b))
             );
         }
-        let address = self.library.pool.address(0);
+        let address = self.env.pool.address(0);
         self.transcript.push(
             text.replace(&address, "[server]").replace(self.archives.path().to_str().unwrap(), "[archives]"),
         );
     }
 
     fn call(&mut self, call: &str, query: &str) {
-        let reply = self.library.pool.get(call, query);
-        self.record(&format!("{call}?{query}"), shown(&reply));
+        let reply = self.env.pool.get(call, query);
+        self.record(&format!("{call}?{query}"), render(&reply));
     }
 
     fn sl(&mut self, args: &[&str]) {
-        let output = self.library.pool.sl(args);
+        let output = self.env.pool.sl(args);
         let text = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).join("");
         self.record(&format!("{args:?}: {:?}", output.status.code()), text);
     }
@@ -128,7 +128,7 @@ fn exercise(bucket: Option<Bucket>) -> Vec<String> {
         Some(&format!("unpublished/presentation/{id}/")),
     );
     lab.move_by_hand(&format!("published/notes/{id}/"), None);
-    lab.library.postgres.sql(&format!(
+    lab.env.postgres.sql(&format!(
         "DELETE FROM playback_formats USING recordings r WHERE r.id = recording_id AND record_id = '{id3}' \
          AND format = 'notes'"
     ));

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::support::client::fetch;
-use crate::support::{Library, Reply};
+use crate::support::{RecordingEnv, Reply};
 use RecordingFormat::{Notes, Podcast, Presentation, Video};
 use sl::sim::{Packing, Recording, RecordingFormat};
 
 struct PlaybackFixture {
-    library: Library,
+    env: RecordingEnv,
     recording: Recording,
     bucket: Option<Bucket>,
 }
@@ -17,19 +17,19 @@ impl PlaybackFixture {
         let variables = bucket.as_ref().map_or(Vec::new(), Bucket::variables);
         let mut variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         variables.extend(more);
-        let library = Library::with(1, &variables);
+        let env = RecordingEnv::with(1, &variables);
         let recording = Recording {
             formats: vec![Notes, Podcast, Presentation, Video],
             size: 3_000_000,
             ..Recording::default()
         };
-        let archive = recording.archive(&library.spool(), Packing::None).unwrap();
-        library.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
-        PlaybackFixture { library, recording, bucket }
+        let archive = recording.archive(&env.spool(), Packing::None).unwrap();
+        env.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
+        PlaybackFixture { env, recording, bucket }
     }
 
     fn get(&self, target: &str, headers: &[(&str, &str)]) -> Reply {
-        self.library.pool.fetch("GET", target, headers, b"")
+        self.env.pool.fetch("GET", target, headers, b"")
     }
 
     fn id(&self) -> String {
@@ -75,7 +75,7 @@ fn s3_playback_responses_match_directories() {
     let etag = bucket.get(&video, &[]).header("etag").unwrap().to_owned();
     assert_eq!(bucket.get(&video, &[("if-none-match", &etag)]).status, 304);
     // An unpublished recording is never playable, wherever its files are.
-    bucket.library.pool.get("publishRecordings", &format!("recordID={id}&publish=false")).success();
+    bucket.env.pool.get("publishRecordings", &format!("recordID={id}&publish=false")).success();
     assert_eq!(bucket.get(&video, &[]).status, 404);
 }
 
@@ -95,7 +95,7 @@ fn s3_redirect_sends_media_to_bucket_and_serves_pages() {
     assert_eq!((reply.status, reply.header("content-type")), (206, Some("video/x-m4v")));
     assert_eq!(reply.header("content-disposition"), None);
     // Players send HEAD to see whether a video exists; a signed URL would reject it.
-    let head = playback.library.pool.fetch("HEAD", &format!("/video/{id}/video-0.m4v"), &[], b"");
+    let head = playback.env.pool.fetch("HEAD", &format!("/video/{id}/video-0.m4v"), &[], b"");
     assert_eq!((head.status, head.header("location")), (200, None));
     let reply = fetch("GET", &bucket_url(&format!("/podcast/{id}/audio.ogg")), &[], b"");
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("audio/ogg")));
@@ -112,9 +112,9 @@ fn s3_redirect_sends_media_to_bucket_and_serves_pages() {
         assert_eq!(playback.get(&format!("/{}", page.replace("{id}", &id)), &[]).status, 200, "{page}");
     }
     assert_eq!(playback.get(&format!("/video/{id}/none.mp4"), &[]).status, 404);
-    playback.library.pool.get("publishRecordings", &format!("recordID={id}&publish=false")).success();
+    playback.env.pool.get("publishRecordings", &format!("recordID={id}&publish=false")).success();
     assert_eq!(playback.get(&format!("/video/{id}/video-0.m4v"), &[]).status, 404);
-    assert!(!playback.library.pool.replicas[0].log().contains("X-Amz-Signature"));
+    assert!(!playback.env.pool.replicas[0].log().contains("X-Amz-Signature"));
 }
 
 #[test]
@@ -122,8 +122,8 @@ fn playback_returns_503_while_s3_is_down() {
     let playback = PlaybackFixture::new(Some(Bucket::start()), &[]);
     let video = format!("/video/{}/video-0.m4v", playback.id());
     let network = &playback.bucket.as_ref().unwrap().network;
-    network.down(true);
+    network.set_down(true);
     assert_eq!(playback.get(&video, &[]).status, 503);
-    network.down(false);
+    network.set_down(false);
     assert_eq!(playback.get(&video, &[]).status, 200);
 }

@@ -11,7 +11,7 @@ fn work(what: &str) -> String {
 /// Stages a replacement beside the shelves.
 fn stage_replacement(bucket: &Bucket, text: &str) {
     for (name, text) in files(text) {
-        bucket.lay(&work(&format!("new/{U}/{name}")), text.as_bytes());
+        bucket.put(&work(&format!("new/{U}/{name}")), text.as_bytes());
     }
 }
 
@@ -27,8 +27,8 @@ async fn partial_format_is_invisible_and_cleared() {
     let bucket = Bucket::start();
     put_format(&bucket, "published/video", "half");
     put_format(&bucket, "published/notes", "whole");
-    bucket.take(&format!("published/video/{ID}/metadata.xml"));
-    bucket.lay(&work(&format!("half/published/video/{U}")), b"");
+    bucket.remove(&format!("published/video/{ID}/metadata.xml"));
+    bucket.put(&work(&format!("half/published/video/{U}")), b"");
     let formats = bucket.storage().formats(&id()).await.unwrap();
     assert_eq!(formats, [(format("notes"), Shelf::Published)]);
     recover(&bucket).await;
@@ -39,7 +39,7 @@ async fn partial_format_is_invisible_and_cleared() {
 async fn completely_uploaded_format_stays() {
     let bucket = Bucket::start();
     put_format(&bucket, "published/video", "whole");
-    bucket.lay(&work(&format!("half/published/video/{U}")), b"");
+    bucket.put(&work(&format!("half/published/video/{U}")), b"");
     assert_eq!(bucket.storage().formats(&id()).await.unwrap().len(), 1);
     recover(&bucket).await;
     assert_holds(&bucket, &[("published/video", "whole")]);
@@ -59,11 +59,11 @@ async fn complete_replacement_is_applied() {
     for copied in [false, true] {
         let bucket = Bucket::start();
         put_format(&bucket, "published/video", "old");
-        bucket.lay(&format!("published/video/{ID}/only/the/old"), b"old");
+        bucket.put(&format!("published/video/{ID}/only/the/old"), b"old");
         stage_replacement(&bucket, "new");
-        bucket.lay(&work(&format!("ready/published/video/{U}")), b"");
+        bucket.put(&work(&format!("ready/published/video/{U}")), b"");
         if copied {
-            bucket.lay(&format!("published/video/{ID}/deep/er/file.txt"), b"new");
+            bucket.put(&format!("published/video/{ID}/deep/er/file.txt"), b"new");
         }
         recover(&bucket).await;
         assert_holds(&bucket, &[("published/video", "new")]);
@@ -75,7 +75,7 @@ async fn applied_replacement_with_leftover_note_is_kept() {
     let bucket = Bucket::start();
     put_format(&bucket, "published/video", "new");
     // Two processes recovered at once: the staged files are gone, the note is not.
-    bucket.lay(&work(&format!("ready/published/video/{U}")), b"");
+    bucket.put(&work(&format!("ready/published/video/{U}")), b"");
     recover(&bucket).await;
     assert_holds(&bucket, &[("published/video", "new")]);
 }
@@ -84,10 +84,10 @@ async fn applied_replacement_with_leftover_note_is_kept() {
 async fn move_interrupted_while_copying_is_restarted() {
     let bucket = Bucket::start();
     put_format(&bucket, "published/video", "all");
-    bucket.lay(&format!("unpublished/video/{ID}/deep/er/file.txt"), b"half");
-    bucket.lay(&format!("unpublished/video/{ID}/stray"), b"half");
-    bucket.lay(&work(&format!("half/unpublished/video/{U}")), b"");
-    bucket.lay(&work(&format!("move/{U}")), b"");
+    bucket.put(&format!("unpublished/video/{ID}/deep/er/file.txt"), b"half");
+    bucket.put(&format!("unpublished/video/{ID}/stray"), b"half");
+    bucket.put(&work(&format!("half/unpublished/video/{U}")), b"");
+    bucket.put(&work(&format!("move/{U}")), b"");
     assert_eq!(shift(&bucket.storage(), Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
     assert_holds(&bucket, &[("unpublished/video", "all")]);
 }
@@ -98,9 +98,9 @@ async fn move_interrupted_while_deleting_loses_nothing() {
     for to in [Shelf::Unpublished, Shelf::Published] {
         let bucket = Bucket::start();
         put_format(&bucket, "unpublished/video", "all");
-        bucket.lay(&format!("published/video/{ID}/deep/er/file.txt"), b"all");
-        bucket.lay(&work(&format!("half/published/video/{U}")), b"");
-        bucket.lay(&work(&format!("move/{U}")), b"");
+        bucket.put(&format!("published/video/{ID}/deep/er/file.txt"), b"all");
+        bucket.put(&work(&format!("half/published/video/{U}")), b"");
+        bucket.put(&work(&format!("move/{U}")), b"");
         shift(&bucket.storage(), Some(Shelf::Published), to).await;
         let shelf = if to == Shelf::Published { "published/video" } else { "unpublished/video" };
         assert_holds(&bucket, &[(shelf, "all")]);
@@ -129,9 +129,9 @@ async fn unfinished_move_is_listed_as_leftover() {
 #[tokio::test]
 async fn unknown_work_objects_are_deleted_and_other_recordings_kept() {
     let bucket = Bucket::start();
-    bucket.lay(&work("strange/thing"), b"");
-    bucket.lay(&work(&format!("upload/{U}")), b"not what we write");
-    bucket.lay(&format!(".sl-work/{ID}0/move/{U}"), b"");
+    bucket.put(&work("strange/thing"), b"");
+    bucket.put(&work(&format!("upload/{U}")), b"not what we write");
+    bucket.put(&format!(".sl-work/{ID}0/move/{U}"), b"");
     bucket.storage().settle(&id()).await.unwrap();
     assert_eq!(bucket.keys(), [format!(".sl-work/{ID}0/move/{U}")]);
 }

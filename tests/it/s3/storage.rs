@@ -24,7 +24,7 @@ async fn placed_format_replaces_old_one_on_either_shelf() {
     for shelf in ["published", "unpublished"] {
         let (bucket, work) = (Bucket::start(), TempDir::new().unwrap());
         put_format(&bucket, &format!("{shelf}/video"), "before");
-        bucket.lay(&format!("{shelf}/video/{ID}/only/the/old/one/has.it"), b"old");
+        bucket.put(&format!("{shelf}/video/{ID}/only/the/old/one/has.it"), b"old");
         put_format(&bucket, &format!("{shelf}/notes"), "notes");
         let from = unpacked(&work, &files("after"));
         bucket.storage().place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
@@ -73,7 +73,7 @@ async fn large_file_is_uploaded_in_parts() {
     let objects = bucket.objects();
     assert_eq!(objects.len(), 2, "{:?}", objects.keys());
     assert!(objects[&format!("published/video/{ID}/video.webm")] == video.as_bytes());
-    assert_eq!(bucket.unfinished(), 0);
+    assert_eq!(bucket.unfinished_uploads(), 0);
     // Replaced by itself, it is copied.
     let from = unpacked(&work, &files);
     storage.place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
@@ -99,14 +99,14 @@ async fn shift_keeps_copy_that_index_refers_to() {
     let storage = bucket.storage();
     put_format(&bucket, "published/video", "right");
     put_format(&bucket, "unpublished/video", "stale");
-    bucket.lay(&format!("unpublished/video/{ID}/stale.txt"), b"stale");
+    bucket.put(&format!("unpublished/video/{ID}/stale.txt"), b"stale");
     put_format(&bucket, "unpublished/notes", "notes");
     assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Published).await, Shifted::Moved);
     assert_holds(&bucket, &[("published/video", "right"), ("published/notes", "notes")]);
     // When moved to the other shelf, or unknown to the index, the copy on the other shelf is replaced instead.
     for now in [Some(Shelf::Published), None] {
         put_format(&bucket, "unpublished/video", "stale");
-        bucket.lay(&format!("unpublished/video/{ID}/stale.txt"), b"stale");
+        bucket.put(&format!("unpublished/video/{ID}/stale.txt"), b"stale");
         assert_eq!(shift(&storage, now, Shelf::Unpublished).await, Shifted::Moved);
         assert_holds(&bucket, &[("unpublished/video", "right"), ("unpublished/notes", "notes")]);
         assert_eq!(shift(&storage, Some(Shelf::Unpublished), Shelf::Published).await, Shifted::Moved);
@@ -121,7 +121,7 @@ async fn remove_clears_both_shelves_and_nothing_else() {
     put_format(&bucket, "unpublished/video", "2");
     put_format(&bucket, "unpublished/notes", "3");
     for other in [format!("published/video/{ID}0/metadata.xml"), format!(".sl-work/{ID}0/move/x")] {
-        bucket.lay(&other, b"another recording's");
+        bucket.put(&other, b"another recording's");
     }
     assert_eq!(storage.remove(&id()).await.unwrap(), 2);
     assert_eq!(bucket.keys().len(), 2, "{:?}", bucket.keys());
@@ -139,8 +139,8 @@ async fn list_contains_only_recordings() {
     let mut expected = BTreeSet::new();
     for n in 0..1_050 {
         let path = format!("video/r{n}");
-        bucket.lay(&format!("published/{path}/metadata.xml"), b"");
-        bucket.lay(&format!("published/{path}/deep/file"), b"");
+        bucket.put(&format!("published/{path}/metadata.xml"), b"");
+        bucket.put(&format!("published/{path}/deep/file"), b"");
         expected.insert(path);
     }
     put_format(&bucket, "published/notes", "notes");
@@ -149,7 +149,7 @@ async fn list_contains_only_recordings() {
     for stray in
         ["published/video/not an id!/x", "published/not a format!/r1/x", "published/video/file", "x/y/z/a"]
     {
-        bucket.lay(stray, b"");
+        bucket.put(stray, b"");
     }
     let mut list = bucket.storage().list(Shelf::Published);
     let mut found = BTreeSet::new();

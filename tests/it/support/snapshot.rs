@@ -1,9 +1,9 @@
-//! Whole answers as snapshots: status line, the headers that clients read, body.
+//! Whole responses as snapshots: status, the headers that clients read, body.
 
 use super::Reply;
 
-/// What a snapshot holds of an answer.
-pub fn shown(reply: &Reply) -> String {
+/// The text of a response for snapshots.
+pub fn render(reply: &Reply) -> String {
     let mut text = format!("{}\n", reply.status);
     for name in ["content-type", "cache-control", "location"] {
         if let Some(value) = reply.header(name) {
@@ -13,7 +13,7 @@ pub fn shown(reply: &Reply) -> String {
     format!("{text}\n{}", reply.body)
 }
 
-/// What differs from run to run: times, ids, tokens, checksums, ports.
+/// Replacements for what differs from run to run: times, ids, tokens, checksums, ports.
 pub const FILTERS: [(&str, &str); 7] = [
     (r"127\.0\.0\.1:\d+", "[server]"),
     (r"checksum=[0-9a-f]{64}\b", "checksum=[sha256]"),
@@ -24,14 +24,14 @@ pub const FILTERS: [(&str, &str); 7] = [
     (r"sessionToken=[0-9a-z]+", "sessionToken=[token]"),
 ];
 
-/// Compares an answer with its snapshot, which has the test's name (and a number if it has
-/// several). INSTA_UPDATE=always writes them.
+/// Compares a response with its snapshot, which is named after the test, with a number if it has several.
+/// INSTA_UPDATE=always writes them.
 #[macro_export]
-macro_rules! assert_answer {
+macro_rules! assert_response {
     ($reply:expr) => {
         ::insta::with_settings!(
             { filters => $crate::support::snapshot::FILTERS.to_vec(), omit_expression => true },
-            { ::insta::assert_snapshot!($crate::support::snapshot::shown(&$reply)) }
+            { ::insta::assert_snapshot!($crate::support::snapshot::render(&$reply)) }
         )
     };
 }

@@ -6,7 +6,7 @@ mod scripts;
 
 use crate::importer::recording;
 use crate::support::client::{self, Reply};
-use crate::support::{Library, eventually};
+use crate::support::{RecordingEnv, eventually};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sl::jwt::{Algorithm, sign};
@@ -25,17 +25,17 @@ fn archive(recording: &Recording) -> Vec<u8> {
 }
 
 /// A pool of one server and one replica.
-fn pool(args: &[&str], variables: &[(&str, &str)]) -> Library {
-    let mut library = Library::empty(variables);
-    library.pool.set("RECORDING_IMPORT_POLL_INTERVAL", "0.5");
-    library.pool.set("RECORDING_IMPORT_SETTLE", "0.1");
-    library.pool.add(1, &[]);
-    library.pool.sl_ok(&["migrate"]);
-    library.pool.serve(args);
-    library
+fn start_env(args: &[&str], variables: &[(&str, &str)]) -> RecordingEnv {
+    let mut env = RecordingEnv::empty(variables);
+    env.pool.set("RECORDING_IMPORT_POLL_INTERVAL", "0.5");
+    env.pool.set("RECORDING_IMPORT_SETTLE", "0.1");
+    env.pool.add(1, &[]);
+    env.pool.sl_ok(&["migrate"]);
+    env.pool.serve(args);
+    env
 }
 
-impl Library {
+impl RecordingEnv {
     /// The file names in the spool, hidden ones included, without the notes on accepted archives.
     fn spool_names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.spool()).unwrap();

@@ -29,8 +29,8 @@ impl BbbServer {
         BbbServer(directory)
     }
 
-    fn of(library: &Library, settings: &str) -> BbbServer {
-        let (address, secret) = (library.pool.address(0), library.pool.server(1).secret());
+    fn of(env: &RecordingEnv, settings: &str) -> BbbServer {
+        let (address, secret) = (env.pool.address(0), env.pool.server(1).secret());
         BbbServer::new(&format!("url: http://{address}\nsecret: {secret}\n{settings}"))
     }
 
@@ -39,7 +39,7 @@ impl BbbServer {
     }
 
     /// Makes BBB publish the formats of a recording.
-    fn publishes(&self, recording: &Recording) {
+    fn publish(&self, recording: &Recording) {
         let tar = self.path("archive");
         fs::write(&tar, archive(recording)).unwrap();
         let done = Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(self.path("published")).status();
@@ -77,7 +77,7 @@ impl BbbServer {
     }
 
     /// Whether uploads left no temporary files or locks.
-    fn is_tidy(&self) -> bool {
+    fn is_clean(&self) -> bool {
         let names = fs::read_dir(self.path("work")).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
         names.sort();
@@ -88,21 +88,21 @@ impl BbbServer {
 
 #[test]
 fn published_formats_are_uploaded_and_pruned_afterwards() {
-    let library = pool(&["--no-poller", "--importer"], &[]);
-    let bbb = BbbServer::of(&library, "");
+    let env = start_env(&["--no-poller", "--importer"], &[]);
+    let bbb = BbbServer::of(&env, "");
     let (first, both) = (recording(1, &[Presentation]), recording(1, &[Presentation, Video]));
     let id = first.record_id();
-    bbb.publishes(&first);
+    bbb.publish(&first);
     bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "presentation"]);
-    eventually("it is imported", || library.listed("") == [id.as_str()]);
-    bbb.publishes(&both);
+    eventually("it is imported", || env.record_ids("") == [id.as_str()]);
+    bbb.publish(&both);
     bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "video"]);
-    eventually("both are there", || library.files(&library.published()).len() == 2);
+    eventually("both are there", || env.formats_on(&env.published()).len() == 2);
     eventually("it is in the index", || {
-        library.pool.get("getRecordings", "").body.matches("<format>").count() == 2
+        env.pool.get("getRecordings", "").body.matches("<format>").count() == 2
     });
     assert!(
-        bbb.is_tidy() && bbb.log().contains(&format!("{id} is sent: presentation, video")),
+        bbb.is_clean() && bbb.log().contains(&format!("{id} is sent: presentation, video")),
         "{}",
         bbb.log()
     );
@@ -121,63 +121,63 @@ fn published_formats_are_uploaded_and_pruned_afterwards() {
 
 #[test]
 fn batch_import_uploads_old_and_failed_recordings() {
-    let mut library = pool(&["--no-poller", "--importer"], &[]);
-    let port = library.pool.replicas[0].port;
-    let bbb = BbbServer::of(&library, "attempts: 3\nchunk_size: 20000");
+    let mut env = start_env(&["--no-poller", "--importer"], &[]);
+    let port = env.pool.replicas[0].port;
+    let bbb = BbbServer::of(&env, "attempts: 3\nchunk_size: 20000");
     let recordings: Vec<_> = (1..=3).map(|n| recording(n, &[Presentation, Notes])).collect();
     let ids: Vec<_> = recordings.iter().map(|r| r.record_id()).collect();
-    recordings.iter().for_each(|recording| bbb.publishes(recording));
-    library.pool.replicas.clear();
+    recordings.iter().for_each(|recording| bbb.publish(recording));
+    env.pool.replicas.clear();
     let output = bbb.run("post_publish_sl.rb", &["-m", &ids[0]]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("is not sent"), "{output:?}");
     assert!(bbb.log().contains("is not sent"), "{}", bbb.log());
-    assert!(bbb.is_tidy());
-    library.pool.serve_at(port, &["--no-poller", "--importer"]);
+    assert!(bbb.is_clean());
+    env.pool.serve_at(port, &["--no-poller", "--importer"]);
     assert_eq!(bbb.ok("sl_batch_import.rb", &["--dry-run"]).lines().count(), 3);
     let printed = bbb.ok("sl_batch_import.rb", &[]);
     // In several chunks each, the oldest first.
     let lines: Vec<_> = (0..3).map(|n| format!("{}/3 {} sent", n + 1, ids[n])).collect();
     assert_eq!(printed.lines().collect::<Vec<_>>(), lines);
-    eventually("all are there", || library.listed("").len() == 3);
+    eventually("all are there", || env.record_ids("").len() == 3);
     assert_eq!(bbb.ok("sl_batch_import.rb", &[]), "");
     assert_eq!(bbb.ok("sl_batch_import.rb", &["--again"]).lines().count(), 3);
 }
 
 #[test]
 fn failed_format_is_uploaded_by_batch_import_before_it_may_be_pruned() {
-    let mut library = pool(&["--no-poller", "--importer"], &[]);
-    let port = library.pool.replicas[0].port;
-    let bbb = BbbServer::of(&library, "attempts: 2");
+    let mut env = start_env(&["--no-poller", "--importer"], &[]);
+    let port = env.pool.replicas[0].port;
+    let bbb = BbbServer::of(&env, "attempts: 2");
     let (first, both) = (recording(1, &[Presentation]), recording(1, &[Presentation, Video]));
     let id = first.record_id();
-    bbb.publishes(&first);
+    bbb.publish(&first);
     bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "presentation"]);
-    eventually("it is imported", || library.listed("") == [id.as_str()]);
-    library.pool.replicas.clear();
-    bbb.publishes(&both);
+    eventually("it is imported", || env.record_ids("") == [id.as_str()]);
+    env.pool.replicas.clear();
+    bbb.publish(&both);
     assert_eq!(bbb.run("post_publish_sl.rb", &["-m", &id, "-f", "video"]).status.code(), Some(1));
-    library.pool.serve_at(port, &["--no-poller", "--importer"]);
+    env.pool.serve_at(port, &["--no-poller", "--importer"]);
     assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
     assert_eq!(bbb.ok("sl_batch_import.rb", &[]), format!("1/1 {id} sent\n"));
-    eventually("both are there", || library.files(&library.published()).len() == 2);
+    eventually("both are there", || env.formats_on(&env.published()).len() == 2);
     // Processed again: the local files are newer than what was sent.
     let metadata = bbb.path("published/video").join(&id).join("metadata.xml");
     fs::File::options().write(true).open(&metadata).unwrap().set_modified(SystemTime::now()).unwrap();
     assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
     bbb.ok("sl_batch_import.rb", &[]);
-    eventually("it is imported again", || library.spool_names().is_empty());
+    eventually("it is imported again", || env.spool_names().is_empty());
     assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), format!("{id} deleted\n"));
-    assert!(bbb.is_tidy());
+    assert!(bbb.is_clean());
 }
 
 #[test]
 fn batch_import_skips_formats_still_being_published() {
-    let library = pool(&["--no-poller"], &[]);
-    let bbb = BbbServer::of(&library, "");
+    let env = start_env(&["--no-poller"], &[]);
+    let bbb = BbbServer::of(&env, "");
     let recording = recording(1, &[Presentation, Video]);
     let id = recording.record_id();
-    bbb.publishes(&recording);
+    bbb.publish(&recording);
     fs::remove_file(bbb.path(&format!("status/{id}-video.done"))).unwrap();
     assert_eq!(bbb.ok("sl_batch_import.rb", &["--dry-run"]), format!("1/1 {id} (presentation)\n"));
     // The format the script is called for needs no .done file: BigBlueButton calls it once that is published.
@@ -192,9 +192,9 @@ fn script_run_by_root_leaves_no_files_of_root() {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return eprintln!("not tested: not root");
     }
-    let library = pool(&["--no-poller"], &[]);
-    let bbb = BbbServer::of(&library, "");
-    bbb.publishes(&recording(1, &[Notes]));
+    let env = start_env(&["--no-poller"], &[]);
+    let bbb = BbbServer::of(&env, "");
+    bbb.publish(&recording(1, &[Notes]));
     let chown = Command::new("chown").args(["-R", "nobody"]).arg(bbb.0.path()).status();
     assert!(chown.unwrap().success());
     let nobody = fs::metadata(bbb.path("published")).unwrap().uid();
@@ -206,22 +206,22 @@ fn script_run_by_root_leaves_no_files_of_root() {
 
 #[test]
 fn script_resumes_upload_after_replica_is_killed() {
-    let mut library = pool(&["--no-poller"], &[]);
-    let port = library.pool.replicas[0].port;
-    let bbb = BbbServer::of(&library, "chunk_size: 200000");
+    let mut env = start_env(&["--no-poller"], &[]);
+    let port = env.pool.replicas[0].port;
+    let bbb = BbbServer::of(&env, "chunk_size: 200000");
     let recording = Recording { size: 20_000_000, ..recording(1, &[Video]) };
-    bbb.publishes(&recording);
+    bbb.publish(&recording);
     let mut script = bbb.command("post_publish_sl.rb", &["-m", &recording.record_id()]).spawn().unwrap();
-    eventually("a part of it is there", || library.spool_names().iter().any(|name| name.starts_with('.')));
-    library.pool.replicas.clear();
-    let part = library.spool_names();
+    eventually("a part of it is there", || env.spool_names().iter().any(|name| name.starts_with('.')));
+    env.pool.replicas.clear();
+    let part = env.spool_names();
     assert!(part.len() == 1 && part[0].starts_with('.'), "the upload finished too early: {part:?}");
-    library.pool.serve_at(port, &["--no-poller"]);
+    env.pool.serve_at(port, &["--no-poller"]);
     assert!(script.wait().unwrap().success(), "{}", bbb.log());
-    assert_eq!(library.spool_names(), [format!("{}.tar", recording.record_id())]);
+    assert_eq!(env.spool_names(), [format!("{}.tar", recording.record_id())]);
     let unpacked = TempDir::new().unwrap();
     let mut tar = Command::new("tar");
-    tar.arg("-xf").arg(library.spool().join(&library.spool_names()[0])).arg("-C").arg(unpacked.path());
+    tar.arg("-xf").arg(env.spool().join(&env.spool_names()[0])).arg("-C").arg(unpacked.path());
     assert!(tar.status().unwrap().success());
     let same = Command::new("diff").arg("-r").arg(unpacked.path()).arg(bbb.path("published")).status();
     assert!(same.unwrap().success());
@@ -229,10 +229,10 @@ fn script_resumes_upload_after_replica_is_killed() {
 
 #[test]
 fn wrong_secret_is_reported_without_retry() {
-    let library = pool(&["--no-poller"], &[]);
-    let bbb = BbbServer::new(&format!("url: http://{}\nsecret: wrong", library.pool.address(0)));
+    let env = start_env(&["--no-poller"], &[]);
+    let bbb = BbbServer::new(&format!("url: http://{}\nsecret: wrong", env.pool.address(0)));
     let recording = recording(1, &[Notes]);
-    bbb.publishes(&recording);
+    bbb.publish(&recording);
     let output = bbb.run("post_publish_sl.rb", &["-m", &recording.record_id()]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("answers 401 a JWT is needed") || errors.contains("answers 401"), "{errors}");
@@ -247,18 +247,18 @@ fn wrong_secret_is_reported_without_retry() {
 
 #[test]
 fn script_copies_into_mounted_spool_or_with_rsync() {
-    let library = pool(&["--no-poller", "--importer"], &[]);
-    let spool = library.spool();
+    let env = start_env(&["--no-poller", "--importer"], &[]);
+    let spool = env.spool();
     let with = |settings: String, n: u64| {
         let bbb = BbbServer::new(&settings);
         let recording = recording(n, &[Presentation]);
-        bbb.publishes(&recording);
+        bbb.publish(&recording);
         bbb.ok("post_publish_sl.rb", &["-m", &recording.record_id(), "-f", "presentation"]);
-        eventually("it is imported", || library.listed("").contains(&recording.record_id()));
+        eventually("it is imported", || env.record_ids("").contains(&recording.record_id()));
         bbb
     };
     let mounted = with(format!("spool_dir: {}", spool.display()), 1);
-    eventually("nothing is left in the spool", || library.spool_names().is_empty());
+    eventually("nothing is left in the spool", || env.spool_names().is_empty());
     // An unmounted spool would look the same, so nothing is pruned without --trust.
     assert_eq!(mounted.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
     assert_eq!(mounted.ok("sl_prune_recordings.rb", &["--days", "0", "--trust"]).lines().count(), 1);
@@ -273,7 +273,7 @@ fn script_copies_into_mounted_spool_or_with_rsync() {
     assert_eq!(far.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
     assert_eq!(far.ok("sl_prune_recordings.rb", &["--days", "0", "--trust"]).lines().count(), 1);
     let gone = BbbServer::new("spool_dir: /nowhere/at/all");
-    gone.publishes(&recording(3, &[Notes]));
+    gone.publish(&recording(3, &[Notes]));
     let output = gone.run("sl_batch_import.rb", &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("is it mounted"), "{output:?}");

@@ -1,40 +1,40 @@
-//! A pool with recordings: a Postgres, two shelves, replicas.
+//! A pool with recordings: Postgres, two shelves, replicas.
 
 use super::{Pool, Postgres};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// See [`Library::start`].
-pub struct Library {
+/// A pool with a private Postgres and directories for recordings; see [`RecordingEnv::start`].
+pub struct RecordingEnv {
     pub pool: Pool,
     pub postgres: Postgres,
     directory: TempDir,
 }
 
-impl Library {
-    /// A migrated index without recordings, and one replica.
-    pub fn start() -> Library {
-        Library::with(1, &[])
+impl RecordingEnv {
+    /// A migrated database without recordings, and one replica.
+    pub fn start() -> RecordingEnv {
+        RecordingEnv::with(1, &[])
     }
 
-    /// The same with so many replicas and some settings.
-    pub fn with(replicas: usize, variables: &[(&str, &str)]) -> Library {
-        let mut library = Library::empty(variables);
-        let migrated = library.pool.command().arg("migrate").env_remove("DB_DISABLED").output().unwrap();
+    /// The same with a number of replicas and with settings.
+    pub fn with(replicas: usize, variables: &[(&str, &str)]) -> RecordingEnv {
+        let mut env = RecordingEnv::empty(variables);
+        let migrated = env.pool.command().arg("migrate").env_remove("DB_DISABLED").output().unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
         for _ in 0..replicas {
-            library.pool.serve(&["--no-poller"]);
+            env.pool.serve(&["--no-poller"]);
         }
-        library
+        env
     }
 
-    /// An empty database, and nothing that runs.
-    pub fn empty(variables: &[(&str, &str)]) -> Library {
-        Library::on(Postgres::start(), variables)
+    /// An empty database and no replica.
+    pub fn empty(variables: &[(&str, &str)]) -> RecordingEnv {
+        RecordingEnv::with_postgres(Postgres::start(), variables)
     }
 
-    /// The same on a Postgres with settings of its own.
-    pub fn on(postgres: Postgres, variables: &[(&str, &str)]) -> Library {
+    /// The same with a given Postgres.
+    pub fn with_postgres(postgres: Postgres, variables: &[(&str, &str)]) -> RecordingEnv {
         let directory = TempDir::new().unwrap();
         let mut pool = Pool::empty(1, variables);
         pool.set("DATABASE_URL", &postgres.url());
@@ -48,11 +48,11 @@ impl Library {
             std::fs::create_dir(&path).unwrap();
             pool.set(name, path.to_str().unwrap());
         }
-        Library { pool, postgres, directory }
+        RecordingEnv { pool, postgres, directory }
     }
 
-    /// Adds a published recording with rows as Scalelite writes them: presentation and video, three
-    /// images, two metadata, a file for each format. `minute` counts from the start of 2026.
+    /// Adds a published recording with rows as Scalelite writes them: presentation and video, three thumbnails,
+    /// two metadata, a file for each format. It starts `minute` minutes into 2026.
     pub fn add(&self, record_id: &str, meeting_id: &str, minute: u32) {
         self.postgres.sql(&format!(
             "WITH r AS (INSERT INTO recordings (record_id, meeting_id, name, published, participants, state, \
@@ -82,18 +82,18 @@ impl Library {
         self.directory.path().join("published")
     }
 
-    /// The other shelf.
+    /// The shelf of unpublished recordings.
     pub fn unpublished(&self) -> PathBuf {
         self.directory.path().join("unpublished")
     }
 
-    /// Where archives arrive.
+    /// The directory where archives arrive.
     pub fn spool(&self) -> PathBuf {
         self.directory.path().join("spool")
     }
 
-    /// `FORMAT/ID` of what stands on a shelf.
-    pub fn files(&self, shelf: &std::path::Path) -> Vec<String> {
+    /// The formats on a shelf, as `FORMAT/ID`, sorted.
+    pub fn formats_on(&self, shelf: &std::path::Path) -> Vec<String> {
         let mut found = Vec::new();
         for format in std::fs::read_dir(shelf).unwrap().map(|entry| entry.unwrap().path()) {
             for place in std::fs::read_dir(&format).unwrap().map(|entry| entry.unwrap().path()) {
@@ -104,9 +104,9 @@ impl Library {
         found
     }
 
-    /// The record ids that getRecordings answers, in order.
+    /// The record ids that getRecordings returns, in order.
     #[track_caller]
-    pub fn listed(&self, query: &str) -> Vec<String> {
+    pub fn record_ids(&self, query: &str) -> Vec<String> {
         let body = self.pool.get("getRecordings", query).success().body;
         body.split("<recordID>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
     }

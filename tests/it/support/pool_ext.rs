@@ -1,4 +1,4 @@
-//! More of a pool: unsigned requests, what is left in Redis, processes that are told to stop.
+//! More of [`Pool`]: unsigned requests, assertions on Redis, signals to replicas.
 
 use super::client::{self, Reply, sign};
 use super::pool::Replica;
@@ -7,11 +7,11 @@ use sl::sim::RawRequest;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-/// Short deadlines towards servers, for tests in which these do not answer.
-pub const QUICK: [(&str, &str); 2] = [("CONNECT_TIMEOUT", "0.5"), ("RESPONSE_TIMEOUT", "0.5")];
+/// Short timeouts for requests to servers, for tests in which these do not answer.
+pub const SHORT_TIMEOUTS: [(&str, &str); 2] = [("CONNECT_TIMEOUT", "0.5"), ("RESPONSE_TIMEOUT", "0.5")];
 
 impl Pool {
-    /// Any request at the first replica, signed or not; `target` is path and query.
+    /// Makes any request to the first replica, signed or not; `target` is path and query.
     pub fn fetch(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         client::fetch(method, &format!("http://{}{target}", self.address(0)), headers, body)
     }
@@ -23,48 +23,48 @@ impl Pool {
         format!("/bigbluebutton/api/{call}?{query}{and}checksum={sum}")
     }
 
-    /// A GET as bytes on a socket, after which the connection closes.
+    /// Sends a GET with an unmodified target and reads until the connection closes.
     pub fn raw_get(&self, target: &str) -> String {
         let request = format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
-        client::raw(&self.address(0), request.as_bytes())
+        client::send_raw(&self.address(0), request.as_bytes())
     }
 
-    /// What server `n` answers when it is asked itself.
-    pub fn directly(&self, n: usize, call: &str, query: &str) -> Reply {
+    /// Calls simulated server `n` directly, without the pool.
+    pub fn get_from_server(&self, n: usize, call: &str, query: &str) -> Reply {
         client::fetch("GET", &self.server(n).signed(call, query), &[], b"")
     }
 
-    /// Whether a meeting has left nothing at all in Redis, and no load on any server.
+    /// Asserts that a meeting has left nothing in Redis, and no load on any server.
     #[track_caller]
-    pub fn nothing_is_left_of(&self, meeting: &str) {
-        let left: Vec<_> = self.traces_of(meeting);
-        assert!(left.is_empty(), "left of {meeting}: {left:?}");
+    pub fn assert_meeting_released(&self, meeting: &str) {
+        let left: Vec<_> = self.redis_traces(meeting);
+        assert!(left.is_empty(), "{meeting} is still in: {left:?}");
         let loads = self.redis.loads();
         assert!(loads.iter().all(|(_, load)| *load == 0.0), "{loads:?}");
     }
 
-    /// Whether a meeting is recorded, with its voice bridge and what it reserves.
+    /// Asserts that a meeting is recorded, with its voice bridge and its reservation.
     #[track_caller]
-    pub fn all_is_kept_of(&self, meeting: &str) {
-        let kept = self.traces_of(meeting);
+    pub fn assert_meeting_recorded(&self, meeting: &str) {
+        let kept = self.redis_traces(meeting);
         assert_eq!(kept, ["meeting", "sl:meeting", "meetings", "voice_bridges", "sl:server_meetings"]);
         let loads = self.redis.loads();
         assert_eq!(loads.iter().map(|(_, load)| load).sum::<f64>(), 15.0, "{loads:?}");
     }
 
-    /// Where Redis still speaks of a meeting.
-    fn traces_of(&self, meeting: &str) -> Vec<&'static str> {
-        let is = |args: &[&str]| self.redis.cli(args) == "1";
-        let lists = |args: &[&str]| self.redis.cli(args).lines().any(|line| line == meeting);
+    /// The keys of Redis in which a meeting appears.
+    fn redis_traces(&self, meeting: &str) -> Vec<&'static str> {
+        let is_one = |args: &[&str]| self.redis.cli(args) == "1";
+        let contains = |args: &[&str]| self.redis.cli(args).lines().any(|line| line == meeting);
         let on_a_server = || {
             let keys = self.redis.cli(&["KEYS", "scalelite:sl:server_meetings:*"]);
-            keys.lines().any(|key| lists(&["ZRANGE", key, "0", "-1"]))
+            keys.lines().any(|key| contains(&["ZRANGE", key, "0", "-1"]))
         };
         [
-            ("meeting", is(&["EXISTS", &format!("scalelite:meeting:{meeting}")])),
-            ("sl:meeting", is(&["EXISTS", &format!("scalelite:sl:meeting:{meeting}")])),
-            ("meetings", is(&["SISMEMBER", "scalelite:meetings", meeting])),
-            ("voice_bridges", lists(&["HVALS", "scalelite:voice_bridges"])),
+            ("meeting", is_one(&["EXISTS", &format!("scalelite:meeting:{meeting}")])),
+            ("sl:meeting", is_one(&["EXISTS", &format!("scalelite:sl:meeting:{meeting}")])),
+            ("meetings", is_one(&["SISMEMBER", "scalelite:meetings", meeting])),
+            ("voice_bridges", contains(&["HVALS", "scalelite:voice_bridges"])),
             ("sl:server_meetings", on_a_server()),
         ]
         .into_iter()
@@ -72,9 +72,9 @@ impl Pool {
         .collect()
     }
 
-    /// Whether no meeting at all has left anything in Redis.
+    /// Asserts that no meeting has left anything in Redis.
     #[track_caller]
-    pub fn nothing_is_left(&self) {
+    pub fn assert_no_meetings_recorded(&self) {
         let keys = self.redis.cli(&["KEYS", "scalelite:*meeting*"]);
         assert_eq!(keys, "");
         assert_eq!(self.redis.cli(&["HGETALL", "scalelite:voice_bridges"]), "");
@@ -82,7 +82,7 @@ impl Pool {
         assert!(loads.iter().all(|(_, load)| *load == 0.0), "{loads:?}");
     }
 
-    /// Starts a replica there, with more settings, and does not wait.
+    /// Starts a replica at this address with more settings, without waiting until it listens.
     pub fn spawn(&mut self, bind: &str, port: u16, variables: &[(&str, &str)]) -> usize {
         let log = self.log_file(self.replicas.len());
         let child = self
@@ -99,7 +99,7 @@ impl Pool {
         self.replicas.len() - 1
     }
 
-    /// Starts a replica at a unix socket, with more settings, and waits until it takes connections.
+    /// Starts a replica at a unix socket with more settings, and waits until it accepts connections.
     pub fn serve_unix(&mut self, path: &std::path::Path, variables: &[(&str, &str)]) -> usize {
         let n = self.spawn(&format!("unix://{}", path.display()), 0, variables);
         super::eventually("the replica listens", || std::os::unix::net::UnixStream::connect(path).is_ok());
@@ -108,22 +108,22 @@ impl Pool {
 }
 
 impl Replica {
-    /// Tells it to stop (SIGTERM).
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         let pid = self.child.id().to_string();
         let status = std::process::Command::new("kill").args(["-TERM", &pid]).status();
         assert!(status.unwrap().success());
     }
 
-    /// How it ended, within this time.
+    /// Waits for the exit, at most this long. Returns the exit status.
     #[track_caller]
-    pub fn ended_within(&mut self, time: Duration) -> ExitStatus {
+    pub fn wait_for_exit(&mut self, time: Duration) -> ExitStatus {
         within(time, "the replica ends", || !self.is_alive());
         self.child.wait().unwrap()
     }
 }
 
-/// The parameters that a server got, decoded, checksum left out.
+/// The decoded parameters of a request that a server received, without the checksum.
 pub fn parameters(request: &RawRequest) -> Vec<(String, String)> {
     let is_form = request.header("content-type").is_some_and(|t| t.contains("x-www-form-urlencoded"));
     let text = if is_form { &request.body } else { request.query() };
@@ -133,7 +133,7 @@ pub fn parameters(request: &RawRequest) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The value of one parameter that a server got.
+/// The value of one parameter that a server received.
 pub fn parameter(request: &RawRequest, name: &str) -> Option<String> {
     let found: Vec<_> = parameters(request).into_iter().filter(|(n, _)| n == name).collect();
     assert!(found.len() <= 1, "{name} was sent twice: {found:?}");
