@@ -86,14 +86,14 @@ fn create_does_not_fail_over_when_response_is_truncated() {
 
 #[test]
 fn create_failover_tries_limits_number_of_servers_tried() {
-    for (tries, asked) in [("0", 1), ("1", 2), ("2", 3), ("9", 5)] {
+    for (tries, expected) in [("0", 1), ("1", 2), ("2", 3), ("9", 5)] {
         let mut settings = SHORT_TIMEOUTS.to_vec();
         settings.push(("CREATE_FAILOVER_TRIES", tries));
         let pool = Pool::with(5, 1, &settings);
         (1..=5).for_each(|n| pool.server(n).set_fault(Fault::new(FaultKind::Reset).on(["create"])));
         assert_eq!(pool.get("create", "meetingID=m1").failed(), "internalError");
         let counts: Vec<u64> = (1..=5).map(|n| pool.server(n).counts().create).collect();
-        assert_eq!(counts.iter().sum::<u64>(), asked, "{counts:?} with {tries}");
+        assert_eq!(counts.iter().sum::<u64>(), expected, "{counts:?} with {tries}");
         assert!(counts.iter().all(|n| *n <= 1), "a server was tried twice: {counts:?}");
         pool.assert_meeting_released("m1");
     }

@@ -51,7 +51,7 @@ fn assert_all_calls_work(pool: &Pool) {
 
 #[track_caller]
 fn wait_for_recovery(pool: &Pool) {
-    // Each worker thread has a connection of its own to find again.
+    // Each worker thread has its own connection to re-establish.
     let mut in_a_row = 0;
     eventually("every worker has reconnected", || {
         let ok = pool.get("isMeetingRunning", "meetingID=nobody").xml("returncode") == Some("SUCCESS");

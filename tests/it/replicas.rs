@@ -1,4 +1,4 @@
-//! Several replicas on one Redis decide as one.
+//! Several replicas that share one Redis act as one.
 
 use crate::support::{Pool, eventually};
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::support::client::{Reply, fetch};
 
-/// Makes all of these requests at the same time, each from a thread of its own.
+/// Makes all of these requests at the same time, each from its own thread.
 fn fetch_concurrently(urls: Vec<String>) -> Vec<Reply> {
     let barrier = Arc::new(Barrier::new(urls.len()));
     let threads: Vec<JoinHandle<Reply>> = urls

@@ -254,7 +254,7 @@ fn hanging_server_does_not_delay_calls_to_other_servers() {
             stream
         })
         .collect();
-    crate::support::eventually("all of them hang", || pool.server(stuck).counts().get_meeting_info == 50);
+    crate::support::eventually("all requests hang", || pool.server(stuck).counts().get_meeting_info == 50);
     let started = Instant::now();
     for _ in 0..20 {
         fetch("GET", &pool.url_at(0, "getMeetingInfo", "meetingID=m2"), &[], b"").success();

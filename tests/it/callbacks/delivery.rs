@@ -245,7 +245,7 @@ fn endless_response_is_not_read() {
     for path in ["body", "head", "held", "short"] {
         insert_callback(&env, path, &receiver.url(&format!("/{path}")));
     }
-    eventually("the status has counted", || {
+    eventually("the status line decides the outcome", || {
         let all = callbacks(&env);
         ["body", "held", "short"].iter().all(|id| all.contains(&format!("{id}|delivered|1|")))
             && all.contains("head|pending|")
@@ -288,13 +288,13 @@ fn callback_fails_after_a_day_and_is_purged_later() {
          INSERT INTO callback_urls VALUES ('a', 'u', now() - interval '366 days'), ('b', 'u', now() - interval '364 days')",
     );
     env.pool.serve(&["--no-poller"]);
-    eventually("the day is over", || callbacks(&env).contains("old|failed|21|"));
+    eventually("the old callback has failed", || callbacks(&env).contains("old|failed|21|"));
     // The last try is made when the day ends, not later.
     let last = "SELECT state, due_at = began_at + interval '1 day' FROM callbacks WHERE record_id = 'new'";
     eventually("it has been tried", || env.postgres.sql(last) == "pending|t");
-    eventually("what is old has gone", || {
+    eventually("old callbacks are purged", || {
         env.postgres.sql("SELECT string_agg(record_id, ' ' ORDER BY record_id) FROM callbacks")
             == "new old sad shown"
     });
-    eventually("URLs too", || env.postgres.sql("SELECT internal_meeting_id FROM callback_urls") == "b");
+    eventually("old URLs are purged", || env.postgres.sql("SELECT internal_meeting_id FROM callback_urls") == "b");
 }

@@ -49,7 +49,7 @@ fn callback_url_survives_redis_outage_during_create() {
         let creating = scope.spawn(move || {
             pool.get("create", "meetingID=room&meta_bn-recording-ready-url=https%3A%2F%2Fe.org%2F").success()
         });
-        eventually("the server is asked", || pool.server(1).meeting("room").is_some());
+        eventually("the server has the create", || pool.server(1).meeting("room").is_some());
         let pid = pool.redis.cli(&["INFO", "server"]);
         let pid = pid.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap().trim().to_owned();
         assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());

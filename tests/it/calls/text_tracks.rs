@@ -120,7 +120,7 @@ fn text_track_errors_are_json() {
     {
         assert_eq!(message_key(&env.pool.fetch(method, target, &[], b"")), "checksumError");
     }
-    // It has no GET.
+    // There is no GET for this call.
     assert_eq!(env.pool.get("putRecordingTextTrack", VALID_QUERY).failed(), "unsupportedRequest");
     assert!(!env.published().join("presentation/r1/captions.json").exists());
 }

@@ -18,7 +18,7 @@ impl BbbServer {
         for name in ["published", "status"] {
             fs::create_dir(directory.path().join(name)).unwrap();
         }
-        // Records which recordings it is told to delete.
+        // Records which recordings it is to delete.
         let delete = directory.path().join("delete");
         fs::write(&delete, format!("#!/bin/sh\necho \"$@\" >>{dir}/deleted\n")).unwrap();
         let config = format!(
