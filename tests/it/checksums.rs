@@ -56,7 +56,11 @@ fn checksum_vectors_pass_in_either_case_and_altered_ones_fail() {
 #[test]
 fn missing_or_wrong_checksum_gets_bbb_checksum_error() {
     let pool = Pool::start(1);
-    assert_response!(is_meeting_running(&pool, "meetingID=m1"));
+    assert_response!(
+        is_meeting_running(&pool, "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>checksumError</messageKey><message>You \
+              did not pass the checksum security check</message></response>"
+    );
     for sum in [
         "",
         "x",

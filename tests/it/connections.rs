@@ -239,7 +239,11 @@ fn stale_unix_socket_is_replaced() {
 fn non_http_client_leaves_no_log_line() {
     let pool = Pool::with(0, 1, &[]);
     send_raw(&pool.address(0), b"\x16\x03\x01\x00\x00\r\n\r\n");
-    assert_response!(pool.fetch("GET", "/bigbluebutton/api", &[], b""));
+    assert_response!(
+        pool.fetch("GET", "/bigbluebutton/api", &[], b""),
+        xml @"<response><returncode>SUCCESS</returncode><version>2.0</version><apiVersion>2.0</apiVersion>\
+              </response>"
+    );
     // Only the lines of the start.
     let log = pool.replicas[0].log();
     assert!(log.lines().all(|line| line.contains(" INFO ")), "{log}");

@@ -70,7 +70,11 @@ fn malformed_multipart_form_is_rejected() {
         let reply = pool.post("create", "meetingID=m1", kind, body.as_bytes());
         assert_eq!(reply.failed(), "badRequestBody", "{kind} {body}");
     }
-    assert_response!(pool.post("create", "meetingID=m1", "multipart/form-data", valid.as_bytes()));
+    assert_response!(
+        pool.post("create", "meetingID=m1", "multipart/form-data", valid.as_bytes()),
+        xml @"<response><returncode>FAILED</returncode><messageKey>badRequestBody</messageKey><message>The \
+              request body could not be read: multipart/form-data without a boundary.</message></response>"
+    );
     assert_eq!(pool.server(1).counts().create, 0);
 }
 
@@ -91,7 +95,11 @@ fn body_is_rejected_only_above_size_limit() {
     let pool = Pool::with(1, 1, &LIMIT);
     let body = |length: usize| format!("name={}", "x".repeat(length - 5));
     pool.post("create", "meetingID=m1", FORM, body(2000).as_bytes()).success();
-    assert_response!(pool.post("create", "meetingID=m2", FORM, body(2001).as_bytes()));
+    assert_response!(
+        pool.post("create", "meetingID=m2", FORM, body(2001).as_bytes()),
+        xml @"<response><returncode>FAILED</returncode><messageKey>requestTooLarge</messageKey><message>The \
+              request body is larger than the 2000 bytes that are accepted.</message></response>"
+    );
     assert_eq!(pool.server(1).counts().create, 1);
 }
 

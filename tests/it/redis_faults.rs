@@ -66,7 +66,11 @@ fn replica_starts_without_redis_and_connects_later() {
     pool.redis.down();
     pool.serve(&["--no-poller"]);
     assert_all_calls_fail_fast(&pool);
-    assert_response!(pool.get("create", "meetingID=m1"));
+    assert_response!(
+        pool.get("create", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>The \
+              load balancer cannot reach its state. Please try again.</message></response>"
+    );
     assert_eq!(pool.fetch("GET", "/bigbluebutton/api", &[], b"").status, 200);
     pool.redis.up();
     pool.add(1, &[]);

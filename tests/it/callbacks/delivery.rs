@@ -296,5 +296,7 @@ fn callback_fails_after_a_day_and_is_purged_later() {
         env.postgres.sql("SELECT string_agg(record_id, ' ' ORDER BY record_id) FROM callbacks")
             == "new old sad shown"
     });
-    eventually("old URLs are purged", || env.postgres.sql("SELECT internal_meeting_id FROM callback_urls") == "b");
+    eventually("old URLs are purged", || {
+        env.postgres.sql("SELECT internal_meeting_id FROM callback_urls") == "b"
+    });
 }

@@ -27,14 +27,23 @@ fn create_and_duplicate_return_server_response() {
 fn create_with_other_password_is_rejected_by_server() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    assert_response!(pool.get("create", "meetingID=m1&moderatorPW=another"));
+    assert_response!(
+        pool.get("create", "meetingID=m1&moderatorPW=another"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>idNotUnique</messageKey><message>A \
+              meeting already exists with that meeting ID.  Please use a different meeting ID.</message>\
+              </response>"
+    );
     pool.assert_meeting_recorded("m1");
 }
 
 #[test]
 fn create_requires_non_blank_meeting_id() {
     let pool = Pool::start(1);
-    assert_response!(pool.get("create", "name=One"));
+    assert_response!(
+        pool.get("create", "name=One"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParamMeetingID</messageKey>\
+              <message>You must specify a meeting ID for the meeting.</message></response>"
+    );
     for query in
         ["", "meetingID=", "meetingID", "meetingID=+%09%20", "meetingid=m1", "meetingID=m1&meetingID="]
     {
@@ -47,7 +56,11 @@ fn create_requires_non_blank_meeting_id() {
 #[test]
 fn create_fails_without_servers() {
     let pool = Pool::with(0, 1, &[]);
-    assert_response!(pool.get("create", "meetingID=m1"));
+    assert_response!(
+        pool.get("create", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>Could \
+              not find any available servers.</message></response>"
+    );
     pool.assert_meeting_released("m1");
 }
 
@@ -66,11 +79,20 @@ fn create_avoids_disabled_and_offline_servers() {
 #[test]
 fn create_fails_with_tag_in_error_when_required_tag_is_missing() {
     let pool = Pool::start(1);
-    assert_response!(pool.get("create", "meetingID=m1&meta_server-tag=gpu%3Bbig!"));
+    assert_response!(
+        pool.get("create", "meetingID=m1&meta_server-tag=gpu%3Bbig!"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>serverTagUnavailable</messageKey>\
+              <message>There is no available server with the required tag=gpu;big.</message></response>"
+    );
     pool.assert_meeting_released("m1");
     assert_eq!(pool.server(1).counts().create, 0);
     // The tag is client input and appears in XML.
-    assert_response!(pool.get("create", "meetingID=m1&meta_server-tag=%3Ca%26%22'%3E%01!"));
+    assert_response!(
+        pool.get("create", "meetingID=m1&meta_server-tag=%3Ca%26%22'%3E%01!"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>serverTagUnavailable</messageKey>\
+              <message>There is no available server with the required \
+              tag=&lt;a&amp;&quot;&apos;&gt;�.</message></response>"
+    );
 }
 
 #[test]
@@ -141,6 +163,10 @@ fn create_moves_meeting_after_server_record_is_deleted() {
 fn create_forwards_server_rejection_and_releases_record() {
     let pool = Pool::start(2);
     let long = "x".repeat(257);
-    assert_response!(pool.get("create", &format!("meetingID={long}")));
+    assert_response!(
+        pool.get("create", &format!("meetingID={long}")),
+        xml @"<response><returncode>FAILED</returncode><errors><error key=\"validationError\" \
+              message=\"Meeting ID must be between 2 and 256 characters\"/></errors></response>"
+    );
     pool.assert_meeting_released(&long);
 }

@@ -122,7 +122,11 @@ fn checksum_inside_document_is_ignored() {
 #[test]
 fn body_of_unsupported_content_type_is_rejected() {
     let pool = Pool::start(1);
-    assert_response!(pool.post("create", "meetingID=m1", "application/json", b"{}"));
+    assert_response!(
+        pool.post("create", "meetingID=m1", "application/json", b"{}"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>unsupportedContentType</messageKey>\
+              <message>POST request Content-Type is missing or unsupported</message></response>"
+    );
     for kind in ["text/plain", "application/xmlx", "text", "", "application/octet-stream", "xml", "text/html"]
     {
         let reply = pool.post("create", "meetingID=m1", kind, b"<modules/>");

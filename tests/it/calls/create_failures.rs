@@ -28,7 +28,11 @@ fn assert_no_record_left(fault: impl Into<Fault>) {
 fn create_failure_matches_scalelite_error() {
     let pool = Pool::start(1);
     pool.server(1).set_fault(FaultKind::Status { code: 500 });
-    assert_response!(pool.get("create", "meetingID=m1"));
+    assert_response!(
+        pool.get("create", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey>\
+              <message>Unable to create meeting on server.</message></response>"
+    );
 }
 
 #[test]
@@ -99,7 +103,12 @@ fn create_keeps_record_when_response_is_truncated() {
 fn create_forwards_error_of_full_server_and_leaves_no_record() {
     let pool = Pool::start(1);
     pool.server(1).set_fault(FaultKind::Full);
-    assert_response!(pool.get("create", "meetingID=m1"));
+    assert_response!(
+        pool.get("create", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>maxConcurrentMeetings</messageKey>\
+              <message>The maximum number of concurrent meetings on this server has been reached.</message>\
+              </response>"
+    );
     pool.assert_meeting_released("m1");
 }
 

@@ -10,7 +10,10 @@ fn delete_removes_files_from_both_shelves_and_index_rows() {
     env.add("r2", "m", 2);
     env.pool.get("publishRecordings", "recordID=r1&publish=false").success();
     std::fs::create_dir_all(env.published().join("podcast/r1")).unwrap();
-    assert_response!(env.pool.get("deleteRecordings", "recordID=r1,nobody"));
+    assert_response!(
+        env.pool.get("deleteRecordings", "recordID=r1,nobody"),
+        xml @"<response><returncode>SUCCESS</returncode><deleted>true</deleted></response>"
+    );
     assert_eq!(env.formats_on(&env.published()), ["presentation/r2", "video/r2"]);
     assert_eq!(env.formats_on(&env.unpublished()), [""; 0]);
     assert_eq!(env.record_ids(""), ["r2"]);
@@ -26,8 +29,16 @@ fn delete_removes_files_from_both_shelves_and_index_rows() {
 #[test]
 fn delete_fails_for_missing_or_unknown_record_id() {
     let env = RecordingEnv::start();
-    assert_response!(env.pool.get("deleteRecordings", "recordID="));
-    assert_response!(env.pool.get("deleteRecordings", "recordID=nobody"));
+    assert_response!(
+        env.pool.get("deleteRecordings", "recordID="),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParamRecordID</messageKey>\
+              <message>You must specify a recordID.</message></response>"
+    );
+    assert_response!(
+        env.pool.get("deleteRecordings", "recordID=nobody"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find recordings</message></response>"
+    );
 }
 
 #[test]

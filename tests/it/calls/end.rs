@@ -30,14 +30,23 @@ fn end_releases_meeting_unknown_to_its_server() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     pool.server(1).forget_meeting("m1");
-    assert_response!(pool.get("end", "meetingID=m1"));
+    assert_response!(
+        pool.get("end", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID</message></response>"
+    );
     pool.assert_meeting_released("m1");
 }
 
 #[test]
 fn end_fails_for_unknown_meeting() {
     let pool = Pool::start(1);
-    assert_response!(pool.get("end", "meetingID=m1"));
+    assert_response!(
+        pool.get("end", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     assert_eq!(pool.get("end", "meetingID=+").failed(), "missingParamMeetingID");
     assert_eq!(pool.server(1).counts().end, 0);
 }

@@ -18,7 +18,12 @@ fn get_meeting_info_returns_server_response() {
 #[test]
 fn get_meeting_info_fails_for_unknown_meeting() {
     let pool = Pool::start(1);
-    assert_response!(pool.get("getMeetingInfo", "meetingID=m1"));
+    assert_response!(
+        pool.get("getMeetingInfo", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     assert_eq!(pool.get("getMeetingInfo", "meetingId=m1").failed(), "missingParamMeetingID");
 }
 

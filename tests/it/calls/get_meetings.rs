@@ -54,7 +54,11 @@ fn meeting_elements_are_forwarded_byte_for_byte() {
 #[test]
 fn get_meetings_without_meetings_returns_no_meetings_success() {
     let pool = Pool::start(2);
-    assert_response!(pool.get("getMeetings", ""));
+    assert_response!(
+        pool.get("getMeetings", ""),
+        xml @"<response><returncode>SUCCESS</returncode><messageKey>noMeetings</messageKey><message>no \
+              meetings were found on this server</message><meetings/></response>"
+    );
 }
 
 #[test]
@@ -66,7 +70,11 @@ fn get_meetings_without_servers_returns_no_meetings() {
 #[test]
 fn disabled_get_meetings_returns_none_even_unsigned() {
     let pool = pool_with_meetings(1, &[("GET_MEETINGS_API_DISABLED", "true")]);
-    assert_response!(pool.fetch("GET", "/bigbluebutton/api/getMeetings", &[], b""));
+    assert_response!(
+        pool.fetch("GET", "/bigbluebutton/api/getMeetings", &[], b""),
+        xml @"<response><returncode>SUCCESS</returncode><messageKey>noMeetings</messageKey><message>no \
+              meetings were found on this server</message><meetings/></response>"
+    );
     assert_eq!(meeting_ids(&pool), [""; 0]);
     let wrong = pool.fetch("GET", "/bigbluebutton/api/getMeetings?checksum=x", &[], b"");
     assert_eq!(wrong.success().xml("messageKey"), Some("noMeetings"));

@@ -30,7 +30,12 @@ fn fields_unknown_to_scalelite_are_returned_as_bbb_does() {
 #[test]
 fn get_recordings_without_matches_returns_no_recordings() {
     let env = RecordingEnv::start();
-    assert_response!(env.pool.get("getRecordings", ""));
+    assert_response!(
+        env.pool.get("getRecordings", ""),
+        xml @"<response><returncode>SUCCESS</returncode><recordings></recordings>\
+              <messageKey>noRecordings</messageKey><message>There are not recordings for the \
+              meetings</message></response>"
+    );
     env.add("a-1", "m", 1);
     assert_eq!(env.record_ids("meetingID=other"), [""; 0]);
     assert_eq!(env.record_ids("recordID=%2C"), [""; 0]);
@@ -199,7 +204,11 @@ fn pages_have_limit_offset_and_total() {
 #[test]
 fn filtered_api_requires_an_id() {
     let env = RecordingEnv::with(1, &[("GET_RECORDINGS_API_FILTERED", "true")]);
-    assert_response!(env.pool.get("getRecordings", "state=any&meetingID="));
+    assert_response!(
+        env.pool.get("getRecordings", "state=any&meetingID="),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParameters</messageKey>\
+              <message>param meetingID or recordID must be included.</message></response>"
+    );
     assert_eq!(
         env.pool.get("getRecordings", "meetingID=m").success().xml("messageKey"),
         Some("noRecordings")

@@ -15,11 +15,19 @@ fn index_returns_version_without_checksum() {
     ] {
         assert_eq!(pool.fetch(method, target, &[], b"").body, reply.body, "{method} {target}");
     }
-    assert_response!(reply);
+    assert_response!(
+        reply,
+        xml @"<response><returncode>SUCCESS</returncode><version>2.0</version><apiVersion>2.0</apiVersion>\
+              </response>"
+    );
 }
 
 #[test]
 fn index_returns_build_number_if_set() {
     let pool = Pool::with(0, 1, &[("BUILD_NUMBER", "1.2 <beta> & more")]);
-    assert_response!(pool.fetch("GET", "/bigbluebutton/api/", &[], b""));
+    assert_response!(
+        pool.fetch("GET", "/bigbluebutton/api/", &[], b""),
+        xml @"<response><returncode>SUCCESS</returncode><version>2.0</version><apiVersion>2.0</apiVersion>\
+              <build>1.2 &lt;beta&gt; &amp; more</build></response>"
+    );
 }

@@ -17,7 +17,11 @@ fn document_is_forwarded_unchanged() {
     let pool = meeting(&[]);
     for kind in ["application/xml", "text/xml;charset=UTF-8"] {
         let reply = pool.post("insertDocument", "meetingID=m1&x=%20", kind, DOCUMENT.as_bytes());
-        assert_response!(reply);
+        assert_response!(
+            reply,
+            xml @"<response><returncode>SUCCESS</returncode><message>Presentation is being \
+                  uploaded</message></response>"
+        );
         let request = pool.server(1).last_request("insertDocument").unwrap();
         assert_eq!((request.method.as_str(), request.body.as_str()), ("POST", DOCUMENT));
         assert_eq!(request.header("content-type"), Some(kind));
@@ -62,7 +66,12 @@ fn empty_document_is_forwarded_as_post() {
 fn insert_document_fails_for_unknown_meeting() {
     let pool = meeting(&[]);
     let reply = pool.post("insertDocument", "meetingID=m2", "text/xml", DOCUMENT.as_bytes());
-    assert_response!(reply);
+    assert_response!(
+        reply,
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     let blank = pool.post("insertDocument", "", "text/xml", DOCUMENT.as_bytes());
     assert_eq!(blank.failed(), "missingParamMeetingID");
 }
@@ -71,5 +80,9 @@ fn insert_document_fails_for_unknown_meeting() {
 fn insert_document_has_its_own_error_when_server_fails() {
     let pool = meeting(&SHORT_TIMEOUTS);
     pool.server(1).set_fault(FaultKind::Reset);
-    assert_response!(pool.post("insertDocument", "meetingID=m1", "text/xml", DOCUMENT.as_bytes()));
+    assert_response!(
+        pool.post("insertDocument", "meetingID=m1", "text/xml", DOCUMENT.as_bytes()),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey>\
+              <message>Unable to insert document on server.</message></response>"
+    );
 }

@@ -6,7 +6,10 @@ use crate::support::Pool;
 #[test]
 fn unknown_meeting_is_not_running() {
     let pool = Pool::start(1);
-    assert_response!(pool.get("isMeetingRunning", "meetingID=m1"));
+    assert_response!(
+        pool.get("isMeetingRunning", "meetingID=m1"),
+        xml @"<response><returncode>SUCCESS</returncode><running>false</running></response>"
+    );
     assert_eq!(pool.server(1).counts().is_meeting_running, 0);
     assert_eq!(pool.get("isMeetingRunning", "").failed(), "missingParamMeetingID");
 }
@@ -17,7 +20,10 @@ fn meeting_is_running_once_a_participant_joined() {
     pool.get("create", "meetingID=m1").success();
     assert_eq!(pool.get("isMeetingRunning", "meetingID=m1").success().xml("running"), Some("false"));
     pool.server(pool.holder("m1").unwrap()).add_people("m1", 1);
-    assert_response!(pool.get("isMeetingRunning", "meetingID=m1"));
+    assert_response!(
+        pool.get("isMeetingRunning", "meetingID=m1"),
+        xml @"<response><returncode>SUCCESS</returncode><running>true</running></response>"
+    );
 }
 
 #[test]

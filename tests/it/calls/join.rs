@@ -57,7 +57,12 @@ fn join_query_is_reencoded_as_form() {
 #[test]
 fn join_fails_for_unknown_meeting() {
     let pool = meeting(&[]);
-    assert_response!(pool.get("join", "meetingID=m2&fullName=A&role=VIEWER"));
+    assert_response!(
+        pool.get("join", "meetingID=m2&fullName=A&role=VIEWER"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     assert_eq!(pool.get("join", "fullName=A").failed(), "missingParamMeetingID");
     assert_eq!(pool.redis.cli(&["EXISTS", "scalelite:sl:meeting:m2"]), "0");
 }
@@ -67,7 +72,11 @@ fn join_fails_when_server_is_offline() {
     let pool = meeting(&[]);
     pool.redis.cli(&["HSET", "scalelite:server:bbb1", "online", "false"]);
     pool.redis.cli(&["ZREM", "scalelite:server_load", "bbb1"]);
-    assert_response!(pool.get("join", QUERY));
+    assert_response!(
+        pool.get("join", QUERY),
+        xml @"<response><returncode>FAILED</returncode><messageKey>serverUnavailable</messageKey>\
+              <message>The server for this meeting is disabled/offline.</message></response>"
+    );
     assert_eq!(pool.get("join", &format!("{QUERY}&redirect=false")).failed(), "serverUnavailable");
     assert_eq!(users(&pool, "m1"), "0", "a failed join is not counted");
 }

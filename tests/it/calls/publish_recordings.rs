@@ -8,7 +8,10 @@ fn publish_moves_files_and_updates_index() {
     let env = RecordingEnv::start();
     env.add("r1", "m", 1);
     env.add("r2", "m", 2);
-    assert_response!(env.pool.get("publishRecordings", "recordID=r1&publish=false"));
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=r1&publish=false"),
+        xml @"<response><returncode>SUCCESS</returncode><published>false</published></response>"
+    );
     assert_eq!(env.formats_on(&env.published()), ["presentation/r2", "video/r2"]);
     assert_eq!(env.formats_on(&env.unpublished()), ["presentation/r1", "video/r1"]);
     assert_eq!(env.record_ids("state=unpublished"), ["r1"]);
@@ -16,7 +19,10 @@ fn publish_moves_files_and_updates_index() {
     assert_eq!(env.postgres.sql(row), "f|unpublished|t");
     // Repeating it is not an error.
     env.pool.get("publishRecordings", "recordID=r1&publish=false").success();
-    assert_response!(env.pool.get("publishRecordings", "recordID=r1,r2,nobody,../x&publish=TRUE"));
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=r1,r2,nobody,../x&publish=TRUE"),
+        xml @"<response><returncode>SUCCESS</returncode><published>true</published></response>"
+    );
     assert_eq!(env.formats_on(&env.published()).len(), 4);
     assert_eq!(env.formats_on(&env.unpublished()), [""; 0]);
     assert_eq!(env.postgres.sql(row), "t|published|t");
@@ -26,9 +32,21 @@ fn publish_moves_files_and_updates_index() {
 fn publish_fails_for_missing_parameters_or_unknown_recording() {
     let env = RecordingEnv::start();
     env.add("r1", "m", 1);
-    assert_response!(env.pool.get("publishRecordings", "publish=true"));
-    assert_response!(env.pool.get("publishRecordings", "recordID=r1"));
-    assert_response!(env.pool.get("publishRecordings", "recordID=nobody&publish=true"));
+    assert_response!(
+        env.pool.get("publishRecordings", "publish=true"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParamRecordID</messageKey>\
+              <message>You must specify a recordID.</message></response>"
+    );
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=r1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParamPublish</messageKey>\
+              <message>You must specify a publish value true or false.</message></response>"
+    );
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=nobody&publish=true"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find recordings</message></response>"
+    );
     for query in ["recordID=..%2Fr1&publish=true", "recordID=r&publish=true", "recordID=%2C&publish=true"] {
         assert_eq!(env.pool.get("publishRecordings", query).failed(), "notFound", "{query}");
     }
@@ -43,7 +61,11 @@ fn publish_fails_and_changes_nothing_when_files_are_missing() {
     env.add("r1", "m", 1);
     std::fs::remove_dir_all(env.published().join("presentation")).unwrap();
     std::fs::remove_dir_all(env.published().join("video")).unwrap();
-    assert_response!(env.pool.get("publishRecordings", "recordID=r1&publish=false"));
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=r1&publish=false"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>The \
+              files of the recording are missing.</message></response>"
+    );
     assert_eq!(env.record_ids("state=published"), ["r1"]);
 }
 

@@ -12,7 +12,11 @@ fn meeting() -> Pool {
 #[test]
 fn chat_message_reaches_meeting() {
     let pool = meeting();
-    assert_response!(pool.get("sendChatMessage", "meetingID=m1&message=Hi%20%26+%F0%9F%98%80&userName=Bot"));
+    assert_response!(
+        pool.get("sendChatMessage", "meetingID=m1&message=Hi%20%26+%F0%9F%98%80&userName=Bot"),
+        xml @"<response><returncode>SUCCESS</returncode><messageKey></messageKey><message></message>\
+              </response>"
+    );
     assert_eq!(pool.server(1).meeting("m1").unwrap().chat, ["Hi & 😀"]);
 }
 
@@ -27,12 +31,21 @@ fn chat_message_of_500_unicode_characters_reaches_meeting() {
 #[test]
 fn server_error_for_bad_chat_message_is_forwarded() {
     let pool = meeting();
-    assert_response!(pool.get("sendChatMessage", "meetingID=m1"));
+    assert_response!(
+        pool.get("sendChatMessage", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><errors><error key=\"validationError\" message=\"You \
+              must provide a message\"/></errors></response>"
+    );
 }
 
 #[test]
 fn send_chat_message_fails_for_unknown_meeting() {
     let pool = meeting();
-    assert_response!(pool.get("sendChatMessage", "meetingID=m2&message=x"));
+    assert_response!(
+        pool.get("sendChatMessage", "meetingID=m2&message=x"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     assert_eq!(pool.get("sendChatMessage", "message=x").failed(), "missingParamMeetingID");
 }

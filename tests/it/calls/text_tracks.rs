@@ -92,14 +92,46 @@ fn text_tracks_are_put_listed_replaced_and_played() {
 #[test]
 fn text_track_errors_are_json() {
     let env = start_env(1, None);
-    assert_response!(put(&env, "recordID=r1&kind=subtitles", SRT.as_bytes()));
-    assert_response!(put(&env, "recordID=r1&kind=chapters&lang=en", SRT.as_bytes()));
-    assert_response!(put(&env, "recordID=r1&kind=captions&lang=en_US", SRT.as_bytes()));
-    assert_response!(put(&env, VALID_QUERY, b" \r\n"));
-    assert_response!(put(&env, VALID_QUERY, b"1\n00:00:01,000 --> 00:00:02,000\n\xff\n"));
-    assert_response!(put(&env, VALID_QUERY, b"<html>"));
-    assert_response!(env.pool.get("getRecordingTextTracks", ""));
-    assert_response!(env.pool.get("getRecordingTextTracks", "recordID=%3Cb%3E"));
+    assert_response!(
+        put(&env, "recordID=r1&kind=subtitles", SRT.as_bytes()),
+        json @"{\"response\":{\"message\":\"Missing parameter lang.\",\"messageKey\":\"paramError\",\
+               \"returncode\":\"FAILED\"}}"
+    );
+    assert_response!(
+        put(&env, "recordID=r1&kind=chapters&lang=en", SRT.as_bytes()),
+        json @"{\"response\":{\"message\":\"Invalid kind parameter, expected='subtitles|captions' \
+               actual=chapters\",\"messageKey\":\"invalidKind\",\"returncode\":\"FAILED\"}}"
+    );
+    assert_response!(
+        put(&env, "recordID=r1&kind=captions&lang=en_US", SRT.as_bytes()),
+        json @"{\"response\":{\"message\":\"Malformed lang parameter, received=en_US\",\
+               \"messageKey\":\"invalidLang\",\"returncode\":\"FAILED\"}}"
+    );
+    assert_response!(
+        put(&env, VALID_QUERY, b" \r\n"),
+        json @"{\"response\":{\"message\":\"Empty uploaded text track.\",\
+               \"messageKey\":\"empty_uploaded_text_track\",\"returncode\":\"FAILED\"}}"
+    );
+    assert_response!(
+        put(&env, VALID_QUERY, b"1\n00:00:01,000 --> 00:00:02,000\n\xff\n"),
+        json @"{\"response\":{\"message\":\"Text track upload failed: it is not UTF-8.\",\
+               \"messageKey\":\"upload_text_track_failed\",\"returncode\":\"FAILED\"}}"
+    );
+    assert_response!(
+        put(&env, VALID_QUERY, b"<html>"),
+        json @"{\"response\":{\"message\":\"Text track upload failed: it is neither WebVTT nor SRT.\",\
+               \"messageKey\":\"upload_text_track_failed\",\"returncode\":\"FAILED\"}}"
+    );
+    assert_response!(
+        env.pool.get("getRecordingTextTracks", ""),
+        json @"{\"response\":{\"message\":\"Missing parameter recordID.\",\"messageKey\":\"paramError\",\
+               \"returncode\":\"FAILED\"}}"
+    );
+    assert_response!(
+        env.pool.get("getRecordingTextTracks", "recordID=%3Cb%3E"),
+        json @"{\"response\":{\"message\":\"No recording found for <b>\",\"messageKey\":\"noRecordings\",\
+               \"returncode\":\"FAILED\"}}"
+    );
     let kind = "multipart/form-data; boundary=b0undary";
     for (name, body) in [("other", SRT.as_bytes()), ("file", b"")] {
         let reply = env.pool.post("putRecordingTextTrack", VALID_QUERY, kind, &form(name, "x", body));
@@ -186,7 +218,11 @@ fn form_fields_cannot_change_signed_parameters() {
 fn text_track_is_rejected_without_presentation_format() {
     let env = start_env(1, None);
     std::fs::remove_dir_all(env.published().join("presentation/r1")).unwrap();
-    assert_response!(put(&env, VALID_QUERY, SRT.as_bytes()));
+    assert_response!(
+        put(&env, VALID_QUERY, SRT.as_bytes()),
+        json @"{\"response\":{\"message\":\"Text track upload failed: the recording has no presentation to \
+               show it with.\",\"messageKey\":\"upload_text_track_failed\",\"returncode\":\"FAILED\"}}"
+    );
     assert!(!env.published().join("presentation/r1").exists());
 }
 

@@ -34,7 +34,11 @@ fn unknown_paths_and_calls_are_unsupported() {
         assert_unsupported(&pool, "GET", target);
         assert_unsupported(&pool, "POST", target);
     }
-    assert_response!(pool.fetch("GET", "/nothing", &[], b""));
+    assert_response!(
+        pool.fetch("GET", "/nothing", &[], b""),
+        xml @"<response><returncode>FAILED</returncode><messageKey>unsupportedRequest</messageKey>\
+              <message>This request is not supported.</message></response>"
+    );
 }
 
 #[test]

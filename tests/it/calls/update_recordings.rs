@@ -22,7 +22,8 @@ fn update_sets_and_removes_metadata() {
     env.add("r1", "m", 1);
     env.add("r2", "m", 2);
     assert_response!(
-        env.pool.get("updateRecordings", "recordID=r1&meta_GL-Listed=true&meta_bbb-origin=&meta_new=x")
+        env.pool.get("updateRecordings", "recordID=r1&meta_GL-Listed=true&meta_bbb-origin=&meta_new=x"),
+        xml @"<response><returncode>SUCCESS</returncode><updated>true</updated></response>"
     );
     assert_eq!(metadata(&env, "r1"), "gl-listed=true new=x");
     assert_eq!(metadata(&env, "r2"), "bbb-origin=moodle gl-listed=");
@@ -55,7 +56,11 @@ fn update_reports_false_when_nothing_changes() {
         assert!(!updated(&env, query), "{query}");
     }
     assert_eq!(metadata(&env, "r1"), "bbb-origin=moodle gl-listed=");
-    assert_response!(env.pool.get("updateRecordings", "meta_a=b"));
+    assert_response!(
+        env.pool.get("updateRecordings", "meta_a=b"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParamRecordID</messageKey>\
+              <message>You must specify a recordID.</message></response>"
+    );
 }
 
 #[test]

@@ -66,7 +66,11 @@ fn meetings_work_while_postgres_is_down_and_recordings_recover() {
         }
     });
     env.postgres.down();
-    assert_response!(env.pool.get("getRecordings", "meetingID=m"));
+    assert_response!(
+        env.pool.get("getRecordings", "meetingID=m"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>The \
+              load balancer cannot reach its index of recordings. Please try again.</message></response>"
+    );
     assert_recordings_fail_and_meetings_work(&env);
     env.postgres.up();
     // The very first request succeeds.

@@ -24,8 +24,16 @@ fn recordings_are_listed_but_unchangeable_while_s3_is_down() {
     let env = start_env(&bucket);
     bucket.network.set_down(true);
     assert_eq!(env.record_ids("meetingID=m"), ["r1"]);
-    assert_response!(env.pool.get("publishRecordings", "recordID=r1&publish=false"));
-    assert_response!(env.pool.get("deleteRecordings", "recordID=r1"));
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=r1&publish=false"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>The \
+              files of the recording could not be changed. Please try again.</message></response>"
+    );
+    assert_response!(
+        env.pool.get("deleteRecordings", "recordID=r1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>The \
+              files of the recording could not be changed. Please try again.</message></response>"
+    );
     assert_eq!(env.record_ids("state=published"), ["r1"]);
     assert_eq!(bucket.keys(), PUBLISHED);
     // Once S3 is back, everything works without intervention.
