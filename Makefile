@@ -1,5 +1,5 @@
-# `make demo` and `make test` need nothing but Rust and make: they install the rest themselves, through
-# apt-get, PyPI and npm, when it is missing (scripts/setup, scripts/clients).
+# `make demo` and `make test` need only Rust and make: they install everything else that is missing, from
+# apt-get, PyPI and npm (scripts/setup, scripts/clients).
 
 CARGO ?= cargo
 # For `make demo`: make demo ARGS="--servers 10 --replicas 2"
@@ -9,24 +9,24 @@ TESTS ?=
 
 .PHONY: help build demo test lint bench clients setup lua
 
-help: ## Say what there is to make
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## The binary: target/release/sl
+build: ## Build the binary: target/release/sl
 	@scripts/setup demo
 	$(CARGO) build --release --locked
 
-demo: ## A whole local pool with simulated BigBlueButton servers; Ctrl-C ends it (ARGS="--servers 10")
+demo: ## Run a local pool with simulated BigBlueButton servers until Ctrl-C (ARGS="--servers 10")
 	@scripts/setup demo
 	@$(CARGO) run --locked -- dev $(ARGS)
 
-test: clients ## Every test (or TESTS=part of a name)
+test: clients ## Run all tests (or those whose name contains TESTS=…)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then set -x; $(CARGO) nextest run --locked --no-fail-fast $(TESTS); \
 	else set -x; $(CARGO) test --locked --no-fail-fast --tests $(TESTS); fi
 	$(CARGO) test --doc --locked $(TESTS)
 
-lint: ## Format, clippy, and what dependencies bring in: licences, bans, sources, advisories
+lint: ## Check formatting, clippy, and the dependencies: licences, bans, sources, advisories
 	@scripts/setup lint
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -34,16 +34,16 @@ lint: ## Format, clippy, and what dependencies bring in: licences, bans, sources
 	$(CARGO) deny --log-level error check --hide-inclusion-graph licenses bans sources
 	@scripts/advisories
 
-bench: ## The proxy's own cost, against nginx; recordings by the million
+bench: ## Measure the proxy's own cost against nginx, and with a million recordings
 	@scripts/setup bench
 	$(CARGO) bench --locked --bench pool
 	$(CARGO) bench --locked --bench recordings
 
-clients: ## Set up the third-party clients that the tests drive
+clients: ## Install the third-party clients that the tests use
 	@scripts/setup test
 	@scripts/clients
 
-setup: clients ## All set-up at once, without building
+setup: clients ## Install everything, without building
 	@scripts/setup
 
 lua: ## Copy lua/lib into the scripts that use it

@@ -1,12 +1,12 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# BigBlueButton runs this after each format of a recording that it has published:
+# BigBlueButton runs this script each time it has published a format of a recording:
 #
 #   ruby post_publish_sl.rb -m RECORD-ID [-f FORMAT]
 #
-# It sends what is published of that recording by now. What cannot be sent stays here, and goes with the next
-# `sl_batch_import.rb`.
+# It sends all formats of that recording published so far. If sending fails, the next `sl_batch_import.rb` sends
+# them.
 
 require 'optparse'
 require File.join(File.dirname(File.realpath(__FILE__)), 'sl_recordings')
@@ -22,10 +22,10 @@ begin
   config = SlRecordings::Config.load
   config.become_owner
   log = config.logger
-  # BigBlueButton's worker waits for us: what does not go at once goes with the next batch.
-  quickly = config['url'] ? { attempts: [config.number('attempts').to_i, 3].min } : {}
-  SlRecordings::Store.new(config, log: log).deliver(options[:id], finished: options[:format], **quickly)
+  # BigBlueButton's worker waits for this script, so give up after a few attempts; the next batch tries again.
+  limit = config['url'] ? { attempts: [config.number('attempts').to_i, 3].min } : {}
+  SlRecordings::Store.new(config, log: log).deliver(options[:id], finished: options[:format], **limit)
 rescue SlRecordings::Error => e
-  log&.error("sl: #{options[:id]} is not sent: #{e.message}")
-  abort "post_publish_sl.rb: #{options[:id]} is not sent: #{e.message}"
+  log&.error("sl: #{options[:id]} was not sent: #{e.message}")
+  abort "post_publish_sl.rb: #{options[:id]} was not sent: #{e.message}"
 end

@@ -1,22 +1,22 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# Deletes recordings from this server that the balancer has had for some days, with `bbb-record --delete`.
-# With url: those that it says it has. With spool_dir that cannot be known: --trust takes what was sent, and
-# is not waiting in a mounted spool, for arrived.
+# Deletes recordings from this server that were sent to the balancer some days ago, with `bbb-record --delete`.
+# With url, it deletes those that the balancer reports it has. With spool_dir this is unknown: --trust assumes that a
+# recording has arrived if it was sent and is not waiting in a mounted spool.
 
 require 'optparse'
 require File.join(File.dirname(File.realpath(__FILE__)), 'sl_recordings')
 
-options = { dry: false, trust: false }
+options = { dry_run: false, trust: false }
 OptionParser.new do |opts|
   opts.banner = 'Usage: sl_prune_recordings.rb [options]'
-  opts.on('--days N', Float, 'Sent so many days ago (prune_after_days)') { |days| options[:days] = days }
-  opts.on('--dry-run', 'Only say what would be deleted') { options[:dry] = true }
-  opts.on('--trust', 'What was sent has arrived') { options[:trust] = true }
+  opts.on('--days N', Float, 'Only recordings sent at least N days ago (default: prune_after_days)') { |days| options[:days] = days }
+  opts.on('--dry-run', 'Only print what would be deleted') { options[:dry_run] = true }
+  opts.on('--trust', 'Assume that recordings that were sent have arrived') { options[:trust] = true }
 end.parse!
 
-# As whoever runs this: bbb-record wants root.
+# Runs as the caller, not as the owner of the recordings: bbb-record needs root.
 delete = lambda do |config, id|
   output, status = Open3.capture2e(*Array(config['delete_command']), id)
   raise SlRecordings::Error, "#{Array(config['delete_command']).first}: #{output.scrub.strip}" unless status.success?
@@ -30,7 +30,7 @@ begin
   store = config.as_owner { SlRecordings::Store.new(config) }
   days = options[:days] || config.number('prune_after_days')
   store.prunable(days, trust: options[:trust]).each do |id|
-    if options[:dry]
+    if options[:dry_run]
       puts "#{id} would be deleted"
     elsif store.prune(id) { delete.call(config, id) }
       puts "#{id} deleted"

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
-# What the scripts beside this file share: from the published formats of a recording to an archive that the
-# balancer has. Runs on a BigBlueButton server, with nothing but Ruby's standard library, tar, and rsync where
-# rsync is asked for.
+# Shared code of the scripts in this directory: packs the published formats of a recording into an archive and
+# delivers it to the balancer. Runs on a BigBlueButton server and needs only Ruby's standard library, tar, and
+# rsync if configured.
 
 require 'base64'
 require 'digest'
@@ -18,15 +18,15 @@ require 'uri'
 require 'yaml'
 
 module SlRecordings
-  # Something is set wrong, or cannot be done: told in one line.
+  # A wrong setting or a permanent failure; the message is one line.
   class Error < StandardError; end
 
-  # Trying again later may help.
-  class Passing < Error; end
+  # A failure that may succeed on retry.
+  class TransientError < Error; end
 
   RECORD_ID = /\A[A-Za-z0-9_-]{1,128}\z/.freeze
 
-  # The settings: sl.yml, see there.
+  # The settings, documented in sl.yml.
   class Config
     PATHS = [
       '/etc/bigbluebutton/sl.yml',
@@ -48,10 +48,10 @@ module SlRecordings
 
     def self.load(path = ENV['SL_RECORDINGS_CONFIG'])
       path ||= PATHS.find { |candidate| File.exist?(candidate) }
-      raise Error, "no settings: there is none of #{PATHS.join(', ')}" unless path
+      raise Error, "no settings file found: #{PATHS.join(', ')}" unless path
 
       values = YAML.safe_load(File.read(path, encoding: 'UTF-8')) || {}
-      raise Error, "#{path} must be a list of settings, name: value" unless values.is_a?(Hash)
+      raise Error, "#{path} must be a list of settings of the form name: value" unless values.is_a?(Hash)
 
       new(values, path)
     rescue SystemCallError, Psych::Exception => e
@@ -65,7 +65,7 @@ module SlRecordings
       @values = DEFAULTS.merge(values)
       return if [self['url'], self['spool_dir']].compact.size == 1
 
-      raise Error, "#{path} must have either url or spool_dir"
+      raise Error, "#{path} must set either url or spool_dir, and not both"
     end
 
     def [](name)
@@ -79,14 +79,14 @@ module SlRecordings
       raise Error, "#{@path}: #{name} must be a number, 0 or more"
     end
 
-    # The secret by which the balancer knows this server.
+    # The secret that the balancer has for this server.
     def secret
       return self['secret'] if self['secret']
 
-      # Welcome texts may be in any language, and cron knows of none.
+      # Binary: welcome texts may contain non-ASCII characters, and cron sets no locale.
       lines = BBB_WEB.select { |file| File.readable?(file) }.flat_map { |file| File.binread(file).lines }
       salt = lines.map { |line| line[/\A\s*securitySalt\s*=\s*(\S+)/, 1] }.compact.first
-      salt || raise(Error, "#{@path}: no secret, and none in #{BBB_WEB.join(', ')}")
+      salt || raise(Error, "#{@path} sets no secret, and #{BBB_WEB.join(', ')} contain none")
     end
 
     def sender
@@ -96,10 +96,10 @@ module SlRecordings
       Directory.new(self)
     end
 
-    # Run as root, a script becomes the user whose recordings these are: what it makes must not stand in the
-    # way of BigBlueButton's own runs, which are that user's.
+    # Switches from root to the user who owns the recordings, for good: BigBlueButton runs these scripts as that
+    # user, and files owned by root would be in its way.
     def become_owner
-      owner = owner_to_be
+      owner = recordings_owner
       return unless owner
 
       Process.initgroups(Etc.getpwuid(owner.uid).name, owner.gid)
@@ -109,9 +109,9 @@ module SlRecordings
       raise Error, e.message
     end
 
-    # The same for what the block does.
+    # The same for the duration of the block.
     def as_owner
-      owner = owner_to_be
+      owner = recordings_owner
       return yield unless owner
 
       begin
@@ -126,21 +126,21 @@ module SlRecordings
       raise Error, e.message
     end
 
-    # Nil unless we are root, and they are somebody else's.
-    def owner_to_be
+    # Nil if there is nothing to switch: the script does not run as root, or root owns the recordings.
+    def recordings_owner
       return unless Process.euid.zero?
 
-      there = File.directory?(self['work_dir'])
-      owner = File.stat(there ? self['work_dir'] : self['published_dir'])
+      exists = File.directory?(self['work_dir'])
+      owner = File.stat(exists ? self['work_dir'] : self['published_dir'])
       return if owner.uid.zero?
 
-      unless there
+      unless exists
         FileUtils.mkdir_p(self['work_dir'])
         File.chown(owner.uid, owner.gid, self['work_dir'])
       end
       owner
     end
-    private :owner_to_be
+    private :recordings_owner
 
     def logger
       target = self['log_file']
@@ -150,20 +150,20 @@ module SlRecordings
     end
   end
 
-  # Into a directory of this machine: a shared file system.
+  # Copies archives into a mounted spool directory.
   class Directory
     def initialize(config)
       @spool = config['spool_dir']
     end
 
-    # The archive is seen when it is whole, and only then.
+    # The archive becomes visible only when it is complete.
     def deliver(archive, id, **)
-      raise Passing, "#{@spool} is no directory: is it mounted?" unless File.directory?(@spool)
+      raise TransientError, "#{@spool} is not a directory: is it mounted?" unless File.directory?(@spool)
 
-      # A copy that was cut off goes with the uploads that were: importers clear *.sl-part.
+      # Importers delete old *.sl-part files, so an interrupted copy is cleaned up like an interrupted upload.
       hidden = File.join(@spool, ".#{id}.copy.sl-part")
       begin
-        # Its time is kept: what was deleted after it was packed stays deleted.
+        # Keep the modification time: a recording that was deleted after it was packed stays deleted.
         FileUtils.cp(archive, hidden, preserve: true)
         File.open(hidden, 'r+', &:fsync)
         File.rename(hidden, File.join(@spool, "#{id}.tar"))
@@ -171,11 +171,11 @@ module SlRecordings
         FileUtils.rm_f(hidden)
       end
     rescue SystemCallError => e
-      raise Passing, e.message
+      raise TransientError, e.message
     end
 
-    # Nil: that cannot be known. An archive that is gone was imported, or taken away by somebody; and where
-    # the spool is not mounted, all are gone.
+    # False, or nil for unknown: an archive that is gone from the spool may have been imported or removed by hand, and
+    # if the spool is not mounted, all archives seem to be gone.
     def imported?(id)
       return false unless Dir.glob(File.join(@spool, '{,failed/}{,[0-9]*.,.sl-done.}') + "#{id}.tar").empty?
 
@@ -183,7 +183,7 @@ module SlRecordings
     end
   end
 
-  # With rsync, which writes under a hidden name too.
+  # Sends archives with rsync, which also writes to a hidden name first.
   class Rsync
     def initialize(config)
       @target = config['spool_dir']
@@ -194,7 +194,7 @@ module SlRecordings
       command = ['rsync', '--times', '--partial-dir=.rsync-partial', '--chmod=F0664', *@options, '--',
                  archive, "#{@target.chomp('/')}/#{id}.tar"]
       output, status = Open3.capture2e(*command)
-      raise Passing, "rsync: #{output.scrub.strip}" unless status.success?
+      raise TransientError, "rsync: #{output.scrub.strip}" unless status.success?
     rescue Errno::ENOENT
       raise Error, 'rsync is not installed'
     end
@@ -204,21 +204,22 @@ module SlRecordings
     end
   end
 
-  # Over HTTPS, to PUT /sl/recordings/ID.tar; goes on where it broke off.
+  # Uploads archives over HTTPS, to PUT /sl/recordings/ID.tar; resumes interrupted uploads.
   class Upload
-    FINAL = %w[400 401 403 404 413].freeze
+    # Responses after which a retry is pointless.
+    PERMANENT_STATUSES = %w[400 401 403 404 413].freeze
 
     def initialize(config)
       @base = URI.parse(config['url'].chomp('/'))
-      raise Error, "url must be https://host: #{@base}" unless @base.is_a?(URI::HTTP) && @base.host
+      raise Error, "url must have the form https://host, not: #{@base}" unless @base.is_a?(URI::HTTP) && @base.host
 
       @secret = config.secret
       @ca_file = config['ca_file']
-      @chunk = config.number('chunk_size').to_i
+      @chunk_size = config.number('chunk_size').to_i
       @attempts = [config.number('attempts').to_i, 1].max
       @wait = config.number('wait')
     rescue URI::InvalidURIError
-      raise Error, 'url must be https://host'
+      raise Error, 'url must have the form https://host'
     end
 
     def deliver(archive, id, attempts: @attempts)
@@ -226,12 +227,12 @@ module SlRecordings
       @packed = File.mtime(archive).to_i
       failures = 0
       begin
-        there = ask(id, digest)
-        # Only the last answer was lost.
-        return if failures.positive? && there['upload-complete'] == 'yes'
+        state = fetch_state(id, digest)
+        # The upload was complete, only its last response was lost.
+        return if failures.positive? && state['upload-complete'] == 'yes'
 
-        send_from(archive, id, digest, there['upload-offset'].to_i, File.size(archive))
-      rescue Passing
+        upload_from(state['upload-offset'].to_i, archive, id, digest)
+      rescue TransientError
         failures += 1
         raise if failures >= attempts
 
@@ -241,31 +242,33 @@ module SlRecordings
     end
 
     def imported?(id)
-      %w[published unpublished deleted].include?(ask(id)['recording-state'])
+      %w[published unpublished deleted].include?(fetch_state(id)['recording-state'])
     end
 
     def deleted?(id)
-      ask(id)['recording-state'] == 'deleted'
+      fetch_state(id)['recording-state'] == 'deleted'
     end
 
     private
 
-    def ask(id, digest = nil)
+    # The balancer's response to HEAD: state of the recording, and with a digest the progress of its upload.
+    def fetch_state(id, digest = nil)
       response = request(Net::HTTP::Head.new(path(id)), id, digest)
       check(response) { |code| code == '200' }
       response
     end
 
-    def send_from(archive, id, digest, offset, size)
+    def upload_from(offset, archive, id, digest)
+      size = File.size(archive)
       until offset.nil?
-        # Of another file, after all.
+        # The offset cannot be of this file: start over.
         offset = 0 if offset > size
         File.open(archive, 'rb') do |file|
           file.seek(offset)
-          length = @chunk.positive? ? [@chunk, size - offset].min : size - offset
-          # All of it is there, and only the last answer is missing.
+          length = @chunk_size.positive? ? [@chunk_size, size - offset].min : size - offset
+          # Zero: the balancer has every byte, only its last response is missing.
           range = length.zero? ? "bytes */#{size}" : "bytes #{offset}-#{offset + length - 1}/#{size}"
-          response = put(Part.new(file, length), id, digest, range, length)
+          response = put(FilePart.new(file, length), id, digest, range, length)
           offset = response.code == '201' ? nil : response['upload-offset'].to_i
         end
       end
@@ -285,12 +288,13 @@ module SlRecordings
     def check(response)
       return if yield response.code
 
-      why = begin
+      reason = begin
         JSON.parse(response.body.to_s)['error']
       rescue JSON::ParserError
         nil
       end
-      raise (FINAL.include?(response.code) ? Error : Passing), "#{@base.host} answers #{response.code} #{why}".strip
+      message = ["#{@base.host} answered #{response.code}", reason].compact.join(': ')
+      raise (PERMANENT_STATUSES.include?(response.code) ? Error : TransientError), message
     end
 
     def request(request, id, digest)
@@ -302,14 +306,14 @@ module SlRecordings
         http.ca_file = @ca_file if @ca_file
       end
       http.open_timeout = 10
-      # All of it is made safe on disk before the answer comes.
+      # The balancer syncs the whole archive to disk before it answers.
       http.read_timeout = 600
       http.write_timeout = 60
       http.max_retries = 0
       http.start { |connection| connection.request(request) }
     rescue SystemCallError, IOError, SocketError, Timeout::Error, OpenSSL::SSL::SSLError, Net::ProtocolError,
            Net::HTTPBadResponse, Net::HTTPHeaderSyntaxError => e
-      raise Passing, "#{@base.host}: #{e.message}"
+      raise TransientError, "#{@base.host}: #{e.message}"
     end
 
     def path(id)
@@ -327,21 +331,21 @@ module SlRecordings
       Base64.urlsafe_encode64(bytes, padding: false)
     end
 
-    # So many bytes of a file, as Net::HTTP reads a body.
-    class Part
+    # The next `length` bytes of a file, with the methods by which Net::HTTP reads a body.
+    class FilePart
       def initialize(file, length)
         @file = file
-        @left = length
+        @remaining = length
       end
 
       def read(length = nil, buffer = nil)
-        length = [length || @left, @left].min
-        return length.zero? ? nil : '' if @left.zero?
+        length = [length || @remaining, @remaining].min
+        return length.zero? ? nil : '' if @remaining.zero?
 
         data = @file.read(length, *buffer)
-        raise IOError, 'the archive has become shorter' if data.nil?
+        raise IOError, 'the archive was truncated while it was sent' if data.nil?
 
-        @left -= data.bytesize
+        @remaining -= data.bytesize
         data
       end
 
@@ -353,8 +357,8 @@ module SlRecordings
 
   # The recordings of this server.
   class Store
-    # A tree that changed so lately may still be being copied to where it is.
-    STILL = 120
+    # A format that changed more recently than this may still be being copied into place.
+    QUIET_SECONDS = 120
 
     def initialize(config, sender: config.sender, log: config.logger)
       @config = config
@@ -368,72 +372,72 @@ module SlRecordings
       raise Error, e.message
     end
 
-    # Record ids of all that are published here, oldest first.
-    def all
+    # Record ids of all recordings published here, oldest first.
+    def record_ids
       found = Dir.glob(File.join(@published, '*', '*', 'metadata.xml')).map { |file| File.basename(File.dirname(file)) }
       found.select { |id| RECORD_ID.match?(id) }.uniq.sort_by { |id| [id[/\d+\z/].to_i, id] }
     end
 
-    # The formats that are published whole. `finished`: one that is known to be, whatever it looks like.
+    # The completely published formats. `finished`: a format that is known to be complete, whatever its files look like.
     def formats(id, finished: nil)
       names = Dir.glob(File.join(@published, '*', id, 'metadata.xml')).map { |file| file.split('/')[-3] }.sort
-      names.select { |name| name == finished || whole?(id, name) }
+      names.select { |name| name == finished || complete?(id, name) }
     end
 
-    # Whether all that is published of it now was sent as it is.
+    # Whether all published formats were sent in their present version.
     def sent?(id)
-      sent = File.read(mark(id)).split("\n")
+      sent = File.read(sent_marker(id)).split("\n")
       !sent.empty? && (versions(id, formats(id)) - sent).empty?
     rescue Errno::ENOENT
       false
     end
 
-    # Whether the balancer says that it was deleted there.
+    # Whether the balancer reports the recording as deleted.
     def deleted?(id)
       @sender.respond_to?(:deleted?) && @sender.deleted?(id)
     end
 
-    # Sends all formats that are published by now: whatever came before is replaced as a whole, so it does
-    # not matter how often, or in which order. False if there are none. `unless_sent`: not again if somebody
-    # else has sent them meanwhile.
-    def deliver(id, finished: nil, unless_sent: false, **options)
-      raise Error, "this is no record id: #{id.inspect}" unless RECORD_ID.match?(id)
+    # Sends all formats published so far. The balancer replaces each of them completely, so neither repeats nor the
+    # order matter. False if there are none. `skip_if_sent`: do nothing if another process has sent them meanwhile.
+    def deliver(id, finished: nil, skip_if_sent: false, **options)
+      raise Error, "not a valid record id: #{id.inspect}" unless RECORD_ID.match?(id)
 
       # Two formats may be published at the same time.
-      locked(id) { (unless_sent && sent?(id)) || deliver_locked(id, finished, options) }
+      with_recording_lock(id) { (skip_if_sent && sent?(id)) || deliver_locked(id, finished, options) }
     rescue SystemCallError, IOError => e
-      raise Passing, e.message
+      raise TransientError, e.message
     end
 
-    # Ids that were sent as they are now so many days ago, and have arrived (`trust`: or may have).
+    # Ids of recordings that were sent in their present version at least `days` days ago and that the balancer has
+    # imported (`trust`: or for which that is unknown).
     def prunable(days, trust: false)
-      marks = Dir.glob(File.join(@work, 'sent', '*')).select { |file| File.mtime(file) < Time.now - days * 86_400 }
-      marks.map { |file| File.basename(file) }.sort.select do |id|
+      markers = Dir.glob(File.join(@work, 'sent', '*')).select { |file| File.mtime(file) < Time.now - days * 86_400 }
+      markers.map { |file| File.basename(file) }.sort.select do |id|
         next false unless RECORD_ID.match?(id) && sent?(id)
 
-        arrived = @sender.imported?(id)
-        arrived || (arrived.nil? && trust)
+        imported = @sender.imported?(id)
+        imported || (imported.nil? && trust)
       end
     end
 
-    # Deletes what this server has of a recording, by whatever the block does. False if there is something
-    # new of it.
+    # Deletes this server's copy of a recording by calling the block. False if part of the recording has changed since
+    # it was sent.
     def prune(id)
-      done = locked(id) do
+      deleted = with_recording_lock(id) do
         next false unless sent?(id)
 
         yield
-        FileUtils.rm_f(mark(id))
+        FileUtils.rm_f(sent_marker(id))
         true
       end
-      @log.info("sl: #{id} is deleted here; the balancer has it") if done
-      done
+      @log.info("sl: #{id} deleted from this server; the balancer has it") if deleted
+      deleted
     rescue SystemCallError, IOError => e
       raise Error, e.message
     end
 
-    # For one process at a time. False if another one is at it.
-    def alone
+    # Runs the block in one process at a time. False if another process is running it.
+    def with_batch_lock
       File.open(File.join(@work, 'locks', 'batch'), File::CREAT | File::RDWR, 0o644) do |lock|
         return false unless lock.flock(File::LOCK_EX | File::LOCK_NB)
 
@@ -444,13 +448,14 @@ module SlRecordings
 
     private
 
-    # With the lock of a recording, which goes with the process. Its file goes when nobody needs it.
-    def locked(id)
+    # Runs the block with the lock of a recording, which is released if the process dies. The lock file is deleted after
+    # use.
+    def with_recording_lock(id)
       path = File.join(@work, 'locks', id)
       loop do
         File.open(path, File::CREAT | File::RDWR, 0o644) do |lock|
           lock.flock(File::LOCK_EX)
-          # Whoever had it before has taken the file away.
+          # If the previous holder has deleted the file, this lock is on a file that no longer exists: try again.
           next unless File.exist?(path) && File.stat(path).ino == lock.stat.ino
 
           begin
@@ -463,8 +468,8 @@ module SlRecordings
     end
 
     def deliver_locked(id, finished, options)
-      # What was sent before is no longer all there is, until this has arrived.
-      FileUtils.rm_f(mark(id))
+      # Until this delivery succeeds, the recording counts as not sent.
+      FileUtils.rm_f(sent_marker(id))
       names = formats(id, finished: finished)
       if names.empty?
         @log.info("sl: #{id} has no published format, nothing to send")
@@ -472,19 +477,20 @@ module SlRecordings
       end
       archive = File.join(@work, "#{id}.tar")
       begin
-        began = Time.now
+        started = Time.now
         sent = versions(id, names)
         pack(archive, id, names)
         @sender.deliver(archive, id, **options)
-        File.write(mark(id), sent.join("\n"))
-        @log.info("sl: #{id} is sent: #{names.join(', ')}, #{File.size(archive)} bytes in #{(Time.now - began).round(1)} s")
+        File.write(sent_marker(id), sent.join("\n"))
+        seconds = (Time.now - started).round(1)
+        @log.info("sl: #{id} sent: #{names.join(', ')}, #{File.size(archive)} bytes in #{seconds} s")
       ensure
         FileUtils.rm_f(archive)
       end
       true
     end
 
-    # What tells these formats from what they were before and may become.
+    # One line per format that changes whenever the format is reprocessed.
     def versions(id, names)
       names.map { |name| "#{name} #{File.mtime(File.join(@published, name, id, 'metadata.xml')).to_r}" }
     end
@@ -492,22 +498,24 @@ module SlRecordings
     def pack(archive, id, names)
       paths = names.map { |name| File.join(name, id) }
       output, status = Open3.capture2e('tar', '--create', '--file', archive, '--directory', @published, '--', *paths)
-      raise Passing, "tar: #{output.scrub.strip}" unless status.success?
+      raise TransientError, "tar: #{output.scrub.strip}" unless status.success?
     end
 
-    # BigBlueButton says so of what it has published; where it says nothing, it has been still for a while.
-    def whole?(id, name)
+    # BigBlueButton writes a .done file for each format it has published. Where it keeps none, a format counts as complete
+    # once it has not changed for a while.
+    def complete?(id, name)
       status = @config['status_dir']
       return File.exist?(File.join(status, "#{id}-#{name}.done")) if File.directory?(status)
 
       directory = File.join(@published, name, id)
       newest = Dir.glob(File.join(directory, '**', '*')).push(directory).map { |path| File.lstat(path).ctime }.max
-      newest < Time.now - STILL
+      newest < Time.now - QUIET_SECONDS
     rescue SystemCallError
       false
     end
 
-    def mark(id)
+    # The file that records which versions of the formats were sent.
+    def sent_marker(id)
       File.join(@work, 'sent', id)
     end
   end

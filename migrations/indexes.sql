@@ -1,27 +1,27 @@
--- The indexes that the index of recordings stands on, one for each way of asking. `sl migrate` builds
--- those that are missing, and those whose building was cut off, one by one and without locking anybody
--- out; each can be built by hand as it stands here.
+-- The database indexes of the recordings tables, one for each kind of query. `sl migrate` builds those
+-- that are missing or whose build was interrupted, one by one and without blocking readers or writers.
+-- Each statement can also be run by hand as it is.
 
--- Scalelite has some of the unique ones under other names: an equal one under any name will do.
+-- Scalelite has some of the unique indexes under other names: an equal index under any name is accepted.
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_record_id ON recordings (record_id);
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS sl_metadata_recording_key ON metadata (recording_id, key);
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS sl_formats_recording_format ON playback_formats (recording_id, format);
 
--- A record id by its beginning.
+-- Record ids by prefix.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_prefix ON recordings (record_id text_pattern_ops);
 
--- The newest of a meeting, of a state. One for the newest of all would be taken for those of a state too, and
--- read to its end where no recording is in that state.
+-- The newest recordings of a meeting, and of a state. Postgres would also use an index of the newest of all for
+-- queries by state, and read it to its end if no recording is in that state.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_meeting ON recordings
     (meeting_id, (coalesce(starttime, '-infinity'::timestamp)) DESC, id DESC);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_state ON recordings
     (state, (coalesce(starttime, '-infinity'::timestamp)) DESC, id DESC);
 
--- Who has this value, or one that begins so.
+-- Recordings by metadata value or prefix of it.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_metadata_value ON metadata (key, left(value, 256) text_pattern_ops, recording_id);
 
--- What belongs to a recording.
+-- The thumbnails of a format, in order.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_thumbnails_format ON thumbnails (playback_format_id, sequence);
 
--- The URL to call, by the client's meetingID.
+-- Callback URLs by the client's meetingID.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_callback_data_meeting ON callback_data (meeting_id);

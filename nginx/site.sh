@@ -1,16 +1,16 @@
 #!/bin/sh
-# Prints the site file for the variables that Scalelite's nginx takes:
+# Prints the site file for the environment variables of Scalelite's nginx:
 #
 #   NGINX_SSL             true: TLS (tls.conf)
 #   NGINX_BEHIND_PROXY    true: another proxy is in front, see sl/trust-proxy.conf
-#   NGINX_RECORDINGS_ONLY true: playback, and no API
+#   NGINX_RECORDINGS_ONLY true: playback only, no API
 #   URL_HOST              the name that clients use
 #
 # They may be combined:  NGINX_SSL=true URL_HOST=sl.school.org ./site.sh > /etc/nginx/sites-available/sl
 set -eu
 cd "$(dirname "$0")"
 
-on() { # on NAME: whether it is set to true
+on() { # on NAME: succeeds if the variable NAME is true
     eval "value=\${$1:-false}"
     case $value in
         true) return 0 ;;

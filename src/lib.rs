@@ -26,9 +26,9 @@
 //! | [`callbacks`] | callbacks to clients: stored, delivered, retried | bbb, config, jwt, net, store, db |
 //! | [`recordings`] | recordings: spool, import, storage, index in Postgres | bbb, config, net, db, callbacks |
 //! | [`app`] | what every request works with; data only | config, store, servers, recordings |
-//! | [`calls`] | the BBB calls | app, bbb, config, store, servers, recordings, callbacks |
+//! | [`calls`] | the BBB calls | app, bbb, config, db, store, servers, recordings, callbacks |
 //! | [`http`] | HTTP front end: accept loop, drain, responses | bbb, config, calls, recordings |
-//! | [`playback`] | playing a recording: links, tokens, cookies, files | app, bbb, config, jwt, store, recordings, http |
+//! | [`playback`] | playing a recording: links, tokens, cookies, files | app, bbb, config, db, jwt, store, recordings, http |
 //! | [`uploads`] | recordings that BBB servers send over HTTPS | app, bbb, jwt, recordings, http |
 //! | [`routes`] | the one place that knows every surface | app, bbb, calls, http, playback, uploads |
 //! | [`replica`] | threads, and what runs on each | all above |
