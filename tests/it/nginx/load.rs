@@ -31,7 +31,7 @@ pub struct Observed {
     /// Meetings that were created and ended.
     pub ended: Vec<String>,
     /// Meetings whose end got status 502: they may have ended or not.
-    pub doubtful: Vec<String>,
+    pub uncertain: Vec<String>,
     /// Creates answered with duplicateWarning.
     pub duplicates: usize,
     /// Successful joins of [`CROWD`].
@@ -91,7 +91,7 @@ impl Load {
             let observed = client.join().expect("a client got a wrong response");
             all.kept.extend(observed.kept);
             all.ended.extend(observed.ended);
-            all.doubtful.extend(observed.doubtful);
+            all.uncertain.extend(observed.uncertain);
             all.failed.extend(observed.failed);
             all.duplicates += observed.duplicates;
             all.crowd += observed.crowd;
@@ -155,7 +155,7 @@ impl Client {
             return;
         }
         let Some(ended) = self.call_unretried("end", &format!("{meeting}&password=mp"), observed) else {
-            observed.doubtful.push(id);
+            observed.uncertain.push(id);
             return;
         };
         assert_eq!(ended.success().xml("messageKey"), Some("sentEndMeetingRequest"));

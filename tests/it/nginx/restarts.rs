@@ -78,7 +78,7 @@ fn killing_replicas_under_load_keeps_state_consistent() {
     // Each kill breaks at most one request of each client.
     assert!(observed.failed.len() <= 6 * 4, "{:?}", observed.failed);
     // An interrupted end may have reached its server or not; it is repeated.
-    for id in std::mem::take(&mut observed.doubtful) {
+    for id in std::mem::take(&mut observed.uncertain) {
         let reply = site.get(&pool.target("end", &format!("meetingID={id}&password=mp")));
         assert!(reply.xml("messageKey").is_some(), "{reply:?}");
     }

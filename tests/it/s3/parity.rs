@@ -9,7 +9,7 @@ use sl::sim::{Packing, Recording, RecordingFormat};
 use std::fs;
 
 /// A pool with recordings whose files are in directories or in a bucket.
-struct Lab {
+struct LifecycleFixture {
     env: RecordingEnv,
     bucket: Option<Bucket>,
     archives: TempDir,
@@ -17,11 +17,11 @@ struct Lab {
     transcript: Vec<String>,
 }
 
-impl Lab {
-    fn new(bucket: Option<Bucket>) -> Lab {
+impl LifecycleFixture {
+    fn new(bucket: Option<Bucket>) -> LifecycleFixture {
         let variables = bucket.as_ref().map_or(Vec::new(), Bucket::variables);
         let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        Lab {
+        LifecycleFixture {
             env: RecordingEnv::with(1, &variables),
             bucket,
             archives: TempDir::new().unwrap(),
@@ -100,55 +100,55 @@ impl Lab {
 }
 
 fn exercise(bucket: Option<Bucket>) -> Vec<String> {
-    let mut lab = Lab::new(bucket);
+    let mut fixture = LifecycleFixture::new(bucket);
     let one = recording(1, &[Notes, Presentation, Video]);
     let (two, three) = (recording(2, &[Video]), recording(3, &[Notes, Video]));
     let (id, id2, id3) = (one.record_id(), two.record_id(), three.record_id());
     let verify = ["--json", "recordings", "verify"];
     let repair = ["--json", "recordings", "verify", "--repair"];
     for recording in [&one, &two, &three] {
-        lab.import(recording);
+        fixture.import(recording);
     }
-    lab.call("getRecordings", "");
-    lab.sl(&verify);
-    lab.call("publishRecordings", &format!("recordID={id}&publish=false"));
-    lab.call("publishRecordings", &format!("recordID={id}&publish=false"));
-    lab.call("updateRecordings", &format!("recordID={id}&meta_name=Algebra"));
+    fixture.call("getRecordings", "");
+    fixture.sl(&verify);
+    fixture.call("publishRecordings", &format!("recordID={id}&publish=false"));
+    fixture.call("publishRecordings", &format!("recordID={id}&publish=false"));
+    fixture.call("updateRecordings", &format!("recordID={id}&meta_name=Algebra"));
     // Reprocessed with other slides, it stays on the shelf that the client chose.
-    lab.import(&Recording { formats: vec![Presentation], slides: 2, seed: 7, ..one.clone() });
-    lab.call("getRecordings", &format!("recordID={id}"));
-    lab.call("publishRecordings", &format!("recordID={id}&publish=true"));
-    lab.sl(&["recordings", "unpublish", &id2]);
-    lab.call("deleteRecordings", &format!("recordID={id2}"));
-    lab.call("publishRecordings", &format!("recordID={id2}&publish=true"));
-    lab.call("getRecordings", "state=any");
+    fixture.import(&Recording { formats: vec![Presentation], slides: 2, seed: 7, ..one.clone() });
+    fixture.call("getRecordings", &format!("recordID={id}"));
+    fixture.call("publishRecordings", &format!("recordID={id}&publish=true"));
+    fixture.sl(&["recordings", "unpublish", &id2]);
+    fixture.call("deleteRecordings", &format!("recordID={id2}"));
+    fixture.call("publishRecordings", &format!("recordID={id2}&publish=true"));
+    fixture.call("getRecordings", "state=any");
     // Manual mistakes: a wrong shelf, a lost format, a format missing in the index.
-    lab.move_by_hand(
+    fixture.move_by_hand(
         &format!("published/presentation/{id}/"),
         Some(&format!("unpublished/presentation/{id}/")),
     );
-    lab.move_by_hand(&format!("published/notes/{id}/"), None);
-    lab.env.postgres.sql(&format!(
+    fixture.move_by_hand(&format!("published/notes/{id}/"), None);
+    fixture.env.postgres.sql(&format!(
         "DELETE FROM playback_formats USING recordings r WHERE r.id = recording_id AND record_id = '{id3}' \
          AND format = 'notes'"
     ));
-    lab.sl(&verify);
-    lab.sl(&repair);
-    lab.sl(&verify);
-    lab.call("getRecordings", "");
+    fixture.sl(&verify);
+    fixture.sl(&repair);
+    fixture.sl(&verify);
+    fixture.call("getRecordings", "");
     // All its files are lost.
     for format in ["presentation", "video"] {
-        lab.move_by_hand(&format!("published/{format}/{id}/"), None);
+        fixture.move_by_hand(&format!("published/{format}/{id}/"), None);
     }
-    lab.call("publishRecordings", &format!("recordID={id}&publish=false"));
-    lab.import(&one);
-    lab.sl(&verify);
-    lab.sl(&["--json", "recordings", "retain", "--older-than", "1h", "--dry-run"]);
-    lab.sl(&["--json", "recordings", "retain", "--older-than", "1h", "--yes"]);
-    assert!(lab.files().is_empty(), "{:?}", lab.files().keys());
-    lab.call("getRecordings", "state=any");
-    lab.sl(&verify);
-    lab.transcript
+    fixture.call("publishRecordings", &format!("recordID={id}&publish=false"));
+    fixture.import(&one);
+    fixture.sl(&verify);
+    fixture.sl(&["--json", "recordings", "retain", "--older-than", "1h", "--dry-run"]);
+    fixture.sl(&["--json", "recordings", "retain", "--older-than", "1h", "--yes"]);
+    assert!(fixture.files().is_empty(), "{:?}", fixture.files().keys());
+    fixture.call("getRecordings", "state=any");
+    fixture.sl(&verify);
+    fixture.transcript
 }
 
 #[test]

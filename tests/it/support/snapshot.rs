@@ -57,9 +57,12 @@ macro_rules! assert_response {
             $crate::support::snapshot::$kind(),
             "{reply:#?}"
         );
-        ::insta::with_settings!(
-            { filters => $crate::support::snapshot::FILTERS.to_vec(), omit_expression => true },
-            { ::insta::assert_snapshot!(reply.body, @$body) }
-        )
+        // The test may check several responses against it, in a loop.
+        ::insta::allow_duplicates! {
+            ::insta::with_settings!(
+                { filters => $crate::support::snapshot::FILTERS.to_vec(), omit_expression => true },
+                { ::insta::assert_snapshot!(reply.body, @$body) }
+            )
+        }
     }};
 }
