@@ -1,4 +1,4 @@
-//! What every request works with: settings, state, the BBB servers, recordings. Data only.
+//! Dependencies of every request: settings, state, the BBB servers, recordings. Data only.
 
 use crate::config::Config;
 use crate::recordings::Recordings;
@@ -7,17 +7,17 @@ use crate::servers::poll::suspicion::Suspicions;
 use crate::store::Store;
 use std::sync::Arc;
 
-/// What every call works with. One for each thread; cheap to clone.
+/// Dependencies of every request. One for each thread; cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// The settings.
     pub config: Arc<Config>,
-    /// The state.
+    /// State in Redis.
     pub store: Store,
-    /// The way to the BBB servers.
+    /// Client of the BBB servers.
     pub backend: Backend,
-    /// Servers on which requests of this thread have failed lately.
+    /// Servers on which requests of this thread failed recently.
     pub suspicions: Suspicions,
-    /// Recordings, where this pool has some.
+    /// Recordings, unless the pool has none.
     pub recordings: Option<Recordings>,
 }

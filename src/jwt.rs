@@ -1,5 +1,5 @@
-//! JSON Web Tokens (RFC 7519) signed with a secret that both sides have: HS256 and HS512, and no other
-//! algorithm, `none` least of all.
+//! JSON Web Tokens (RFC 7519) with a shared secret: HS256 and HS512, and no other algorithm, least of all
+//! `none`. Why no crate: docs/decisions/0012-jwt-by-hand.md.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Sha256, Sha512};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Longer ones are not looked at: ours have some hundred characters.
-const LONGEST: usize = 8192;
+/// Longer tokens are rejected unread: ours have some hundred characters.
+const MAX_TOKEN_BYTES: usize = 8192;
 
-/// What a token is signed with.
+/// Signature algorithm of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -45,37 +45,37 @@ impl Algorithm {
 #[derive(Deserialize)]
 struct Header {
     alg: String,
-    /// Extensions that must be understood. We understand none.
+    /// Extensions that the recipient must support. We support none.
     crit: Option<serde_json::Value>,
 }
 
 /// Seconds since 1970; RFC 7519 allows fractions.
 #[derive(Deserialize)]
-struct Times {
+struct Validity {
     exp: Option<f64>,
     nbf: Option<f64>,
 }
 
-/// A token with these claims.
+/// Signs a token with these claims.
 pub fn sign<T: Serialize>(algorithm: Algorithm, key: &[u8], claims: &T) -> String {
     let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, algorithm.name());
-    // What cannot be written as JSON leaves a token that says nothing, and that nobody takes.
+    // Claims that cannot be serialized leave an empty token, which no recipient accepts.
     let claims = serde_json::to_vec(claims).unwrap_or_default();
     let signed = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
     let signature = BASE64.encode(algorithm.mac(key, &signed));
     format!("{signed}.{signature}")
 }
 
-/// The claims of a token that was signed with this algorithm and this key, and that is valid now: `exp`
-/// and `nbf` are looked at where they are there. Whoever wants one of them to be there asks for it in `T`.
-/// An empty key verifies nothing.
+/// The claims of a token that was signed with this algorithm and key and is valid at `now`. `exp` and `nbf`
+/// are checked if present; a caller that requires one of them makes it a field of `T`. An empty key verifies
+/// no token.
 pub fn verify<T: DeserializeOwned>(
     algorithm: Algorithm,
     key: &[u8],
     token: &str,
     now: SystemTime,
 ) -> Option<T> {
-    if token.len() > LONGEST || key.is_empty() {
+    if token.len() > MAX_TOKEN_BYTES || key.is_empty() {
         return None;
     }
     let (signed, signature) = token.rsplit_once('.')?;
@@ -84,23 +84,22 @@ pub fn verify<T: DeserializeOwned>(
     if header.alg != algorithm.name() || header.crit.is_some() {
         return None;
     }
-    let (given, right) = (BASE64.decode(signature).ok()?, algorithm.mac(key, signed));
-    if !bool::from(subtle::ConstantTimeEq::ct_eq(&given[..], &right[..])) {
+    let (given, expected) = (BASE64.decode(signature).ok()?, algorithm.mac(key, signed));
+    if !bool::from(subtle::ConstantTimeEq::ct_eq(&given[..], &expected[..])) {
         return None;
     }
     let claims = BASE64.decode(claims).ok()?;
-    let times: Times = serde_json::from_slice(&claims).ok()?;
+    let validity: Validity = serde_json::from_slice(&claims).ok()?;
     let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
-    if times.exp.is_some_and(|exp| now >= exp) || times.nbf.is_some_and(|nbf| now < nbf) {
+    if validity.exp.is_some_and(|exp| now >= exp) || validity.nbf.is_some_and(|nbf| now < nbf) {
         return None;
     }
     serde_json::from_slice(&claims).ok()
 }
 
-/// The claims of what looks like a token, whoever wrote them: to see whether it is worth the trouble of
-/// [`verify`].
+/// The claims of a token, unverified: for a cheap look at it before [`verify`].
 pub fn unverified<T: DeserializeOwned>(token: &str) -> Option<T> {
-    if token.len() > LONGEST {
+    if token.len() > MAX_TOKEN_BYTES {
         return None;
     }
     let (_, rest) = token.split_once('.')?;
@@ -122,9 +121,9 @@ mod tests {
         verify(algorithm, key, token, at(seconds))
     }
 
-    /// Made with Python's hmac and base64.
+    /// Tokens made with Python's hmac and base64.
     #[test]
-    fn tokens_of_others_are_understood() {
+    fn tokens_of_another_implementation_are_verified() {
         const HS256: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhIiwiZXhwIjoxMDB9.\
             Hx4G50mxG7j00ro4Crmh32AnUqhpVuV_UoL9yeqCuhY";
         const HS512: &str = "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhIiwiZXhwIjoxMDB9.\
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_is_read_and_nothing_else() {
+    fn only_an_unchanged_token_with_the_right_key_and_time_is_verified() {
         let claims = json!({ "sub": "/video/r1", "exp": 100, "nbf": 50 });
         for (algorithm, other) in [(Algorithm::Hs256, Algorithm::Hs512), (Algorithm::Hs512, Algorithm::Hs256)]
         {
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_algorithm_of_the_tokens_own_choice_is_not_taken() {
+    fn a_token_cannot_choose_its_algorithm() {
         let claims = BASE64.encode("{}");
         for header in [
             r#"{"alg":"none"}"#,
@@ -179,14 +178,14 @@ mod tests {
                 assert_eq!(read(Algorithm::Hs256, b"key", &token, 0), None, "{header} {signature}");
             }
         }
-        // The same with a header that is right.
+        // The same with a correct header.
         let signed = format!("{}.{claims}", BASE64.encode(r#"{"alg":"HS256"}"#));
         let right = BASE64.encode(Algorithm::Hs256.mac(b"key", &signed));
         assert_eq!(read(Algorithm::Hs256, b"key", &format!("{signed}.{right}"), 0), Some(json!({})));
     }
 
     #[test]
-    fn times_that_are_none_are_not_taken() {
+    fn exp_and_nbf_that_are_not_numbers_are_rejected() {
         for times in [json!({ "exp": "100" }), json!({ "nbf": [] }), json!({ "exp": true })] {
             let token = sign(Algorithm::Hs256, b"key", &times);
             assert_eq!(read(Algorithm::Hs256, b"key", &token, 0), None, "{times}");

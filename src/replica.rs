@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::callbacks;
 use crate::config::Config;
 use crate::db::{DEFAULT_CONNECTIONS, Database, migrations};
-use crate::http::drain::Notice;
+use crate::http::drain::DrainSignal;
 use crate::http::listen;
 use crate::net::connector;
 use crate::recordings::import::{self, Importer};
@@ -54,12 +54,12 @@ impl Replica {
             let listeners = listen::Listeners::bind(&config.listen)
                 .with_context(|| format!("cannot listen at {:?} (BIND, PORT)", config.listen.bind))?;
             replica.address = Some(listeners.address().to_owned());
-            let notice = Arc::new(Notice::default());
+            let drain = Arc::new(DrainSignal::default());
             for (n, listener) in listeners.into_sockets().into_iter().enumerate() {
                 let (config, tls, stopped) = (config.clone(), tls.clone(), stopped.clone());
-                let notice = notice.clone();
+                let drain = drain.clone();
                 replica.spawn(&format!("api-{n}"), move |runtime| {
-                    let result = runtime.block_on(worker(config, &tls, listener, notice, stopped));
+                    let result = runtime.block_on(worker(config, &tls, listener, drain, stopped));
                     // A copy of gigabytes, or a disk that hangs, does not keep the process.
                     runtime.shutdown_timeout(Duration::from_secs(1));
                     result
@@ -158,7 +158,7 @@ async fn worker(
     config: Arc<Config>,
     tls: &Arc<ClientConfig>,
     listener: listen::Listener,
-    notice: Arc<Notice>,
+    drain: Arc<DrainSignal>,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let app = App {
@@ -177,14 +177,14 @@ async fn worker(
         }
     });
     let tasks = TaskTracker::new();
-    let service = routes::service(app, tasks.clone(), notice.clone());
-    let (deadline, cut_off) = listen::serve(listener, service, &config.listen, &notice, stopped).await?;
-    if cut_off > 0 {
-        warn!(connections = cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
+    let service = routes::service(app, tasks.clone(), drain.clone());
+    let drained = listen::serve(listener, service, &config.listen, &drain, stopped).await?;
+    if drained.cut_off > 0 {
+        warn!(connections = drained.cut_off, "SHUTDOWN_GRACE is over: connections were cut off");
     }
     // What clients who hung up had begun.
     tasks.close();
-    let _ = tokio::time::timeout_at(deadline, tasks.wait()).await;
+    let _ = tokio::time::timeout_at(drained.deadline, tasks.wait()).await;
     info!("stopped");
     Ok(())
 }

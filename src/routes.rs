@@ -1,10 +1,11 @@
-//! What is asked for. One warp filter takes every request; nothing is ever rejected, since BBB
-//! clients want an answer in their own form for everything.
+//! Dispatch of requests to the surfaces: health check, uploads, playback, API. One warp filter takes every
+//! request and rejects none, since BBB clients expect a response in their own format for everything.
 
 use crate::app::App;
 use crate::bbb::ApiError;
+use crate::calls::spec::Completion;
 use crate::calls::{Call, guard};
-use crate::http::drain::Notice;
+use crate::http::drain::DrainSignal;
 use crate::http::responses;
 use crate::playback::{self, Target};
 use crate::uploads::http as upload;
@@ -21,136 +22,159 @@ use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-const BASE: &str = "/bigbluebutton/api";
+const API_PATH: &str = "/bigbluebutton/api";
 
-/// The whole service. `tasks` holds what has begun, so that a stop can wait for it.
+/// A request as it arrived.
+struct Incoming<S> {
+    method: Method,
+    path: FullPath,
+    raw_query: String,
+    headers: HeaderMap,
+    body: S,
+    request_id: HeaderValue,
+}
+
+impl<S> Incoming<S> {
+    /// True for HEAD as well.
+    fn is_get(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD)
+    }
+
+    /// Its id, for a span of the log.
+    fn id(&self) -> &str {
+        self.request_id.to_str().unwrap_or("-")
+    }
+}
+
+/// The whole service. `tasks` holds the calls that run to their end, so that a drain can wait for them.
 pub fn service(
     app: App,
     tasks: TaskTracker,
-    notice: Arc<Notice>,
+    drain: Arc<DrainSignal>,
 ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone {
-    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::any()
-        .map(move || (app.clone(), tasks.clone(), notice.clone()))
+        .map(move || (app.clone(), tasks.clone(), drain.clone()))
         .and(warp::method())
         .and(warp::path::full())
-        .and(query)
+        .and(raw_query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(
-            |(app, tasks, notice): (App, TaskTracker, Arc<Notice>),
+            |(app, tasks, drain): (App, TaskTracker, Arc<DrainSignal>),
              method,
-             path: FullPath,
-             query: String,
+             path,
+             raw_query,
              headers: HeaderMap,
              body| async move {
-                let id = request_id(&headers);
-                let uploads = upload::target(&method, path.as_str()).is_some();
-                let response = if notice.turns_away(&headers) {
-                    // What may be gigabytes is not read.
-                    if uploads { responses::stopping() } else { turn_away(&app, body).await }
-                } else {
-                    handle(app, tasks, method, path.as_str(), &query, &headers, body, &id).await
+                let request_id = request_id(&headers);
+                let refuse = drain.should_refuse(&headers);
+                let request =
+                    Incoming { method, path, raw_query, headers, body, request_id: request_id.clone() };
+                let response = match refuse {
+                    true => refuse_while_draining(&app, request).await,
+                    false => dispatch(app, &tasks, request).await,
                 };
-                responses::finish(response, &id)
+                responses::with_common_headers(response, &request_id)
             },
         )
         .recover(|_| async { Ok::<_, std::convert::Infallible>(responses::empty(StatusCode::BAD_REQUEST)) })
         .unify()
 }
 
-#[allow(clippy::too_many_arguments)] // the parts of one request, taken apart by warp
-async fn handle<S, B, E>(
-    app: App,
-    tasks: TaskTracker,
-    method: Method,
-    path: &str,
-    query: &str,
-    headers: &HeaderMap,
-    body: S,
-    id: &HeaderValue,
-) -> Response
+/// Sends a request to its surface.
+async fn dispatch<S, B, E>(app: App, tasks: &TaskTracker, request: Incoming<S>) -> Response
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    let is_head = method == Method::HEAD;
-    let asked = method.clone();
-    let method = if is_head { Method::GET } else { method };
-    let raw_path = path;
-    let path = tidy(path);
-    if method == Method::GET && matches!(path.as_ref(), "" | "/health_check") {
+    let path = normalize_path(request.path.as_str());
+    if request.is_get() && matches!(path.as_ref(), "" | "/health_check") {
         return health(&app).await;
     }
     if let Some(host) = &app.config.api.url_host
-        && !serves(host, headers)
+        && !serves(host, &request.headers)
     {
         return responses::empty(StatusCode::FORBIDDEN);
     }
-    if let Some(name) = upload::target(&asked, &path) {
-        let answer = AssertUnwindSafe(upload::answer(&app, &asked, name, headers, body)).catch_unwind();
-        return answer.await.unwrap_or_else(|_| {
-            error!("an upload panicked");
-            responses::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        });
+    if let Some(record) = upload::target(&request.method, &path) {
+        let upload = upload::answer(&app, &request.method, record, &request.headers, request.body);
+        return catch_panic("upload", upload, internal_server_error).await;
     }
-    if method == Method::GET
-        && !path.starts_with(BASE)
-        && let Some(target) = Target::of(raw_path, &app.config.playback)
+    if request.is_get()
+        && !path.starts_with(API_PATH)
+        && let Some(target) = Target::of(request.path.as_str(), &app.config.playback)
     {
-        let span = debug_span!("playback", id = id.to_str().unwrap_or("-"));
-        let playing = playback::http::answer(&app, target, query, headers, is_head).instrument(span);
-        return AssertUnwindSafe(playing).catch_unwind().await.unwrap_or_else(|_| {
-            error!("a request for playback panicked");
-            responses::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        });
+        let span = debug_span!("playback", id = request.id());
+        let is_head = request.method == Method::HEAD;
+        let playback = playback::http::answer(&app, target, &request.raw_query, &request.headers, is_head);
+        return catch_panic("playback", playback.instrument(span), internal_server_error).await;
     }
-    let Some(call) = route(&method, &path) else {
-        return responses::error(&ApiError::Unsupported);
-    };
-    let request = match guard::check(&app.config, call, &method, query, headers, body).await {
-        Ok(request) => request,
-        Err(guard::Refused::Api(error)) => {
-            debug!(call = call.name(), key = error.key(), "refused");
-            return responses::error_of(call, &error);
-        }
-        Err(guard::Refused::BadEncoding) => return responses::empty(StatusCode::BAD_REQUEST),
-    };
-    let span = debug_span!("request", call = call.name(), id = id.to_str().unwrap_or("-"));
-    let running = async move { call.run(&app, request).await }.instrument(span);
-    // A panic ends this request only. What must not stay half done is a task of its own: when the
-    // client hangs up, it is finished all the same.
-    let result = if call.must_finish() {
-        tasks.spawn(running).await.ok()
-    } else {
-        AssertUnwindSafe(running).catch_unwind().await.ok()
-    };
-    result.map_or_else(
-        || {
-            error!(call = call.name(), "a request panicked");
-            responses::error_of(call, &ApiError::AccessFailed)
-        },
-        |result| responses::call(call, result),
-    )
+    match find_call(&request.method, &path) {
+        Some(call) => answer_call(app, tasks, call, request).await,
+        None => responses::api_error(&ApiError::UnsupportedRequest),
+    }
 }
 
-fn route(method: &Method, path: &str) -> Option<Call> {
-    let rest = path.strip_prefix(BASE)?;
+/// Verifies an API request and carries out its call.
+async fn answer_call<S, B, E>(app: App, tasks: &TaskTracker, call: Call, request: Incoming<S>) -> Response
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Buf,
+{
+    let span = debug_span!("request", call = call.name(), id = request.id());
+    let Incoming { method, raw_query, headers, body, .. } = request;
+    let verified = match guard::check(&app.config, call, &method, &raw_query, &headers, body).await {
+        Ok(verified) => verified,
+        Err(guard::Rejection::Api(error)) => {
+            debug!(call = call.name(), key = error.key(), "request rejected");
+            return responses::call_error(call, &error);
+        }
+        Err(guard::Rejection::BadEncoding) => return responses::empty(StatusCode::BAD_REQUEST),
+    };
+    let on_panic = move || responses::call_error(call, &ApiError::ServerAccessFailed);
+    let running = async move { responses::call_result(call, call.run(&app, verified).await) };
+    let running = catch_panic(call.name(), running.instrument(span), on_panic);
+    match call.spec().completion {
+        Completion::RunToEnd => tasks.spawn(running).await.unwrap_or_else(|_| on_panic()),
+        Completion::MayCancel => running.await,
+    }
+}
+
+/// Confines a panic to its request: logs it, and responds with `on_panic`.
+async fn catch_panic(
+    handler: &'static str,
+    response: impl Future<Output = Response>,
+    on_panic: impl FnOnce() -> Response,
+) -> Response {
+    AssertUnwindSafe(response).catch_unwind().await.unwrap_or_else(|_| {
+        error!(handler, "a request handler panicked");
+        on_panic()
+    })
+}
+
+fn internal_server_error() -> Response {
+    responses::empty(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn find_call(method: &Method, path: &str) -> Option<Call> {
+    let rest = path.strip_prefix(API_PATH)?;
     let call = match rest.strip_prefix('/') {
         Some(name) => Call::named(name)?,
         None if rest.is_empty() => Call::Index,
         None => return None,
     };
+    let methods = call.spec().methods;
     let allowed = match *method {
-        Method::GET => call.takes_get(),
-        Method::POST => call.takes_post(),
+        Method::GET | Method::HEAD => methods.accepts_get(),
+        Method::POST => methods.accepts_post(),
         _ => false,
     };
     allowed.then_some(call)
 }
 
-/// Doubled and trailing slashes mean nothing.
-fn tidy(path: &str) -> Cow<'_, str> {
+/// Removes doubled and trailing slashes: they mean nothing.
+fn normalize_path(path: &str) -> Cow<'_, str> {
     let trimmed = path.trim_end_matches('/');
     if !trimmed.contains("//") {
         return Cow::Borrowed(trimmed);
@@ -163,39 +187,39 @@ fn tidy(path: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// 503: not begun. The body is read first, since a connection that closes while a body comes in may
-/// take the answer with it.
-async fn turn_away<S>(app: &App, body: S) -> Response
-where
-    S: Stream,
-{
-    let whole = body.for_each(|_| std::future::ready(()));
-    let _ = tokio::time::timeout(app.config.listen.body_timeout, whole).await;
-    responses::stopping()
+/// 503: the request was not begun. Its body is read first, since closing a connection while a body arrives
+/// may destroy the response too. The body of an upload is not read: it may have gigabytes.
+async fn refuse_while_draining<S: Stream>(app: &App, request: Incoming<S>) -> Response {
+    if upload::target(&request.method, request.path.as_str()).is_none() {
+        let read = request.body.for_each(|_| std::future::ready(()));
+        let _ = tokio::time::timeout(app.config.listen.body_timeout, read).await;
+    }
+    responses::draining()
 }
 
 /// Whether the Host header names this host or a subdomain of it.
 fn serves(host: &str, headers: &HeaderMap) -> bool {
-    let Some(asked) = headers.get(HOST).and_then(|value| value.to_str().ok()) else {
+    let Some(requested) = headers.get(HOST).and_then(|value| value.to_str().ok()) else {
         return false;
     };
-    let asked = match asked.rsplit_once(':') {
+    let requested = match requested.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => asked,
+        _ => requested,
     };
-    let asked = asked.trim_end_matches('.').to_ascii_lowercase();
-    match asked.strip_suffix(host) {
+    let requested = requested.trim_end_matches('.').to_ascii_lowercase();
+    match requested.strip_suffix(host) {
         Some(rest) => rest.is_empty() || rest.ends_with('.'),
         None => false,
     }
 }
 
-/// `success`, or 503 with the reason. The index is asked only where the settings say so: most balancers
-/// would take the meeting calls away too, which need no Postgres.
+/// `success`, or 503 with the reason. The index is checked only where the settings say so: on a failed check
+/// most load balancers would take the meeting calls away too, which need no Postgres.
 async fn health(app: &App) -> Response {
-    let failed = |who: &str, failure: &dyn std::fmt::Display| {
-        error!(%failure, "the health check failed");
-        responses::text(StatusCode::SERVICE_UNAVAILABLE, format!("{who} does not answer: {failure}\n"))
+    let failed = |service: &str, failure: &dyn std::fmt::Display| {
+        error!(service, %failure, "health check failed");
+        let body = format!("{service} does not answer: {failure}\n");
+        responses::text(StatusCode::SERVICE_UNAVAILABLE, body)
     };
     if let Err(failure) = app.store.ping().await {
         return failed("Redis", &failure);
@@ -209,13 +233,13 @@ async fn health(app: &App) -> Response {
     responses::text(StatusCode::OK, "success")
 }
 
-/// The request's X-Request-Id if it has a sane one, else a new one.
+/// The request's X-Request-Id if it is 1 to 128 letters, digits, `-`, `_` and `.`, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sane = |value: &&HeaderValue| {
+    let is_valid = |value: &&HeaderValue| {
         (1..=128).contains(&value.len())
             && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    if let Some(given) = headers.get("x-request-id").filter(sane) {
+    if let Some(given) = headers.get("x-request-id").filter(is_valid) {
         return given.clone();
     }
     let mut text = [0u8; uuid::fmt::Hyphenated::LENGTH];
@@ -228,8 +252,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths() {
-        let get = |path: &str| route(&Method::GET, &tidy(path));
+    fn paths_lead_to_calls() {
+        let get = |path: &str| find_call(&Method::GET, &normalize_path(path));
         assert_eq!(get("/bigbluebutton/api"), Some(Call::Index));
         assert_eq!(get("/bigbluebutton/api/"), Some(Call::Index));
         assert_eq!(get("//bigbluebutton//api///create/"), Some(Call::Create));
@@ -244,12 +268,12 @@ mod tests {
         ] {
             assert_eq!(get(unsupported), None, "{unsupported}");
         }
-        assert_eq!(route(&Method::POST, "/bigbluebutton/api/join"), None);
-        assert_eq!(route(&Method::PUT, "/bigbluebutton/api/create"), None);
+        assert_eq!(find_call(&Method::POST, "/bigbluebutton/api/join"), None);
+        assert_eq!(find_call(&Method::PUT, "/bigbluebutton/api/create"), None);
     }
 
     #[test]
-    fn hosts() {
+    fn url_host_matches_itself_and_subdomains() {
         let with = |host: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_str(host).unwrap());
@@ -260,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn request_ids() {
+    fn a_valid_request_id_is_kept() {
         let mut headers = HeaderMap::new();
         headers.insert("x-request-id", HeaderValue::from_static("abc-1"));
         assert_eq!(request_id(&headers), "abc-1");

@@ -1,6 +1,6 @@
 //! Checksums: `hex(H(call + query + secret))` over the raw query without its checksum.
 //!
-//! Rule: the BBB API. The query is never encoded anew before it is checked, since clients differ
+//! Rule: the BBB API. The query is verified as received and never re-encoded first, since clients differ
 //! on `+` and `%20`, `~` and `%7E`.
 
 use serde::Serialize;
@@ -28,7 +28,7 @@ impl Algorithm {
         [Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
 
     /// The algorithm whose hex digest has this many digits.
-    pub fn of_length(hex_digits: usize) -> Option<Algorithm> {
+    pub fn from_hex_length(hex_digits: usize) -> Option<Algorithm> {
         match hex_digits {
             40 => Some(Algorithm::Sha1),
             64 => Some(Algorithm::Sha256),
@@ -38,7 +38,7 @@ impl Algorithm {
         }
     }
 
-    /// As it stands in LOADBALANCER_CHECKSUM_ALGORITHM: `SHA1`, `sha256`, `SHA-384` …
+    /// Parses a value of LOADBALANCER_CHECKSUM_ALGORITHM: `SHA1`, `sha256`, `SHA-384` …
     pub fn parse(name: &str) -> Option<Algorithm> {
         match name.trim().to_ascii_uppercase().replace('-', "").as_str() {
             "SHA1" => Some(Algorithm::Sha1),
@@ -59,8 +59,8 @@ impl Algorithm {
         String::from_utf8_lossy(digits).into_owned()
     }
 
-    fn digest(self, call: &str, query: &str, secret: &str) -> Digest512 {
-        fn of<D: Digest>(call: &str, query: &str, secret: &str) -> Digest512 {
+    fn digest(self, call: &str, query: &str, secret: &str) -> DigestBytes {
+        fn of<D: Digest>(call: &str, query: &str, secret: &str) -> DigestBytes {
             let mut hasher = D::new();
             hasher.update(call);
             hasher.update(query);
@@ -68,7 +68,7 @@ impl Algorithm {
             let digest = hasher.finalize();
             let mut bytes = [0; 64];
             bytes[..digest.len()].copy_from_slice(&digest);
-            Digest512 { bytes, len: digest.len() }
+            DigestBytes { bytes, len: digest.len() }
         }
         match self {
             Algorithm::Sha1 => of::<Sha1>(call, query, secret),
@@ -91,46 +91,46 @@ impl fmt::Display for Algorithm {
 }
 
 /// A digest of at most 64 bytes, on the stack.
-struct Digest512 {
+struct DigestBytes {
     bytes: [u8; 64],
     len: usize,
 }
 
-impl Digest512 {
+impl DigestBytes {
     fn len(&self) -> usize {
         self.len
     }
 }
 
-impl AsRef<[u8]> for Digest512 {
+impl AsRef<[u8]> for DigestBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
-/// A query and the checksum that stood in it.
+/// A query, split into its checksum and the rest.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SignedQuery<'a> {
-    /// The query as received, without the checksum and the `&` that belonged to it.
+    /// The query as received, without the checksum and the `&` that separated it.
     pub query: String,
-    /// The checksum as received, if there was one.
+    /// The checksum as received, if there is one.
     pub checksum: Option<&'a str>,
 }
 
-/// More than one checksum parameter: refused, since it is not clear what was signed.
+/// More than one checksum parameter. It is rejected, since it is not clear which part was signed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct TwoChecksums;
+pub struct DuplicateChecksum;
 
-/// Cuts the checksum out of a raw query. It may stand anywhere.
-pub fn cut(raw: &str) -> Result<SignedQuery<'_>, TwoChecksums> {
+/// Splits the checksum off a raw query, wherever it is.
+pub fn split_checksum(raw: &str) -> Result<SignedQuery<'_>, DuplicateChecksum> {
     let mut checksum = None;
     let mut query = String::with_capacity(raw.len());
-    // `first` tells a leading empty pair (`?&checksum=`) from no pair so far.
+    // `first` distinguishes a leading empty pair (`?&checksum=`) from no pair yet.
     let mut first = true;
     for pair in raw.split('&') {
         if let Some(value) = pair.strip_prefix("checksum=") {
             if checksum.replace(value).is_some() {
-                return Err(TwoChecksums);
+                return Err(DuplicateChecksum);
             }
             continue;
         }
@@ -143,8 +143,8 @@ pub fn cut(raw: &str) -> Result<SignedQuery<'_>, TwoChecksums> {
     Ok(SignedQuery { query, checksum })
 }
 
-/// Whether `checksum` signs `call` and `query` (without checksum) with any of the secrets, in one
-/// of the algorithms allowed. Hex in either case; compared in constant time.
+/// Whether `checksum` signs `call` and `query` (without its checksum) with one of the secrets and one of the
+/// allowed algorithms. Hex digits in either case; compared in constant time.
 pub fn verify<'s>(
     call: &str,
     query: &str,
@@ -152,7 +152,7 @@ pub fn verify<'s>(
     secrets: impl IntoIterator<Item = &'s str>,
     allowed: &[Algorithm],
 ) -> bool {
-    let Some(algorithm) = Algorithm::of_length(checksum.len()) else {
+    let Some(algorithm) = Algorithm::from_hex_length(checksum.len()) else {
         return false;
     };
     let mut given = [0u8; 64];
@@ -174,11 +174,11 @@ mod tests {
     const VECTORS: &str = include_str!("../../tests/vectors/checksum.tsv");
 
     #[test]
-    fn every_vector() {
+    fn signs_and_verifies_every_vector() {
         let mut rows = 0;
         for line in VECTORS.lines().skip(1) {
             let [call, query, secret, algorithm, checksum] = line.split('\t').collect::<Vec<_>>()[..] else {
-                panic!("a vector of another shape: {line}")
+                panic!("malformed vector: {line}")
             };
             let algorithm = Algorithm::parse(algorithm).unwrap();
             assert_eq!(algorithm.sign(call, query, secret), checksum);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_wherever_it_stands() {
+    fn a_checksum_is_split_off_wherever_it_is() {
         for (raw, query) in [
             ("a=1&checksum=x&b=2", "a=1&b=2"),
             ("checksum=x&a=1", "a=1"),
@@ -205,11 +205,11 @@ mod tests {
             ("a=&checksum=x", "a="),
             ("a=1&&b&checksum=x", "a=1&&b"),
         ] {
-            let cut = cut(raw).unwrap();
-            assert_eq!((cut.query.as_str(), cut.checksum), (query, Some("x")), "{raw}");
+            let signed = split_checksum(raw).unwrap();
+            assert_eq!((signed.query.as_str(), signed.checksum), (query, Some("x")), "{raw}");
         }
-        assert_eq!(cut("a=1&mychecksum=3").unwrap().checksum, None);
-        assert_eq!(cut("a=1").unwrap().query, "a=1");
-        assert_eq!(cut("checksum=x&a=1&checksum=x"), Err(TwoChecksums));
+        assert_eq!(split_checksum("a=1&mychecksum=3").unwrap().checksum, None);
+        assert_eq!(split_checksum("a=1").unwrap().query, "a=1");
+        assert_eq!(split_checksum("checksum=x&a=1&checksum=x"), Err(DuplicateChecksum));
     }
 }

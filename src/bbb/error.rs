@@ -1,18 +1,18 @@
-//! The errors that we answer in BBB's own form, always with HTTP status 200.
+//! The errors that we return in BBB's own format, always with HTTP status 200.
 
-use crate::bbb::xml_reader;
+use crate::bbb::xml_writer;
 use serde_json::json;
 
 /// An error that a client sees as `<returncode>FAILED</returncode>` with a key and a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// Checksum missing, wrong, twice, of a length or an algorithm that is not allowed.
+    /// Checksum missing, wrong, duplicated, or of a length or algorithm that is not allowed.
     #[error("You did not pass the checksum security check")]
-    Checksum,
+    InvalidChecksum,
     /// No meetingID, or a blank one.
     #[error("You must specify a meeting ID for the meeting.")]
     MissingMeetingId,
-    /// No meeting of that id is recorded.
+    /// No meeting with this id is recorded.
     #[error("We could not find a meeting with that meeting ID - perhaps the meeting is not yet running?")]
     MeetingNotFound,
     /// A join to a server that is offline.
@@ -24,28 +24,28 @@ pub enum ApiError {
     /// No candidate with the required tag.
     #[error("There is no available server with the required tag={0}.")]
     TagUnavailable(String),
-    /// The meeting's server did not answer, or answered no BBB response.
+    /// The meeting's server did not respond, or not with a BBB response.
     #[error("Unable to access meeting on server.")]
-    AccessFailed,
+    ServerAccessFailed,
     /// The same, on create.
     #[error("Unable to create meeting on server.")]
     CreateFailed,
     /// The same, on insertDocument.
     #[error("Unable to insert document on server.")]
     InsertFailed,
-    /// A path, call or method that we do not serve.
+    /// A path, call or method that we do not support.
     #[error("This request is not supported.")]
-    Unsupported,
+    UnsupportedRequest,
     /// A body that is neither a form nor, where allowed, XML.
     #[error("POST request Content-Type is missing or unsupported")]
     UnsupportedContentType,
-    /// A body over the limit, in bytes (this project's decision; BBB has no word for it).
+    /// A body over the limit, in bytes (this project's decision; BBB has no key for it).
     #[error("The request body is larger than the {0} bytes that are accepted.")]
-    TooLarge(usize),
-    /// A body that broke off or is not what its Content-Type says.
+    BodyTooLarge(usize),
+    /// A body that is incomplete or does not match its Content-Type.
     #[error("The request body could not be read: {0}.")]
-    BadBody(&'static str),
-    /// Redis does not answer.
+    InvalidBody(&'static str),
+    /// Redis does not respond.
     #[error("The load balancer cannot reach its state. Please try again.")]
     StateUnavailable,
     /// No recordID, or a blank one.
@@ -54,43 +54,43 @@ pub enum ApiError {
     /// publishRecordings without publish.
     #[error("You must specify a publish value true or false.")]
     MissingPublish,
-    /// getRecordings without meetingID and recordID, where one must be given.
+    /// getRecordings without meetingID and recordID, where GET_RECORDINGS_API_FILTERED requires one.
     #[error("param meetingID or recordID must be included.")]
     MissingFilter,
-    /// None of the recordings named exists, or this pool has none.
+    /// None of the requested recordings exists, or this pool has no recordings.
     #[error("We could not find recordings")]
     RecordingNotFound,
-    /// Postgres does not answer, or somebody else is changing that recording.
+    /// Postgres does not respond, or another process is changing this recording.
     #[error("The load balancer cannot reach its index of recordings. Please try again.")]
     IndexUnavailable,
-    /// The disk is full, a mount is gone.
+    /// The storage of recordings failed: disk full, mount gone.
     #[error("The files of the recording could not be changed. Please try again.")]
     FilesUnavailable,
-    /// A recording that is in the index and nowhere else.
+    /// A recording that is in the index, but has no files.
     #[error("The files of the recording are missing.")]
     FilesMissing,
-    /// A call on text tracks without this parameter.
+    /// A text track call without this parameter.
     #[error("Missing parameter {0}.")]
     MissingTrackParam(&'static str),
-    /// No recording of that id, says a call on text tracks.
+    /// No recording with this id, in a text track call.
     #[error("No recording found for {0}")]
     NoSuchRecording(String),
     /// A recording without text tracks.
     #[error("No captions found for {0}")]
     NoCaptions(String),
-    /// A kind of text track that is none.
+    /// An invalid kind of text track.
     #[error("Invalid kind parameter, expected='subtitles|captions' actual={0}")]
     InvalidKind(String),
-    /// A language that is no BCP 47 tag.
+    /// A language that is not a BCP 47 tag.
     #[error("Malformed lang parameter, received={0}")]
     InvalidLang(String),
-    /// No file, or nothing in it.
+    /// No file, or an empty one.
     #[error("Empty uploaded text track.")]
     EmptyTrack,
-    /// A file that is no text track, or a recording that has no place for one.
+    /// A file that is not a text track, or a recording that cannot have one.
     #[error("Text track upload failed: {0}.")]
     BadTrack(String),
-    /// Every voice bridge tried for a new meeting is taken.
+    /// Every voice bridge that was tried for a new meeting is taken.
     #[error("Could not find a free voice bridge number.")]
     NoVoiceBridge,
 }
@@ -99,15 +99,15 @@ impl ApiError {
     /// The `messageKey` that clients switch on.
     pub fn key(&self) -> &'static str {
         match self {
-            ApiError::Checksum => "checksumError",
+            ApiError::InvalidChecksum => "checksumError",
             ApiError::MissingMeetingId => "missingParamMeetingID",
             ApiError::MeetingNotFound => "notFound",
             ApiError::ServerUnavailable => "serverUnavailable",
             ApiError::TagUnavailable(_) => "serverTagUnavailable",
-            ApiError::Unsupported => "unsupportedRequest",
+            ApiError::UnsupportedRequest => "unsupportedRequest",
             ApiError::UnsupportedContentType => "unsupportedContentType",
-            ApiError::TooLarge(_) => "requestTooLarge",
-            ApiError::BadBody(_) => "badRequestBody",
+            ApiError::BodyTooLarge(_) => "requestTooLarge",
+            ApiError::InvalidBody(_) => "badRequestBody",
             ApiError::MissingRecordId => "missingParamRecordID",
             ApiError::MissingPublish => "missingParamPublish",
             ApiError::MissingFilter => "missingParameters",
@@ -120,7 +120,7 @@ impl ApiError {
             ApiError::EmptyTrack => "empty_uploaded_text_track",
             ApiError::BadTrack(_) => "upload_text_track_failed",
             ApiError::NoServers
-            | ApiError::AccessFailed
+            | ApiError::ServerAccessFailed
             | ApiError::CreateFailed
             | ApiError::InsertFailed
             | ApiError::StateUnavailable
@@ -131,18 +131,18 @@ impl ApiError {
         }
     }
 
-    /// The whole answer of calls that answer JSON.
+    /// The response of calls that return JSON.
     pub fn to_json(&self) -> String {
         let (key, message) = (self.key(), self.to_string());
         json!({ "response": { "returncode": "FAILED", "messageKey": key, "message": message } }).to_string()
     }
 
-    /// The whole answer.
+    /// The response of all other calls.
     pub fn to_xml(&self) -> String {
         format!(
             "<response><returncode>FAILED</returncode><messageKey>{}</messageKey><message>{}</message></response>",
             self.key(),
-            xml_reader::escape(&self.to_string()),
+            xml_writer::escape(&self.to_string()),
         )
     }
 }

@@ -1,12 +1,12 @@
-//! The BigBlueButton protocol itself: what both sides of the balancer speak. Knows nothing of
-//! Redis, of our configuration or of HTTP connections.
+//! The BigBlueButton protocol, as both clients and servers use it. Independent of Redis, of our configuration
+//! and of HTTP connections.
 //!
-//! - [`params`]: parameters in the order and with the bytes they came
-//! - [`checksum`]: verifying what clients signed, signing what goes to servers
-//! - [`secret`]: secrets that do not print
-//! - [`error`]: every error that we answer, as `messageKey` and `message`
-//! - [`xml_reader`]: reading what servers answered, without trusting it
-//! - [`xml_writer`]: writing XML
+//! - [`params`]: request parameters, in their order
+//! - [`checksum`]: verifies clients' checksums, signs requests to servers
+//! - [`secret`]: secrets that do not appear in logs
+//! - [`error`]: every error that we return, as `messageKey` and `message`
+//! - [`xml_reader`]: reads untrusted responses of servers
+//! - [`xml_writer`]: writes XML
 //! - [`voice_bridge`]: the dial-in number of a meeting id
 
 pub mod checksum;

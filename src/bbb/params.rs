@@ -1,32 +1,32 @@
-//! Request parameters: decoded, in order, with the difference between `a` and `a=` kept.
+//! Request parameters: decoded, in order, with `a` and `a=` distinguished.
 
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// Percent-encoding that is no such thing (`%zz`, `%4`), or bytes that are not UTF-8.
-/// Answered with status 400 and an empty body, as a running Scalelite does.
+/// Invalid percent-encoding (`%zz`, `%4`), or bytes that are not UTF-8. The response is status 400 with an
+/// empty body, as from a running Scalelite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the parameters are not percent-encoded UTF-8")]
 pub struct BadEncoding;
 
-/// An ordered list of parameters. A name stands once: of two values the last one wins, at the
-/// place of the first, as in the web frameworks that BBB clients were written against.
+/// An ordered list of parameters. Names are unique: of two values the last one wins, in the position of the
+/// first, as in the web frameworks that BBB clients were written against.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params(Vec<(String, Option<String>)>);
 
 impl Params {
-    /// Reads `a=1&b&c=%20`; also the body of a form.
+    /// Parses `a=1&b&c=%20`: a query or the body of a form.
     pub fn parse(raw: &str) -> Result<Params, BadEncoding> {
         let mut params = Params::default();
         params.merge_encoded(raw)?;
         Ok(params)
     }
 
-    /// Reads more parameters on top: a form body over the query.
+    /// Merges more parameters, which win over those already there: a form body over the query.
     pub fn merge_encoded(&mut self, raw: &str) -> Result<(), BadEncoding> {
-        // Looking through the list is quickest for a few names; not for a hostile 100,000.
+        // A linear search is fastest for a few names, but quadratic for a hostile 100,000.
         let mut places: Option<HashMap<String, usize>> = None;
         for pair in raw.split('&').filter(|p| !p.is_empty()) {
             let (name, value) = match pair.split_once('=') {
@@ -51,7 +51,7 @@ impl Params {
         Ok(())
     }
 
-    /// The value of `name`; an empty string where it stands without `=`.
+    /// The value of `name`; an empty string if it has no `=`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_deref().unwrap_or(""))
     }
@@ -66,7 +66,7 @@ impl Params {
         self.get(name).is_some()
     }
 
-    /// Sets `name`, in its old place if it has one.
+    /// Sets `name`, in its old position if it has one.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.put(name.into(), Some(value.into()));
     }
@@ -78,13 +78,13 @@ impl Params {
         }
     }
 
-    /// Takes `name` out and returns its value.
+    /// Removes `name` and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(n, _)| n == name)?;
         self.0.remove(at).1
     }
 
-    /// All of them, in order.
+    /// All parameters, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_deref()))
     }
@@ -94,7 +94,7 @@ impl Params {
         self.0.is_empty()
     }
 
-    /// `application/x-www-form-urlencoded`, in order: what is signed and sent.
+    /// `application/x-www-form-urlencoded`, in order: the bytes that are signed and sent.
     pub fn encode(&self) -> String {
         let mut out = String::with_capacity(self.0.len() * 24);
         for (name, value) in &self.0 {
@@ -157,7 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn keeps_order_bare_names_and_brackets() {
+    fn order_bare_names_and_brackets_are_kept() {
         let params = Params::parse("b=2&&bare&a[]=1&empty=&b=3").unwrap();
         assert_eq!(params.encode(), "b=3&bare&a%5B%5D=1&empty=");
         assert_eq!(params.get("bare"), Some(""));
@@ -165,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_percent_encoded_utf8() {
+    fn invalid_percent_encoding_and_invalid_utf8_are_rejected() {
         for bad in ["a=%zz", "a=%4", "a=%", "%f=1", "a=%ff", "a=%C3", "a=%ED%A0%80"] {
             assert_eq!(Params::parse(bad), Err(BadEncoding), "{bad}");
         }
     }
 
     #[test]
-    fn a_form_goes_over_the_query() {
+    fn a_form_wins_over_the_query() {
         let mut params = Params::parse("a=1&b=2").unwrap();
         params.merge_encoded("b=3&c=x+y%2B").unwrap();
         assert_eq!(params.get("b"), Some("3"));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn many_names_are_read_in_no_time_and_the_last_value_wins_all_the_same() {
+    fn of_100_000_names_the_last_value_wins_too() {
         let mut raw: String = (0..100_000).map(|n| format!("n{n}=1&")).collect();
         raw += "n5=2&n99999=2&n100000=2";
         let params = Params::parse(&raw).unwrap();
@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_survives_a_round_trip(pairs in proptest::collection::btree_map(".{1,20}", ".{0,40}", 0..8)) {
+        fn any_text_survives_encode_and_parse(pairs in proptest::collection::btree_map(".{1,20}", ".{0,40}", 0..8)) {
             let params: Params = pairs.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
             let encoded = params.encode();
             prop_assert!(encoded.is_ascii() && !encoded.contains([' ', '"', '\'']));

@@ -1,13 +1,13 @@
-//! A secret that cannot slip into a log.
+//! A secret that does not appear in logs.
 
 use std::fmt;
 
-/// A shared secret. `Debug` shows that there is one; there is no `Display`.
+/// A shared secret. `Debug` prints `***`; there is no `Display`.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret itself, to sign with, or to print where it was asked for.
+    /// The secret itself, for signing, and for printing where the operator asked for it.
     pub fn expose(&self) -> &str {
         &self.0
     }

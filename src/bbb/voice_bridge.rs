@@ -1,5 +1,5 @@
-//! The dial-in number of a meeting: the same for the same id on every balancer, since it stands in
-//! people's invitations. Compatible with Scalelite.
+//! The dial-in number of a meeting: the same for the same id on every replica and after every restart, since
+//! participants have it in their invitations. Compatible with Scalelite.
 //!
 //! MT19937 seeded with 128 bits of SHA-256(meeting id): the first two little-endian 64-bit words A
 //! and B as `(A << 64) | B`, least significant 32-bit word first. The first digit is 1-9, the others
@@ -10,8 +10,14 @@ use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+/// Numbers of ids that [`first_two`] caches on each thread.
+const MAX_CACHED_IDS: usize = 512;
+
+/// Longer ids are not cached.
+const MAX_CACHED_ID_BYTES: usize = 256;
+
 /// The numbers to try for a meeting, best first. `length` digits each (VOICE_BRIDGE_LEN, 1 to 18).
-/// `99999` never comes: see [`is_number`].
+/// Never `99999`: see [`is_number`].
 pub fn numbers(meeting_id: &str, length: usize) -> impl Iterator<Item = String> {
     let digest = Sha256::digest(meeting_id.as_bytes());
     // B, then A; each as its low and its high half: all little-endian in the digest.
@@ -29,30 +35,31 @@ pub fn numbers(meeting_id: &str, length: usize) -> impl Iterator<Item = String> 
     .filter(|number| is_number(number))
 }
 
-/// Whether this can be a voice bridge: digits, and not `99999`, BBB's echo test.
+/// Whether this can be a voice bridge: digits, and not `99999`, which is BBB's echo test.
 pub fn is_number(text: &str) -> bool {
     !text.is_empty() && text != "99999" && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The first two of [`numbers`], remembered for ids that came lately: many clients create a meeting
-/// anew before everybody who joins, and seeding the generator is a good part of what a create costs.
+/// The first two of [`numbers`], cached for recent ids: many clients create a meeting again before each
+/// participant joins. Seeding the generator takes some 10 us, a hit 0.3 us (docs/BENCHMARKS.md, row "sl: create,
+/// existing meeting").
 pub fn first_two(meeting_id: &str, length: usize) -> [String; 2] {
     thread_local! {
-        static LATELY: RefCell<HashMap<(String, usize), [String; 2]>> = RefCell::default();
+        static RECENT: RefCell<HashMap<(String, usize), [String; 2]>> = RefCell::default();
     }
     let draw = || {
         let mut numbers = numbers(meeting_id, length);
-        // The stream has no end.
+        // The stream is infinite.
         std::array::from_fn(|_| numbers.next().unwrap_or_default())
     };
-    if meeting_id.len() > 256 {
+    if meeting_id.len() > MAX_CACHED_ID_BYTES {
         return draw();
     }
-    LATELY.with_borrow_mut(|lately| {
-        if lately.len() >= 512 {
-            lately.clear();
+    RECENT.with_borrow_mut(|recent| {
+        if recent.len() >= MAX_CACHED_IDS {
+            recent.clear();
         }
-        lately.entry((meeting_id.to_owned(), length)).or_insert_with(draw).clone()
+        recent.entry((meeting_id.to_owned(), length)).or_insert_with(draw).clone()
     })
 }
 
@@ -75,11 +82,11 @@ mod tests {
     const VECTORS: &str = include_str!("../../tests/vectors/voice_bridge.tsv");
 
     #[test]
-    fn every_vector() {
+    fn draws_every_vector_with_and_without_cache() {
         let mut rows = 0;
         for line in VECTORS.lines().skip(1) {
             let [id, first, second, third, of_five] = line.split('\t').collect::<Vec<_>>()[..] else {
-                panic!("a vector of another shape: {line}")
+                panic!("malformed vector: {line}")
             };
             let drawn: Vec<_> = numbers(id, 9).take(3).collect();
             assert_eq!(drawn, [first, second, third], "{id}");
@@ -94,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn never_the_echo_test() {
+    fn the_echo_test_is_never_drawn() {
         for i in 0..20_000 {
             let id = i.to_string();
             assert!(numbers(&id, 5).take(20).all(|number| number != "99999"), "{id}");

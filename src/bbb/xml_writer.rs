@@ -1,9 +1,9 @@
-//! Writing answers: XML by hand, straight into bytes.
+//! Writes XML directly into bytes.
 
-use super::xml_reader::escape;
+use super::xml_reader::is_forbidden;
+use std::borrow::Cow;
 
-/// Bytes that may need more than being copied: markup, control characters, and the first byte of
-/// U+FFFE and U+FFFF.
+/// Bytes that may need escaping: markup, control characters, and the first byte of U+FFFE and U+FFFF.
 const SPECIAL: [bool; 256] = {
     let mut table = [false; 256];
     let mut n = 0;
@@ -20,13 +20,33 @@ const SPECIAL: [bool; 256] = {
     table
 };
 
-/// Text, of an element or an attribute.
+/// Writes the text of an element or an attribute.
 pub fn text(out: &mut Vec<u8>, text: &str) {
     if text.bytes().any(|byte| SPECIAL[byte as usize]) {
         out.extend_from_slice(escape(text).as_bytes());
     } else {
         out.extend_from_slice(text.as_bytes());
     }
+}
+
+/// Escapes text for an element or an attribute. Characters that XML 1.0 forbids become U+FFFD.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| matches!(c, '&' | '<' | '>' | '"' | '\'') || is_forbidden(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            c if is_forbidden(c) => out.push(char::REPLACEMENT_CHARACTER),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// `<name>text</name>`
@@ -36,7 +56,7 @@ pub fn element(out: &mut Vec<u8>, name: &str, value: &str) {
     close(out, name);
 }
 
-/// `<name>17</name>`, or what else needs no escaping.
+/// `<name>17</name>`: a value that needs no escaping.
 pub fn plain(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
     use std::io::Write;
     open(out, name);
@@ -59,9 +79,9 @@ pub fn close(out: &mut Vec<u8>, name: &str) {
     out.push(b'>');
 }
 
-/// A name for an element from what may be none: what no XML name holds becomes `_`. Colons too, which
-/// would speak of a namespace that nobody has declared.
-pub fn name(text: &str) -> std::borrow::Cow<'_, str> {
+/// A valid element name from any text: characters that are invalid in a name become `_`. So do colons, which
+/// would refer to an undeclared namespace.
+pub fn element_name(text: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphabetic() || c == '_';
     if text.starts_with(plain)
         && text.chars().all(|c| plain(c) || c.is_ascii_digit() || matches!(c, '-' | '.'))
@@ -70,10 +90,10 @@ pub fn name(text: &str) -> std::borrow::Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 1);
     for c in text.chars() {
-        let inside = begins_name(c)
+        let inside = is_name_start(c)
             || c.is_ascii_digit()
             || matches!(c, '-' | '.' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}');
-        if out.is_empty() && inside && !begins_name(c) {
+        if out.is_empty() && inside && !is_name_start(c) {
             out.push('_');
         }
         out.push(if inside { c } else { '_' });
@@ -81,8 +101,8 @@ pub fn name(text: &str) -> std::borrow::Cow<'_, str> {
     if out.is_empty() { "_".into() } else { out.into() }
 }
 
-/// NameStartChar of XML 1.0, as far as it is a letter.
-fn begins_name(c: char) -> bool {
+/// NameStartChar of XML 1.0, letters only.
+fn is_name_start(c: char) -> bool {
     (c == '_' || c.is_alphabetic())
         && matches!(c, 'A'..='Z' | 'a'..='z' | '_' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
         | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}'
@@ -96,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names() {
+    fn any_text_becomes_a_valid_element_name() {
         for (given, written) in [
             ("bbb-origin", "bbb-origin"),
             ("größe", "größe"),
@@ -107,17 +127,17 @@ mod tests {
             ("", "_"),
             ("-", "_-"),
         ] {
-            assert_eq!(name(given), written, "{given}");
+            assert_eq!(element_name(given), written, "{given}");
         }
     }
 
     proptest! {
         #[test]
-        fn whatever_is_written_reads_back(key in "\\PC{0,8}", value in "\\PC{0,40}") {
+        fn any_written_text_reads_back(key in "\\PC{0,8}", value in "\\PC{0,40}") {
             let mut out = b"<response><returncode>SUCCESS</returncode>".to_vec();
-            element(&mut out, &name(&key), &value);
+            element(&mut out, &element_name(&key), &value);
             out.extend_from_slice(b"</response>");
-            let read = super::super::xml_reader::field(&out, &name(&key));
+            let read = super::super::xml_reader::read_field(&out, &element_name(&key));
             let expected: String = escape(&value).replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"")
                 .replace("&apos;", "'").replace("&amp;", "&");
             prop_assert_eq!(read.unwrap(), expected.trim());

@@ -18,7 +18,7 @@ const INSISTENCE: u32 = 600;
 pub async fn keep(store: &Store, db: &Database, noted: ReadyUrl) {
     let Ok(text) = serde_json::to_string(&noted) else { return };
     let (store, db) = (store.clone(), db.clone());
-    match store.put_into_outbox(&text).await {
+    match store.add_to_outbox(&text).await {
         Ok(()) => {
             tokio::spawn(async move {
                 if let Err(failure) = bring_one(&store, &db, text.as_bytes()).await {
@@ -38,7 +38,7 @@ pub async fn keep(store: &Store, db: &Database, noted: ReadyUrl) {
 async fn insist(store: Store, db: Database, noted: ReadyUrl, text: String) {
     for _ in 0..INSISTENCE {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if store.put_into_outbox(&text).await.is_ok() || ready_urls::store(&db, &noted).await.is_ok() {
+        if store.add_to_outbox(&text).await.is_ok() || ready_urls::store(&db, &noted).await.is_ok() {
             return;
         }
     }
@@ -47,7 +47,7 @@ async fn insist(store: Store, db: Database, noted: ReadyUrl, text: String) {
 
 /// Brings what waits in Redis to the index, oldest first, for as long as it takes it.
 pub async fn bring(store: &Store, db: &Database) {
-    let Ok(waiting) = store.outbox(AT_ONCE).await else { return };
+    let Ok(waiting) = store.oldest_in_outbox(AT_ONCE).await else { return };
     for text in waiting {
         if let Err(failure) = bring_one(store, db, &text).await {
             return debug!(failure, "recording-ready URLs wait in Redis");
@@ -67,5 +67,5 @@ async fn bring_one(store: &Store, db: &Database, text: &[u8]) -> Result<(), Stri
         },
         Err(_) => error!("something in sl:outbox is none of ours: it goes"),
     }
-    store.take_from_outbox(text).await.map_err(|failure| failure.to_string())
+    store.remove_from_outbox(text).await.map_err(|failure| failure.to_string())
 }

@@ -32,7 +32,7 @@ pub async fn remember(app: &App, meeting: &MeetingKey, url: &str, answer: &[u8])
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let noted = ReadyUrl {
         meeting_id: meeting.as_str().to_owned(),
-        internal_meeting_id: xml_reader::field(answer, "internalMeetingID").filter(|id| !id.is_empty()),
+        internal_meeting_id: xml_reader::read_field(answer, "internalMeetingID").filter(|id| !id.is_empty()),
         url: url.to_owned(),
         at_ms: now.as_millis() as i64,
     };

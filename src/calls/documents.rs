@@ -1,4 +1,4 @@
-//! insertDocument and sendChatMessage: passed on to the meeting's server.
+//! insertDocument and sendChatMessage: forwarded to the meeting's server.
 
 use super::{ApiRequest, Call, CallResult};
 use crate::app::App;
@@ -6,16 +6,16 @@ use crate::bbb::ApiError;
 use bytes::Bytes;
 use http::HeaderValue;
 
-/// Takes meetingID, and slides as XML, which are forwarded untouched.
+/// Takes meetingID, and slides as XML, which are forwarded unchanged.
 pub(super) async fn insert_document(app: &App, mut request: ApiRequest) -> CallResult {
-    // Without a document the server has the word; but it takes this call as POST only.
+    // A missing document is for the server to report; but it accepts this call as POST only.
     request.document.get_or_insert((HeaderValue::from_static("application/xml"), Bytes::new()));
-    let at = app.find(&request.meeting()?).await?.ok_or(ApiError::MeetingNotFound)?;
+    let at = app.locate(&request.meeting_key()?).await?.ok_or(ApiError::MeetingNotFound)?;
     app.forward(Call::InsertDocument, &at, &request).await
 }
 
 /// Takes meetingID and message.
 pub(super) async fn send_chat_message(app: &App, request: ApiRequest) -> CallResult {
-    let at = app.find(&request.meeting()?).await?.ok_or(ApiError::MeetingNotFound)?;
+    let at = app.locate(&request.meeting_key()?).await?.ok_or(ApiError::MeetingNotFound)?;
     app.forward(Call::SendChatMessage, &at, &request).await
 }

@@ -1,6 +1,6 @@
-//! Passing a request on to the server of its meeting.
+//! Forwards a request to the server of its meeting.
 
-use super::{Answer, ApiRequest, Call, CallResult};
+use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
 use crate::servers::BackendError;
@@ -9,34 +9,34 @@ use std::sync::Arc;
 use tracing::warn;
 
 impl App {
-    /// The meeting's server.
-    pub(super) async fn find(&self, meeting: &MeetingKey) -> Result<Option<Arc<ServerRef>>, ApiError> {
+    /// The meeting's server, if the meeting is recorded.
+    pub(super) async fn locate(&self, meeting: &MeetingKey) -> Result<Option<Arc<ServerRef>>, ApiError> {
         Ok(self.store.locate(meeting).await?)
     }
 
-    /// Passes a request on to the meeting's server, and its answer back as it came.
+    /// Forwards a request, and returns the server's response unchanged.
     pub(super) async fn forward(&self, call: Call, at: &ServerRef, request: &ApiRequest) -> CallResult {
         match self.backend.call(at, call.name(), &request.params, request.payload()).await {
-            Ok(reply) => Ok(Answer::Xml(reply.body)),
-            Err(failure) => Err(self.failed(call, at, &failure)),
+            Ok(reply) => Ok(CallResponse::Xml(reply.body)),
+            Err(failure) => Err(self.report_failure(call, at, &failure)),
         }
     }
 
-    /// The server gave no answer: says so in the log, and to the client, and has the server polled.
-    pub(super) fn failed(&self, call: Call, at: &ServerRef, failure: &BackendError) -> ApiError {
-        warn!(call = call.name(), server = at.id, %failure, "a server did not answer a request");
+    /// Logs that a server gave no response, has it probed, and returns the error for the client.
+    pub(super) fn report_failure(&self, call: Call, at: &ServerRef, failure: &BackendError) -> ApiError {
+        warn!(call = call.name(), server = at.id, %failure, "request to a BBB server failed");
         self.suspicions.report(&self.store, &self.backend, &self.config, at, failure);
         match call {
             Call::Create => ApiError::CreateFailed,
             Call::InsertDocument => ApiError::InsertFailed,
-            _ => ApiError::AccessFailed,
+            _ => ApiError::ServerAccessFailed,
         }
     }
 }
 
 impl From<StoreError> for ApiError {
     fn from(failure: StoreError) -> ApiError {
-        tracing::error!(%failure, "a request needs Redis");
+        tracing::error!(%failure, "Redis query of a request failed");
         ApiError::StateUnavailable
     }
 }

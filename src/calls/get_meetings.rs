@@ -1,70 +1,78 @@
 //! getMeetings: the meetings of all servers as one list.
 
-use super::{Answer, CallResult, CutOff};
+use super::{CallResponse, CallResult, TruncatedStream};
 use crate::app::App;
+use crate::bbb::Params;
+use crate::servers::Payload;
+use crate::store::ServerRef;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-/// Servers asked at once.
-const CONCURRENCY: usize = 256;
+/// Servers queried at the same time.
+const MAX_PARALLEL_SERVERS: usize = 256;
 
 const HEAD: &str = "<response><returncode>SUCCESS</returncode><meetings>";
 const TAIL: &str = "</meetings></response>";
 const NONE: &str = "<response><returncode>SUCCESS</returncode><messageKey>noMeetings</messageKey>\
     <message>no meetings were found on this server</message><meetings/></response>";
 
-/// Takes nothing. Asks all servers that are online, at once; the answer begins with the first that
-/// has meetings, and each server's meetings follow as they come, byte for byte. A server that does
-/// not answer is left out, and named in the log.
+/// Takes nothing. Queries all online servers in parallel. The response begins with the first server that
+/// has meetings; each server's meetings follow as they arrive, byte for byte. A server that fails is left
+/// out, and named in the log.
 pub(super) async fn get_meetings(app: &App) -> CallResult {
+    let no_meetings = || CallResponse::Xml(Bytes::from_static(NONE.as_bytes()));
     if app.config.api.get_meetings_disabled {
-        return Ok(Answer::Xml(Bytes::from_static(NONE.as_bytes())));
+        return Ok(no_meetings());
     }
     let servers = app.store.online_servers().await?;
-    let (send, mut pieces) = mpsc::channel::<Result<Bytes, CutOff>>(4);
-    let app = app.clone();
-    tokio::spawn(async move {
-        let mut answers = futures_util::stream::iter(servers)
-            .map(|server| {
-                let backend = app.backend.clone();
-                async move {
-                    let reply = backend
-                        .call(&server, "getMeetings", &Default::default(), crate::servers::Payload::None)
-                        .await;
-                    (server, reply)
-                }
-            })
-            .buffer_unordered(CONCURRENCY);
-        while let Some((server, reply)) = answers.next().await {
-            let reply = match reply {
-                Ok(reply) if reply.envelope.success => reply,
-                Ok(reply) => {
-                    let key = reply.envelope.message_key;
-                    warn!(server = server.id, key, "a server is left out of getMeetings");
-                    continue;
-                }
-                Err(failure) => {
-                    warn!(server = server.id, %failure, "a server is left out of getMeetings");
-                    app.suspicions.report(&app.store, &app.backend, &app.config, &server, &failure);
-                    continue;
-                }
-            };
-            if let Some(range) = reply.envelope.meetings
-                && send.send(Ok(reply.body.slice(range))).await.is_err()
-            {
-                return;
-            }
-        }
-        let _ = send.send(Ok(Bytes::from_static(TAIL.as_bytes()))).await;
-    });
-    // The tail alone: no server had a meeting.
-    match pieces.recv().await {
+    let (sender, mut chunks) = mpsc::channel(4);
+    tokio::spawn(stream_meetings(app.clone(), servers, sender));
+    match chunks.recv().await {
         Some(Ok(first)) if first != TAIL.as_bytes() => {
-            let begin = vec![Bytes::from_static(HEAD.as_bytes()), first];
-            Ok(Answer::XmlStream { begin, rest: pieces })
+            let first_chunks = vec![Bytes::from_static(HEAD.as_bytes()), first];
+            Ok(CallResponse::XmlStream { first_chunks, rest: chunks })
         }
-        _ => Ok(Answer::Xml(Bytes::from_static(NONE.as_bytes()))),
+        // The tail alone: no server has a meeting.
+        _ => Ok(no_meetings()),
     }
+}
+
+/// Sends the meetings of each server as its response arrives, then the tail. Stops when the client is gone.
+async fn stream_meetings(
+    app: App,
+    servers: Vec<ServerRef>,
+    sender: mpsc::Sender<Result<Bytes, TruncatedStream>>,
+) {
+    let mut replies = futures_util::stream::iter(servers)
+        .map(|server| {
+            let backend = app.backend.clone();
+            async move {
+                let reply = backend.call(&server, "getMeetings", &Params::default(), Payload::None).await;
+                (server, reply)
+            }
+        })
+        .buffer_unordered(MAX_PARALLEL_SERVERS);
+    while let Some((server, reply)) = replies.next().await {
+        let reply = match reply {
+            Ok(reply) if reply.envelope.success => reply,
+            Ok(reply) => {
+                let key = reply.envelope.message_key;
+                warn!(server = server.id, key, "getMeetings omits a server: it returned FAILED");
+                continue;
+            }
+            Err(failure) => {
+                warn!(server = server.id, %failure, "getMeetings omits a server: its request failed");
+                app.suspicions.report(&app.store, &app.backend, &app.config, &server, &failure);
+                continue;
+            }
+        };
+        if let Some(range) = reply.envelope.meetings
+            && sender.send(Ok(reply.body.slice(range))).await.is_err()
+        {
+            return;
+        }
+    }
+    let _ = sender.send(Ok(Bytes::from_static(TAIL.as_bytes()))).await;
 }

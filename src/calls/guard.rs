@@ -1,8 +1,10 @@
-//! What stands between a request and its call, in this order: content type, checksum, body. A
-//! document is read only once the checksum over the query is right; a form may carry the checksum
-//! itself, so it is read first.
+//! Checks a request before its call runs: content type, checksum, body, in this order. A document is
+//! read only once the checksum over the query is valid; a form may carry the checksum itself, so it is
+//! read first.
 
+use crate::bbb::params::BadEncoding;
 use crate::bbb::{ApiError, Params, checksum};
+use crate::calls::spec::{CallSpec, Links};
 use crate::calls::{ApiRequest, Call};
 use crate::config::Config;
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,42 +12,42 @@ use futures_util::{Stream, StreamExt};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method};
 
-/// A form that carries the checksum itself is read before anybody has signed: at most so many bytes.
-const UNSIGNED_FORM: usize = 1024 * 1024;
+/// Limit of a form that carries the checksum itself: it is read before its signature can be verified.
+const MAX_UNSIGNED_FORM_BYTES: usize = 1024 * 1024;
 
-/// Fields of a multipart form, as browsers send them.
-const MOST_FIELDS: usize = 1000;
+/// Limit of a multipart form: each field is compared with all before it.
+const MAX_FORM_FIELDS: usize = 1000;
 
 /// Why a request does not reach its call.
 #[derive(Debug)]
-pub enum Refused {
-    /// An error in BBB's form.
+pub enum Rejection {
+    /// An error in BBB's format.
     Api(ApiError),
-    /// Status 400 and an empty body: not percent-encoded UTF-8.
+    /// Status 400 with an empty body: not percent-encoded UTF-8.
     BadEncoding,
 }
 
-impl From<ApiError> for Refused {
-    fn from(error: ApiError) -> Refused {
-        Refused::Api(error)
+impl From<ApiError> for Rejection {
+    fn from(error: ApiError) -> Rejection {
+        Rejection::Api(error)
     }
 }
 
-impl From<crate::bbb::params::BadEncoding> for Refused {
-    fn from(_: crate::bbb::params::BadEncoding) -> Refused {
-        Refused::BadEncoding
+impl From<BadEncoding> for Rejection {
+    fn from(_: BadEncoding) -> Rejection {
+        Rejection::BadEncoding
     }
 }
 
-/// What a POST body is, by its Content-Type.
+/// Kind of a request body, by its Content-Type.
 enum BodyKind {
     None,
     Form,
-    Multipart(String),
+    Multipart { boundary: String },
     Document(HeaderValue),
 }
 
-/// Lets a request through if it may pass.
+/// Verifies a request and reads its body.
 pub async fn check<S, B, E>(
     config: &Config,
     call: Call,
@@ -53,69 +55,78 @@ pub async fn check<S, B, E>(
     raw_query: &str,
     headers: &HeaderMap,
     body: S,
-) -> Result<ApiRequest, Refused>
+) -> Result<ApiRequest, Rejection>
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    let kind = if *method == Method::POST { kind(call, headers)? } else { BodyKind::None };
-    let cut = checksum::cut(raw_query).map_err(|_| ApiError::Checksum)?;
-    let signed = call.is_signed(config);
-    let passes = |sum: &str| {
+    let spec = call.spec();
+    let kind = if *method == Method::POST { body_kind(spec, headers)? } else { BodyKind::None };
+    let signed = checksum::split_checksum(raw_query).map_err(|_| ApiError::InvalidChecksum)?;
+    let must_be_signed = call.is_signed(config);
+    let is_valid = |checksum: &str| {
         let secrets = config.api.secrets.iter().map(|secret| secret.expose());
-        checksum::verify(call.name(), &cut.query, sum, secrets, &config.api.algorithms)
+        checksum::verify(call.name(), &signed.query, checksum, secrets, &config.api.algorithms)
     };
-    if signed && cut.checksum.is_some_and(|sum| !passes(sum)) {
-        return Err(ApiError::Checksum.into());
+    if must_be_signed && signed.checksum.is_some_and(|checksum| !is_valid(checksum)) {
+        return Err(ApiError::InvalidChecksum.into());
     }
-    let mut params = Params::parse(&cut.query)?;
+    let mut params = Params::parse(&signed.query)?;
     let (mut document, mut file) = (None, None);
-    // A checksum that was there has been verified by now, unless the call needs none.
-    let limit = match cut.checksum {
-        Some(_) if signed => call.takes_file().unwrap_or(config.api.max_body),
-        _ => config.api.max_body.min(UNSIGNED_FORM),
+    let max_file_bytes = spec.body.max_file_bytes();
+    // A checksum in the query has been verified by now, unless the call requires none.
+    let limit = match signed.checksum {
+        Some(_) if must_be_signed => max_file_bytes.unwrap_or(config.api.max_body),
+        _ => config.api.max_body.min(MAX_UNSIGNED_FORM_BYTES),
     };
     match kind {
         BodyKind::None => {}
         BodyKind::Document(content_type) => {
-            // Nobody makes us read a document without having signed.
-            if signed && cut.checksum.is_none() {
-                return Err(ApiError::Checksum.into());
+            // An unsigned document is not worth reading.
+            if must_be_signed && signed.checksum.is_none() {
+                return Err(ApiError::InvalidChecksum.into());
             }
-            document = Some((content_type, read(config, limit, headers, body).await?));
+            document = Some((content_type, read_body(config, limit, headers, body).await?));
         }
         BodyKind::Form => {
-            let form = read(config, limit, headers, body).await?;
-            let form = std::str::from_utf8(&form).map_err(|_| Refused::BadEncoding)?;
-            if checksum::cut(form).is_err() {
-                return Err(ApiError::Checksum.into());
+            let form = read_body(config, limit, headers, body).await?;
+            let form = std::str::from_utf8(&form).map_err(|_| Rejection::BadEncoding)?;
+            if checksum::split_checksum(form).is_err() {
+                return Err(ApiError::InvalidChecksum.into());
             }
             params.merge_encoded(form)?;
         }
-        BodyKind::Multipart(boundary) => {
-            let form = read(config, limit, headers, body).await?;
-            let files = multipart(&mut params, form, boundary, call.takes_file().is_none()).await?;
-            file = files.filter(|_| call.takes_file().is_some());
+        BodyKind::Multipart { boundary } => {
+            let form = read_body(config, limit, headers, body).await?;
+            let precedence = match max_file_bytes {
+                Some(_) => Precedence::Query,
+                None => Precedence::Form,
+            };
+            let found = merge_multipart(&mut params, form, boundary, precedence).await?;
+            file = found.filter(|_| max_file_bytes.is_some());
         }
     }
-    let in_body = params.remove("checksum");
-    if signed {
-        let valid = match (cut.checksum, in_body) {
+    let in_form = params.remove("checksum");
+    if must_be_signed {
+        let valid = match (signed.checksum, in_form) {
             (Some(_), None) => true,
-            (None, Some(sum)) => passes(&sum),
+            (None, Some(checksum)) => is_valid(&checksum),
             _ => false,
         };
         if !valid {
-            return Err(ApiError::Checksum.into());
+            return Err(ApiError::InvalidChecksum.into());
         }
     }
-    let base_url = if call.answers_links() { base_url(headers) } else { String::new() };
+    let base_url = match spec.links {
+        Links::ToClientHost => base_url(headers),
+        Links::None => String::new(),
+    };
     Ok(ApiRequest { params, document, file, base_url })
 }
 
-/// `https://host[:port]` as the client sees us: nginx says so, or else the request itself.
+/// `https://host[:port]` as the client sees us: from the headers that nginx sets, else from the request.
 fn base_url(headers: &HeaderMap) -> String {
-    // Of several proxies the outermost one comes first.
+    // With several proxies the outermost one comes first.
     let first = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?.split(',').next()?.trim();
         (!value.is_empty()).then_some(value)
@@ -125,7 +136,7 @@ fn base_url(headers: &HeaderMap) -> String {
     format!("{}://{host}", scheme.map_or("http", |_| "https"))
 }
 
-fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
+fn body_kind(spec: &CallSpec, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
     let length = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok());
     if !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|n| n == "0") {
         return Ok(BodyKind::None);
@@ -133,80 +144,96 @@ fn kind(call: Call, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
     let unsupported = ApiError::UnsupportedContentType;
     let value = headers.get(CONTENT_TYPE).ok_or(unsupported.clone())?;
     let text = value.to_str().map_err(|_| unsupported.clone())?;
-    let essence = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/x-www-form-urlencoded" if call.takes_form() => Ok(BodyKind::Form),
-        "multipart/form-data" if call.takes_form() => {
+    let media_type = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        "application/x-www-form-urlencoded" if spec.body.accepts_form() => Ok(BodyKind::Form),
+        "multipart/form-data" if spec.body.accepts_form() => {
             let boundary = multer::parse_boundary(text)
-                .map_err(|_| ApiError::BadBody("multipart/form-data without a boundary"))?;
-            Ok(BodyKind::Multipart(boundary))
+                .map_err(|_| ApiError::InvalidBody("multipart/form-data without a boundary"))?;
+            Ok(BodyKind::Multipart { boundary })
         }
-        "application/xml" | "text/xml" if call.takes_document() => Ok(BodyKind::Document(value.clone())),
+        "application/xml" | "text/xml" if spec.body.accepts_document() => {
+            Ok(BodyKind::Document(value.clone()))
+        }
         _ => Err(unsupported),
     }
 }
 
-async fn read<S, B, E>(config: &Config, limit: usize, headers: &HeaderMap, body: S) -> Result<Bytes, ApiError>
+/// Reads a body of at most `limit` bytes within BODY_TIMEOUT.
+async fn read_body<S, B, E>(
+    config: &Config,
+    limit: usize,
+    headers: &HeaderMap,
+    body: S,
+) -> Result<Bytes, ApiError>
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
     let announced = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|n| n > limit as u64) {
-        return Err(ApiError::TooLarge(limit));
+        return Err(ApiError::BodyTooLarge(limit));
     }
-    let collected = async {
+    let read = async {
         let mut body = std::pin::pin!(body);
         let mut whole = BytesMut::new();
-        while let Some(piece) = body.next().await {
-            let mut piece = piece.map_err(|_| ApiError::BadBody("it broke off"))?;
-            if whole.len() + piece.remaining() > limit {
-                return Err(ApiError::TooLarge(limit));
+        while let Some(chunk) = body.next().await {
+            let mut chunk = chunk.map_err(|_| ApiError::InvalidBody("connection closed before its end"))?;
+            if whole.len() + chunk.remaining() > limit {
+                return Err(ApiError::BodyTooLarge(limit));
             }
-            whole.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+            whole.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining()));
         }
         Ok(whole.freeze())
     };
-    tokio::time::timeout(config.listen.body_timeout, collected)
+    tokio::time::timeout(config.listen.body_timeout, read)
         .await
-        .unwrap_or(Err(ApiError::BadBody("it did not come in time")))
+        .unwrap_or(Err(ApiError::InvalidBody("timed out")))
 }
 
-/// Text fields over the query; of the fields with a file, the one that is called so.
-/// `over`: whether a field counts more than a parameter of that name that is there already.
-async fn multipart(
+/// Which value counts where the query and the form have a parameter of the same name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Precedence {
+    /// The query: it is signed, the fields beside a file are not.
+    Query,
+    /// The form, as with `application/x-www-form-urlencoded`.
+    Form,
+}
+
+/// Merges the text fields of a form into the parameters, and returns the file of the field `file`.
+async fn merge_multipart(
     params: &mut Params,
     form: Bytes,
     boundary: String,
-    over: bool,
-) -> Result<Option<Bytes>, Refused> {
-    let broken = |_| Refused::Api(ApiError::BadBody("it is not multipart/form-data"));
-    let signed: Vec<String> =
-        if over { Vec::new() } else { params.iter().map(|(name, _)| name.to_owned()).collect() };
+    precedence: Precedence,
+) -> Result<Option<Bytes>, Rejection> {
+    let invalid = |_| Rejection::Api(ApiError::InvalidBody("invalid multipart/form-data"));
+    let in_query: Vec<String> = match precedence {
+        Precedence::Query => params.iter().map(|(name, _)| name.to_owned()).collect(),
+        Precedence::Form => Vec::new(),
+    };
     let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(form)]);
     let mut parts = multer::Multipart::new(whole, boundary);
-    let (mut checksums, mut file) = (0, None);
-    let mut fields = 0;
-    while let Some(field) = parts.next_field().await.map_err(broken)? {
-        // Each is looked for among those before it.
+    let (mut fields, mut checksums, mut file) = (0, 0, None);
+    while let Some(field) = parts.next_field().await.map_err(invalid)? {
         fields += 1;
-        if fields > MOST_FIELDS {
-            return Err(ApiError::BadBody("it has too many fields").into());
+        if fields > MAX_FORM_FIELDS {
+            return Err(ApiError::InvalidBody("too many fields").into());
         }
         let Some(name) = field.name().map(str::to_owned) else { continue };
         if field.file_name().is_some() {
             if name == "file" {
-                file = Some(field.bytes().await.map_err(broken)?);
+                file = Some(field.bytes().await.map_err(invalid)?);
             }
             continue;
         }
         checksums += usize::from(name == "checksum");
-        if signed.contains(&name) {
+        if in_query.contains(&name) {
             continue;
         }
-        let value = field.bytes().await.map_err(broken)?;
-        let value = std::str::from_utf8(&value).map_err(|_| Refused::BadEncoding)?;
+        let value = field.bytes().await.map_err(invalid)?;
+        let value = std::str::from_utf8(&value).map_err(|_| Rejection::BadEncoding)?;
         params.set(&name, value);
     }
-    if checksums > 1 { Err(ApiError::Checksum.into()) } else { Ok(file) }
+    if checksums > 1 { Err(ApiError::InvalidChecksum.into()) } else { Ok(file) }
 }

@@ -1,16 +1,16 @@
-//! The call without a name: which version of the API this is. Unsigned.
+//! The call without a name: the version of the API. Unsigned.
 
-use super::Answer;
+use super::CallResponse;
 use crate::app::App;
-use crate::bbb::xml_reader;
+use crate::bbb::xml_writer;
 
-/// Answers `version` and `apiVersion` 2.0, and `build` when BUILD_NUMBER is set.
-pub(super) fn index(app: &App) -> Answer {
+/// Returns `version` and `apiVersion` 2.0, and `build` when BUILD_NUMBER is set.
+pub(super) fn index(app: &App) -> CallResponse {
     let build = match &app.config.api.build_number {
-        Some(build) => format!("<build>{}</build>", xml_reader::escape(build)),
+        Some(build) => format!("<build>{}</build>", xml_writer::escape(build)),
         None => String::new(),
     };
-    Answer::from(format!(
+    CallResponse::from(format!(
         "<response><returncode>SUCCESS</returncode><version>2.0</version><apiVersion>2.0</apiVersion>{build}</response>"
     ))
 }

@@ -1,14 +1,14 @@
-//! isMeetingRunning and getMeetingInfo: asked of the meeting's server.
+//! isMeetingRunning and getMeetingInfo: forwarded to the meeting's server.
 
-use super::{Answer, ApiRequest, Call, CallResult};
+use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
 
-/// Takes meetingID; an unknown meeting does not run.
+/// Takes meetingID. An unknown meeting is not running.
 pub(super) async fn is_meeting_running(app: &App, request: ApiRequest) -> CallResult {
-    match app.find(&request.meeting()?).await? {
+    match app.locate(&request.meeting_key()?).await? {
         Some(at) => app.forward(Call::IsMeetingRunning, &at, &request).await,
-        None => Ok(Answer::from(
+        None => Ok(CallResponse::from(
             "<response><returncode>SUCCESS</returncode><running>false</running></response>".to_owned(),
         )),
     }
@@ -16,6 +16,6 @@ pub(super) async fn is_meeting_running(app: &App, request: ApiRequest) -> CallRe
 
 /// Takes meetingID.
 pub(super) async fn get_meeting_info(app: &App, request: ApiRequest) -> CallResult {
-    let at = app.find(&request.meeting()?).await?.ok_or(ApiError::MeetingNotFound)?;
+    let at = app.locate(&request.meeting_key()?).await?.ok_or(ApiError::MeetingNotFound)?;
     app.forward(Call::GetMeetingInfo, &at, &request).await
 }

@@ -1,16 +1,16 @@
 //! join: sends a browser to the server of its meeting.
 
-use super::{Answer, ApiRequest, Call, CallResult};
+use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
 use crate::store::JoinOutcome;
 
-/// Takes meetingID and whatever the servers take. Counts the person, and answers a redirect to the
-/// server's signed join URL; with `redirect=false` the server's own XML.
+/// Takes meetingID and every parameter that the servers take. Counts the participant and redirects to the
+/// server's signed join URL; with `redirect=false` it returns the server's own XML.
 pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
     let api = &app.config.api;
     api.join.apply(&mut request.params);
-    let meeting = request.meeting()?;
+    let meeting = request.meeting_key()?;
     let accounting = app.config.load.accounting;
     let at = match app.store.join(&meeting, api.disabled_refuses_joins, accounting).await? {
         JoinOutcome::Found(at) => at,
@@ -25,9 +25,9 @@ pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
             app.store.unjoin(&meeting, accounting).await?;
         }
         return match reply {
-            Ok(reply) => Ok(Answer::Xml(reply.body)),
-            Err(failure) => Err(app.failed(Call::Join, &at, &failure)),
+            Ok(reply) => Ok(CallResponse::Xml(reply.body)),
+            Err(failure) => Err(app.report_failure(Call::Join, &at, &failure)),
         };
     }
-    Ok(Answer::Redirect(app.backend.signed_url(&at, "join", &request.params)))
+    Ok(CallResponse::Redirect(app.backend.signed_url(&at, "join", &request.params)))
 }

@@ -4,7 +4,7 @@ use super::Session;
 use super::out::Out;
 use super::servers;
 use crate::servers::poll;
-use crate::store::{Server, ServerState};
+use crate::store::{Server, ServerState, SetStateOutcome};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
@@ -41,7 +41,7 @@ enum Then {
 pub async fn run(session: &Session, args: DrainArgs, out: Out) -> anyhow::Result<()> {
     let server = session.server(&args.id).await?;
     let id = server.at.id.as_str();
-    let Some(meetings) = session.store.set_state(id, ServerState::Cordoned).await? else {
+    let SetStateOutcome::Set { meetings } = session.store.set_state(id, ServerState::Cordoned).await? else {
         bail!("there is no server {id} any more");
     };
     if !args.wait && args.deadline.is_none() {
@@ -86,7 +86,8 @@ async fn watch(session: &Session, server: &Server, deadline: Option<Duration>) -
         if now.state == ServerState::Enabled {
             bail!("somebody has enabled {id} again");
         }
-        let left = session.store.standings(&[id]).await?.first().map_or(0, |s| s.meetings).max(now.meetings);
+        let left =
+            session.store.poll_history(&[id]).await?.first().map_or(0, |s| s.meetings).max(now.meetings);
         let silent = if answered.is_ok() { "" } else { ", it does not answer" };
         let message = format!("{}: {left} meetings, {} people{silent}", now.hostname(), now.users);
         if !terminal && said.as_ref() != Some(&message) {

@@ -120,7 +120,7 @@ async fn info(session: &Session, id: &str, out: Out) -> anyhow::Result<()> {
             printable(&reply.envelope.message_key)
         );
     }
-    let fields: Vec<_> = xml_reader::fields(&reply.body)
+    let fields: Vec<_> = xml_reader::read_fields(&reply.body)
         .into_iter()
         .filter(|(name, _)| out.show_secrets || !name.ends_with("PW"))
         .collect();

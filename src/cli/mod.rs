@@ -14,6 +14,7 @@ mod out;
 mod poll;
 mod rebuild;
 mod recordings;
+mod script;
 mod serve;
 mod servers;
 mod status;
@@ -82,6 +83,8 @@ enum Command {
     Migrate,
     /// Every setting, its value, and where it came from
     Config,
+    /// Print a Lua script, to run by hand: redis-cli --eval <(sl script find) scalelite: , MEETING
+    Script(script::ScriptArgs),
     /// Run simulated BigBlueButton servers
     #[cfg(feature = "sim")]
     Sim(dev::sim::SimArgs),
@@ -127,6 +130,7 @@ pub fn run() -> anyhow::Result<()> {
         }
         Command::Migrate => wait_for(async { migrate::migrate(&read_config()?, out).await }),
         Command::Config => config::config(&read_config()?, out),
+        Command::Script(args) => script::script(args, out),
         #[cfg(feature = "sim")]
         Command::Sim(args) => dev::sim::sim(args, out),
         #[cfg(feature = "sim")]

@@ -1,4 +1,4 @@
-//! A file as an answer (RFC 9110): whole, a part of it, or that the browser has it already.
+//! A file as a response (RFC 9110): whole, a range, or 304 if the browser has it already.
 
 use super::responses;
 use crate::recordings::StoredFile;
@@ -12,18 +12,18 @@ use http_range_header::RangeUnsatisfiableError;
 use std::ops::Range;
 use warp::reply::{Reply, Response as WarpResponse};
 
-/// What to do with a file, by its request's headers.
+/// What the conditional and range headers of a request ask for.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
     Whole,
-    Part(Range<u64>),
+    Range(Range<u64>),
     NotModified,
     PreconditionFailed,
     RangeNotSatisfiable,
 }
 
-/// Sends a file. To HEAD the same goes without the bytes.
-pub fn answer(
+/// Responds with a file; to HEAD with the same headers and no body.
+pub fn respond(
     file: StoredFile,
     content_type: HeaderValue,
     request: &HeaderMap,
@@ -33,10 +33,10 @@ pub fn answer(
     let modified = file.modified.map(LastModified::from);
     let size = file.size;
     let mut response = match decide(request, etag.as_ref(), modified, size, is_head) {
-        Decision::Whole => send(file, 0..size, StatusCode::OK, content_type, is_head),
-        Decision::Part(range) => {
+        Decision::Whole => file_bytes(file, 0..size, StatusCode::OK, content_type, is_head),
+        Decision::Range(range) => {
             let content_range = ContentRange::bytes(range.clone(), size).ok();
-            let mut response = send(file, range, StatusCode::PARTIAL_CONTENT, content_type, is_head);
+            let mut response = file_bytes(file, range, StatusCode::PARTIAL_CONTENT, content_type, is_head);
             if let Some(range) = content_range {
                 response.headers_mut().typed_insert(range);
             }
@@ -63,7 +63,7 @@ pub fn answer(
     response
 }
 
-fn send(
+fn file_bytes(
     file: StoredFile,
     range: Range<u64>,
     status: StatusCode,
@@ -83,7 +83,7 @@ fn send(
     response
 }
 
-/// In the order of RFC 9110, 13.2.2.
+/// Evaluates preconditions in the order of RFC 9110, 13.2.2.
 fn decide(
     request: &HeaderMap,
     etag: Option<&ETag>,
@@ -91,9 +91,9 @@ fn decide(
     size: u64,
     is_head: bool,
 ) -> Decision {
-    let same = |matches: &IfMatch| etag.is_some_and(|etag| matches.precondition_passes(etag));
+    let tag_matches = |matches: &IfMatch| etag.is_some_and(|etag| matches.precondition_passes(etag));
     match (request.typed_get::<IfMatch>(), request.typed_get::<IfUnmodifiedSince>(), modified) {
-        (Some(matches), ..) if !same(&matches) => return Decision::PreconditionFailed,
+        (Some(matches), ..) if !tag_matches(&matches) => return Decision::PreconditionFailed,
         (None, Some(since), Some(modified)) if !since.precondition_passes(modified.into()) => {
             return Decision::PreconditionFailed;
         }
@@ -108,17 +108,18 @@ fn decide(
         }
         _ => {}
     }
-    // Only GET has ranges.
+    // Ranges are defined for GET only.
     let Some(range) = request.get(RANGE).filter(|_| !is_head) else { return Decision::Whole };
-    let other = |if_range: IfRange| if_range.is_modified(etag, modified.as_ref());
-    if request.contains_key(http::header::IF_RANGE) && request.typed_get::<IfRange>().is_none_or(other) {
+    let has_changed = |if_range: IfRange| if_range.is_modified(etag, modified.as_ref());
+    if request.contains_key(http::header::IF_RANGE) && request.typed_get::<IfRange>().is_none_or(has_changed)
+    {
         return Decision::Whole;
     }
-    part(range, size)
+    requested_range(range, size)
 }
 
-/// One range is sent; several, and what is none, are answered with the whole file, as anybody may.
-fn part(range: &HeaderValue, size: u64) -> Decision {
+/// A single range is sent. Several ranges and an invalid header get the whole file, as the RFC allows.
+fn requested_range(range: &HeaderValue, size: u64) -> Decision {
     let Ok(text) = range.to_str() else { return Decision::Whole };
     let parsed = match http_range_header::parse_range_header(text) {
         Ok(parsed) if parsed.len() == 1 => parsed,
@@ -126,7 +127,7 @@ fn part(range: &HeaderValue, size: u64) -> Decision {
         _ => return Decision::Whole,
     };
     match parsed.validate(size).as_deref() {
-        Ok([range]) => Decision::Part(*range.start()..range.end() + 1),
+        Ok([range]) => Decision::Range(*range.start()..range.end() + 1),
         _ => Decision::RangeNotSatisfiable,
     }
 }
@@ -143,7 +144,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_millis(1_767_268_800_700)
     }
 
-    fn of(size: u64, is_head: bool, lines: &[(&str, &str)]) -> Decision {
+    fn decide_with(size: u64, is_head: bool, lines: &[(&str, &str)]) -> Decision {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
@@ -154,40 +155,40 @@ mod tests {
     }
 
     fn get(lines: &[(&str, &str)]) -> Decision {
-        of(SIZE, false, lines)
+        decide_with(SIZE, false, lines)
     }
 
     #[test]
-    fn ranges() {
-        use Decision::{Part, RangeNotSatisfiable, Whole};
+    fn a_single_valid_range_is_sent() {
+        use Decision::{RangeNotSatisfiable, Whole};
         for (range, expected) in [
-            ("bytes=0-", Part(0..1000)),
-            ("bytes=0-0", Part(0..1)),
-            ("bytes=999-", Part(999..1000)),
-            ("bytes=10-19", Part(10..20)),
-            ("bytes=10-5000", Part(10..1000)),
-            ("bytes=-1", Part(999..1000)),
-            ("bytes=-5000", Part(0..1000)),
+            ("bytes=0-", Decision::Range(0..1000)),
+            ("bytes=0-0", Decision::Range(0..1)),
+            ("bytes=999-", Decision::Range(999..1000)),
+            ("bytes=10-19", Decision::Range(10..20)),
+            ("bytes=10-5000", Decision::Range(10..1000)),
+            ("bytes=-1", Decision::Range(999..1000)),
+            ("bytes=-5000", Decision::Range(0..1000)),
             ("bytes=1000-", RangeNotSatisfiable),
             ("bytes=1000-2000", RangeNotSatisfiable),
             ("bytes=-0", RangeNotSatisfiable),
-            // What is no range, and several.
+            // Several ranges, and invalid headers.
             ("bytes=0-1,5-6", Whole),
             ("bytes=a-b", Whole),
             ("bytes=", Whole),
             ("bytes=-", Whole),
             ("lines=0-1", Whole),
-            ("bytes=0-99999999999999999999999", Part(0..1000)),
+            ("bytes=0-99999999999999999999999", Decision::Range(0..1000)),
         ] {
             assert_eq!(get(&[("range", range)]), expected, "{range}");
         }
-        assert_eq!(of(0, false, &[("range", "bytes=0-")]), RangeNotSatisfiable);
-        assert_eq!(of(0, false, &[]), Whole);
-        assert_eq!(of(SIZE, true, &[("range", "bytes=0-0")]), Whole, "HEAD has no ranges");
+        assert_eq!(decide_with(0, false, &[("range", "bytes=0-")]), RangeNotSatisfiable);
+        assert_eq!(decide_with(0, false, &[]), Whole);
+        assert_eq!(decide_with(SIZE, true, &[("range", "bytes=0-0")]), Whole, "HEAD has no ranges");
     }
 
     #[test]
-    fn what_the_browser_has_is_not_sent_again() {
+    fn a_file_that_the_browser_has_is_not_sent_again() {
         use Decision::{NotModified, PreconditionFailed, Whole};
         const SAME: &str = "Thu, 01 Jan 2026 12:00:00 GMT";
         const BEFORE: &str = "Thu, 01 Jan 2026 11:59:59 GMT";
@@ -207,18 +208,18 @@ mod tests {
         ] {
             assert_eq!(get(&[(name, value)]), expected, "{name}: {value}");
         }
-        // The tag counts more than the time.
+        // The tag takes precedence over the time.
         assert_eq!(get(&[("if-none-match", "\"other\""), ("if-modified-since", SAME)]), Whole);
         assert_eq!(get(&[("if-match", "\"tag\""), ("if-unmodified-since", BEFORE)]), Whole);
         assert_eq!(get(&[("if-none-match", "\"tag\""), ("range", "bytes=0-0")]), NotModified);
     }
 
     #[test]
-    fn a_part_of_another_file_is_not_what_was_asked_for() {
-        use Decision::{Part, Whole};
+    fn a_range_of_a_changed_file_is_the_whole_file() {
+        use Decision::Whole;
         for (condition, expected) in [
-            ("\"tag\"", Part(0..1)),
-            ("Thu, 01 Jan 2026 12:00:00 GMT", Part(0..1)),
+            ("\"tag\"", Decision::Range(0..1)),
+            ("Thu, 01 Jan 2026 12:00:00 GMT", Decision::Range(0..1)),
             ("\"other\"", Whole),
             ("W/\"tag\"", Whole),
             ("Thu, 01 Jan 2026 11:59:59 GMT", Whole),

@@ -1,7 +1,7 @@
 //! Sockets, and our own accept loop around the warp service: header timeout, header limits, and a
-//! stop that lets what has begun come to its end.
+//! graceful drain with a deadline. warp's own server has none of these.
 
-use super::drain::Notice;
+use super::drain::DrainSignal;
 use crate::config::{Bind, ListenConfig};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,17 +21,26 @@ use tracing::warn;
 use warp::Filter;
 use warp::reply::Response;
 
-/// A request head may have this many bytes: a request line of 64 KB and room for headers.
-const MAX_HEAD: usize = 128 * 1024;
+/// Limit of a request head: a request line of 64 KB and room for headers.
+const MAX_HEAD_BYTES: usize = 128 * 1024;
 
-/// The sockets, one for each worker. TCP workers have one each (SO_REUSEPORT), so that the kernel
-/// spreads connections; on a unix socket they share.
+/// Connections that may wait in the kernel to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// Pause after a failed accept.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// Longer than the runtime needs to look at its sockets once.
+const READ_QUEUED_DELAY: Duration = Duration::from_millis(1);
+
+/// Listening sockets, one for each worker. TCP workers have their own (SO_REUSEPORT), so that the kernel
+/// spreads connections (docs/decisions/0004); a unix socket is shared.
 pub struct Listeners {
     sockets: Vec<Listener>,
     address: String,
 }
 
-/// One worker's socket, still outside any runtime.
+/// A worker's socket, not yet registered with a runtime.
 pub enum Listener {
     /// TCP.
     Tcp(std::net::TcpListener),
@@ -43,27 +52,27 @@ impl Listeners {
     /// Binds and listens.
     pub fn bind(config: &ListenConfig) -> io::Result<Listeners> {
         match &config.bind {
-            Bind::Tcp(address) => tcp(address, config.workers),
-            Bind::Unix(path) => unix(path, config.workers),
+            Bind::Tcp(address) => bind_tcp(address, config.workers),
+            Bind::Unix(path) => bind_unix(path, config.workers),
         }
     }
 
-    /// Where: `http://…`, with the port that was given for port 0, or `unix:…`.
+    /// The address: `http://…`, with the port that the kernel chose for port 0, or `unix:…`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// A socket for each worker.
+    /// One socket for each worker.
     pub fn into_sockets(self) -> Vec<Listener> {
         self.sockets
     }
 }
 
-fn tcp(address: &str, workers: usize) -> io::Result<Listeners> {
+fn bind_tcp(address: &str, workers: usize) -> io::Result<Listeners> {
     let resolved: SocketAddr = address
         .to_socket_addrs()?
         .next()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such host"))?;
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "host name has no address"))?;
     let socket = |reuse_port: bool| -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(resolved), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -71,8 +80,8 @@ fn tcp(address: &str, workers: usize) -> io::Result<Listeners> {
         Ok(socket)
     };
     if resolved.port() != 0 {
-        // Sharing a port with another program by mistake must fail, and with SO_REUSEPORT it would
-        // not. Bound only: a client whom this socket let in would be thrown out again.
+        // A port that another program uses must be an error, and with SO_REUSEPORT it would not be. This
+        // socket is bound but does not listen: it would accept clients and drop them when it closes.
         socket(false)?.bind(&resolved.into())?;
     }
     let mut sockets = Vec::with_capacity(workers);
@@ -80,17 +89,17 @@ fn tcp(address: &str, workers: usize) -> io::Result<Listeners> {
     for _ in 0..workers {
         let socket = socket(true)?;
         socket.bind(&bound.into())?;
-        // All at the port that the first one got, where it was to take any.
+        // With port 0 the others bind the port that the first one got.
         bound = socket.local_addr()?.as_socket().unwrap_or(bound);
-        socket.listen(4096)?;
+        socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         sockets.push(Listener::Tcp(socket.into()));
     }
     Ok(Listeners { sockets, address: format!("http://{bound}") })
 }
 
-fn unix(path: &Path, workers: usize) -> io::Result<Listeners> {
-    // A socket that a killed predecessor left behind is in the way; one that answers is not ours.
+fn bind_unix(path: &Path, workers: usize) -> io::Result<Listeners> {
+    // A socket file that a killed process left behind is removed; one that accepts connections is in use.
     let left_behind = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
     if left_behind && std::os::unix::net::UnixStream::connect(path).is_err() {
         std::fs::remove_file(path)?;
@@ -105,73 +114,85 @@ fn unix(path: &Path, workers: usize) -> io::Result<Listeners> {
     Ok(Listeners { sockets, address: format!("unix:{}", path.display()) })
 }
 
-/// Serves until told to stop; then gives notice of it, takes no more connections, and waits for those
-/// it has until SHUTDOWN_GRACE is over. Returns when that is, and how many connections were cut off.
+/// How a drain ended.
+#[derive(Debug)]
+pub struct Drained {
+    /// The end of SHUTDOWN_GRACE.
+    pub deadline: Instant,
+    /// Connections that were open when the listener closed, if not all of them finished in time; else 0.
+    pub cut_off: usize,
+}
+
+/// Serves until `stop` is true. Then refuses requests for a moment (see [`DrainSignal`]), closes the
+/// listener, and waits for open connections until SHUTDOWN_GRACE is over.
 pub async fn serve<F>(
     listener: Listener,
     service: F,
     config: &ListenConfig,
-    notice: &Notice,
+    drain: &DrainSignal,
     mut stop: watch::Receiver<bool>,
-) -> io::Result<(Instant, usize)>
+) -> io::Result<Drained>
 where
     F: Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_buf_size(MAX_HEAD);
+    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_buf_size(MAX_HEAD_BYTES);
     let graceful = GracefulShutdown::new();
     let service = TowerToHyperService::new(warp::service(service));
-    let connection = |stream: Stream| {
+    let serve_connection = |stream: Stream| {
         let serving = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
         tokio::spawn(async move {
-            // What goes wrong on a connection is the client's business: it hung up, was too slow,
-            // or spoke no HTTP.
+            // An error is the client's: it hung up, was too slow, or sent no HTTP.
             let _ = serving.await;
         });
     };
     let acceptor = Acceptor::new(listener)?;
-    let over = async {
-        // An error would mean that nobody is left who could tell us to stop.
+    let drained = async {
+        // An error means that the sender is gone: stop as well.
         let _ = stop.wait_for(|stop| *stop).await;
-        let now = Instant::now();
-        tokio::time::sleep(notice.give().min(config.shutdown_grace)).await;
-        now + config.shutdown_grace
+        let deadline = Instant::now() + config.shutdown_grace;
+        tokio::time::sleep(drain.begin_drain().min(config.shutdown_grace)).await;
+        deadline
     };
-    let mut over = std::pin::pin!(over);
+    let mut drained = std::pin::pin!(drained);
     let deadline = loop {
         tokio::select! {
             accepted = acceptor.accept() => match accepted {
-                Ok(stream) => connection(stream),
-                // Out of file descriptors, most likely: those in the queue wait a moment.
+                Ok(stream) => serve_connection(stream),
+                // Most likely out of file descriptors: connections wait in the queue meanwhile.
                 Err(failure) => {
                     warn!(%failure, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             },
-            deadline = &mut over => break deadline,
+            deadline = &mut drained => break deadline,
         }
     };
-    // Whoever is in the queue by now was told that the connection stands.
+    // For clients in the queue the connection is established: they are served too.
     while let Ok(Ok(stream)) = tokio::time::timeout(Duration::ZERO, acceptor.accept()).await {
-        connection(stream);
+        serve_connection(stream);
     }
     drop(acceptor);
-    // hyper closes a connection that has brought nothing yet. So each gets its turn, the runtime learns
-    // what has come in, and each gets its turn again: tasks run in the order in which they woke up.
-    let _ = tokio::spawn(async {}).await;
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    let _ = tokio::spawn(async {}).await;
+    read_queued_requests().await;
     let open = graceful.count();
-    match tokio::time::timeout_at(deadline, graceful.shutdown()).await {
-        Ok(()) => Ok((deadline, 0)),
-        Err(_) => Ok((deadline, open)),
-    }
+    let finished = tokio::time::timeout_at(deadline, graceful.shutdown()).await.is_ok();
+    Ok(Drained { deadline, cut_off: if finished { 0 } else { open } })
+}
+
+/// Lets connections that were just accepted read their first bytes: hyper's graceful shutdown closes a
+/// connection that has not, and loses its request (hyperium/hyper#3792). Tasks run in the order in which
+/// they were woken: each connection runs once and registers its socket, the runtime looks at the sockets,
+/// each runs once more and reads.
+async fn read_queued_requests() {
+    let _ = tokio::spawn(async {}).await;
+    tokio::time::sleep(READ_QUEUED_DELAY).await;
+    let _ = tokio::spawn(async {}).await;
 }
 
 type Stream = Either<TcpStream, UnixStream>;
 
-/// A listener inside its runtime.
+/// A listener registered with its runtime.
 enum Acceptor {
     Tcp(TcpListener),
     Unix(UnixListener),
@@ -204,13 +225,13 @@ mod tests {
     use warp::reply::Reply;
 
     #[tokio::test]
-    async fn requests_that_are_in_the_queue_when_the_stop_comes_are_answered() {
+    async fn requests_in_the_accept_queue_are_answered_when_the_replica_stops() {
         let mut config = crate::config::Config::read(&|_| None).unwrap().listen;
         config.bind = Bind::Tcp("127.0.0.1:0".to_owned());
         config.workers = 1;
         let listeners = Listeners::bind(&config).unwrap();
         let address = listeners.address().trim_start_matches("http://").to_owned();
-        // So many that the stop is seen before the last of them.
+        // Enough that the stop is seen before the last of them is accepted.
         let mut clients: Vec<_> = (0..400).map(|_| std::net::TcpStream::connect(&address).unwrap()).collect();
         for client in &mut clients {
             client.write_all(b"GET / HTTP/1.1\r\nHost: sl\r\n\r\n").unwrap();
@@ -218,7 +239,7 @@ mod tests {
         let (_stop, stopped) = watch::channel(true);
         let service = warp::any().map(|| "here".into_response());
         let listener = listeners.into_sockets().remove(0);
-        serve(listener, service, &config, &Notice::default(), stopped).await.unwrap();
+        serve(listener, service, &config, &DrainSignal::default(), stopped).await.unwrap();
         for mut client in clients {
             let mut answer = String::new();
             client.read_to_string(&mut answer).unwrap();

@@ -1,9 +1,9 @@
-//! The way in, from the socket to the call and back.
+//! HTTP front end: from the socket to the service, and responses.
 //!
-//! - [`listen`]: sockets, the accept loop around the warp service, draining
-//! - [`drain`]: what nginx is told before a replica stops
-//! - [`responses`]: answers and errors as HTTP
-//! - [`file_response`]: any part of a file
+//! - [`listen`]: sockets, the accept loop around the warp service
+//! - [`drain`]: answers 503 before a replica closes its listener
+//! - [`responses`]: results and errors of calls as HTTP responses
+//! - [`file_response`]: a file or a range of it
 
 pub mod drain;
 pub mod file_response;

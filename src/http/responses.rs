@@ -1,7 +1,8 @@
-//! Answers and errors as HTTP.
+//! Results and errors of calls as HTTP responses.
 
 use crate::bbb::ApiError;
-use crate::calls::{Answer, Call, CallResult};
+use crate::calls::spec::Format;
+use crate::calls::{Call, CallResponse, CallResult};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -13,67 +14,67 @@ const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// A call's result. Errors are answers too: HTTP status 200, `text/xml`, as BBB has it.
-pub fn call(call: Call, result: CallResult) -> WarpResponse {
+/// The response to a call. Errors have HTTP status 200 and `text/xml` too, as in BBB.
+pub fn call_result(call: Call, result: CallResult) -> WarpResponse {
     match result {
-        Ok(Answer::Xml(body)) => whole(StatusCode::OK, XML, body),
-        Ok(Answer::XmlStream { begin, rest }) => {
+        Ok(CallResponse::Xml(body)) => with_body(StatusCode::OK, XML, body),
+        Ok(CallResponse::XmlStream { first_chunks, rest }) => {
             let rest =
-                stream::unfold(rest, |mut rest| async move { rest.recv().await.map(|piece| (piece, rest)) });
-            let pieces = stream::iter(begin.into_iter().map(Ok)).chain(rest);
-            let mut response = warp::reply::stream(pieces).into_response();
+                stream::unfold(rest, |mut rest| async move { rest.recv().await.map(|chunk| (chunk, rest)) });
+            let chunks = stream::iter(first_chunks.into_iter().map(Ok)).chain(rest);
+            let mut response = warp::reply::stream(chunks).into_response();
             response.headers_mut().insert(CONTENT_TYPE, XML);
             response
         }
-        Ok(Answer::Json(value)) => whole(StatusCode::OK, JSON, Bytes::from(value.to_string())),
-        Ok(Answer::Redirect(to)) => match HeaderValue::try_from(to) {
+        Ok(CallResponse::Json(value)) => with_body(StatusCode::OK, JSON, Bytes::from(value.to_string())),
+        Ok(CallResponse::Redirect(to)) => match HeaderValue::try_from(to) {
             Ok(to) => {
                 let mut response = empty(StatusCode::FOUND);
                 response.headers_mut().insert(LOCATION, to);
                 response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                 response
             }
-            // A server URL in Redis that no header can carry.
-            Err(_) => error(&ApiError::AccessFailed),
+            // A server URL in Redis that is not valid in a header.
+            Err(_) => api_error(&ApiError::ServerAccessFailed),
         },
-        Err(failure) => error_of(call, &failure),
+        Err(failure) => call_error(call, &failure),
     }
 }
 
-/// The same in the form that the call's other answers have.
-pub fn error_of(call: Call, failure: &ApiError) -> WarpResponse {
-    if !call.answers_json() {
-        return error(failure);
+/// An error in the format of the call's other responses.
+pub fn call_error(call: Call, failure: &ApiError) -> WarpResponse {
+    match call.spec().format {
+        Format::Xml => api_error(failure),
+        Format::Json => with_body(StatusCode::OK, JSON, Bytes::from(failure.to_json())),
     }
-    whole(StatusCode::OK, JSON, Bytes::from(failure.to_json()))
 }
 
-/// An error in BBB's own form.
-pub fn error(failure: &ApiError) -> WarpResponse {
-    whole(StatusCode::OK, XML, Bytes::from(failure.to_xml()))
+/// An error in BBB's XML.
+pub fn api_error(failure: &ApiError) -> WarpResponse {
+    with_body(StatusCode::OK, XML, Bytes::from(failure.to_xml()))
 }
 
 /// A line of plain text.
 pub fn text(status: StatusCode, line: impl Into<Bytes>) -> WarpResponse {
-    whole(status, PLAIN, line.into())
+    with_body(status, PLAIN, line.into())
 }
 
-/// A status and nothing else.
+/// A status without a body.
 pub fn empty(status: StatusCode) -> WarpResponse {
     let mut response = Response::new(None::<Bytes>).into_response();
     *response.status_mut() = status;
     response
 }
 
-/// 503, and the connection closes: another replica is to be asked.
-pub fn stopping() -> WarpResponse {
+/// 503, and the connection closes: the proxy is to try another replica.
+pub fn draining() -> WarpResponse {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// What stands on every answer.
-pub fn finish(mut response: WarpResponse, request_id: &HeaderValue) -> WarpResponse {
+/// Adds the headers that every response has.
+pub fn with_common_headers(mut response: WarpResponse, request_id: &HeaderValue) -> WarpResponse {
     const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
     const REFERRER: HeaderName = HeaderName::from_static("referrer-policy");
     const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -84,7 +85,7 @@ pub fn finish(mut response: WarpResponse, request_id: &HeaderValue) -> WarpRespo
     response
 }
 
-fn whole(status: StatusCode, content_type: HeaderValue, body: Bytes) -> WarpResponse {
+fn with_body(status: StatusCode, content_type: HeaderValue, body: Bytes) -> WarpResponse {
     let mut response = Response::new(body).into_response();
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, content_type);

@@ -103,7 +103,7 @@ async fn serve(app: &App, seen: Seen, query: &str, headers: &HeaderMap, is_head:
                 }
             }
             let mut response =
-                file_response::answer(file, content_type(seen.path.as_str()), headers, is_head);
+                file_response::respond(file, content_type(seen.path.as_str()), headers, is_head);
             describe(&seen, response.headers_mut());
             response
         }
@@ -176,7 +176,7 @@ async fn player_of(directory: &Path, path: Option<FilePath>, headers: &HeaderMap
         let content_type = content_type(path.as_str());
         match open_below(directory.to_owned(), path).await {
             Ok(Some(Found::File(file))) => {
-                let mut response = file_response::answer(file, content_type, headers, is_head);
+                let mut response = file_response::respond(file, content_type, headers, is_head);
                 response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                 return response;
             }

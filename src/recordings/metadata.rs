@@ -6,7 +6,7 @@
 //! size, depth and names are bounded, and there is no DOCTYPE.
 
 use super::{FormatMetadata, FormatName, RecordId, Thumbnail};
-use crate::bbb::xml_reader::{self, Node, NotBbb};
+use crate::bbb::xml_reader::{self, Node, XmlError};
 
 /// A metadata.xml may have so many bytes. BBB's have some thousand.
 pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -31,8 +31,8 @@ pub enum NotMetadata {
     Wrong(&'static str, String),
 }
 
-impl From<NotBbb> for NotMetadata {
-    fn from(error: NotBbb) -> NotMetadata {
+impl From<XmlError> for NotMetadata {
+    fn from(error: XmlError) -> NotMetadata {
         NotMetadata::Document(error.to_string())
     }
 }
@@ -70,7 +70,7 @@ pub fn read(bytes: &[u8]) -> Result<FormatMetadata, NotMetadata> {
         return Err(NotMetadata::Document(format!("larger than {MAX_BYTES} bytes")));
     }
     let mut found = Found::default();
-    xml_reader::walk(xml_reader::text_of(bytes)?, |node| found.note(node))?;
+    xml_reader::walk(xml_reader::decode_text(bytes)?, |node| found.note(node))?;
     found.judge()
 }
 

@@ -1,7 +1,7 @@
 //! The one client that speaks to BBB servers. It signs the bytes that go on the wire, bounds time
 //! and size of every answer, and hands on only what is a BBB response.
 
-use crate::bbb::xml_reader::{self, Envelope, NotBbb};
+use crate::bbb::xml_reader::{self, Envelope, XmlError};
 use crate::bbb::{Algorithm, Params};
 use crate::config::BackendConfig;
 use crate::net::connector::Connector;
@@ -72,7 +72,7 @@ pub enum BackendError {
     TooLarge(usize),
     /// No BBB response.
     #[error("{0}")]
-    NotBbb(#[from] NotBbb),
+    NotBbb(#[from] XmlError),
     /// The server's URL in Redis is none, or the request does not fit into one.
     #[error("no request can be made of its URL")]
     Url,
@@ -114,7 +114,7 @@ impl Backend {
         payload: Payload,
     ) -> Result<Reply, BackendError> {
         let body = self.fetch(self.request(server, call, params, payload)?).await?;
-        let envelope = xml_reader::envelope(&body)?;
+        let envelope = xml_reader::read_envelope(&body)?;
         Ok(Reply { body, envelope })
     }
 
@@ -127,7 +127,7 @@ impl Backend {
     pub async fn version(&self, server: &ServerRef) -> Option<String> {
         let request = Request::get(base(&server.url)).body(Full::default()).ok()?;
         let body = self.fetch(request).await.ok()?;
-        xml_reader::field(&body, "bbbVersion").filter(|version| version.len() <= 100)
+        xml_reader::read_field(&body, "bbbVersion").filter(|version| version.len() <= 100)
     }
 
     fn request(

@@ -2,7 +2,7 @@
 
 use crate::support::client::fetch;
 use crate::support::{Pool, SHORT_TIMEOUTS, eventually, parameter};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Two servers; the first is chosen for the create and fails.

@@ -39,7 +39,7 @@ fn expected_loads(pool: &Pool, reserved: &BTreeMap<String, f64>, multipliers: &[
         .iter()
         .enumerate()
         .map(|(n, multiplier)| {
-            let load = |m: &sl::sim::MeetingView| (m.people.len() as f64).max(reserved[&m.id]);
+            let load = |m: &sl_sim::MeetingView| (m.people.len() as f64).max(reserved[&m.id]);
             let sum: f64 = pool.server(n + 1).meetings().iter().map(load).sum();
             (format!("bbb{}", n + 1), sum * multiplier)
         })

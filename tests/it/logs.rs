@@ -2,7 +2,7 @@
 
 use crate::support::client::fetch;
 use crate::support::{Pool, SHORT_TIMEOUTS, sign};
-use sl::sim::FaultKind;
+use sl_sim::FaultKind;
 use std::io::{Read, Write};
 
 /// Makes every kind of call, with success and with failure.

@@ -228,7 +228,7 @@ fn key_of_wrong_type_fails_only_calls_that_read_it() {
 fn end_can_be_retried_after_redis_failure() {
     let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    pool.server(1).set_fault(sl::sim::Fault::new(sl::sim::FaultKind::Slow { ms: 400 }).on(["end"]));
+    pool.server(1).set_fault(sl_sim::Fault::new(sl_sim::FaultKind::Slow { ms: 400 }).on(["end"]));
     std::thread::scope(|scope| {
         let end = scope.spawn(|| pool.get("end", "meetingID=m1&password=mp"));
         eventually("the server got the end", || pool.server(1).counts().end == 1);

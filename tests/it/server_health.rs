@@ -1,7 +1,7 @@
 //! Servers that go offline, return, return empty; the brake; stale records.
 
 use crate::support::{Pool, SHORT_TIMEOUTS, eventually};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 
 /// A pool with a fast poller and a meeting `mN` on each server.
 fn polling_pool(servers: usize, more: &[(&str, &str)]) -> Pool {

@@ -4,7 +4,7 @@ use super::xml::Writer;
 use super::{Recordings, list};
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
-use crate::calls::{Answer, ApiRequest, CallResult, CutOff};
+use crate::calls::{ApiRequest, CallResponse, CallResult, TruncatedStream};
 use crate::config::RecordingsConfig;
 use crate::db::DbError;
 use crate::recordings::index::{MetaFilter, MetaValue, Pages, Recording, RecordingQuery};
@@ -34,7 +34,7 @@ pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> 
     write(app, &writer, &first, &mut out).await?;
     if pages.is_done() {
         finish(&mut out, total);
-        return Ok(Answer::Xml(Bytes::from(out)));
+        return Ok(CallResponse::Xml(Bytes::from(out)));
     }
     // At most three pages are in memory: one being sent, one waiting, one being made.
     let (send, rest) = mpsc::channel(1);
@@ -42,10 +42,10 @@ pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> 
     tokio::spawn(async move {
         if let Err(failure) = stream(&app, &writer, pages, total, &send).await {
             tracing::error!(%failure, "an answer to getRecordings is cut off");
-            let _ = send.send(Err(CutOff)).await;
+            let _ = send.send(Err(TruncatedStream)).await;
         }
     });
-    Ok(Answer::XmlStream { begin: vec![Bytes::from(out)], rest })
+    Ok(CallResponse::XmlStream { first_chunks: vec![Bytes::from(out)], rest })
 }
 
 async fn begin(
@@ -78,7 +78,7 @@ async fn stream(
     writer: &Writer,
     mut pages: Pages,
     total: Option<i64>,
-    to: &mpsc::Sender<Result<Bytes, CutOff>>,
+    to: &mpsc::Sender<Result<Bytes, TruncatedStream>>,
 ) -> Result<(), ApiError> {
     while !pages.is_done() {
         let page = pages.next().await?;
@@ -115,7 +115,7 @@ fn finish(out: &mut Vec<u8>, total: Option<i64>) {
     out.extend_from_slice(TAIL.as_bytes());
 }
 
-fn none(total: Option<i64>) -> Answer {
+fn none(total: Option<i64>) -> CallResponse {
     let total = total.map_or(String::new(), |total| format!("<totalElements>{total}</totalElements>"));
     format!("{HEAD}{END}{NONE}{total}{TAIL}").into()
 }

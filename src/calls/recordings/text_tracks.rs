@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::bbb::ApiError;
-use crate::calls::{Answer, ApiRequest, CallResult};
+use crate::calls::{ApiRequest, CallResponse, CallResult};
 use crate::recordings::RecordId;
 use crate::recordings::text_tracks::{BadTrack, Kind, Language, Put, Source, TextTrack, to_webvtt};
 use serde_json::json;
@@ -32,7 +32,7 @@ pub(in crate::calls) async fn get_text_tracks(app: &App, request: ApiRequest) ->
             })
         })
         .collect();
-    Ok(Answer::Json(json!({ "response": { "returncode": "SUCCESS", "tracks": tracks } })))
+    Ok(CallResponse::Json(json!({ "response": { "returncode": "SUCCESS", "tracks": tracks } })))
 }
 
 /// Takes recordID, kind, lang, label and, as multipart/form-data, file: SRT or WebVTT in UTF-8.
@@ -56,7 +56,7 @@ pub(in crate::calls) async fn put_text_track(app: &App, request: ApiRequest) -> 
     };
     let track = TextTrack { label, language, kind, source: Source::Upload };
     match recordings.put_text_track(&id, track, webvtt).await? {
-        Put::Done => Ok(Answer::Json(json!({ "response": {
+        Put::Done => Ok(CallResponse::Json(json!({ "response": {
             "returncode": "SUCCESS",
             "recordId": id.as_str(),
             "messageKey": "upload_text_track_success",

@@ -1,6 +1,6 @@
 //! One recording as getRecordings shows it: the elements, and their order.
 
-use crate::bbb::xml_writer::{close, element, name, open, plain, text};
+use crate::bbb::xml_writer::{close, element, element_name, open, plain, text};
 use crate::recordings::index::{PlaybackFormat, Recording};
 use crate::store::PlaybackToken;
 use rand::RngCore;
@@ -124,7 +124,7 @@ impl Writer {
 
 /// Some clients need a node inside an empty element.
 fn metadata(out: &mut Vec<u8>, key: &str, value: &str) {
-    let key = name(key);
+    let key = element_name(key);
     if value.is_empty() {
         open(out, &key);
         out.extend_from_slice(b"<![CDATA[]]>");

@@ -175,7 +175,7 @@ fn what_is_no_metadata_is_refused_with_a_reason() {
         ("<html><body/></html>".into(), "no <recording>"),
         (good.replace("<recording>", "<!DOCTYPE r [<!ENTITY a \"b\">]><recording>"), "DOCTYPE"),
         (good.replace("algebra-101", "&a;"), "entity"),
-        (good.replace("</recording>", ""), "broken off"),
+        (good.replace("</recording>", ""), "unexpected end"),
         (good.replace("algebra-101", "\u{1}"), "control character"),
         (good.replace(&format!("<id>{ID}</id>"), ""), "no <id>"),
         (good.replace(&format!("<id>{ID}"), "<id>../../etc"), "<id> cannot be used: ../../etc"),

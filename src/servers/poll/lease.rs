@@ -5,7 +5,7 @@
 use super::round::{Recheck, Round, round};
 use crate::config::Config;
 use crate::servers::Backend;
-use crate::store::{LeaseOutcome, Store, StoreError};
+use crate::store::{Fence, LeaseOutcome, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -61,7 +61,7 @@ impl Poller {
             match self.store.lease(&self.me, lasts, false).await {
                 Ok(LeaseOutcome::Held { fence, since_round }) => {
                     redis_fails = false;
-                    debug!(fence, "this replica polls");
+                    debug!(?fence, "this replica polls");
                     match self.hold(&fence, since_round).await {
                         Ended::Lost => debug!("another replica polls"),
                         Ended::SteppedDown => {
@@ -88,7 +88,7 @@ impl Poller {
     }
 
     /// Polls round after round, for as long as the lease is ours.
-    async fn hold(&self, fence: &str, since_round: Option<Duration>) -> Ended {
+    async fn hold(&self, fence: &Fence, since_round: Option<Duration>) -> Ended {
         tokio::select! {
             () = self.renew(fence) => Ended::Lost,
             () = self.recheck(fence) => Ended::Lost,
@@ -97,14 +97,14 @@ impl Poller {
     }
 
     /// Returns when the lease is lost.
-    async fn renew(&self, fence: &str) {
+    async fn renew(&self, fence: &Fence) {
         let lasts = self.config.poll.lease;
         let mut until = Instant::now() + lasts;
         loop {
             sleep(lasts / 3).await;
             let asked = Instant::now();
             match self.store.lease(&self.me, lasts, false).await {
-                Ok(LeaseOutcome::Held { fence: mine, .. }) if mine == fence => until = asked + lasts,
+                Ok(LeaseOutcome::Held { fence: mine, .. }) if mine == *fence => until = asked + lasts,
                 Ok(_) => return,
                 Err(failure) if Instant::now() >= until => {
                     error!(%failure, "the lease on polling could not be renewed");
@@ -116,7 +116,7 @@ impl Poller {
     }
 
     /// Returns when the lease is lost.
-    async fn recheck(&self, fence: &str) {
+    async fn recheck(&self, fence: &Fence) {
         let mut recheck = Recheck::default();
         loop {
             sleep(RECHECK.min(self.config.poll.interval)).await;
@@ -127,7 +127,7 @@ impl Poller {
         }
     }
 
-    async fn rounds(&self, fence: &str, since_round: Option<Duration>) -> Ended {
+    async fn rounds(&self, fence: &Fence, since_round: Option<Duration>) -> Ended {
         let interval = self.config.poll.interval;
         // Whoever polled before has begun this interval.
         let mut due =
@@ -161,9 +161,9 @@ impl Poller {
     }
 
     /// None if the lease is not ours any more.
-    async fn round(&self, fence: &str) -> Result<Option<Round>, StoreError> {
+    async fn round(&self, fence: &Fence) -> Result<Option<Round>, StoreError> {
         match self.store.lease(&self.me, self.config.poll.lease, true).await? {
-            LeaseOutcome::Held { fence: mine, .. } if mine == fence => {}
+            LeaseOutcome::Held { fence: mine, .. } if mine == *fence => {}
             _ => return Ok(None),
         }
         round(&self.store, &self.backend, &self.config, fence, |_, _| {}).await.map(Some)

@@ -11,15 +11,17 @@ pub mod suspicion;
 
 use super::client::{Backend, BackendError};
 use crate::bbb::voice_bridge;
-use crate::bbb::xml_reader::{self, MeetingFigures};
+use crate::bbb::xml_reader::{self, MeetingStats};
 use crate::config::Config;
-use crate::store::{Listed, MeetingKey, PollFigures, PollOutcome, ServerRef, Store, StoreError};
+use crate::store::{
+    AdoptOutcome, Fence, Listed, MeetingKey, PollFigures, PollOutcome, ServerRef, Store, StoreError,
+};
 use std::collections::HashSet;
 use tracing::{error, info, warn};
 
 /// The fence of a poll that no lease stands behind: an operator's, or one after a failed request.
 /// What it writes is checked against later answers of the same server only.
-pub const UNFENCED: &str = "";
+pub const UNFENCED: &Fence = &Fence::None;
 
 /// Why a server could not be polled.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +56,7 @@ pub async fn one(
     config: &Config,
     server: &ServerRef,
     started_ms: u64,
-    fence: &str,
+    fence: &Fence,
 ) -> Result<PollOutcome, PollError> {
     let answer = ask(backend, config, server).await;
     write(store, config, server, started_ms, fence, answer).await
@@ -66,7 +68,7 @@ async fn write(
     config: &Config,
     server: &ServerRef,
     started_ms: u64,
-    fence: &str,
+    fence: &Fence,
     answer: Result<Answered, BackendError>,
 ) -> Result<PollOutcome, PollError> {
     let id = server.id.as_str();
@@ -90,7 +92,10 @@ async fn write(
             let wanted: HashSet<&str> = unrecorded.iter().map(String::as_str).collect();
             let found =
                 figures.listed.iter().filter(|(m, _)| wanted.contains(m.as_str())).map(|(m, l)| (m, l));
-            *unrecorded = store.adopt(id, started_ms, fence, &config.load, found).await?;
+            *unrecorded = match store.adopt(id, started_ms, fence, &config.load, found).await? {
+                AdoptOutcome::Adopted(meetings) => meetings,
+                AdoptOutcome::Unknown | AdoptOutcome::Fenced | AdoptOutcome::Stale => Vec::new(),
+            };
             for meeting in unrecorded {
                 info!(server = id, meeting, "the meeting runs there without a record: taken up");
             }
@@ -115,7 +120,7 @@ pub async fn now(
 }
 
 /// Its meetings, and its version; empty if it does not tell.
-type Answered = (Vec<MeetingFigures>, String);
+type Answered = (Vec<MeetingStats>, String);
 
 async fn ask(backend: &Backend, config: &Config, server: &ServerRef) -> Result<Answered, BackendError> {
     let deadline = config.poll.deadline;
@@ -123,14 +128,14 @@ async fn ask(backend: &Backend, config: &Config, server: &ServerRef) -> Result<A
         let body = tokio::time::timeout(deadline, backend.raw(server, "getMeetings"))
             .await
             .map_err(|_| BackendError::Timeout(deadline))??;
-        Ok::<_, BackendError>(xml_reader::meetings(&body)?)
+        Ok::<_, BackendError>(xml_reader::read_meetings(&body)?)
     };
     let version = tokio::time::timeout(deadline, backend.version(server));
     let (meetings, version) = tokio::join!(meetings, version);
     Ok((meetings?, version.ok().flatten().unwrap_or_default()))
 }
 
-fn figures(started_ms: u64, meetings: Vec<MeetingFigures>, version: String, config: &Config) -> PollFigures {
+fn figures(started_ms: u64, meetings: Vec<MeetingStats>, version: String, config: &Config) -> PollFigures {
     let mut figures = PollFigures { started_ms, version, ..PollFigures::default() };
     figures.meetings = meetings.len();
     for meeting in meetings {

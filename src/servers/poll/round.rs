@@ -5,7 +5,7 @@ use super::{PollError, UNFENCED, one};
 use crate::config::Config;
 use crate::servers::Backend;
 use crate::store::{
-    AbandonOutcome, BrakeOutcome, PollOutcome, Server, ServerState, Standings, Store, StoreError,
+    AbandonOutcome, BrakeOutcome, Fence, PollHistory, PollOutcome, Server, ServerState, Store, StoreError,
 };
 use futures_util::StreamExt;
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ pub async fn round(
     store: &Store,
     backend: &Backend,
     config: &Config,
-    fence: &str,
+    fence: &Fence,
     mut done: impl FnMut(&Server, &Result<PollOutcome, PollError>),
 ) -> Result<Round, StoreError> {
     let begun = Instant::now();
@@ -55,25 +55,25 @@ pub async fn round(
     if fence == UNFENCED {
         store.note_round(began_ms).await?;
     }
-    store.sweep_on().await?;
+    store.sweep_some().await?;
     store.reindex().await?;
     let mut servers = store.servers().await?;
     servers.sort_by_key(|server| !server.online);
     let ids: Vec<&str> = servers.iter().map(|server| server.at.id.as_str()).collect();
-    let standings = store.standings(&ids).await?;
+    let histories = store.poll_history(&ids).await?;
     let expected =
-        servers.iter().zip(&standings).filter(|(server, standing)| is_expected(server, standing)).count();
+        servers.iter().zip(&histories).filter(|(server, history)| is_expected(server, history)).count();
 
     let mut round = Round::default();
     let mut failures = Vec::new();
-    let mut polls = futures_util::stream::iter(servers.iter().zip(&standings))
-        .map(|(server, standing)| async move {
+    let mut polls = futures_util::stream::iter(servers.iter().zip(&histories))
+        .map(|(server, history)| async move {
             let started_ms = began_ms + begun.elapsed().as_millis() as u64;
             let result = one(store, backend, config, &server.at, started_ms, fence).await;
-            (server, standing, result)
+            (server, history, result)
         })
         .buffer_unordered(config.poll.concurrency);
-    while let Some((server, standing, result)) = polls.next().await {
+    while let Some((server, history, result)) = polls.next().await {
         done(server, &result);
         match result {
             Ok(PollOutcome::Applied { released, unrecorded, .. }) => {
@@ -92,7 +92,7 @@ pub async fn round(
             Err(failure @ PollError::Store(_)) => failure.log(&server.at),
             Err(failure) => {
                 round.failed += 1;
-                failures.push((server, standing, failure));
+                failures.push((server, history, failure));
             }
         }
     }
@@ -121,7 +121,7 @@ impl Recheck {
         store: &Store,
         backend: &Backend,
         config: &Config,
-        fence: &str,
+        fence: &Fence,
     ) -> Result<bool, StoreError> {
         let ids = store.suspects().await?;
         self.asked.retain(|id, _| ids.contains(id));
@@ -160,9 +160,9 @@ impl Recheck {
 
 /// Whether it says something about us when this server does not answer: not for one that was never
 /// there, that was given up, or that nobody needs.
-fn is_expected(server: &Server, standing: &Standings) -> bool {
-    let unused = server.state == ServerState::Disabled && standing.meetings == 0;
-    !standing.lost && !unused && (server.online || standing.answered_once || standing.meetings > 0)
+fn is_expected(server: &Server, history: &PollHistory) -> bool {
+    let unused = server.state == ServerState::Disabled && history.meetings == 0;
+    !history.lost && !unused && (server.online || history.answered_once || history.meetings > 0)
 }
 
 /// What only the whole round can tell: whether it is them or us; and if it is them, which servers
@@ -170,13 +170,13 @@ fn is_expected(server: &Server, standing: &Standings) -> bool {
 async fn settle(
     store: &Store,
     config: &Config,
-    fence: &str,
+    fence: &Fence,
     expected: usize,
-    failures: &[(&Server, &Standings, PollError)],
+    failures: &[(&Server, &PollHistory, PollError)],
     round: &mut Round,
 ) -> Result<(), StoreError> {
-    let failed = failures.iter().filter(|(server, standing, _)| is_expected(server, standing)).count();
-    match store.brake(failed, expected, fence).await? {
+    let failed = failures.iter().filter(|(server, history, _)| is_expected(server, history)).count();
+    match store.update_brake(failed, expected, fence).await? {
         BrakeOutcome::On => {
             round.braked = true;
             let example = failures.first().map(|(_, _, failure)| failure.to_string()).unwrap_or_default();

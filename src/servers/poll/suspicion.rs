@@ -4,7 +4,7 @@
 use super::{PollError, UNFENCED, ask, write};
 use crate::config::Config;
 use crate::servers::{Backend, BackendError};
-use crate::store::{ServerRef, Store};
+use crate::store::{ServerRef, Store, SuspectOutcome};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -61,7 +61,9 @@ async fn probe(
     config: &Config,
     server: &ServerRef,
 ) -> Result<(), PollError> {
-    let Some(delay) = store.suspect(&server.id, &config.poll).await? else { return Ok(()) };
+    let SuspectOutcome::Probe(delay) = store.suspect(&server.id, &config.poll).await? else {
+        return Ok(());
+    };
     tokio::time::sleep(delay).await;
     let begun = Instant::now();
     let mut started_ms = store.now_ms().await?;

@@ -115,7 +115,7 @@ fn recording_is_announced_once_and_again_only_after_deletion() {
     assert_eq!(env.postgres.sql("SELECT count(*) FROM playback_formats"), "2");
     assert_eq!(env.postgres.sql("SELECT count(*) FROM callbacks WHERE state = 'pending'"), "0");
     env.pool.get("deleteRecordings", &format!("recordID={id}")).success();
-    let archive = recorded.archive(&env.spool(), Packing::None).unwrap();
+    let archive = recorded.write_archive(&env.spool(), Compression::None).unwrap();
     std::fs::File::options()
         .write(true)
         .open(&archive)

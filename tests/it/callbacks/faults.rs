@@ -1,7 +1,7 @@
 //! Outages of Postgres or Redis.
 
 use super::*;
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 use std::sync::{Arc, Barrier};
 
 #[test]

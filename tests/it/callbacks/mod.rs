@@ -9,7 +9,7 @@ mod targets;
 
 use crate::support::{RecordingEnv, eventually};
 use receiver::{ReceivedRequest, Receiver, status, with_header};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 
 /// Importers without delay, and receivers allowed on this host.
 const LOCAL_SETTINGS: [(&str, &str); 3] = [
@@ -60,7 +60,7 @@ fn recording(meeting: &str, internal_id: &str) -> Recording {
 /// Puts its archive into the spool and waits for the import.
 #[track_caller]
 fn import(env: &RecordingEnv, recording: &Recording) {
-    let archive = recording.archive(&env.spool(), Packing::None).unwrap();
+    let archive = recording.write_archive(&env.spool(), Compression::None).unwrap();
     eventually("the recording is imported", || !archive.exists());
 }
 

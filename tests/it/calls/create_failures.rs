@@ -3,7 +3,7 @@
 
 use crate::assert_response;
 use crate::support::{Pool, Reply, SHORT_TIMEOUTS};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 
 #[track_caller]
 fn assert_create_failed(reply: &Reply) {

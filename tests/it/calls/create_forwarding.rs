@@ -1,9 +1,9 @@
 //! create: the request that the meeting's server receives.
 
 use crate::support::{Pool, parameter, parameters, sign};
-use sl::sim::RawRequest;
+use sl_sim::RecordedRequest;
 
-fn create_and_get_forwarded(pool: &Pool, query: &str) -> RawRequest {
+fn create_and_get_forwarded(pool: &Pool, query: &str) -> RecordedRequest {
     pool.get("create", query).success();
     pool.server(1).last_request("create").unwrap()
 }

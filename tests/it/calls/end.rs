@@ -2,7 +2,7 @@
 
 use crate::assert_response;
 use crate::support::{Pool, SHORT_TIMEOUTS};
-use sl::sim::FaultKind;
+use sl_sim::FaultKind;
 
 #[test]
 fn end_releases_all_records_of_meeting() {

@@ -2,7 +2,7 @@
 
 use crate::assert_response;
 use crate::support::{Pool, SHORT_TIMEOUTS};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 use std::time::{Duration, Instant};
 
 fn pool_with_meetings(servers: usize, variables: &[(&str, &str)]) -> Pool {

@@ -3,7 +3,7 @@
 use crate::assert_response;
 use crate::support::s3::Bucket;
 use crate::support::{RecordingEnv, Reply, eventually};
-use sl::sim::{Packing, Recording};
+use sl_sim::{Compression, Recording};
 use std::collections::BTreeSet;
 
 const SRT: &str = "1\r\n00:00:01,000 --> 00:00:02,500\r\nGrüße\r\n";
@@ -265,7 +265,7 @@ fn reprocessed_recording_keeps_uploaded_text_tracks() {
         let env = start_env(1, bucket);
         let first = Recording::default();
         let import = |recording: &Recording| {
-            let archive = recording.archive(&env.spool(), Packing::None).unwrap();
+            let archive = recording.write_archive(&env.spool(), Compression::None).unwrap();
             env.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
         };
         import(&first);

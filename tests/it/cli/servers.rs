@@ -1,7 +1,7 @@
 //! `sl servers`, `sl status`, `sl poll`
 
 use crate::support::{Pool, eventually};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 
 #[test]
 fn servers_can_be_added_enabled_updated_and_removed() {

@@ -44,9 +44,11 @@ fn importer_writes_all_metadata_of_archive() {
 fn importer_accepts_every_compression_and_archives_present_at_start() {
     let fixture = ImporterFixture::start();
     let mut recordings = Vec::new();
-    for (n, packing) in [Packing::None, Packing::Gz, Packing::Zst, Packing::Xz].into_iter().enumerate() {
+    for (n, compression) in
+        [Compression::None, Compression::Gz, Compression::Zst, Compression::Xz].into_iter().enumerate()
+    {
         let recording = recording(n as u64, &[Notes, Podcast]);
-        recording.archive(&fixture.path("spool"), packing).unwrap();
+        recording.write_archive(&fixture.path("spool"), compression).unwrap();
         recordings.push(recording);
     }
     let importer = fixture.start_importer();
@@ -73,7 +75,7 @@ fn importer_ignores_file_that_is_still_growing() {
     let importer = fixture.start_importer();
     let recording = recording(1, &[Notes]);
     let mut bytes = Vec::new();
-    recording.write(&mut bytes).unwrap();
+    recording.write_tar(&mut bytes).unwrap();
     let name = format!("{}.tar", recording.record_id());
     let mut file = fs::File::create(fixture.path("spool").join(&name)).unwrap();
     let (first, second) = bytes.split_at(bytes.len() / 2);

@@ -26,7 +26,7 @@ fn tar(members: &[(EntryType, &str, &str, &[u8])]) -> Vec<u8> {
 
 fn archive_bytes(recording: &Recording) -> Vec<u8> {
     let mut bytes = Vec::new();
-    recording.write(&mut bytes).unwrap();
+    recording.write_tar(&mut bytes).unwrap();
     bytes
 }
 

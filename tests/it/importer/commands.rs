@@ -9,8 +9,9 @@ fn import_command_imports_archives_and_keeps_them() {
     let fixture = ImporterFixture::start();
     let elsewhere = TempDir::new().unwrap();
     let recordings = [recording(1, &[Presentation, Video]), recording(2, &[Notes])];
-    let paths =
-        recordings.each_ref().map(|recording| recording.archive(elsewhere.path(), Packing::Zst).unwrap());
+    let paths = recordings
+        .each_ref()
+        .map(|recording| recording.write_archive(elsewhere.path(), Compression::Zst).unwrap());
     let printed = fixture.sl_ok(&["recordings", "import", paths[0].to_str().unwrap()]);
     assert_eq!(printed, format!("OK {}: presentation, video\n", recordings[0].record_id()));
     assert!(paths[0].exists());

@@ -44,7 +44,7 @@ fn rolling_restart_under_load_fails_no_call() {
     let observed = load.finish();
     assert!(observed.kept.len() > 20 && observed.ended.len() > 40 && observed.crowd > 60, "{observed:?}");
     // Each call reached a server once.
-    let sum = |count: fn(sl::sim::Counts) -> u64| -> usize {
+    let sum = |count: fn(sl_sim::Counts) -> u64| -> usize {
         pool.sim.servers().iter().map(|server| count(server.counts()) as usize).sum()
     };
     assert_eq!(sum(|c| c.create), observed.kept.len() + observed.ended.len() + 1);

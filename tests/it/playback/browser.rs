@@ -4,7 +4,7 @@ use super::PlaybackFixture;
 use crate::nginx::Site;
 use crate::support::chromium::{Chromium, Tab};
 use serde_json::json;
-use sl::sim::RecordingFormat;
+use sl_sim::RecordingFormat;
 
 /// Too large to be fetched at once: seeking requests a range.
 const VIDEO_BYTES: u64 = 30_000_000;

@@ -10,7 +10,7 @@ mod tokens;
 
 use crate::support::client::{self, Reply};
 use crate::support::{Pool, RecordingEnv};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 
 /// A public and a protected recording in all formats; protection is enabled.
 struct PlaybackFixture {
@@ -51,7 +51,7 @@ impl PlaybackFixture {
                 ..Recording::default()
             };
             let spool = env.spool();
-            let archive = recording.archive(&spool, Packing::None).unwrap();
+            let archive = recording.write_archive(&spool, Compression::None).unwrap();
             env.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
             env.pool.set("PROTECTED_RECORDINGS_ENABLED", "true");
             recording.record_id()

@@ -4,7 +4,7 @@ use super::*;
 use crate::importer::{Importer, ImporterFixture, entries, recording};
 use crate::support::eventually;
 use RecordingFormat::{Notes, Presentation, Screenshare, Video};
-use sl::sim::{Recording, RecordingFormat};
+use sl_sim::{Recording, RecordingFormat};
 use std::process::Command;
 
 fn importer_fixture(bucket: &Bucket, more: &[(&str, &str)]) -> ImporterFixture {
@@ -17,7 +17,7 @@ fn importer_fixture(bucket: &Bucket, more: &[(&str, &str)]) -> ImporterFixture {
 /// The files of a recording as the system's tar unpacks them.
 fn expected(recording: &Recording, shelf: &str) -> BTreeMap<String, Vec<u8>> {
     let (directory, mut bytes) = (TempDir::new().unwrap(), Vec::new());
-    recording.write(&mut bytes).unwrap();
+    recording.write_tar(&mut bytes).unwrap();
     let archive = directory.path().join("archive.tar");
     std::fs::write(&archive, bytes).unwrap();
     assert!(
@@ -91,7 +91,7 @@ fn archive_with_invalid_object_name_is_quarantined() {
     let fixture = importer_fixture(&bucket, &[]);
     let good = recording(1, &[Notes]);
     let (directory, mut bytes) = (TempDir::new().unwrap(), Vec::new());
-    good.write(&mut bytes).unwrap();
+    good.write_tar(&mut bytes).unwrap();
     let archive = directory.path().join("bad.tar");
     std::fs::write(&archive, bytes).unwrap();
     let place = directory.path().join("notes").join(good.record_id());

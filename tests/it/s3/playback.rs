@@ -4,7 +4,7 @@ use super::*;
 use crate::support::client::fetch;
 use crate::support::{RecordingEnv, Reply};
 use RecordingFormat::{Notes, Podcast, Presentation, Video};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 
 struct PlaybackFixture {
     env: RecordingEnv,
@@ -23,7 +23,7 @@ impl PlaybackFixture {
             size: 3_000_000,
             ..Recording::default()
         };
-        let archive = recording.archive(&env.spool(), Packing::None).unwrap();
+        let archive = recording.write_archive(&env.spool(), Compression::None).unwrap();
         env.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
         PlaybackFixture { env, recording, bucket }
     }
