@@ -18,13 +18,14 @@
 //! | --- | --- | --- |
 //! | [`bbb`] | the BBB protocol: parameters, checksums, errors, XML, voice bridges | – |
 //! | [`jwt`] | signed tokens | – |
+//! | [`blocking`] | file work on threads that may block | – |
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
 //! | [`net`] | outgoing connections: TLS, deadlines, which addresses are public | config |
 //! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
 //! | [`db`] | Postgres: pool, errors, migrations, advisory locks | config |
 //! | [`servers`] | the BBB servers: client; `poll/`: lease, rounds, health | bbb, config, net, store |
 //! | [`callbacks`] | callbacks to clients: stored, delivered, retried | bbb, config, jwt, net, store, db |
-//! | [`recordings`] | recordings: spool, import, storage, index in Postgres | bbb, config, net, db, callbacks |
+//! | [`recordings`] | recordings: spool, import, storage, index in Postgres | bbb, blocking, config, net, db, callbacks |
 //! | [`app`] | what every request works with; data only | config, store, servers, recordings |
 //! | [`calls`] | the BBB calls | app, bbb, config, db, store, servers, recordings, callbacks |
 //! | [`http`] | HTTP front end: accept loop, drain, responses | bbb, config, calls, recordings |
@@ -49,6 +50,7 @@
 
 pub mod app;
 pub mod bbb;
+pub mod blocking;
 pub mod callbacks;
 pub mod calls;
 pub mod cli;

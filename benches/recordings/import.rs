@@ -156,7 +156,7 @@ impl Bench {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         let seconds = started.elapsed().as_secs_f64();
-        wait_until("the totals are logged", || log_text().contains("the spool is empty"))?;
+        wait_until("the totals are logged", || log_text().contains("no archive is ready to import"))?;
         drop(importer);
         let expected = format!("archives={} formats={}", archives.len(), 2 * archives.len());
         ensure!(log_text().contains(&expected), "no {expected} in {}", log_text());

@@ -1,15 +1,25 @@
-//! The importer of recordings: how many at once, and what an archive may be.
+//! The importer of recordings: where and how often it looks, how many archives at once, what an archive may
+//! be, and how recordings arrive.
 
 use super::{Env, listen::seconds};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// See the fields.
 #[derive(Debug, Clone)]
 pub struct ImportConfig {
+    /// RECORDING_WORK_DIR: where archives are unpacked.
+    pub work_dir: PathBuf,
+    /// RECORDING_IMPORT_POLL: list the spool periodically, in addition to inotify.
+    pub poll: bool,
+    /// RECORDING_IMPORT_POLL_INTERVAL.
+    pub poll_interval: Duration,
+    /// RECORDING_IMPORT_UNPUBLISHED: recordings arrive unpublished.
+    pub unpublished: bool,
     /// RECORDING_IMPORT_WORKERS: archives imported at once.
     pub workers: usize,
-    /// RECORDING_IMPORT_SETTLE: an archive that does not change for so long counts as whole, where it
-    /// cannot be known whether somebody is still writing it (NFS).
+    /// RECORDING_IMPORT_SETTLE: an archive that has not changed for this long counts as whole, where the
+    /// kernel cannot say whether it is still being written (NFS).
     pub settle: Duration,
     /// RECORDING_IMPORT_MAX_MEMBERS: files, directories and links of an archive.
     pub max_members: u64,
@@ -24,6 +34,19 @@ impl ImportConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let must = "must be a whole number, 1 or more";
         ImportConfig {
+            work_dir: PathBuf::from(env.text(
+                "RECORDING_WORK_DIR",
+                "/var/bigbluebutton/recording/scalelite",
+                "where archives are unpacked",
+            )),
+            poll: env.flag("RECORDING_IMPORT_POLL", true, "look through the spool now and then"),
+            poll_interval: seconds(
+                env,
+                "RECORDING_IMPORT_POLL_INTERVAL",
+                60.0,
+                "from one look through the spool to the next, seconds",
+            ),
+            unpublished: env.flag("RECORDING_IMPORT_UNPUBLISHED", false, "recordings arrive unpublished"),
             workers: env.number(
                 "RECORDING_IMPORT_WORKERS",
                 cores,

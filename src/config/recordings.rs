@@ -1,6 +1,6 @@
-//! Recordings: where their files and their index are, how they are imported, what getRecordings says.
+//! Recordings: where their files and their index are, and what getRecordings says.
 
-use super::{BackendConfig, Env, S3Config, listen::seconds, playback::minutes};
+use super::{BackendConfig, Env, S3Config, playback::minutes};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use std::path::PathBuf;
@@ -38,20 +38,12 @@ pub struct RecordingsConfig {
     pub spool_dir: PathBuf,
     /// RECORDING_UPLOAD_MAX_SIZE: bytes of an archive that a BBB server sends over HTTP.
     pub upload_max_size: u64,
-    /// RECORDING_WORK_DIR: where they are unpacked.
-    pub work_dir: PathBuf,
     /// RECORDING_PUBLISH_DIR: the shelf of published recordings.
     pub publish_dir: PathBuf,
     /// RECORDING_UNPUBLISH_DIR: the shelf of unpublished ones.
     pub unpublish_dir: PathBuf,
     /// S3_RECORDING: the shelves are in a bucket instead.
     pub s3: Option<S3Config>,
-    /// RECORDING_IMPORT_POLL: look through the spool now and then, beside what the kernel tells.
-    pub import_poll: bool,
-    /// RECORDING_IMPORT_POLL_INTERVAL.
-    pub import_poll_interval: Duration,
-    /// RECORDING_IMPORT_UNPUBLISHED: recordings arrive unpublished.
-    pub import_unpublished: bool,
     /// PROTECTED_RECORDINGS_ENABLED: recordings arrive protected, and protection is in force.
     pub protected_enabled: bool,
     /// PROTECTED_RECORDINGS_TOKEN_TIMEOUT (minutes): how long a link to a protected recording works.
@@ -119,12 +111,6 @@ impl RecordingsConfig {
                 "must be a number of bytes, 1 or more",
                 "bytes that an archive may have which a BBB server sends over HTTP",
             ),
-            work_dir: directory(
-                env,
-                "RECORDING_WORK_DIR",
-                "/var/bigbluebutton/recording/scalelite",
-                "where archives are unpacked",
-            ),
             publish_dir: directory(
                 env,
                 "RECORDING_PUBLISH_DIR",
@@ -138,18 +124,6 @@ impl RecordingsConfig {
                 "files of unpublished recordings",
             ),
             s3: S3Config::from_env(env, backend.extra_ca_file.clone()),
-            import_poll: env.flag("RECORDING_IMPORT_POLL", true, "look through the spool now and then"),
-            import_poll_interval: seconds(
-                env,
-                "RECORDING_IMPORT_POLL_INTERVAL",
-                60.0,
-                "from one look through the spool to the next, seconds",
-            ),
-            import_unpublished: env.flag(
-                "RECORDING_IMPORT_UNPUBLISHED",
-                false,
-                "recordings arrive unpublished",
-            ),
             protected_enabled: env.flag(
                 "PROTECTED_RECORDINGS_ENABLED",
                 false,

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::recordings::import::Importer;
-use crate::recordings::unpack::Watch;
+use crate::recordings::unpack::UnpackControl;
 use anyhow::{Context, Result};
 use sl_sim::{Compression, Recording, RecordingFormat};
 use std::fs;
@@ -49,7 +49,7 @@ pub(super) async fn import(config: &Config, directory: &Path) -> Result<Samples>
         config.recordings.protected_enabled = protected;
         let importer = Importer::new(&config)?.context("there is no index of recordings")?;
         importer
-            .import_file(&archive, Arc::new(Watch::default()), false)
+            .import_file(&archive, Arc::new(UnpackControl::default()), false)
             .await
             .context("cannot import a sample")?;
         fs::remove_file(&archive)?;

@@ -69,7 +69,7 @@ fn bad_archives_are_quarantined_with_reason() {
     let members: Vec<_> = names.iter().map(|name| (file, name.as_str(), "", &b""[..])).collect();
     let id = notes(9).record_id();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("truncated.tar", archive_bytes(&notes(1))[..3000].to_vec(), "broken off"),
+        ("truncated.tar", archive_bytes(&notes(1))[..3000].to_vec(), "truncated"),
         ("bomb.tar.gz", bomb, "more than 100 bytes for each byte of the archive"),
         ("dotdot.tar", tar(&[(file, "video/r1/../../../../escaped", "", b"x")]), "unsafe member"),
         ("absolute.tar", tar(&[(file, "/tmp/sl-escaped", "", b"x")]), "its path is absolute"),
@@ -94,7 +94,7 @@ fn bad_archives_are_quarantined_with_reason() {
         ),
         ("pipe.tar", tar(&[(EntryType::Fifo, "video/r1/pipe", "", b"")]), "neither file, directory nor link"),
         ("members.tar", tar(&members), "more than 50000 members"),
-        ("empty.tar", tar(&[]), "it holds no recording"),
+        ("empty.tar", tar(&[]), "it contains no recording"),
         ("no-metadata.tar", tar(&[(file, "video/r1/video.mp4", "", b"x")]), "video/r1: no metadata.xml"),
         (
             "bad-metadata.tar",
@@ -104,21 +104,21 @@ fn bad_archives_are_quarantined_with_reason() {
         (
             "wrong-format.tar",
             archive_with_replaced_text(&notes(3), "<format>notes", "<format>nodes"),
-            "of another format, nodes",
+            "another format, nodes",
         ),
         (
             "other-id.tar",
             archive_with_replaced_text(&notes(4), &format!("<id>{}", &notes(4).record_id()[..4]), "<id>ffff"),
-            "of another recording",
+            "another recording",
         ),
         (
             "slashes.tar",
             archive_with_replaced_text(&notes(5), &format!("<id>{}", &notes(5).record_id()[..4]), "<id>a/b/"),
-            "<id> cannot be used: a/b/",
+            "<id> is invalid: a/b/",
         ),
         ("bad-id.tar", tar(&[(file, "video/r 1/metadata.xml", "", b"x")]), "video/r 1: not a record id"),
-        ("no-tar.tar", vec![b'x'; 5000], "not readable"),
-        ("zero.tar", vec![], "broken off"),
+        ("no-tar.tar", vec![b'x'; 5000], "unreadable"),
+        ("zero.tar", vec![], "truncated"),
         (
             "zero-byte.tar",
             archive_with_replaced_text(
@@ -158,7 +158,7 @@ fn bad_archives_are_quarantined_with_reason() {
     let other = notes(10);
     fixture.add_archive(&other);
     fixture.wait_until_imported(&other);
-    assert_eq!(again.count_logged("a bad archive"), 0, "{}", again.log());
+    assert_eq!(again.count_logged("bad archive"), 0, "{}", again.log());
 }
 
 #[test]

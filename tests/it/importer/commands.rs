@@ -22,7 +22,7 @@ fn import_command_imports_archives_and_keeps_them() {
     let output = fixture.sl(&args);
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("broken off") && errors.contains("1 of 2 archives"), "{errors}");
+    assert!(errors.contains("truncated") && errors.contains("1 of 2 archives"), "{errors}");
     assert!(bad.exists() && !paths[1].exists());
     let output = fixture.sl(&["recordings", "import", "/nonexistent.tar"]);
     assert_eq!(output.status.code(), Some(1));

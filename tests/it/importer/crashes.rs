@@ -61,7 +61,7 @@ fn import_recovers_after_kill_with_archive_claimed() {
     let fixture = ImporterFixture::start();
     let recording = large_recording();
     let importer = fixture.start_importer();
-    eventually("it runs", || importer.count_logged("importing") == 1);
+    eventually("it runs", || importer.count_logged("importer started") == 1);
     // Stop it as soon as it holds a claim: the first thing it does in Postgres.
     fixture.add_archive(&recording);
     assert!(run_stepwise_until(&importer, || fixture.claims() == 1), "{}", importer.log());
@@ -201,7 +201,7 @@ fn leftovers_of_killed_importer_are_cleared_when_archive_is_gone() {
     });
     // A starting importer does not touch the work of a running one.
     let other = fixture.start_importer();
-    eventually("the other one runs", || other.count_logged("importing") == 1);
+    eventually("the other one runs", || other.count_logged("importer started") == 1);
     std::thread::sleep(Duration::from_secs(1));
     assert!(!files(&fixture.path("work")).is_empty());
     other.kill();

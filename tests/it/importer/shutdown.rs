@@ -24,7 +24,7 @@ fn importer_finishes_current_archive_before_exit() {
     let fixture = ImporterFixture::start();
     let recording = Recording { size: 20_000_000, ..recording(1, &[Presentation, Video]) };
     let mut importer = fixture.start_importer();
-    eventually("it runs", || importer.count_logged("importing") == 1);
+    eventually("it runs", || importer.count_logged("importer started") == 1);
     fixture.add_archive(&recording);
     eventually("it is being imported", || !files(&fixture.path("work")).is_empty());
     importer.signal("-TERM");
@@ -42,7 +42,7 @@ fn importer_releases_archive_that_exceeds_shutdown_grace() {
     eventually("it is being imported", || !files(&fixture.path("work")).is_empty());
     importer.signal("-TERM");
     assert_exits_within(&mut importer, Duration::from_secs(10));
-    if importer.count_logged("letting go") > 0 && archive.exists() {
+    if importer.count_logged("stopping unfinished imports") > 0 && archive.exists() {
         assert!(entries(&fixture.path("work")).is_empty(), "{:?}", entries(&fixture.path("work")));
         fixture.assert_nothing_indexed();
     } else {

@@ -15,10 +15,10 @@ fn stage_replacement(bucket: &Bucket, text: &str) {
     }
 }
 
-async fn recover(bucket: &Bucket) {
+async fn assert_recovers(bucket: &Bucket) {
     let storage = bucket.storage();
     assert_eq!(storage.leftovers().await.unwrap(), [id()]);
-    storage.settle(&id()).await.unwrap();
+    storage.recover(&id()).await.unwrap();
     assert_eq!(storage.leftovers().await.unwrap(), []);
 }
 
@@ -31,7 +31,7 @@ async fn partial_format_is_invisible_and_cleared() {
     bucket.put(&work(&format!("half/published/video/{U}")), b"");
     let formats = bucket.storage().formats(&id()).await.unwrap();
     assert_eq!(formats, [(format("notes"), Shelf::Published)]);
-    recover(&bucket).await;
+    assert_recovers(&bucket).await;
     assert_holds(&bucket, &[("published/notes", "whole")]);
 }
 
@@ -41,7 +41,7 @@ async fn completely_uploaded_format_stays() {
     put_format(&bucket, "published/video", "whole");
     bucket.put(&work(&format!("half/published/video/{U}")), b"");
     assert_eq!(bucket.storage().formats(&id()).await.unwrap().len(), 1);
-    recover(&bucket).await;
+    assert_recovers(&bucket).await;
     assert_holds(&bucket, &[("published/video", "whole")]);
 }
 
@@ -50,7 +50,7 @@ async fn incomplete_replacement_is_discarded() {
     let bucket = Bucket::start();
     put_format(&bucket, "published/video", "old");
     stage_replacement(&bucket, "new");
-    recover(&bucket).await;
+    assert_recovers(&bucket).await;
     assert_holds(&bucket, &[("published/video", "old")]);
 }
 
@@ -65,7 +65,7 @@ async fn complete_replacement_is_applied() {
         if copied {
             bucket.put(&format!("published/video/{ID}/deep/er/file.txt"), b"new");
         }
-        recover(&bucket).await;
+        assert_recovers(&bucket).await;
         assert_holds(&bucket, &[("published/video", "new")]);
     }
 }
@@ -76,7 +76,7 @@ async fn applied_replacement_with_leftover_note_is_kept() {
     put_format(&bucket, "published/video", "new");
     // Two processes recovered at once: the staged files are gone, the note is not.
     bucket.put(&work(&format!("ready/published/video/{U}")), b"");
-    recover(&bucket).await;
+    assert_recovers(&bucket).await;
     assert_holds(&bucket, &[("published/video", "new")]);
 }
 
@@ -88,7 +88,10 @@ async fn move_interrupted_while_copying_is_restarted() {
     bucket.put(&format!("unpublished/video/{ID}/stray"), b"half");
     bucket.put(&work(&format!("half/unpublished/video/{U}")), b"");
     bucket.put(&work(&format!("move/{U}")), b"");
-    assert_eq!(shift(&bucket.storage(), Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
+    assert_eq!(
+        move_and_finish(&bucket.storage(), Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::Moved
+    );
     assert_holds(&bucket, &[("unpublished/video", "all")]);
 }
 
@@ -101,7 +104,7 @@ async fn move_interrupted_while_deleting_loses_nothing() {
         bucket.put(&format!("published/video/{ID}/deep/er/file.txt"), b"all");
         bucket.put(&work(&format!("half/published/video/{U}")), b"");
         bucket.put(&work(&format!("move/{U}")), b"");
-        shift(&bucket.storage(), Some(Shelf::Published), to).await;
+        move_and_finish(&bucket.storage(), Some(Shelf::Published), to).await;
         let shelf = if to == Shelf::Published { "published/video" } else { "unpublished/video" };
         assert_holds(&bucket, &[(shelf, "all")]);
     }
@@ -112,17 +115,20 @@ async fn unfinished_move_is_listed_as_leftover() {
     let bucket = Bucket::start();
     let storage = bucket.storage();
     put_format(&bucket, "published/video", "video");
-    drop(storage.shift(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap());
+    drop(storage.move_to_shelf(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap());
     assert_eq!(storage.leftovers().await.unwrap(), [id()]);
-    storage.settle(&id()).await.unwrap();
+    storage.recover(&id()).await.unwrap();
     assert_eq!(storage.leftovers().await.unwrap(), [id()], "recovery alone does not finish it");
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::AlreadyThere);
+    assert_eq!(
+        move_and_finish(&storage, Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::AlreadyThere
+    );
     assert_holds(&bucket, &[("unpublished/video", "video")]);
-    drop(storage.shift(&id(), None, Shelf::Published).await.unwrap());
-    storage.clear(&id()).await.unwrap();
+    drop(storage.move_to_shelf(&id(), None, Shelf::Published).await.unwrap());
+    storage.recover_unindexed(&id()).await.unwrap();
     assert_holds(&bucket, &[("published/video", "video")]);
-    drop(storage.shift(&id(), None, Shelf::Unpublished).await.unwrap());
-    storage.remove(&id()).await.unwrap();
+    drop(storage.move_to_shelf(&id(), None, Shelf::Unpublished).await.unwrap());
+    storage.delete(&id()).await.unwrap();
     assert_holds(&bucket, &[]);
 }
 
@@ -132,6 +138,6 @@ async fn unknown_work_objects_are_deleted_and_other_recordings_kept() {
     bucket.put(&work("strange/thing"), b"");
     bucket.put(&work(&format!("upload/{U}")), b"not what we write");
     bucket.put(&format!(".sl-work/{ID}0/move/{U}"), b"");
-    bucket.storage().settle(&id()).await.unwrap();
+    bucket.storage().recover(&id()).await.unwrap();
     assert_eq!(bucket.keys(), [format!(".sl-work/{ID}0/move/{U}")]);
 }

@@ -8,14 +8,14 @@ async fn placed_format_leaves_no_source_directory() {
     let (bucket, work) = (Bucket::start(), TempDir::new().unwrap());
     let storage = bucket.storage();
     let from = unpacked(&work, &files("one"));
-    storage.place(&from, &id(), &format("video"), Shelf::Unpublished).await.unwrap();
+    storage.put_format(&from, &id(), &format("video"), Shelf::Unpublished).await.unwrap();
     assert_holds(&bucket, &[("unpublished/video", "one")]);
     assert!(!from.exists());
     assert_eq!(storage.formats(&id()).await.unwrap(), [(format("video"), Shelf::Unpublished)]);
-    let metadata = storage.metadata(&id(), &format("video"), Shelf::Unpublished, 6).await.unwrap();
+    let metadata = storage.read_metadata(&id(), &format("video"), Shelf::Unpublished, 6).await.unwrap();
     assert_eq!(metadata.as_deref(), Some(&b"<x>one"[..]));
     for (of, shelf) in [("video", Shelf::Published), ("notes", Shelf::Unpublished)] {
-        assert_eq!(storage.metadata(&id(), &format(of), shelf, 6).await.unwrap(), None);
+        assert_eq!(storage.read_metadata(&id(), &format(of), shelf, 6).await.unwrap(), None);
     }
 }
 
@@ -27,7 +27,7 @@ async fn placed_format_replaces_old_one_on_either_shelf() {
         bucket.put(&format!("{shelf}/video/{ID}/only/the/old/one/has.it"), b"old");
         put_format(&bucket, &format!("{shelf}/notes"), "notes");
         let from = unpacked(&work, &files("after"));
-        bucket.storage().place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+        bucket.storage().put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
         assert_holds(&bucket, &[("published/video", "after"), (&format!("{shelf}/notes"), "notes")]);
         assert!(!from.exists());
     }
@@ -47,17 +47,20 @@ async fn formats_of_over_1000_objects_are_placed_moved_replaced_and_removed() {
         let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
         unpacked(&work, &files)
     };
-    storage.place(&directory(1_200), &id(), &format("presentation"), Shelf::Published).await.unwrap();
+    storage.put_format(&directory(1_200), &id(), &format("presentation"), Shelf::Published).await.unwrap();
     assert_eq!(bucket.objects().len(), 1_200);
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
+    assert_eq!(
+        move_and_finish(&storage, Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::Moved
+    );
     let expected: BTreeMap<String, Vec<u8>> = many(1_200)
         .into_iter()
         .map(|(name, text)| (format!("unpublished/presentation/{ID}/{name}"), text.into_bytes()))
         .collect();
     assert!(bucket.objects() == expected);
-    storage.place(&directory(1_020), &id(), &format("presentation"), Shelf::Unpublished).await.unwrap();
+    storage.put_format(&directory(1_020), &id(), &format("presentation"), Shelf::Unpublished).await.unwrap();
     assert_eq!(bucket.objects().len(), 1_020);
-    assert_eq!(storage.remove(&id()).await.unwrap(), 1);
+    assert_eq!(storage.delete(&id()).await.unwrap(), 1);
     assert_eq!(bucket.keys(), [""; 0]);
 }
 
@@ -69,47 +72,50 @@ async fn large_file_is_uploaded_in_parts() {
     let files = [("metadata.xml", "<x/>".to_owned()), ("video.webm", video.clone())];
     let from = unpacked(&work, &files);
     let storage = bucket.storage();
-    storage.place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+    storage.put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
     let objects = bucket.objects();
     assert_eq!(objects.len(), 2, "{:?}", objects.keys());
     assert!(objects[&format!("published/video/{ID}/video.webm")] == video.as_bytes());
     assert_eq!(bucket.unfinished_uploads(), 0);
     // Replaced by itself, it is copied.
     let from = unpacked(&work, &files);
-    storage.place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+    storage.put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
     assert!(bucket.objects() == objects);
 }
 
 #[tokio::test]
-async fn shift_moves_all_formats_and_is_idempotent() {
+async fn move_to_shelf_moves_all_formats_and_is_idempotent() {
     let bucket = Bucket::start();
     let storage = bucket.storage();
-    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::Missing);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Published).await, MoveOutcome::Missing);
     for name in ["presentation", "video"] {
         put_format(&bucket, &format!("unpublished/{name}"), name);
     }
-    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::Moved);
-    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::AlreadyThere);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Published).await, MoveOutcome::Moved);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Published).await, MoveOutcome::AlreadyThere);
     assert_holds(&bucket, &[("published/presentation", "presentation"), ("published/video", "video")]);
 }
 
 #[tokio::test]
-async fn shift_keeps_copy_that_index_refers_to() {
+async fn move_to_shelf_keeps_copy_that_index_refers_to() {
     let bucket = Bucket::start();
     let storage = bucket.storage();
     put_format(&bucket, "published/video", "right");
     put_format(&bucket, "unpublished/video", "stale");
     bucket.put(&format!("unpublished/video/{ID}/stale.txt"), b"stale");
     put_format(&bucket, "unpublished/notes", "notes");
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Published).await, Shifted::Moved);
+    assert_eq!(move_and_finish(&storage, Some(Shelf::Published), Shelf::Published).await, MoveOutcome::Moved);
     assert_holds(&bucket, &[("published/video", "right"), ("published/notes", "notes")]);
     // When moved to the other shelf, or unknown to the index, the copy on the other shelf is replaced instead.
     for now in [Some(Shelf::Published), None] {
         put_format(&bucket, "unpublished/video", "stale");
         bucket.put(&format!("unpublished/video/{ID}/stale.txt"), b"stale");
-        assert_eq!(shift(&storage, now, Shelf::Unpublished).await, Shifted::Moved);
+        assert_eq!(move_and_finish(&storage, now, Shelf::Unpublished).await, MoveOutcome::Moved);
         assert_holds(&bucket, &[("unpublished/video", "right"), ("unpublished/notes", "notes")]);
-        assert_eq!(shift(&storage, Some(Shelf::Unpublished), Shelf::Published).await, Shifted::Moved);
+        assert_eq!(
+            move_and_finish(&storage, Some(Shelf::Unpublished), Shelf::Published).await,
+            MoveOutcome::Moved
+        );
     }
 }
 
@@ -123,13 +129,13 @@ async fn remove_clears_both_shelves_and_nothing_else() {
     for other in [format!("published/video/{ID}0/metadata.xml"), format!(".sl-work/{ID}0/move/x")] {
         bucket.put(&other, b"another recording's");
     }
-    assert_eq!(storage.remove(&id()).await.unwrap(), 2);
+    assert_eq!(storage.delete(&id()).await.unwrap(), 2);
     assert_eq!(bucket.keys().len(), 2, "{:?}", bucket.keys());
-    assert_eq!(storage.remove(&id()).await.unwrap(), 0);
+    assert_eq!(storage.delete(&id()).await.unwrap(), 0);
     put_format(&bucket, "published/video", "1");
     put_format(&bucket, "published/notes", "3");
-    assert!(storage.remove_format(&id(), &format("video"), Shelf::Published).await.unwrap());
-    assert!(!storage.remove_format(&id(), &format("video"), Shelf::Published).await.unwrap());
+    assert!(storage.delete_format(&id(), &format("video"), Shelf::Published).await.unwrap());
+    assert!(!storage.delete_format(&id(), &format("video"), Shelf::Published).await.unwrap());
     assert_eq!(storage.formats(&id()).await.unwrap(), [(format("notes"), Shelf::Published)]);
 }
 
@@ -191,13 +197,19 @@ async fn metadata_is_written_last_and_deleted_first_after_a_note() {
     let storage = bucket.storage();
     let note = |shelf: &str| format!("put_object .sl-work/{ID}/half/{shelf}/video/");
     let last = |call: &str, shelf: &str| format!("{call} {shelf}/video/{ID}/metadata.xml");
-    storage.place(&unpacked(&work, &files("one")), &id(), &format("video"), Shelf::Published).await.unwrap();
+    storage
+        .put_format(&unpacked(&work, &files("one")), &id(), &format("video"), Shelf::Published)
+        .await
+        .unwrap();
     let changes = bucket.changes();
     let puts = span(&changes, "put_object published/video/");
     assert!(span(&changes, &note("published")).1 < puts.0, "{changes:#?}");
     assert_eq!(span(&changes, &last("put_object", "published")).0, puts.1, "{changes:#?}");
     // A move copies everything before it deletes.
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
+    assert_eq!(
+        move_and_finish(&storage, Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::Moved
+    );
     let changes = bucket.changes();
     let (copies, deletes) =
         (span(&changes, "copy_object unpublished/"), span(&changes, "delete_object published/"));
@@ -209,7 +221,7 @@ async fn metadata_is_written_last_and_deleted_first_after_a_note() {
     assert_eq!(span(&changes, &last("delete_object", "published")).1, deletes.0, "{changes:#?}");
     // A replacement is complete, and noted, before anything on the shelf changes.
     storage
-        .place(&unpacked(&work, &files("two")), &id(), &format("video"), Shelf::Unpublished)
+        .put_format(&unpacked(&work, &files("two")), &id(), &format("video"), Shelf::Unpublished)
         .await
         .unwrap();
     let changes = bucket.changes();

@@ -1,5 +1,5 @@
-//! HTTP to S3: over the same TLS and hyper as everything else, and never without end. A request has as
-//! long as what it asks for may take; an answer that has begun must go on.
+//! The HTTP client for S3: the same TLS and hyper as all other connections, with a timeout on every step. The
+//! timeout of a request depends on the operation; a response that has begun must make progress.
 
 use crate::net::connector::Connector;
 use async_trait::async_trait;
@@ -22,85 +22,87 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-/// TCP and TLS.
-const CONNECT: Duration = Duration::from_secs(5);
-/// From the end of a request to the beginning of its answer.
-const ANSWER: Duration = Duration::from_secs(10);
-/// The same, where S3 works long before it answers: it copies an object, or joins the parts of one.
-const LONG_ANSWER: Duration = Duration::from_secs(600);
-/// Between two pieces of an answer.
-const PIECE: Duration = Duration::from_secs(20);
-/// Whoever uploads more slowly than so many bytes a second is lost.
-const SLOWEST: u64 = 64 * 1024;
+/// For TCP and TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the end of a request to the start of its response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for requests that S3 works on for long: copying an object, or joining its parts.
+const SLOW_RESPONSE_TIMEOUT: Duration = Duration::from_secs(600);
+/// Between two frames of a response body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// An upload that is slower than this times out.
+const MIN_UPLOAD_BYTES_PER_SECOND: u64 = 64 * 1024;
 
-/// Makes one client for all that a storage asks.
+/// Creates the client of a storage.
 #[derive(Clone)]
-pub(super) struct Connection(Arc<ClientConfig>);
+pub(super) struct S3Connector(Arc<ClientConfig>);
 
-impl Connection {
-    pub(super) fn new(tls: Arc<ClientConfig>) -> Connection {
-        Connection(tls)
+impl S3Connector {
+    pub(super) fn new(tls: Arc<ClientConfig>) -> S3Connector {
+        S3Connector(tls)
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for S3Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connection")
+        f.write_str("S3Connector")
     }
 }
 
-impl HttpConnector for Connection {
+impl HttpConnector for S3Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(20))
-            .build(Connector::new(&self.0, CONNECT));
-        Ok(HttpClient::new(Requests(client)))
+            .build(Connector::new(&self.0, CONNECT_TIMEOUT));
+        Ok(HttpClient::new(S3HttpClient(client)))
     }
 }
 
 #[derive(Debug)]
-struct Requests(Client<Connector, UnsyncBoxBody<Bytes, HttpError>>);
+struct S3HttpClient(Client<Connector, UnsyncBoxBody<Bytes, HttpError>>);
 
 #[async_trait]
-impl HttpService for Requests {
+impl HttpService for S3HttpClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let time = time_for(&request);
+        let time = response_timeout(&request);
         let deletes = *request.method() == Method::DELETE || request.uri().query() == Some("delete");
         let request = request.map(|body| body.boxed_unsync());
         match timeout(time, self.0.request(request)).await {
-            Ok(Ok(response)) => Ok(response.map(|body| HttpResponseBody::new(Answer::new(body)))),
-            Ok(Err(error)) => Err(failed(error, deletes)),
-            Err(_) => Err(HttpError::new(HttpErrorKind::Timeout, Late("no answer", time))),
+            Ok(Ok(response)) => Ok(response.map(|body| HttpResponseBody::new(TimedBody::new(body)))),
+            Ok(Err(error)) => Err(http_error(error, deletes)),
+            Err(_) => Err(HttpError::new(HttpErrorKind::Timeout, TimedOut("no response", time))),
         }
     }
 }
 
-fn time_for(request: &HttpRequest) -> Duration {
+fn response_timeout(request: &HttpRequest) -> Duration {
     let joins = *request.method() == Method::POST
         && request.uri().query().is_some_and(|query| query.contains("uploadId="));
     if joins || request.headers().contains_key("x-amz-copy-source") {
-        return LONG_ANSWER;
+        return SLOW_RESPONSE_TIMEOUT;
     }
-    CONNECT + ANSWER + Duration::from_secs(request.body().content_length() as u64 / SLOWEST)
+    CONNECT_TIMEOUT
+        + RESPONSE_TIMEOUT
+        + Duration::from_secs(request.body().content_length() as u64 / MIN_UPLOAD_BYTES_PER_SECOND)
 }
 
-/// Whether it is sent again depends on the kind. Deleting twice does no harm, which the library does not
-/// believe unless it is told that nothing was sent.
-fn failed(error: Error, deletes: bool) -> HttpError {
+/// object_store decides by the kind whether to retry. Repeating a delete is harmless, but object_store retries one only
+/// if the kind says that nothing was sent.
+fn http_error(error: Error, deletes: bool) -> HttpError {
     let kind = match (error.is_connect(), deletes) {
         (true, _) => HttpErrorKind::Connect,
         (false, true) => HttpErrorKind::Request,
         (false, false) => HttpErrorKind::Interrupted,
     };
-    HttpError::new(kind, Cause(error))
+    HttpError::new(kind, ErrorChain(error))
 }
 
-/// hyper tells why only in the error's sources.
+/// hyper's errors give the reason only in their sources, so this prints the whole chain.
 #[derive(Debug)]
-struct Cause(Error);
+struct ErrorChain(Error);
 
-impl fmt::Display for Cause {
+impl fmt::Display for ErrorChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)?;
         let mut source = std::error::Error::source(&self.0);
@@ -112,25 +114,25 @@ impl fmt::Display for Cause {
     }
 }
 
-impl std::error::Error for Cause {}
+impl std::error::Error for ErrorChain {}
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0} within {1:?}")]
-struct Late(&'static str, Duration);
+struct TimedOut(&'static str, Duration);
 
-/// A body that fails when it stands still.
-struct Answer {
+/// A response body that fails if it makes no progress.
+struct TimedBody {
     body: Incoming,
     deadline: Pin<Box<Sleep>>,
 }
 
-impl Answer {
-    fn new(body: Incoming) -> Answer {
-        Answer { body, deadline: Box::pin(sleep(PIECE)) }
+impl TimedBody {
+    fn new(body: Incoming) -> TimedBody {
+        TimedBody { body, deadline: Box::pin(sleep(BODY_TIMEOUT)) }
     }
 }
 
-impl Body for Answer {
+impl Body for TimedBody {
     type Data = Bytes;
     type Error = HttpError;
 
@@ -139,14 +141,14 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            self.deadline.as_mut().reset(Instant::now() + PIECE);
+            self.deadline.as_mut().reset(Instant::now() + BODY_TIMEOUT);
             let failed = |error| HttpError::new(HttpErrorKind::Interrupted, error);
             return Poll::Ready(frame.map(|frame| frame.map_err(failed)));
         }
         ready!(self.deadline.as_mut().poll(cx));
         Poll::Ready(Some(Err(HttpError::new(
             HttpErrorKind::Timeout,
-            Late("nothing more of an answer", PIECE),
+            TimedOut("no more of the response", BODY_TIMEOUT),
         ))))
     }
 

@@ -1,4 +1,4 @@
-//! Directories: removed, copied, made safe.
+//! File system operations: copy, delete and sync of directories.
 
 use super::super::StorageError;
 use super::Result;
@@ -11,46 +11,46 @@ pub(super) fn fail(what: &'static str, path: &Path, source: io::Error) -> Storag
     StorageError::Io { what, path: path.to_owned(), source }
 }
 
-/// Not there, or a file where a directory would lead to it.
+/// The path does not exist, or leads through a file.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// A rename found something in its place.
+/// A rename failed because its target exists.
 pub(super) fn is_occupied(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists | ErrorKind::NotADirectory)
 }
 
-/// Removes a directory and all in it, following no links. Nothing there is fine.
-pub(super) fn remove(path: &Path) -> Result<()> {
+/// Deletes a directory with its content, following no links. A missing one is fine.
+pub(super) fn delete_tree(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            fs::remove_file(path).map_err(|error| fail("remove", path, error))
+            fs::remove_file(path).map_err(|error| fail("delete", path, error))
         }
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(fail("remove", path, error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(fail("delete", path, error)),
         _ => Ok(()),
     }
 }
 
-/// Makes the names in a directory safe.
+/// Syncs the names in a directory to disk.
 pub(super) fn sync_directory(path: &Path) -> Result<()> {
     match File::open(path).and_then(|directory| directory.sync_all()) {
-        // Some network file systems cannot, since they have nothing to sync.
+        // Some network file systems refuse: they have nothing to sync.
         Err(error) if error.kind() != ErrorKind::InvalidInput => Err(fail("sync", path, error)),
         _ => Ok(()),
     }
 }
 
-/// Makes everything on the file system of `path` safe. For a tree of many small files this is many
-/// times faster than a sync of each.
+/// Syncs the whole file system of `path` to disk. For a tree of many small files this is many times faster than
+/// syncing each.
 pub(super) fn sync_file_system(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(File::open(path)?)?)
 }
 
-/// Copies a directory with its modes and times. Links are copied as links, never followed; what is
-/// neither file, directory nor link has no place in a recording and is left out.
+/// Copies a directory with its modes and times. Links are copied as links, never followed. Other kinds of entries
+/// (devices, pipes, sockets) do not belong in a recording and are skipped.
 pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
-    let whole = from;
+    let root = from;
     let mut todo = vec![(from.to_owned(), to.to_owned())];
     while let Some((from, to)) = todo.pop() {
         fs::create_dir(&to)?;
@@ -67,8 +67,8 @@ pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
             }
         }
     }
-    // Put aside meanwhile by somebody else, it may have had less and less in it.
-    fs::symlink_metadata(whole)?;
+    // If another process has renamed the source meanwhile to delete it, the copy may be incomplete.
+    fs::symlink_metadata(root)?;
     Ok(())
 }
 
