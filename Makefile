@@ -7,7 +7,7 @@ ARGS ?=
 # For `make test`: make test TESTS=clients
 TESTS ?=
 
-.PHONY: help build demo test lint bench clients setup lua
+.PHONY: help build demo test lint bench clients setup
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,16 +22,16 @@ demo: ## Run a local pool with simulated BigBlueButton servers until Ctrl-C (ARG
 
 test: clients ## Run all tests (or those whose name contains TESTS=…)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then set -x; $(CARGO) nextest run --locked --no-fail-fast $(TESTS); \
-	else set -x; $(CARGO) test --locked --no-fail-fast --tests $(TESTS); fi
-	$(CARGO) test --doc --locked $(TESTS)
+	then set -x; $(CARGO) nextest run --locked --workspace --no-fail-fast $(TESTS); \
+	else set -x; $(CARGO) test --locked --workspace --no-fail-fast --tests $(TESTS); fi
+	$(CARGO) test --doc --locked --workspace $(TESTS)
 
 lint: ## Check formatting, clippy, and the dependencies: licences, bans, sources, advisories
 	@scripts/setup lint
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
-	$(CARGO) deny --log-level error check --hide-inclusion-graph licenses bans sources
+	$(CARGO) deny --workspace --log-level error check --hide-inclusion-graph licenses bans sources
 	@scripts/advisories
 
 bench: ## Measure the proxy's own cost against nginx, and with a million recordings
@@ -45,6 +45,3 @@ clients: ## Install the third-party clients that the tests use
 
 setup: clients ## Install everything, without building
 	@scripts/setup
-
-lua: ## Copy lua/lib into the scripts that use it
-	@SL_UPDATE_LUA=1 $(CARGO) test --locked --test it every_copy_is_current

@@ -1,9 +1,16 @@
--- add_server: a new server, disabled and offline until it is enabled and polled.
+-- add_server: adds a server to the pool, disabled, and offline until a poll finds it online.
 --
 -- KEYS[1]  key prefix
--- ARGV     1 server id   2 url   3 secret   4 load multiplier (default 1.0)   5 tag ('' = none)
+-- ARGV     1 server           server id
+--          2 url              URL of its API
+--          3 secret           its shared secret
+--          4 load_multiplier  number above 0 (default 1.0)
+--          5 tag              tag ('' = none)
 -- Returns  added, or exists (nothing changed)
--- Repeat   the second run answers exists.
+-- Keys     writes server:{id}, servers, sl:index
+-- Errors   an empty id, URL or secret; a load multiplier that is no number above 0
+-- Repeat   answers exists.
+-- Cost     O(1)
 
 local P, call = KEYS[1] or '', redis.call
 local id, url, secret = ARGV[1], ARGV[2], ARGV[3]

@@ -1,30 +1,33 @@
--- assign: the server for a create. Finds the meeting's server, or picks the least loaded
--- candidate and records the meeting there, as one step.
+-- assign: chooses the server for a create and records the meeting there.
+-- Finds the meeting's server, or picks the least loaded candidate, in one step.
 --
 -- KEYS[1]  key prefix, such as `scalelite:` (absent: none)
--- ARGV     1 meeting id
---          2 tag argument: '' or '!' = untagged servers only; `a;b` = tagged a or b (`none` =
---            untagged), falling back to untagged ones; `a;b!` = tagged a or b, or refuse
---          3 reserve: people this meeting counts for until they have come (default 15)
---          4 seconds until the record expires unless renewed (default 86400)
---          5 moderator password to note for a new meeting
---          6 tenant id to note ('' without tenancy)
---          7 '1': any server will do when the pool has no untagged server at all
---          8… voice bridges to try, in order; without any, none is allocated
+-- ARGV     1 meeting             meeting id
+--          2 tag                 '' or '!': untagged servers only; `a;b`: servers tagged a or b (`none` =
+--                                untagged), falling back to untagged ones; `a;b!`: the same, or refuse
+--          3 reserve             participants it counts for until they have joined (default 15)
+--          4 ttl_seconds         until the record expires unless renewed (default 86400)
+--          5 moderator_pw        moderator password to record for a new meeting
+--          6 tenant              tenant id to record ('' without tenancy)
+--          7 any_if_no_untagged  '1': if the pool has no untagged server at all, any server will do
+--          8… voice_bridges      voice bridges to try, in order; without any, none is allocated
 -- Returns  {outcome, server id, url, secret, tag, voice bridge, moderator password, generation,
---          standing}, all strings:
---          assigned         picked now, recorded, load counted
---          existing         recorded before, on a server that is still in the pool and not given
---                           up (offline past OFFLINE_GRACE); its standing is enabled, cordoned,
---                           disabled or offline: on a cordoned or disabled one, ask whether the
---                           meeting runs there, and reassign.lua if not
+--          availability}, all strings:
+--          assigned         picked and recorded now, load counted
+--          existing         recorded before, on a server that is in the pool and not abandoned. Its
+--                           availability is enabled, cordoned, disabled or offline; on a cordoned or
+--                           disabled one, check whether the meeting runs there: if not, reassign.lua
 --          none             no candidate                        (outcome alone)
 --          tag_unavailable  no candidate with a required tag    (outcome, tag list)
 --          no_voice_bridge  every voice bridge offered is taken (outcome alone; nothing written)
--- Repeat   the second run answers `existing` with the same server; only the generation grows.
---          (The generation counts the creates of this record; release.lua asks for it.)
--- Cost     O(log servers) per tag named; every few seconds one run also remakes the tag index,
---          which heals what was changed by hand in the hashes.
+-- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load, sl:meeting:{id},
+--          sl:server_meetings:{id}, sl:tag_load:{tag}, sl:tags, sl:index, sl:turn, sl:held; reads
+--          server:{id}, servers, server_enabled, sl:server:{id}
+-- Errors   no meeting id
+-- Repeat   answers existing with the same server; only the generation grows. (It counts the creates
+--          of this record; release.lua compares it.)
+-- Cost     O(log servers) for each tag; every few seconds one run also rebuilds the index by tag,
+--          which corrects it after records were edited by hand
 
 local P, call = KEYS[1] or '', redis.call
 local id = ARGV[1]
@@ -33,280 +36,22 @@ local tag_argument = ARGV[2] or ''
 local reserve = tonumber(ARGV[3] or '') and ARGV[3] or '15'
 local ttl = tonumber(ARGV[4] or '') or 86400
 local password, tenant, any_if_no_untagged = ARGV[5] or '', ARGV[6] or '', ARGV[7] == '1'
-
--- lib: server
--- A server's record, or nil. Records of old Scalelites lack state: then server_enabled decides.
-local function read_server(id)
-  local v = call('HMGET', P .. 'server:' .. id,
-    'url', 'secret', 'tag', 'state', 'online', 'load_multiplier')
-  if not v[1] then return nil end
-  local state = v[4]
-  if not state or state == '' then
-    state = call('SISMEMBER', P .. 'server_enabled', id) == 1 and 'enabled' or 'disabled'
-  end
-  local multiplier = tonumber(v[6])
-  if not multiplier or multiplier <= 0 then multiplier = 1 end
-  return { url = v[1], secret = v[2] or '', tag = v[3] or '', state = state,
-    online = v[5] == 'true', multiplier = multiplier }
-end
--- lib end
--- lib: load
--- A server's load stands in server_load (candidates: enabled and online) or in
--- cordoned_server_load, and for candidates once more in sl:tag_load:{tag}, which picks by tag
--- (where there are tags at all: see reindex).
-local function set_load(id, s, load)
-  local candidate = s.online and s.state == 'enabled'
-  local cordoned = s.online and s.state == 'cordoned'
-  if candidate then
-    call('ZADD', P .. 'server_load', load, id)
-    call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, id)
-    call('SADD', P .. 'sl:tags', s.tag)
-  else
-    call('ZREM', P .. 'server_load', id)
-    call('ZREM', P .. 'sl:tag_load:' .. s.tag, id)
-  end
-  if cordoned then
-    call('ZADD', P .. 'cordoned_server_load', load, id)
-  else
-    call('ZREM', P .. 'cordoned_server_load', id)
-  end
-end
-
--- Adds to wherever the load stands; never below zero, and no residue of floating point. A tag of
--- false says that there is no index to keep.
-local function add_load(id, tag, delta)
-  local set = P .. 'server_load'
-  local new = call('ZADD', set, 'XX', 'INCR', delta, id)
-  local candidate = new
-  if not new then
-    set = P .. 'cordoned_server_load'
-    new = call('ZADD', set, 'XX', 'INCR', delta, id)
-    if not new then return '' end
-  end
-  if tonumber(new) < 1e-9 then
-    new = '0'
-    call('ZADD', set, new, id)
-  end
-  if candidate and tag then call('ZADD', P .. 'sl:tag_load:' .. tag, 'XX', new, id) end
-  return new
-end
--- lib end
--- lib: clock
--- Milliseconds since 1970 by Redis' own clock: one clock for all replicas.
-local function clock()
-  local t = call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
--- lib end
--- lib: index
--- Makes sl:tag_load:* anew from what servers, server:{id} and server_load say. O(servers). In a
--- pool without any tag, server_load itself is all there is to know, and there is no index.
-local function reindex(now)
-  for _, tag in ipairs(call('SMEMBERS', P .. 'sl:tags')) do
-    call('DEL', P .. 'sl:tag_load:' .. tag)
-  end
-  call('DEL', P .. 'sl:tags', P .. 'sl:tag_load:')
-  local servers, tags, untagged, tagged = call('SMEMBERS', P .. 'servers'), {}, 0, 0
-  for _, id in ipairs(servers) do
-    local v = call('HMGET', P .. 'server:' .. id, 'url', 'tag')
-    if v[1] then
-      tags[id] = v[2] or ''
-      if tags[id] == '' then untagged = untagged + 1 else tagged = tagged + 1 end
-    end
-  end
-  if tagged > 0 then
-    for id, tag in pairs(tags) do
-      local load = call('ZSCORE', P .. 'server_load', id)
-      if load then
-        call('ZADD', P .. 'sl:tag_load:' .. tag, load, id)
-        call('SADD', P .. 'sl:tags', tag)
-      end
-    end
-  end
-  call('HSET', P .. 'sl:index', 'built', string.format('%.0f', now), 'servers', #servers,
-    'candidates', call('ZCARD', P .. 'server_load'), 'untagged', untagged, 'tagged', tagged)
-  return #servers
-end
--- lib end
-
--- lib: pick
--- The first over these sorted sets that is not in `out`, and the set that it is in: looks a little
--- further into each. Ties are taken in turn.
-local function first_without(sets, out, count)
-  local min, ties = nil, {}
-  for _, set in ipairs(sets) do
-    local head = call('ZRANGE', set, 0, count + 15, 'WITHSCORES')
-    for i = 1, #head, 2 do
-      local score = tonumber(head[i + 1])
-      if not out[head[i]] then
-        if not min or score < min then min, ties = score, { { head[i], set } }
-        elseif score == min then ties[#ties + 1] = { head[i], set } end
-      end
-    end
-  end
-  if not min then return nil end
-  local rank = 0
-  if #ties > 1 then rank = call('INCR', P .. 'sl:turn') % #ties end
-  return ties[rank + 1][1], ties[rank + 1][2], min
-end
-
--- The least loaded candidate for a tag argument, never one of `excluded` (id → true, or nil).
--- Servers held back after a failed create (sl:held) are taken only where there is no other. Returns
--- the server's id and record, or nil; whether there is an index by tag; and the tags, where they are
--- required.
-local function pick(tag_argument, any_if_no_untagged, now, excluded)
-  -- The index is remade when it is old, or when somebody changed the number of candidates. In a
-  -- pool without tags nothing is read from it, and so it need not be looked at as closely.
-  local index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
-  local age = now - (tonumber(index[1]) or 0)
-  local rebuilt = false
-  local function heal()
-    reindex(now)
-    rebuilt = true
-    index = call('HMGET', P .. 'sl:index', 'built', 'servers', 'candidates', 'untagged', 'tagged')
-  end
-  if age < 0 or age > 5000 + (tonumber(index[2]) or 0)
-    or (index[5] ~= '0' and call('ZCARD', P .. 'server_load') ~= tonumber(index[3])) then
-    heal()
-  end
-
-  -- The first over these sorted sets, and the set that it is in; ties are taken in turn.
-  local function first(sets)
-    local min, ties = nil, {}
-    for _, set in ipairs(sets) do
-      local head = call('ZRANGE', set, 0, 0, 'WITHSCORES')
-      local score = tonumber(head[2])
-      if score and (not min or score < min) then min, ties = score, { { set, head[2], 0, head[1] } }
-      elseif score and score == min then ties[#ties + 1] = { set, head[2], 0, head[1] } end
-    end
-    if not min then return nil end
-    local total = 0
-    for _, t in ipairs(ties) do
-      t[3] = call('ZCOUNT', t[1], t[2], t[2])
-      total = total + t[3]
-    end
-    local rank = 0
-    if total > 1 then rank = call('INCR', P .. 'sl:turn') % total end
-    for _, t in ipairs(ties) do
-      if rank < t[3] then
-        return rank == 0 and t[4] or call('ZRANGE', t[1], rank, rank)[1], t[1], min
-      end
-      rank = rank - t[3]
-    end
-  end
-
-  -- What the index says is checked against the hashes, put right if it was wrong, and then the pick
-  -- is made again.
-  local function least(sets, out, count)
-    for _ = 1, 64 do
-      local picked, set, min
-      if out then picked, set, min = first_without(sets, out, count)
-      else picked, set, min = first(sets) end
-      if not picked then return nil end
-      local s = read_server(picked)
-      if set == P .. 'server_load' then
-        if s then return picked, s end
-        call('ZREM', set, picked)  -- a candidate without a record: nobody can be sent there
-      else
-        local load = call('ZSCORE', P .. 'server_load', picked)
-        if s and load and tonumber(load) == min and set == P .. 'sl:tag_load:' .. s.tag then
-          return picked, s
-        end
-        call('ZREM', set, picked)
-        if s and load then
-          call('ZADD', P .. 'sl:tag_load:' .. s.tag, load, picked)
-          call('SADD', P .. 'sl:tags', s.tag)
-        end
-      end
-    end
-    return nil
-  end
-
-  local required = tag_argument:sub(-1) == '!'
-  local list = required and tag_argument:sub(1, -2) or tag_argument
-  local tagged, untagged = {}, { P .. 'sl:tag_load:' }
-  for tag in list:gmatch('[^;]+') do
-    if tag ~= 'none' then tagged[#tagged + 1] = P .. 'sl:tag_load:' .. tag
-    elseif index[5] == '0' then tagged[#tagged + 1] = P .. 'server_load'
-    else tagged[#tagged + 1] = P .. 'sl:tag_load:' end
-  end
-
-  local function choose(out, count)
-    if #tagged > 0 then
-      local server_id, s = least(tagged, out, count)
-      if server_id or required then return server_id, s end
-    end
-    local server_id, s
-    if index[5] == '0' then
-      server_id, s = least({ P .. 'server_load' }, out, count)
-      -- Somebody has given it a tag by hand.
-      if s and s.tag ~= '' then
-        heal()
-        server_id, s = least(untagged, out, count)
-      end
-    else
-      server_id, s = least(untagged, out, count)
-    end
-    if not server_id and any_if_no_untagged and (tonumber(index[4]) or 0) == 0 then
-      server_id, s = least({ P .. 'server_load' }, out, count)
-    end
-    return server_id, s
-  end
-
-  local server_id, s
-  local count = 0
-  for _ in pairs(excluded or {}) do count = count + 1 end
-  if call('EXISTS', P .. 'sl:held') == 1 then
-    local out, total = {}, count
-    for id in pairs(excluded or {}) do out[id] = true end
-    call('ZREMRANGEBYSCORE', P .. 'sl:held', '-inf', string.format('%.0f', now))
-    for _, id in ipairs(call('ZRANGE', P .. 'sl:held', 0, -1)) do out[id], total = true, total + 1 end
-    server_id, s = choose(out, total)
-  end
-  if not server_id then server_id, s = choose(excluded, count) end
-  if not server_id and not rebuilt and age > 1000 then
-    heal()
-    server_id, s = choose(excluded, count)
-  end
-  return server_id, s, index[5] ~= '0', #tagged > 0 and required and list or nil
-end
--- lib end
--- lib: record
--- Writes the record of a meeting on a server, and counts what it reserves. `indexed` as pick says.
-local function record_meeting(m, server_id, s, r, indexed)
-  local key, created = P .. 'meeting:' .. m, string.format('%.0f', r.now)
-  call('HSET', key, 'server_id', server_id, 'moderator_pw', r.password, 'voice_bridge', r.bridge,
-    'tenant_id', r.tenant)
-  call('EXPIRE', key, r.ttl)
-  -- These notes go with the record; the first poll gives them their own time to live.
-  call('HSET', P .. 'sl:meeting:' .. m, 'created', created, 'reserved', r.reserve, 'users', '0',
-    'creates', r.generation, 'missed', '0')
-  call('SADD', P .. 'meetings', m)
-  call('ZADD', P .. 'sl:server_meetings:' .. server_id, created, m)
-  add_load(server_id, indexed and s.tag, r.reserve * s.multiplier)
-end
--- lib end
+-- @include claim_bridge, clock, ms, pick, read_server, record_meeting
 
 local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
 local record = call('HMGET', key, 'server_id', 'voice_bridge', 'moderator_pw')
 
--- The first free one of the voice bridges offered; one whose meeting expired counts as free.
+-- The first voice bridge offered that is free, '' if none is offered, nil if all are taken.
 local function voice_bridge()
   if #ARGV < 8 then return '' end
   for i = 8, #ARGV do
-    local number = ARGV[i]
-    if call('HSETNX', P .. 'voice_bridges', number, id) == 1 then return number end
-    local owner = call('HGET', P .. 'voice_bridges', number)
-    if owner == id or call('EXISTS', P .. 'meeting:' .. owner) == 0 then
-      call('HSET', P .. 'voice_bridges', number, id)
-      return number
-    end
+    if claim_bridge(ARGV[i], id) then return ARGV[i] end
   end
   return nil
 end
 
 local s = record[1] and read_server(record[1])
--- Given up by the polls: whatever is still recorded there is to run elsewhere.
+-- An abandoned server: a meeting that is still recorded there must run elsewhere.
 if s and not s.online and call('HGET', P .. 'sl:server:' .. record[1], 'lost') == '1' then s = nil end
 if s then
   local bridge = record[2]
@@ -314,13 +59,13 @@ if s then
     bridge = voice_bridge() or ''
     call('HSET', key, 'voice_bridge', bridge)
   end
-  local generation, now = call('HINCRBY', own, 'creates', 1), string.format('%.0f', clock())
-  if generation == 1 then  -- recorded by another program, or our notes were lost
-    generation = call('HINCRBY', own, 'creates', 1)  -- the create that made it counts too
+  local generation, now = call('HINCRBY', own, 'creates', 1), ms(clock())
+  if generation == 1 then  -- recorded by another program, or our own keys were deleted
+    generation = call('HINCRBY', own, 'creates', 1)  -- the create that made the record counts too
     call('HSETNX', own, 'created', now)
     call('EXPIRE', own, ttl)
   end
-  -- Its server may be making it anew: a poll that is under way does not know of that.
+  -- Its server may be creating it again; a poll that is under way does not know of that.
   call('HSET', own, 'again', now, 'missed', 0)
   return { 'existing', record[1], s.url, s.secret, s.tag, bridge, record[3] or '',
     tostring(generation), s.online and s.state or 'offline' }
@@ -333,7 +78,7 @@ if not server_id then
   return { 'none' }
 end
 
--- A record whose server left the pool keeps its number and password, and goes on counting.
+-- A record whose server left the pool keeps its voice bridge, password and generation.
 local bridge, generation = record[2], 1
 if not bridge or bridge == '' then bridge = voice_bridge() end
 if not bridge then return { 'no_voice_bridge' } end

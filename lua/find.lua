@@ -1,11 +1,14 @@
--- find: where a meeting runs. Writes nothing.
+-- find: says where a meeting runs.
 --
 -- KEYS[1]  key prefix
--- KEYS[2]  only for a client that wants to be told when the answer changes (CLIENT TRACKING): the
---          key of the meeting's record. Redis before 7.2 watches nothing else that a script reads
--- ARGV     1 meeting id   2 '1': tell the generation too (for who will release it)
--- Returns  {found, server id, url, secret, generation} or {unknown}; a record whose server has left
---          the pool is unknown too
+-- KEYS[2]  only for a client that caches the answer (CLIENT TRACKING): the key of the meeting's
+--          record. Redis before 7.2 tracks nothing else of what a script reads
+-- ARGV     1 meeting          meeting id
+--          2 with_generation  '1': return the generation too, which a release needs
+-- Returns  {found, server id, url, secret, generation (0 unless wanted)}, or {unknown}: no record, or
+--          its server has left the pool
+-- Keys     reads meeting:{id}, server:{id}, sl:meeting:{id}; writes nothing
+-- Repeat   answers the same.
 -- Cost     O(1)
 
 local P, call = KEYS[1] or '', redis.call

@@ -1,50 +1,22 @@
--- remove_server: takes a server out of the pool.
+-- remove_server: removes a server from the pool.
 --
 -- KEYS[1]  key prefix
--- ARGV     1 server id   2 '1': also when meetings are recorded there; they are released
+-- ARGV     1 server  server id
+--          2 force   '1': even if meetings are recorded there; they are released
 -- Returns  {removed, meetings released}, {busy, meetings recorded there} (nothing changed),
 --          {unknown}
+-- Keys     writes server:{id}, servers, server_enabled, server_load, cordoned_server_load, meeting:{id},
+--          meetings, voice_bridges, sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id},
+--          sl:released:{id}, sl:held, sl:suspects, sl:tag_load:{tag}, sl:index
 -- Repeat   answers unknown.
 -- Cost     O(all meetings)
 
 local P, call = KEYS[1] or '', redis.call
 local id, force = ARGV[1] or '', ARGV[2] == '1'
+-- @include drop_meeting, meetings_of
 
--- lib: meeting
--- What a meeting counts towards the load of its server: its people, at least what it reserved, and
--- what LOAD_ACCOUNTING=increment has counted beyond.
-local function meeting_units(m)
-  local v = call('HMGET', P .. 'sl:meeting:' .. m, 'users', 'reserved', 'extra')
-  local users, reserved = tonumber(v[1]) or 0, tonumber(v[2]) or 0
-  return (users > reserved and users or reserved) + (tonumber(v[3]) or 0)
-end
-
--- Drops a meeting's records and gives its voice bridge back. The load is the caller's business.
-local function drop_meeting(m, server_id, bridge)
-  if bridge and bridge ~= '' and call('HGET', P .. 'voice_bridges', bridge) == m then
-    call('HDEL', P .. 'voice_bridges', bridge)
-  end
-  call('DEL', P .. 'meeting:' .. m, P .. 'sl:meeting:' .. m)
-  call('SREM', P .. 'meetings', m)
-  if server_id then call('ZREM', P .. 'sl:server_meetings:' .. server_id, m) end
-end
--- lib end
--- lib: meetings_of
--- Every meeting whose record names this server: walks all of `meetings`, so for rare commands only.
-local function meetings_of(server_id)
-  local found = {}
-  for _, m in ipairs(call('SMEMBERS', P .. 'meetings')) do
-    local v = call('HMGET', P .. 'meeting:' .. m, 'server_id', 'voice_bridge', 'moderator_pw')
-    if v[1] == server_id then
-      found[#found + 1] = { id = m, bridge = v[2] or '', moderator_pw = v[3] or '' }
-    end
-  end
-  return found
-end
--- lib end
-
-local tag = call('HMGET', P .. 'server:' .. id, 'tag', 'url')
-if not tag[2] and call('SISMEMBER', P .. 'servers', id) == 0 then return { 'unknown' } end
+local v = call('HMGET', P .. 'server:' .. id, 'tag', 'url')
+if not v[2] and call('SISMEMBER', P .. 'servers', id) == 0 then return { 'unknown' } end
 local meetings = meetings_of(id)
 if #meetings > 0 and not force then return { 'busy', tostring(#meetings) } end
 for _, m in ipairs(meetings) do drop_meeting(m.id, id, m.bridge) end
@@ -56,6 +28,6 @@ call('SREM', P .. 'servers', id)
 call('SREM', P .. 'server_enabled', id)
 call('ZREM', P .. 'server_load', id)
 call('ZREM', P .. 'cordoned_server_load', id)
-call('ZREM', P .. 'sl:tag_load:' .. (tag[1] or ''), id)
+call('ZREM', P .. 'sl:tag_load:' .. (v[1] or ''), id)
 call('HDEL', P .. 'sl:index', 'built')
 return { 'removed', tostring(#meetings) }

@@ -35,7 +35,9 @@
 //! | [`replica`] | threads, and what runs on each | all above |
 //! | [`telemetry`] | logs | – |
 //! | [`cli`] | the `sl` command, one file for each noun | all above |
-//! | `sim` (feature `sim`) | simulated BBB servers; a second opinion that shares no code with the rest | – |
+//!
+//! The simulated BBB servers are a crate of their own, `crates/sl-sim` (feature `sim`), which cannot import this one. Only
+//! `sl sim`, `sl dev`, tests and benchmarks use it.
 //!
 //! A recording call continues from `calls/recordings/` to `recordings/index/` (which recordings there are)
 //! and `recordings/storage/` (their files), not to a BBB server. A browser that plays a recording goes through
@@ -62,8 +64,6 @@ pub mod recordings;
 pub mod replica;
 pub mod routes;
 pub mod servers;
-#[cfg(feature = "sim")]
-pub mod sim;
 pub mod store;
 pub mod telemetry;
 pub mod uploads;

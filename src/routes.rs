@@ -7,7 +7,7 @@ use crate::calls::spec::Completion;
 use crate::calls::{Call, guard};
 use crate::http::drain::DrainSignal;
 use crate::http::responses;
-use crate::playback::{self, Target};
+use crate::playback::{self, PlaybackTarget};
 use crate::uploads::http as upload;
 use bytes::Buf;
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -98,26 +98,26 @@ where
         return responses::empty(StatusCode::FORBIDDEN);
     }
     if let Some(record) = upload::target(&request.method, &path) {
-        let upload = upload::answer(&app, &request.method, record, &request.headers, request.body);
+        let upload = upload::respond(&app, &request.method, record, &request.headers, request.body);
         return catch_panic("upload", upload, internal_server_error).await;
     }
     if request.is_get()
         && !path.starts_with(API_PATH)
-        && let Some(target) = Target::of(request.path.as_str(), &app.config.playback)
+        && let Some(target) = PlaybackTarget::from_path(request.path.as_str(), &app.config.playback)
     {
         let span = debug_span!("playback", id = request.id());
         let is_head = request.method == Method::HEAD;
-        let playback = playback::http::answer(&app, target, &request.raw_query, &request.headers, is_head);
+        let playback = playback::http::respond(&app, target, &request.raw_query, &request.headers, is_head);
         return catch_panic("playback", playback.instrument(span), internal_server_error).await;
     }
     match find_call(&request.method, &path) {
-        Some(call) => answer_call(app, tasks, call, request).await,
+        Some(call) => handle_call(app, tasks, call, request).await,
         None => responses::api_error(&ApiError::UnsupportedRequest),
     }
 }
 
 /// Verifies an API request and carries out its call.
-async fn answer_call<S, B, E>(app: App, tasks: &TaskTracker, call: Call, request: Incoming<S>) -> Response
+async fn handle_call<S, B, E>(app: App, tasks: &TaskTracker, call: Call, request: Incoming<S>) -> Response
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,

@@ -1,19 +1,20 @@
-//! What `lua/assign.lua` costs Redis, with few servers and with many: redis-benchmark runs it, and Redis
-//! tells how long it took.
+//! The cost of `lua/assign.lua` in Redis with few and with many servers: redis-benchmark runs it, and Redis reports the
+//! time.
 
 use super::Settings;
-use super::processes::{Redis, not_there};
+use super::processes::{Redis, start_error};
 use super::report::{Limit, Row};
 use anyhow::{Context, Result, ensure};
 use redis::{Connection, Script};
+use sl::store::scripts;
 use std::path::Path;
 use std::process::Command;
 
 const PREFIX: &str = "scalelite:";
-const FEW: usize = 10;
-const MANY: usize = 10_000;
+const FEW_SERVERS: usize = 10;
+const MANY_SERVERS: usize = 10_000;
 
-/// One run: microseconds of Redis per call, calls per second, p50 and p99 in ms.
+/// One run: time per call in Redis in µs, calls per second, p50 and p99 in ms.
 struct Sample {
     micros: f64,
     rate: f64,
@@ -21,11 +22,11 @@ struct Sample {
     p99: f64,
 }
 
-/// Two rows, and their ratio.
+/// Two rows, the second with the ratio of their costs.
 pub fn run(settings: &Settings, directory: &Path) -> Result<Vec<Row>> {
     let (few, many) = (Redis::start(directory)?, Redis::start(directory)?);
-    fill(&few, FEW)?;
-    fill(&many, MANY)?;
+    add_servers(&few, FEW_SERVERS)?;
+    add_servers(&many, MANY_SERVERS)?;
     let mut samples: [Vec<Sample>; 2] = Default::default();
     for round in 1..=settings.rounds {
         eprintln!("round {round} of {}: redis-benchmark, assign.lua", settings.rounds);
@@ -34,10 +35,10 @@ pub fn run(settings: &Settings, directory: &Path) -> Result<Vec<Row>> {
     }
     let [few, many] = samples;
     let ratio = super::median(few.iter().zip(&many).map(|(few, many)| many.micros / few.micros));
-    let mut many = row(&format!("redis-benchmark: assign.lua, {MANY} servers"), &many);
+    let mut many = row(&format!("redis-benchmark: assign.lua, {MANY_SERVERS} servers"), &many);
     many.ratio = Some(ratio);
-    let few = row(&format!("redis-benchmark: assign.lua, {FEW} servers"), &few);
-    Ok(vec![few, many.judged(Some(Limit::RatioAtMost(1.5)))])
+    let few = row(&format!("redis-benchmark: assign.lua, {FEW_SERVERS} servers"), &few);
+    Ok(vec![few, many.with_limit(Some(Limit::RatioAtMost(1.5)))])
 }
 
 fn row(case: &str, samples: &[Sample]) -> Row {
@@ -52,11 +53,11 @@ fn row(case: &str, samples: &[Sample]) -> Row {
     }
 }
 
-/// Adds servers that are enabled and online, by the project's own scripts.
-fn fill(redis: &Redis, servers: usize) -> Result<()> {
+/// Adds servers that are enabled and online, with the project's own scripts.
+fn add_servers(redis: &Redis, servers: usize) -> Result<()> {
     let mut connection = redis.connect()?;
-    let add = Script::new(include_str!("../../lua/add_server.lua"));
-    let set_state = Script::new(include_str!("../../lua/set_state.lua"));
+    let add = Script::new(scripts::text("add_server").context("no script add_server")?);
+    let set_state = Script::new(scripts::text("set_state").context("no script set_state")?);
     for script in [&add, &set_state] {
         script.prepare_invoke().load(&mut connection)?;
     }
@@ -67,7 +68,7 @@ fn fill(redis: &Redis, servers: usize) -> Result<()> {
             let (id, url) = (format!("bbb{n}"), format!("https://bbb{n}.example.org/bigbluebutton/api"));
             pipeline.cmd("EVALSHA").arg(add.get_hash()).arg(1).arg(PREFIX);
             pipeline.arg(&id).arg(url).arg("a-secret").arg("1.0").arg("").ignore();
-            // What the first answered poll would say.
+            // As the first successful poll would set it.
             pipeline.cmd("HSET").arg(format!("{PREFIX}server:{id}")).arg("online").arg("true").ignore();
             pipeline
                 .cmd("EVALSHA")
@@ -87,13 +88,13 @@ fn fill(redis: &Redis, servers: usize) -> Result<()> {
 
 fn measure(redis: &Redis, round: u64) -> Result<Sample> {
     let mut connection = redis.connect()?;
-    let script = include_str!("../../lua/assign.lua");
+    let script = scripts::text("assign").context("no script assign")?;
     let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(script).query(&mut connection)?;
-    // The first call makes the index of the pool; it is not what is measured.
-    benchmark(redis, &sha, 1000, &format!("{round}0"))?;
+    // Not measured: the first call builds the index of the pool.
+    run_redis_benchmark(redis, &sha, 1000, &format!("{round}0"))?;
     redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut connection)?;
-    let meetings = meetings(&mut connection)?;
-    let csv = benchmark(redis, &sha, 40_000, &format!("{round}1"))?;
+    let meetings = count_meetings(&mut connection)?;
+    let csv = run_redis_benchmark(redis, &sha, 40_000, &format!("{round}1"))?;
     let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut connection)?;
     let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:")).context("no evalsha")?;
     let stat = |name: &str| {
@@ -102,7 +103,7 @@ fn measure(redis: &Redis, round: u64) -> Result<Sample> {
     };
     let (calls, failed) = (stat("calls=")?, stat("failed_calls=")? + stat("rejected_calls=")?);
     ensure!(failed == 0.0, "assign.lua failed {failed} times");
-    let new = self::meetings(&mut connection)? - meetings;
+    let new = count_meetings(&mut connection)? - meetings;
     ensure!(new > 0.99 * calls, "{calls} calls placed only {new} meetings");
     // "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_…","p99_…","max_…"
     let last = csv.lines().last().unwrap_or_default();
@@ -114,14 +115,14 @@ fn measure(redis: &Redis, round: u64) -> Result<Sample> {
     Ok(Sample { micros: stat("usec_per_call=")?, rate: field(7)?, p50: field(4)?, p99: field(2)? })
 }
 
-fn meetings(connection: &mut Connection) -> Result<f64> {
+fn count_meetings(connection: &mut Connection) -> Result<f64> {
     Ok(redis::cmd("SCARD").arg(format!("{PREFIX}meetings")).query(connection)?)
 }
 
-/// Eight clients create meetings; each `__rand_int__` becomes another number. Two runs may draw the same
-/// numbers, so each has digits of its own before them.
-fn benchmark(redis: &Redis, sha: &str, calls: usize, own: &str) -> Result<String> {
-    let number = format!("{own}__rand_int__");
+/// Eight clients create meetings; redis-benchmark replaces each `__rand_int__` by a random number. Two runs may draw the
+/// same numbers, so `prefix` distinguishes them.
+fn run_redis_benchmark(redis: &Redis, sha: &str, calls: usize, prefix: &str) -> Result<String> {
+    let number = format!("{prefix}__rand_int__");
     let output = Command::new("redis-benchmark")
         .args([
             "-p",
@@ -149,7 +150,7 @@ fn benchmark(redis: &Redis, sha: &str, calls: usize, own: &str) -> Result<String
         ])
         .args([&number, &number])
         .output()
-        .map_err(|error| not_there("redis-benchmark", "redis-tools", error))?;
+        .map_err(|error| start_error("redis-benchmark", "redis-tools", error))?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "redis-benchmark failed: {errors}");
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

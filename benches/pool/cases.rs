@@ -1,12 +1,12 @@
 //! The load rows: wrk against nginx and against `sl`, in front of the same simulated servers.
 //!
-//! Every row is measured once a round, and the table shows the median of the rounds: what else the machine
-//! does then meets all rows alike.
+//! Each row is measured once in each round, and the table shows the median: other load on the machine then affects all
+//! rows alike.
 
-use super::pool::{Pool, SECRET, signed};
+use super::pool::{Pool, SECRET, signed_target};
 use super::processes::{Nginx, SIM_SECRET};
 use super::report::{Limit, Row};
-use super::wrk::{Ask, CONNECTIONS, Load, Wrk};
+use super::wrk::{CONNECTIONS, Load, Targets, Wrk};
 use super::{Settings, cpu, http};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
@@ -16,29 +16,29 @@ use std::path::Path;
 
 const CREATE: &str = "attendeePW=ap&moderatorPW=mp&name=A+Room&record=false&meta_origin=bench&meetingID=";
 
-enum What {
-    /// The same target again and again; what its answer says.
-    Same { target: String, says: &'static str },
-    /// create of meetings that do not exist, signed with this secret. The pool is reset after it.
+enum Workload {
+    /// The same target repeatedly; its response must contain `expected`.
+    Same { target: String, expected: &'static str },
+    /// create of new meetings, signed with this secret. The pool is reset afterwards.
     Creates { secret: &'static str },
 }
 
 struct Case {
     name: &'static str,
     address: String,
-    what: What,
-    /// What stands in front: its CPU is the row's.
+    workload: Workload,
+    /// Pids of what wrk connects to: the row shows their CPU time.
     front: Vec<u32>,
-    /// The simulator's counter that must have counted every request.
+    /// The simulator's counter that must count every request.
     counter: Option<&'static str>,
-    /// The row that it is compared with: the same request, or the nearest thing, without `sl`.
+    /// The row that it is compared with: the same or the most similar request, without `sl`.
     reference: &'static str,
     limit: Option<Limit>,
 }
 
-/// What most rows are compared with.
+/// The reference of most rows.
 const PROXY: &str = "nginx proxy_pass: isMeetingRunning";
-/// Making a meeting costs a server more than asking after one: creates have a row of their own.
+/// The reference of creates, which cost a server more than isMeetingRunning.
 const PROXY_CREATE: &str = "nginx proxy_pass: create, new meetings";
 
 /// One row of one round.
@@ -48,11 +48,11 @@ struct Sample {
     p99: f64,
     cpu: BTreeMap<&'static str, f64>,
     memory: f64,
-    /// The share of the machine that programs other than ours used.
+    /// Share of the machine's CPU that programs outside this benchmark used.
     others: f64,
 }
 
-/// All load rows, and what others used of the machine meanwhile (the worst share, 0 to 1).
+/// All load rows, and the largest share of the CPU (0 to 1) that other programs used.
 pub fn run(settings: &Settings, directory: &Path) -> Result<(Vec<Row>, f64)> {
     let pool = Pool::start(3, directory)?;
     let nginx = Nginx::start(directory, pool.sim.address(1))?;
@@ -74,75 +74,78 @@ pub fn run(settings: &Settings, directory: &Path) -> Result<(Vec<Row>, f64)> {
     };
     let mut rows: Vec<Row> =
         cases.iter().zip(&samples).map(|(case, own)| row(case, own, reference(case))).collect();
-    let peak = cpu::peak(pool.replica.process.pid())? as f64 / 1024.0;
+    let peak = cpu::peak_resident_kib(pool.replica.process.pid())? as f64 / 1024.0;
     let memory =
         Row { case: "sl: most memory under all of this".into(), memory_mb: Some(peak), ..Row::default() };
-    rows.push(memory.judged(Some(Limit::BelowMb(40.0))));
+    rows.push(memory.with_limit(Some(Limit::BelowMb(40.0))));
     let others = samples.iter().flatten().map(|sample| sample.others).fold(0.0, f64::max);
     Ok((rows, others))
 }
 
-/// The meetings that the rows ask for: `live` came through the balancer, `direct` is on server 1.
+/// Creates the meetings that the rows request: `live` through the proxy, `direct` on server 1.
 fn populate(pool: &Pool) -> Result<()> {
     pool.call("create", &format!("{CREATE}live"))?;
     for n in 1..=pool.sim.urls.len() {
         if http::get(&pool.sim.control, &format!("/servers/{n}/meetings/live"))?.status == 200 {
-            pool.sim.order(&format!("/servers/{n}/meetings/live/people"), r#"{"add":2}"#)?;
+            pool.sim.post_control(&format!("/servers/{n}/meetings/live/people"), r#"{"add":2}"#)?;
         }
     }
-    pool.sim.order("/servers/1/meetings", r#"{"id":"direct","people":2}"#)
+    pool.sim.post_control("/servers/1/meetings", r#"{"id":"direct","people":2}"#)
 }
 
 fn cases(pool: &Pool, nginx: &Nginx) -> Vec<Case> {
-    let sl = |name, what, counter, limit: Option<f64>| Case {
+    let sl_case = |name, workload, counter, limit: Option<f64>| Case {
         name,
         address: pool.replica.address.clone(),
-        what,
+        workload,
         front: vec![pool.replica.process.pid()],
         counter,
         reference: PROXY,
         limit: limit.map(Limit::RatioAtLeast),
     };
-    let beside = |name, address: &str, what, counter| Case {
+    let nginx_case = |name, address: &str, workload, counter| Case {
         name,
         address: address.to_owned(),
-        what,
+        workload,
         front: nginx.workers.clone(),
         counter,
         reference: PROXY,
         limit: None,
     };
-    let same = |call, query: &str, secret, says| What::Same { target: signed(call, query, secret), says };
+    let same = |call, query: &str, secret, expected| Workload::Same {
+        target: signed_target(call, query, secret),
+        expected,
+    };
     let create_live = format!("{CREATE}live");
     let running = "<running>true</running>";
     let join = "fullName=Ada+Lovelace&meetingID=live&password=mp";
     vec![
-        beside(
+        nginx_case(
             PROXY,
             &nginx.proxy,
             same("isMeetingRunning", "meetingID=direct", SIM_SECRET, running),
             Some("is_meeting_running"),
         ),
-        sl(
+        sl_case(
             "sl: isMeetingRunning",
             same("isMeetingRunning", "meetingID=live", SECRET, running),
             Some("is_meeting_running"),
             Some(0.45),
         ),
-        beside(
+        nginx_case(
             "nginx return 302",
             &nginx.redirect,
-            What::Same { target: "/bigbluebutton/api/join".into(), says: "302 " },
+            Workload::Same { target: "/bigbluebutton/api/join".into(), expected: "302 " },
             None,
         ),
-        sl("sl: join", same("join", join, SECRET, "location: http"), None, Some(0.7)),
-        sl(
+        sl_case("sl: join", same("join", join, SECRET, "location: http"), None, Some(0.7)),
+        sl_case(
             "sl: create, existing meeting",
             same("create", &create_live, SECRET, "duplicateWarning"),
             Some("create_duplicate"),
             Some(0.35),
         ),
-        sl(
+        sl_case(
             "sl: getMeetings, 3 servers",
             same("getMeetings", "", SECRET, "<meetingID>live</meetingID>"),
             Some("get_meetings"),
@@ -150,9 +153,14 @@ fn cases(pool: &Pool, nginx: &Nginx) -> Vec<Case> {
         ),
         Case {
             reference: PROXY_CREATE,
-            ..sl("sl: create, new meetings", What::Creates { secret: SECRET }, Some("create_new"), Some(0.35))
+            ..sl_case(
+                "sl: create, new meetings",
+                Workload::Creates { secret: SECRET },
+                Some("create_new"),
+                Some(0.35),
+            )
         },
-        beside(PROXY_CREATE, &nginx.proxy, What::Creates { secret: SIM_SECRET }, Some("create_new")),
+        nginx_case(PROXY_CREATE, &nginx.proxy, Workload::Creates { secret: SIM_SECRET }, Some("create_new")),
     ]
 }
 
@@ -165,27 +173,28 @@ fn measure(
     round: u64,
 ) -> Result<Sample> {
     let file = directory.join("requests");
-    match &case.what {
-        What::Same { target, says } => {
-            let expected = check(&case.address, target, says)?;
-            let ask = Ask::Same(target);
-            wrk.run(&case.address, &ask, 1)?;
-            let sample = under_load(case, pool, expected, || wrk.run(&case.address, &ask, settings.seconds))?;
-            check(&case.address, target, says)?;
+    match &case.workload {
+        Workload::Same { target, expected } => {
+            let bytes = check_response(&case.address, target, expected)?;
+            let targets = Targets::Same(target);
+            wrk.run(&case.address, &targets, 1)?;
+            let sample =
+                measure_load(case, pool, bytes, || wrk.run(&case.address, &targets, settings.seconds))?;
+            check_response(&case.address, target, expected)?;
             Ok(sample)
         }
-        What::Creates { secret } => {
-            let create = |id: &str| signed("create", &format!("{CREATE}{id}"), secret);
-            let says = "<messageKey></messageKey>";
-            let expected = check(&case.address, &create(&format!("before-{round:06}")), says)?;
-            write(&file, 100_000, |n| create(&format!("warm-{round}-{n:06}")))?;
-            let warm = wrk.run(&case.address, &Ask::Each(&file), 1)?;
-            let enough = (warm.rate() * 2.0 * settings.seconds as f64) as u64 + 20_000;
-            write(&file, enough, |n| create(&format!("room-{round}-{n:06}")))?;
-            let sample = under_load(case, pool, expected, || {
-                wrk.run(&case.address, &Ask::Each(&file), settings.seconds)
+        Workload::Creates { secret } => {
+            let create = |id: &str| signed_target("create", &format!("{CREATE}{id}"), secret);
+            let expected = "<messageKey></messageKey>";
+            let bytes = check_response(&case.address, &create(&format!("before-{round:06}")), expected)?;
+            write_targets(&file, 100_000, |n| create(&format!("warm-{round}-{n:06}")))?;
+            let warm = wrk.run(&case.address, &Targets::Each(&file), 1)?;
+            let count = (warm.rate() * 2.0 * settings.seconds as f64) as u64 + 20_000;
+            write_targets(&file, count, |n| create(&format!("room-{round}-{n:06}")))?;
+            let sample = measure_load(case, pool, bytes, || {
+                wrk.run(&case.address, &Targets::Each(&file), settings.seconds)
             })?;
-            check(&case.address, &create(&format!("after-{round:06}")), says)?;
+            check_response(&case.address, &create(&format!("after-{round:06}")), expected)?;
             pool.reset()?;
             populate(pool)?;
             Ok(sample)
@@ -193,7 +202,7 @@ fn measure(
     }
 }
 
-fn write(file: &Path, lines: u64, line: impl Fn(u64) -> String) -> Result<()> {
+fn write_targets(file: &Path, lines: u64, line: impl Fn(u64) -> String) -> Result<()> {
     let mut out = BufWriter::new(File::create(file)?);
     for n in 0..lines {
         writeln!(out, "{}", line(n))?;
@@ -201,47 +210,60 @@ fn write(file: &Path, lines: u64, line: impl Fn(u64) -> String) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Asks once, the answer must say so; returns its size.
-fn check(address: &str, target: &str, says: &str) -> Result<f64> {
-    let answer = http::get(address, target)?;
+/// Sends one request, whose response must contain `expected`; returns the response's bytes.
+fn check_response(address: &str, target: &str, expected: &str) -> Result<f64> {
+    let response = http::get(address, target)?;
     ensure!(
-        matches!(answer.status, 200 | 302) && answer.text.contains(says),
-        "a wrong answer: {}",
-        answer.text
+        matches!(response.status, 200 | 302) && response.text.contains(expected),
+        "a wrong response: {}",
+        response.text
     );
-    Ok(answer.bytes as f64)
+    Ok(response.bytes as f64)
 }
 
-fn under_load(
+fn measure_load(
     case: &Case,
     pool: &Pool,
-    expected: f64,
+    expected_bytes: f64,
     load: impl FnOnce() -> Result<Load>,
 ) -> Result<Sample> {
     let (redis, sim) = ([pool.redis.process.pid()], [pool.sim.process.pid()]);
-    let used =
-        || anyhow::Ok([cpu::of(&case.front)?, cpu::of(&redis)?, cpu::of(&sim)?, cpu::of_ended_children()]);
-    let seen = || {
-        anyhow::Ok((pool.sim.count("checksum_failures")?, pool.sim.count(case.counter.unwrap_or("total"))?))
+    let used = || {
+        anyhow::Ok([
+            cpu::cpu_seconds(&case.front)?,
+            cpu::cpu_seconds(&redis)?,
+            cpu::cpu_seconds(&sim)?,
+            cpu::children_cpu_seconds(),
+        ])
     };
-    let counted = seen()?;
-    let (busy, all, before) = (cpu::machine()?.0, cpu::machine()?.1, used()?);
+    let counted = || {
+        anyhow::Ok((
+            pool.sim.counter_total("checksum_failures")?,
+            pool.sim.counter_total(case.counter.unwrap_or("total"))?,
+        ))
+    };
+    let counts_before = counted()?;
+    let (busy_before, all_before, before) =
+        (cpu::machine_cpu_seconds()?.0, cpu::machine_cpu_seconds()?.1, used()?);
     let load = load()?;
-    let (after, (busy_then, all_then)) = (used()?, cpu::machine()?);
-    let memory = case.front.iter().map(|pid| cpu::resident(*pid)).sum::<Result<u64>>()?;
-    let counted_then = seen()?;
-    ensure!(counted_then.0 == counted.0, "the simulator refused checksums");
+    let (after, (busy_after, all_after)) = (used()?, cpu::machine_cpu_seconds()?);
+    let memory = case.front.iter().map(|pid| cpu::resident_kib(*pid)).sum::<Result<u64>>()?;
+    let counts_after = counted()?;
+    ensure!(counts_after.0 == counts_before.0, "the servers refused checksums");
     if case.counter.is_some() {
-        let (here, there) = (load.requests, counted_then.1 - counted.1);
-        ensure!(there >= here, "{here} answers, but only {there} of such requests reached the servers");
+        let (answered, received) = (load.requests, counts_after.1 - counts_before.1);
+        ensure!(
+            received >= answered,
+            "{answered} responses, but the servers received only {received} such requests"
+        );
     }
     let size = load.bytes as f64 / load.requests as f64;
-    let few = CONNECTIONS as f64 / load.requests as f64;
+    let unfinished = CONNECTIONS as f64 / load.requests as f64;
     ensure!(
-        (size / expected - 1.0).abs() < 0.05 + few,
-        "answers of {size:.0} bytes under load, but of {expected:.0} otherwise"
+        (size / expected_bytes - 1.0).abs() < 0.05 + unfinished,
+        "responses of {size:.0} bytes under load, but of {expected_bytes:.0} otherwise"
     );
-    let spent: Vec<f64> = after.iter().zip(before).map(|(then, now)| then - now).collect();
+    let spent: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
     let each = spent.iter().map(|seconds| seconds * 1e6 / load.requests as f64);
     Ok(Sample {
         rate: load.rate(),
@@ -249,7 +271,7 @@ fn under_load(
         p99: load.p99 as f64 / 1000.0,
         cpu: ["front", "redis", "sim", "wrk"].into_iter().zip(each).collect(),
         memory: memory as f64 / 1024.0,
-        others: ((busy_then - busy - spent.iter().sum::<f64>()) / (all_then - all)).max(0.0),
+        others: ((busy_after - busy_before - spent.iter().sum::<f64>()) / (all_after - all_before)).max(0.0),
     })
 }
 
@@ -262,11 +284,11 @@ fn row(case: &Case, own: &[Sample], reference: &[Sample]) -> Row {
         per_second: Some(of(&|s| s.rate)),
         p50_ms: Some(of(&|s| s.p50)),
         p99_ms: Some(of(&|s| s.p99)),
-        cpu_us: own[0].cpu.keys().map(|who| (*who, of(&|s| s.cpu[who]))).collect(),
+        cpu_us: own[0].cpu.keys().map(|process| (*process, of(&|s| s.cpu[process]))).collect(),
         memory_mb: Some(of(&|s| s.memory)),
         ratio: Some(super::median(pairs().map(|(own, other)| own.rate / other.rate))),
         cpu_ratio: Some(super::median(pairs().map(|(own, other)| all(other) / all(own)))),
         ..Row::default()
     };
-    row.judged(case.limit)
+    row.with_limit(case.limit)
 }

@@ -1,13 +1,12 @@
-//! `make bench` (`cargo bench --bench pool`): `sl` under load beside nginx, all in one run, as one table.
-//! docs/BENCHMARKS.md says what is measured and how to read it.
+//! `make bench` (`cargo bench --bench pool`): `sl` under load compared with nginx, in one run, as one table.
+//! docs/BENCHMARKS.md explains what is measured and how to read it.
 //!
 //! - `cases`: the load rows; `latency`: start and getMeetings over slow servers; `assign`: the Lua script
-//! - `polls`: a round over a large pool, failover; `hour`: how evenly people are spread
-//! - `pool`, `processes`: what is measured, every part a process of its own
-//! - `wrk`, `http`: the clients; `cpu`: what processes use; `report`: the table
+//! - `polls`: a poll round over a large pool, failover; `hour`: how evenly participants are distributed
+//! - `pool`, `processes`: what is measured, each part in its own process
+//! - `wrk`, `http`: the clients; `cpu`: CPU time and memory of processes; `report`: the table
 //!
-//! A wrong answer, or one that fails, ends the run with status 1. A limit that is missed is printed, no more:
-//! times are never asserted.
+//! A wrong or failed response ends the run with status 1. A missed limit is only printed: times are never asserted.
 
 mod assign;
 mod cases;
@@ -29,38 +28,38 @@ use std::path::Path;
 pub struct Settings {
     /// SL_BENCH_SECONDS: how long each load row is measured in each round.
     pub seconds: u64,
-    /// SL_BENCH_ROUNDS: every row is measured so often, and the median counts.
+    /// SL_BENCH_ROUNDS: how often each row is measured; the median counts.
     pub rounds: u64,
 }
 
 fn main() -> Result<()> {
-    // `cargo test --benches` runs this too, and means: does it build and start?
+    // `cargo test --benches` runs this too, only to check that it builds and starts.
     if std::env::args().any(|arg| arg == "--test") || !std::env::args().any(|arg| arg == "--bench") {
         eprintln!("to measure: make bench");
         return Ok(());
     }
-    // SL_BENCH_ONLY: some parts only, separated by commas: load, latency, assign, polls, hour.
+    // SL_BENCH_ONLY: only these parts, separated by commas: load, latency, assign, polls, hour.
     let settings =
         Settings { seconds: number("SL_BENCH_SECONDS", 2)?, rounds: number("SL_BENCH_ROUNDS", 3)? };
     let directory = tempfile::Builder::new().prefix("sl-bench-").tempdir()?;
     let only = std::env::var("SL_BENCH_ONLY").ok();
-    let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|name| name == part));
+    let is_wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|name| name == part));
     let (mut rows, mut others) = (Vec::new(), 0.0);
-    if wanted("load") {
+    if is_wanted("load") {
         (rows, others) = cases::run(&settings, directory.path())?;
     }
-    if wanted("latency") {
+    if is_wanted("latency") {
         rows.push(latency::start(directory.path())?);
         rows.extend(latency::get_meetings(directory.path())?);
     }
-    if wanted("assign") {
+    if is_wanted("assign") {
         rows.extend(assign::run(&settings, directory.path())?);
     }
-    if wanted("polls") {
+    if is_wanted("polls") {
         rows.extend(polls::round(directory.path())?);
         rows.extend(polls::failover(directory.path())?);
     }
-    if wanted("hour") {
+    if is_wanted("hour") {
         rows.extend(hour::run(directory.path())?);
     }
 
@@ -87,7 +86,7 @@ fn number(name: &str, default: u64) -> Result<u64> {
     Ok(number)
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The middle value, or the mean of the two middle values.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

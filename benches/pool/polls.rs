@@ -1,13 +1,14 @@
-//! What polls and failover cost: a round over 1,000 servers with 100 meetings each, and a create whose
-//! server refuses.
+//! The cost of polls and failover: a round over 1,000 servers with 100 meetings each, and a create whose server refuses
+//! the connection.
 
-use super::pool::{Pool, Replica, SECRET, signed, sl};
-use super::processes::{Redis, SIM_SECRET, Sim, until};
+use super::pool::{Pool, Replica, SECRET, signed_target, sl_command};
+use super::processes::{Redis, SIM_SECRET, Sim, wait_until};
 use super::report::{Limit, Row};
 use super::{cpu, http};
 use anyhow::{Context, Result, ensure};
 use redis::{Connection, Script};
 use serde_json::Value;
+use sl::store::scripts;
 use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
@@ -19,22 +20,24 @@ const HANGING: usize = 50;
 const ROUNDS: usize = 3;
 const PREFIX: &str = "scalelite:";
 
-/// Three rows: the time of a round, its memory, and the others' time while 50 servers hang.
+/// Three rows: the time of a round, its memory, and the time until all other servers are polled while 50 hang.
 pub fn round(directory: &Path) -> Result<Vec<Row>> {
-    eprintln!("a round of polls over {SERVERS} servers with {MEETINGS} meetings each");
+    eprintln!("a poll round over {SERVERS} servers with {MEETINGS} meetings each");
     let redis = Redis::start(directory)?;
     let sim = Sim::start(SERVERS)?;
     for n in 1..=SERVERS {
         let bulk = format!(r#"{{"id":"room-{n}","count":{MEETINGS},"people":3}}"#);
-        sim.order(&format!("/servers/{n}/meetings"), &bulk)?;
+        sim.post_control(&format!("/servers/{n}/meetings"), &bulk)?;
     }
     let mut connection = redis.connect()?;
-    add_all(&sim, &mut connection)?;
-    // The first takes 100,000 meetings up; the next ones are rounds like any other.
+    add_servers(&sim, &mut connection)?;
+    // The first round adopts 100,000 meetings; the next ones are ordinary.
     poll(&redis, SERVERS)?;
     let mut samples = Vec::new();
     let (redis_pid, sim_pid) = ([redis.process.pid()], [sim.process.pid()]);
-    let used = || anyhow::Ok((cpu::of(&redis_pid)?, cpu::of(&sim_pid)?, cpu::of_ended_children()));
+    let used = || {
+        anyhow::Ok((cpu::cpu_seconds(&redis_pid)?, cpu::cpu_seconds(&sim_pid)?, cpu::children_cpu_seconds()))
+    };
     let before = used()?;
     for _ in 0..ROUNDS {
         samples.push(poll(&redis, SERVERS)?);
@@ -42,10 +45,10 @@ pub fn round(directory: &Path) -> Result<Vec<Row>> {
     let after = used()?;
     let each = |seconds: f64| seconds * 1e6 / (ROUNDS * SERVERS) as f64;
     let recorded: usize = redis::cmd("SCARD").arg(format!("{PREFIX}meetings")).query(&mut connection)?;
-    ensure!(recorded == SERVERS * MEETINGS, "{recorded} meetings are recorded");
+    ensure!(recorded == SERVERS * MEETINGS, "{recorded} meetings have records");
     for n in 1..=HANGING {
         let hang = r#"{"kind":"hang","calls":["getMeetings"]}"#;
-        sim.order(&format!("/servers/{}/fault", n * SERVERS / HANGING), hang)?;
+        sim.post_control(&format!("/servers/{}/fault", n * SERVERS / HANGING), hang)?;
     }
     poll(&redis, SERVERS - HANGING)?;
     let others = others_answered_ms(&mut connection)?;
@@ -64,18 +67,18 @@ pub fn round(directory: &Path) -> Result<Vec<Row>> {
     .into_iter()
     .collect();
     Ok(vec![
-        round.judged(Some(Limit::BelowMs(5000.0))),
+        round.with_limit(Some(Limit::BelowMs(5000.0))),
         Row { case: format!("{name}: memory"), memory_mb: Some(memory), ..Row::default() }
-            .judged(Some(Limit::BelowMb(300.0))),
+            .with_limit(Some(Limit::BelowMb(300.0))),
         time(format!("{name}, {HANGING} hang: all others"), others, others)
-            .judged(Some(Limit::BelowMs(5000.0))),
+            .with_limit(Some(Limit::BelowMs(5000.0))),
     ])
 }
 
-/// Enabled, by the project's own scripts.
-fn add_all(sim: &Sim, connection: &mut Connection) -> Result<()> {
-    let add = Script::new(include_str!("../../lua/add_server.lua"));
-    let set_state = Script::new(include_str!("../../lua/set_state.lua"));
+/// Adds and enables all servers, with the project's own scripts.
+fn add_servers(sim: &Sim, connection: &mut Connection) -> Result<()> {
+    let add = Script::new(scripts::text("add_server").context("no script add_server")?);
+    let set_state = Script::new(scripts::text("set_state").context("no script set_state")?);
     for (n, url) in sim.urls.iter().enumerate() {
         let id = format!("bbb{}", n + 1);
         let _: String = add.key(PREFIX).arg(&id).arg(url).arg(SIM_SECRET).invoke(connection)?;
@@ -84,53 +87,56 @@ fn add_all(sim: &Sim, connection: &mut Connection) -> Result<()> {
     Ok(())
 }
 
-/// One `sl poll`: ms that the round took, and the most memory that the process had, MB.
+/// Runs `sl poll`: the time of the round in ms, and the peak memory of the process in MB.
 fn poll(redis: &Redis, expected: usize) -> Result<(f64, f64)> {
-    let mut child =
-        sl(redis).env("LOG_LEVEL", "error").args(["poll", "--json"]).stdout(Stdio::piped()).spawn()?;
+    let mut child = sl_command(redis)
+        .env("LOG_LEVEL", "error")
+        .args(["poll", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()?;
     let mut text = String::new();
     child.stdout.take().context("no standard output")?.read_to_string(&mut text)?;
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     let mut status = 0;
-    // SAFETY: our own child, which nobody else waits for; both places are ours to write.
+    // SAFETY: our own child, which nothing else waits for; both pointers are to our own variables.
     let waited = unsafe { libc::wait4(child.id() as libc::pid_t, &mut status, 0, usage.as_mut_ptr()) };
     ensure!(waited > 0 && status == 0, "sl poll failed: {text}");
-    // SAFETY: zeroed, and wait4 has filled it.
+    // SAFETY: zeroed, and filled by wait4.
     let usage = unsafe { usage.assume_init() };
-    let said: Value = serde_json::from_str(&text)?;
-    ensure!(said["answered"] == expected, "{expected} should have answered: {text}");
-    let seconds = said["seconds"].as_f64().context("no seconds")?;
+    let report: Value = serde_json::from_str(&text)?;
+    ensure!(report["answered"] == expected, "{expected} should have answered: {text}");
+    let seconds = report["seconds"].as_f64().context("no seconds")?;
     Ok((seconds * 1000.0, usage.ru_maxrss as f64 / 1024.0))
 }
 
-/// From the begin of the last round until the last of the servers that answered it was written.
+/// From the start of the last round to the last write of a server that answered, in ms.
 fn others_answered_ms(connection: &mut Connection) -> Result<f64> {
-    let began: f64 = redis::cmd("GET").arg(format!("{PREFIX}sl:poll_round")).query(connection)?;
-    let mut last = began;
+    let started: f64 = redis::cmd("GET").arg(format!("{PREFIX}sl:poll_round")).query(connection)?;
+    let mut last = started;
     for n in 1..=SERVERS {
         let key = format!("{PREFIX}sl:server:bbb{n}");
         let polled: f64 = redis::cmd("HGET").arg(key).arg("polled").query(connection)?;
         last = last.max(polled);
     }
-    Ok(last - began)
+    Ok(last - started)
 }
 
-/// A create whose server answers, and one whose server refuses and that goes on to the next.
+/// A create whose server answers, and one that fails over because its server refuses the connection.
 pub fn failover(directory: &Path) -> Result<Vec<Row>> {
-    const TIMES: usize = 200;
+    const CREATES: usize = 200;
     eprintln!("create, and create whose server refuses");
     let pool = Pool::start(2, directory)?;
     let mut connection = pool.redis.connect()?;
     let create = |replica: &Replica, id: &str| {
-        let target = signed("create", &format!("meetingID={id}&moderatorPW=mp"), SECRET);
-        let begun = Instant::now();
-        let answer = http::get(&replica.address, &target)?;
-        let ms = begun.elapsed().as_secs_f64() * 1000.0;
-        ensure!(answer.body().contains("<returncode>SUCCESS</returncode>"), "{}", answer.text);
+        let target = signed_target("create", &format!("meetingID={id}&moderatorPW=mp"), SECRET);
+        let started = Instant::now();
+        let response = http::get(&replica.address, &target)?;
+        let ms = started.elapsed().as_secs_f64() * 1000.0;
+        ensure!(response.body().contains("<returncode>SUCCESS</returncode>"), "{}", response.text);
         anyhow::Ok(ms)
     };
-    // Server 1 is always the least loaded, online, and not held back.
-    let prefer = |connection: &mut Connection| -> Result<()> {
+    // Makes server 1 the least loaded, online and not on hold.
+    let prefer_server_1 = |connection: &mut Connection| -> Result<()> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("HSET").arg(format!("{PREFIX}server:bbb1")).arg("online").arg("true").ignore();
         pipeline.cmd("ZADD").arg(format!("{PREFIX}server_load")).arg(0).arg("bbb1").ignore();
@@ -140,16 +146,16 @@ pub fn failover(directory: &Path) -> Result<Vec<Row>> {
     };
     let mut measure = |name: &str| -> Result<Vec<f64>> {
         let mut times = Vec::new();
-        for n in 0..TIMES {
-            prefer(&mut connection)?;
+        for n in 0..CREATES {
+            prefer_server_1(&mut connection)?;
             times.push(create(&pool.replica, &format!("{name}-{n}"))?);
         }
         Ok(times)
     };
     measure("warm")?;
     let answers = measure("answers")?;
-    pool.sim.order("/servers/1/fault", r#"{"kind":"refuse"}"#)?;
-    until("connections are refused", || std::net::TcpStream::connect(pool.sim.address(1)).is_err())?;
+    pool.sim.post_control("/servers/1/fault", r#"{"kind":"refuse"}"#)?;
+    wait_until("connections are refused", || std::net::TcpStream::connect(pool.sim.address(1)).is_err())?;
     let refuses = measure("refuses")?;
     let row = |case: &str, times: &[f64]| Row {
         case: case.to_owned(),

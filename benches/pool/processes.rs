@@ -1,4 +1,4 @@
-//! The programs that are measured, as children: stopped when dropped, and when the benchmark dies.
+//! The measured programs as child processes: they stop when dropped, and when the benchmark dies.
 
 use super::{cpu, http};
 use anyhow::{Context, Result, anyhow, ensure};
@@ -15,17 +15,17 @@ use std::time::{Duration, Instant};
 /// The program under test, built with the release profile.
 pub const SL: &str = env!("CARGO_BIN_EXE_sl");
 
-/// The secret of every simulated server.
+/// The secret of all simulated servers.
 pub const SIM_SECRET: &str = "a-secret-of-the-simulated-servers-of-the-bench";
 
-/// A child. Dropping it stops it and waits for its end.
+/// A child process. Drop stops it and waits for it.
 pub struct Process(pub Child);
 
 impl Process {
-    /// Starts it so that it does not outlive the benchmark.
+    /// Starts it such that it cannot outlive the benchmark.
     pub fn start(command: &mut Command) -> io::Result<Process> {
         command.stdin(Stdio::null());
-        // SAFETY: prctl is async-signal-safe and touches nothing of ours.
+        // SAFETY: prctl is async-signal-safe and accesses no memory of this process.
         unsafe {
             command.pre_exec(|| {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
@@ -43,40 +43,40 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // SAFETY: a signal to our own child, which has not been waited for.
+        // SAFETY: signals our own child, which was not waited for yet.
         unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGTERM) };
-        let ended = until("it stops", || !matches!(self.0.try_wait(), Ok(None)));
-        if ended.is_err() {
+        let stopped = wait_until("it stops", || !matches!(self.0.try_wait(), Ok(None)));
+        if stopped.is_err() {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
     }
 }
 
-/// Waits until something is so, at most ten seconds.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
+/// Waits until a condition holds, at most ten seconds.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
+    while !condition() {
         ensure!(Instant::now() < deadline, "not within ten seconds: {what}");
         sleep(Duration::from_millis(1));
     }
     Ok(())
 }
 
-/// A program could not be started: says what to install if it is not there.
-pub fn not_there(program: &str, package: &str, error: io::Error) -> anyhow::Error {
+/// The error for a program that cannot be started; names the package to install if it is missing.
+pub fn start_error(program: &str, package: &str, error: io::Error) -> anyhow::Error {
     match error.kind() {
         io::ErrorKind::NotFound => anyhow!("{program} is not installed: apt-get install {package}"),
         _ => anyhow!(error).context(format!("cannot start {program}")),
     }
 }
 
-/// A port that is free now.
+/// A currently free port.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn listens(address: &str) -> bool {
+fn is_listening(address: &str) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
@@ -89,7 +89,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts it and waits until it answers.
+    /// Starts it and waits until it accepts connections.
     pub fn start(directory: &Path) -> Result<Redis> {
         let port = free_port()?;
         let mut command = Command::new("redis-server");
@@ -105,30 +105,30 @@ impl Redis {
         ]);
         command.arg("--dir").arg(directory).stdout(Stdio::null());
         let process =
-            Process::start(&mut command).map_err(|e| not_there("redis-server", "redis-server", e))?;
-        until("redis-server answers", || listens(&format!("127.0.0.1:{port}")))?;
+            Process::start(&mut command).map_err(|e| start_error("redis-server", "redis-server", e))?;
+        wait_until("redis-server answers", || is_listening(&format!("127.0.0.1:{port}")))?;
         Ok(Redis { process, port })
     }
 
-    /// For REDIS_URL.
+    /// Its REDIS_URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// A connection.
+    /// Opens a connection.
     pub fn connect(&self) -> Result<redis::Connection> {
         Ok(redis::Client::open(self.url())?.get_connection()?)
     }
 }
 
-/// nginx, once as a proxy and once answering by itself.
+/// nginx with two addresses: a proxy, and a constant redirect.
 pub struct Nginx {
     _process: Process,
-    /// Its workers, which do the work.
+    /// Pids of its workers, which use the CPU time.
     pub workers: Vec<u32>,
-    /// Where it passes everything on.
+    /// The address that proxies everything.
     pub proxy: String,
-    /// Where it answers 302.
+    /// The address that returns 302.
     pub redirect: String,
 }
 
@@ -146,43 +146,45 @@ impl Nginx {
         let mut command = Command::new("nginx");
         command.arg("-p").arg(&home).args(["-c", "nginx.conf", "-e", "error.log"]);
         command.stdout(Stdio::null()).stderr(File::create(home.join("stderr.log"))?);
-        let process = Process::start(&mut command).map_err(|e| not_there("nginx", "nginx", e))?;
+        let process = Process::start(&mut command).map_err(|e| start_error("nginx", "nginx", e))?;
         let (proxy, redirect) = (format!("127.0.0.1:{proxy}"), format!("127.0.0.1:{redirect}"));
-        until("nginx answers", || listens(&proxy) && listens(&redirect)).with_context(|| {
-            let read = |name| fs::read_to_string(home.join(name)).unwrap_or_default();
-            format!("nginx: {}{}", read("stderr.log"), read("error.log"))
-        })?;
-        // It listens before it has workers.
-        let workers = || cpu::children(process.pid());
-        until("nginx has its two workers", || workers().len() == 2)?;
+        wait_until("nginx answers", || is_listening(&proxy) && is_listening(&redirect)).with_context(
+            || {
+                let read = |name| fs::read_to_string(home.join(name)).unwrap_or_default();
+                format!("nginx: {}{}", read("stderr.log"), read("error.log"))
+            },
+        )?;
+        // nginx listens before its workers start.
+        let workers = || cpu::child_pids(process.pid());
+        wait_until("nginx has its two workers", || workers().len() == 2)?;
         Ok(Nginx { workers: workers(), _process: process, proxy, redirect })
     }
 }
 
-/// What `sl sim --json` prints.
+/// The output of `sl sim --json`.
 #[derive(Deserialize)]
-struct Announced {
+struct SimOutput {
     control: String,
-    servers: Vec<AnnouncedServer>,
+    servers: Vec<SimOutputServer>,
 }
 
 #[derive(Deserialize)]
-struct AnnouncedServer {
+struct SimOutputServer {
     url: String,
 }
 
-/// Simulated BBB servers in a process of their own.
+/// Simulated BBB servers, in their own process.
 pub struct Sim {
     /// Its process.
     pub process: Process,
-    /// The control door, host:port.
+    /// The control API, host:port.
     pub control: String,
     /// The API endpoint of each server.
     pub urls: Vec<String>,
 }
 
 impl Sim {
-    /// Starts so many servers on two threads.
+    /// Starts `servers` servers on two threads.
     pub fn start(servers: usize) -> Result<Sim> {
         let mut command = Command::new(SL);
         command.args([
@@ -201,36 +203,36 @@ impl Sim {
         let mut process = Process::start(&mut command).context("cannot start sl sim")?;
         let mut stdout = process.0.stdout.take().context("no standard output")?;
         let mut text = Vec::new();
-        let mut piece = [0; 4096];
-        let announced = loop {
-            let n = stdout.read(&mut piece)?;
+        let mut buffer = [0; 4096];
+        let output = loop {
+            let n = stdout.read(&mut buffer)?;
             ensure!(n > 0, "sl sim has ended: {}", String::from_utf8_lossy(&text));
-            text.extend_from_slice(&piece[..n]);
-            if let Ok(announced) = serde_json::from_slice::<Announced>(&text) {
-                break announced;
+            text.extend_from_slice(&buffer[..n]);
+            if let Ok(output) = serde_json::from_slice::<SimOutput>(&text) {
+                break output;
             }
         };
-        let control = announced.control.trim_start_matches("http://").to_owned();
-        Ok(Sim { process, control, urls: announced.servers.into_iter().map(|server| server.url).collect() })
+        let control = output.control.trim_start_matches("http://").to_owned();
+        Ok(Sim { process, control, urls: output.servers.into_iter().map(|server| server.url).collect() })
     }
 
-    /// host:port of server n, from 1.
+    /// host:port of server `n`, from 1.
     pub fn address(&self, n: usize) -> &str {
         let url = self.urls[n - 1].trim_start_matches("http://");
         url.split('/').next().unwrap_or(url)
     }
 
-    /// Does something through the control door.
-    pub fn order(&self, target: &str, json: &str) -> Result<()> {
-        let answer = http::post(&self.control, target, json)?;
-        ensure!(answer.status == 200, "POST {target} at the control door: {}", answer.text);
+    /// Sends a POST to the control API.
+    pub fn post_control(&self, target: &str, json: &str) -> Result<()> {
+        let response = http::post(&self.control, target, json)?;
+        ensure!(response.status == 200, "POST {target} to the control API: {}", response.text);
         Ok(())
     }
 
-    /// A counter, over all servers.
-    pub fn count(&self, counter: &str) -> Result<u64> {
-        let answer = http::get(&self.control, "/servers")?;
-        let servers: Vec<serde_json::Value> = serde_json::from_str(answer.body())?;
+    /// The sum of a counter over all servers.
+    pub fn counter_total(&self, counter: &str) -> Result<u64> {
+        let response = http::get(&self.control, "/servers")?;
+        let servers: Vec<serde_json::Value> = serde_json::from_str(response.body())?;
         servers
             .iter()
             .map(|server| server["counts"][counter].as_u64().with_context(|| format!("no count {counter}")))

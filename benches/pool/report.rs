@@ -1,57 +1,57 @@
-//! What was measured, as one table and as JSON.
+//! The results, as one table and as JSON.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// A limit to reach. Each bench has some of them.
+/// The limit of a row. Each bench uses some of the variants.
 #[allow(dead_code)]
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
-    /// Ratio to the first row, no less than this.
+    /// Minimum ratio to the reference row.
     RatioAtLeast(f64),
-    /// Ratio between two sizes, no more than this.
+    /// Maximum ratio between two sizes.
     RatioAtMost(f64),
-    /// Answers per second, no less than this.
-    #[allow(dead_code, reason = "only the bench of recordings has such a limit")]
+    /// Minimum responses per second.
+    #[allow(dead_code, reason = "only the recordings bench has such a limit")]
     PerSecondAtLeast(f64),
-    /// Milliseconds, below this.
+    /// Median below this, in milliseconds.
     BelowMs(f64),
-    /// MB, below this.
+    /// Memory below this, in MB.
     BelowMb(f64),
 }
 
-/// One row. What a row does not have is None.
+/// One row. `None`: not measured.
 #[derive(Default, Serialize)]
 pub struct Row {
-    /// What was asked of what.
+    /// Name of the row.
     pub case: String,
-    /// Answers per second.
+    /// Responses per second.
     pub per_second: Option<f64>,
-    /// Median, ms.
+    /// Median latency, ms.
     pub p50_ms: Option<f64>,
-    /// 99th percentile, ms.
+    /// 99th percentile of the latency, ms.
     pub p99_ms: Option<f64>,
-    /// The longest, ms: where there are too few for a percentile.
+    /// Maximum latency, ms, of rows with too few samples for a percentile.
     pub max_ms: Option<f64>,
-    /// CPU per request, µs, by who used it: `front` is sl or nginx, then redis, sim, wrk.
+    /// CPU time per request by process, µs: `front` is sl or nginx; then redis, sim, wrk.
     pub cpu_us: BTreeMap<&'static str, f64>,
     /// Resident memory, MB.
     pub memory_mb: Option<f64>,
-    /// Answers per second beside the first row, or cost beside the smaller size.
+    /// Responses per second relative to the reference row, or cost relative to the smaller size.
     pub ratio: Option<f64>,
-    /// CPU per request of all processes together: the first row's over this row's.
+    /// CPU time per request of all processes: that of the reference row over that of this row.
     pub cpu_ratio: Option<f64>,
     /// The limit.
     pub limit: Option<Limit>,
-    /// Whether it was reached.
+    /// Whether the limit is met.
     pub reached: Option<bool>,
 }
 
 impl Row {
-    /// Holds the row against its limit.
-    pub fn judged(mut self, limit: Option<Limit>) -> Row {
+    /// Sets the limit, and whether the row meets it.
+    pub fn with_limit(mut self, limit: Option<Limit>) -> Row {
         self.limit = limit;
         self.reached = match limit {
             Some(Limit::RatioAtLeast(least)) => self.ratio.map(|ratio| ratio >= least),
@@ -67,7 +67,7 @@ impl Row {
     fn cells(&self) -> Vec<String> {
         let number =
             |value: Option<f64>, digits: usize| value.map_or(String::new(), |v| format!("{v:.digits$}"));
-        let cpu = |who| number(self.cpu_us.get(who).copied(), 1);
+        let cpu = |process| number(self.cpu_us.get(process).copied(), 1);
         let slowest = match (self.p99_ms, self.max_ms) {
             (None, Some(max)) => format!("max {max:.1}"),
             (p99, _) => number(p99, 2),
@@ -102,7 +102,7 @@ impl Row {
     }
 }
 
-/// The table.
+/// Formats the rows as a table.
 pub fn table(rows: &[Row]) -> String {
     const HEADINGS: [&str; 12] = [
         "case",

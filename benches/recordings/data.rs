@@ -1,27 +1,27 @@
-//! Recordings by the million, and what is asked of them.
+//! Databases with many recordings, and the queries that are measured on them.
 
 use super::postgres::Postgres;
 use super::processes::{Redis, SL};
-use super::signed;
+use super::signed_target;
 use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
 use std::process::Command;
 
-/// Recordings of one meeting: what a meetingID finds.
-const OF_A_MEETING: u64 = 10;
+/// Recordings of one meeting: what a query by meetingID finds.
+const RECORDINGS_PER_MEETING: u64 = 10;
 
-/// A database of its own.
+/// A database with recordings.
 pub struct Database {
-    /// For DATABASE_URL.
+    /// Its DATABASE_URL.
     pub url: String,
-    /// Recordings in it.
+    /// Number of recordings.
     pub size: u64,
 }
 
 impl Database {
-    /// Makes it: tables, rows without any index, then the indexes, as `sl migrate` builds them.
+    /// Creates it: the tables, the rows without indexes, then the indexes, as `sl migrate` builds them.
     pub fn fill(postgres: &Postgres, redis: &Redis, name: &str, size: u64) -> Result<Database> {
-        eprintln!("making {size} recordings");
+        eprintln!("creating {size} recordings");
         postgres.sql(&format!("CREATE DATABASE {name}"));
         let database = Database { url: postgres.url().replace("/postgres", &format!("/{name}")), size };
         let migrate = || {
@@ -36,13 +36,13 @@ impl Database {
             anyhow::Ok(())
         };
         migrate()?;
-        database.run(&rows(size))?;
+        database.execute(&insert_rows(size))?;
         migrate()?;
-        database.run("VACUUM ANALYZE")?;
+        database.execute("VACUUM ANALYZE")?;
         Ok(database)
     }
 
-    fn run(&self, sql: &str) -> Result<()> {
+    fn execute(&self, sql: &str) -> Result<()> {
         let output = Command::new("psql")
             .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-c", sql])
             .output()?;
@@ -51,17 +51,17 @@ impl Database {
     }
 }
 
-/// Recordings with two formats, three images, four metadata each. Triggers are off meanwhile: what they would
-/// do is done here in one go.
-fn rows(size: u64) -> String {
+/// SQL that inserts recordings with two formats, three images and four metadata each. Triggers are off: the statements do
+/// their work at once.
+fn insert_rows(size: u64) -> String {
     format!(
         "SET session_replication_role = replica; \
          DROP INDEX sl_recordings_record_id, sl_metadata_recording_key, sl_formats_recording_format, \
              sl_recordings_prefix, sl_recordings_meeting, sl_recordings_state, \
              sl_metadata_value, sl_thumbnails_format; \
-         CREATE TEMPORARY TABLE made AS SELECT n, n / {OF_A_MEETING} AS meeting, \
+         CREATE TEMPORARY TABLE made AS SELECT n, n / {RECORDINGS_PER_MEETING} AS meeting, \
              encode(sha1, 'hex') || '-' || 1600000000000 + n * 1000 AS record_id \
-             FROM (SELECT n, substring(sha256(('meeting-' || n / {OF_A_MEETING})::bytea) FROM 1 FOR 20) AS sha1 \
+             FROM (SELECT n, substring(sha256(('meeting-' || n / {RECORDINGS_PER_MEETING})::bytea) FROM 1 FOR 20) AS sha1 \
                  FROM generate_series(0, {size} - 1) n) x; \
          INSERT INTO recordings (id, record_id, meeting_id, name, published, participants, state, starttime, endtime, \
                  protected, publish_updated, raw_size, is_breakout) \
@@ -84,8 +84,8 @@ fn rows(size: u64) -> String {
     )
 }
 
-/// A way of asking.
-pub enum Shape {
+/// A kind of query.
+pub enum QueryShape {
     Meeting,
     RecordId,
     Prefix,
@@ -93,51 +93,56 @@ pub enum Shape {
     Newest,
 }
 
-impl Shape {
-    /// Each.
-    pub const ALL: [Shape; 5] =
-        [Shape::Meeting, Shape::RecordId, Shape::Prefix, Shape::Metadata, Shape::Newest];
+impl QueryShape {
+    /// All kinds.
+    pub const ALL: [QueryShape; 5] = [
+        QueryShape::Meeting,
+        QueryShape::RecordId,
+        QueryShape::Prefix,
+        QueryShape::Metadata,
+        QueryShape::Newest,
+    ];
 
-    /// For the table.
+    /// Its name in the table.
     pub fn name(&self) -> &'static str {
         match self {
-            Shape::Meeting => "meetingID (10)",
-            Shape::RecordId => "recordID (1)",
-            Shape::Prefix => "recordID prefix (10)",
-            Shape::Metadata => "one metadata key (10)",
-            Shape::Newest => "newest, limit=25",
+            QueryShape::Meeting => "meetingID (10)",
+            QueryShape::RecordId => "recordID (1)",
+            QueryShape::Prefix => "recordID prefix (10)",
+            QueryShape::Metadata => "one metadata key (10)",
+            QueryShape::Newest => "newest, limit=25",
         }
     }
 
-    /// Whether the answer is the one that the aim was measured with.
-    pub fn is_ten(&self) -> bool {
-        self.answers() == OF_A_MEETING
+    /// Whether the response has the size for which the limit was measured.
+    pub fn has_limit(&self) -> bool {
+        self.found() == RECORDINGS_PER_MEETING
     }
 
-    /// Recordings in an answer.
-    pub fn answers(&self) -> u64 {
+    /// Number of recordings in the response.
+    pub fn found(&self) -> u64 {
         match self {
-            Shape::RecordId => 1,
-            Shape::Newest => 25,
-            _ => OF_A_MEETING,
+            QueryShape::RecordId => 1,
+            QueryShape::Newest => 25,
+            _ => RECORDINGS_PER_MEETING,
         }
     }
 
-    /// Request n: all over the database, in no order.
+    /// The target of request `n`: spread over the whole database.
     pub fn target(&self, database: &Database, n: u64) -> String {
         let recording = n.wrapping_mul(7_919_993) % database.size;
-        let meeting = recording / OF_A_MEETING;
-        let prefix = || hex::encode(&sha2_of(&format!("meeting-{meeting}"))[..20]);
-        signed(&match self {
-            Shape::Meeting => format!("meetingID=meeting-{meeting}"),
-            Shape::RecordId => format!("recordID={}-{}", prefix(), 1_600_000_000_000 + recording * 1000),
-            Shape::Prefix => format!("recordID={}", prefix()),
-            Shape::Metadata => format!("meta_course=course-{meeting}"),
-            Shape::Newest => "limit=25".to_owned(),
+        let meeting = recording / RECORDINGS_PER_MEETING;
+        let prefix = || hex::encode(&sha256(&format!("meeting-{meeting}"))[..20]);
+        signed_target(&match self {
+            QueryShape::Meeting => format!("meetingID=meeting-{meeting}"),
+            QueryShape::RecordId => format!("recordID={}-{}", prefix(), 1_600_000_000_000 + recording * 1000),
+            QueryShape::Prefix => format!("recordID={}", prefix()),
+            QueryShape::Metadata => format!("meta_course=course-{meeting}"),
+            QueryShape::Newest => "limit=25".to_owned(),
         })
     }
 }
 
-fn sha2_of(text: &str) -> Vec<u8> {
+fn sha256(text: &str) -> Vec<u8> {
     Sha256::digest(text).to_vec()
 }

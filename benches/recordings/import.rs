@@ -1,19 +1,19 @@
-//! Import: against `tar -x` and `mv` on the same archives, and two thousand small ones. One disk for all.
+//! Import of large archives, compared with `tar -x` and `mv`, and of two thousand small ones. All on one disk.
 
 use super::postgres::Postgres;
-use super::processes::{Process, SL, until};
+use super::processes::{Process, SL, wait_until};
 use super::report::{Limit, Row};
 use super::{median, number};
 use anyhow::{Context, Result, ensure};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Archives of one hour each, as they come from a BBB server: about 40 MB and 200 files.
-const LARGE: u64 = 10;
-const SMALL: u64 = 2_000;
+/// Archives of one hour, as BBB servers make them: about 40 MB and 200 files.
+const LARGE_ARCHIVES: u64 = 10;
+const SMALL_ARCHIVES: u64 = 2_000;
 
 pub fn run(postgres: &Postgres, directory: &Path) -> Result<Vec<Row>> {
     let rounds = number("SL_BENCH_ROUNDS", 3)?;
@@ -25,16 +25,16 @@ pub fn run(postgres: &Postgres, directory: &Path) -> Result<Vec<Row>> {
     ensure!(output.status.success(), "sl migrate: {}", String::from_utf8_lossy(&output.stderr));
     let (mut shell, mut ours) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        eprintln!("round {round} of {rounds}: import of {LARGE} archives");
-        let (archives, bytes) = bench.archives(LARGE, round, 60, 20_000_000)?;
+        eprintln!("round {round} of {rounds}: import of {LARGE_ARCHIVES} archives");
+        let (archives, bytes) = bench.make_archives(LARGE_ARCHIVES, round, 60, 20_000_000)?;
         shell.push(bytes as f64 / 1e6 / bench.tar_and_mv(&archives)?);
-        // One at a time, as tar does it.
+        // One archive at a time, like tar.
         ours.push(bytes as f64 / 1e6 / bench.import(&archives, "1")?);
-        bench.clear()?;
+        bench.clear_directories()?;
     }
     let ratio = median(ours.iter().zip(&shell).map(|(ours, shell)| ours / shell));
-    eprintln!("import of {SMALL} small archives");
-    let (archives, _) = bench.archives(SMALL, 0, 1, 0)?;
+    eprintln!("import of {SMALL_ARCHIVES} small archives");
+    let (archives, _) = bench.make_archives(SMALL_ARCHIVES, 0, 1, 0)?;
     let cores = std::thread::available_parallelism()?.to_string();
     let seconds = bench.import(&archives, &cores)?;
     Ok(vec![
@@ -49,14 +49,14 @@ pub fn run(postgres: &Postgres, directory: &Path) -> Result<Vec<Row>> {
             ratio: Some(ratio),
             ..Row::default()
         }
-        .judged(Some(Limit::RatioAtLeast(0.5))),
+        .with_limit(Some(Limit::RatioAtLeast(0.5))),
         Row {
-            case: format!("import of {SMALL} small archives, and how long it takes"),
-            per_second: Some(SMALL as f64 / seconds),
+            case: format!("import of {SMALL_ARCHIVES} small archives, and how long it takes"),
+            per_second: Some(SMALL_ARCHIVES as f64 / seconds),
             p50_ms: Some(seconds * 1000.0),
             ..Row::default()
         }
-        .judged(Some(Limit::BelowMs(120_000.0))),
+        .with_limit(Some(Limit::BelowMs(120_000.0))),
     ])
 }
 
@@ -77,7 +77,7 @@ impl Bench {
         Ok(())
     }
 
-    fn clear(&self) -> Result<()> {
+    fn clear_directories(&self) -> Result<()> {
         fs::remove_dir_all(&self.directory)?;
         self.make_directories()
     }
@@ -93,8 +93,8 @@ impl Bench {
         command
     }
 
-    /// Archives beside the spool, and how many bytes they have.
-    fn archives(&self, count: u64, round: u64, slides: u32, size: u64) -> Result<(Vec<PathBuf>, u64)> {
+    /// Makes archives beside the spool; their paths and total bytes.
+    fn make_archives(&self, count: u64, round: u64, slides: u32, size: u64) -> Result<(Vec<PathBuf>, u64)> {
         let mut archives = Vec::new();
         let mut bytes = 0;
         for n in 0..count {
@@ -103,60 +103,63 @@ impl Bench {
                 formats: vec![RecordingFormat::Presentation, RecordingFormat::Video],
                 slides,
                 size,
-                // The films of the small ones are some seconds of a few kilobytes.
+                // The videos of small archives take a second, a few kilobytes.
                 duration_ms: if size == 0 { 1_000 } else { 3_600_000 },
                 seed: n + 1,
                 ..Recording::default()
             };
-            let path = recording.archive(&self.path("made"), Packing::None)?;
+            let path = recording.write_archive(&self.path("made"), Compression::None)?;
             bytes += fs::metadata(&path)?.len();
             archives.push(path);
         }
-        // What others are still writing is not ours to pay for.
+        // Earlier writes must not slow down the measurement.
         ensure!(Command::new("sync").status()?.success(), "sync");
         Ok((archives, bytes))
     }
 
-    /// As by hand: unpack beside the shelf, move each format there. Seconds.
+    /// By hand: unpacks beside the shelf and moves each format there. Returns seconds.
     fn tar_and_mv(&self, archives: &[PathBuf]) -> Result<f64> {
         let shelf = self.path("by-hand");
         fs::create_dir_all(&shelf)?;
         let script = "for archive; do tar -xf \"$archive\" -C \"$WORK\" && for format in \"$WORK\"/*; do \
              mkdir -p \"$SHELF/${format##*/}\" && mv \"$format\"/* \"$SHELF/${format##*/}/\" && rmdir \"$format\" \
              || exit 1; done || exit 1; done";
-        let began = Instant::now();
+        let started = Instant::now();
         let status = Command::new("sh")
             .args(["-c", script, "sh"])
             .args(archives)
             .env("WORK", self.path("work"))
             .env("SHELF", &shelf)
             .status()?;
-        let seconds = began.elapsed().as_secs_f64();
+        let seconds = started.elapsed().as_secs_f64();
         ensure!(status.success(), "tar and mv failed");
         ensure!(Command::new("sync").status()?.success(), "sync");
         Ok(seconds)
     }
 
-    /// From the start of an importer until the spool is empty and everything is in the index. Seconds.
+    /// From the start of an importer until the spool is empty and all recordings are in the index. Returns seconds.
     fn import(&self, archives: &[PathBuf], workers: &str) -> Result<f64> {
         for archive in archives {
-            fs::rename(archive, self.path("spool").join(archive.file_name().context("a name")?))?;
+            fs::rename(
+                archive,
+                self.path("spool").join(archive.file_name().context("an archive without a name")?),
+            )?;
         }
         let log = self.path("log");
         let mut command = self.sl(workers);
         command.arg("importer").stdout(Stdio::null()).stderr(File::create(&log)?);
-        let began = Instant::now();
+        let started = Instant::now();
         let importer = Process::start(&mut command).context("cannot start sl importer")?;
-        let told = || fs::read_to_string(&log).unwrap_or_default();
+        let log_text = || fs::read_to_string(&log).unwrap_or_default();
         while fs::read_dir(self.path("spool"))?.next().is_some() {
-            ensure!(began.elapsed().as_secs() < 600, "the import does not end: {}", told());
+            ensure!(started.elapsed().as_secs() < 600, "the import does not finish: {}", log_text());
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        let seconds = began.elapsed().as_secs_f64();
-        until("the totals", || told().contains("the spool is empty"))?;
+        let seconds = started.elapsed().as_secs_f64();
+        wait_until("the totals are logged", || log_text().contains("no archive is ready to import"))?;
         drop(importer);
         let expected = format!("archives={} formats={}", archives.len(), 2 * archives.len());
-        ensure!(told().contains(&expected), "no {expected} in {}", told());
+        ensure!(log_text().contains(&expected), "no {expected} in {}", log_text());
         Ok(seconds)
     }
 }

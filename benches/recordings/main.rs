@@ -1,10 +1,8 @@
-//! `make bench` (`cargo bench --bench recordings`): getRecordings on a small index and on one of a million
-//! recordings, what a replica needs to stream a hundred thousand, import, uploads, and files in playback.
-//! SL_BENCH_IMPORT=1: import alone; SL_BENCH_UPLOAD=1: uploads; SL_BENCH_PLAYBACK=1: playback. docs/BENCHMARKS.md
-//! says how to read it.
+//! `make bench` (`cargo bench --bench recordings`): getRecordings on a small index and on one with a million recordings,
+//! the memory to stream a hundred thousand, import, uploads, and files in playback. SL_BENCH_IMPORT=1: only import;
+//! SL_BENCH_UPLOAD=1: only uploads; SL_BENCH_PLAYBACK=1: only playback. docs/BENCHMARKS.md explains how to read it.
 //!
-//! A wrong answer ends the run with status 1. A limit that is missed is printed, no more: times are never
-//! asserted.
+//! A wrong response ends the run with status 1. A missed limit is only printed: times are never asserted.
 
 #[path = "../pool/cpu.rs"]
 #[allow(dead_code)]
@@ -31,7 +29,7 @@ mod upload;
 mod wrk;
 
 use anyhow::{Context, Result, ensure};
-use data::{Database, Shape};
+use data::{Database, QueryShape};
 use postgres::Postgres;
 use processes::{Process, Redis, SL};
 use report::{Limit, Row};
@@ -40,12 +38,12 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use wrk::{Ask, Wrk};
+use wrk::{Targets, Wrk};
 
 const SECRET: &str = "a-secret-of-the-bench";
 
-/// Scalelite answers 75 of these a second on the same machine; sixty times that is the aim.
-const TEN: Limit = Limit::PerSecondAtLeast(4500.0);
+/// Scalelite handles 75 of these queries a second on the same machine; the limit is 60 times that.
+const MIN_RATE: Limit = Limit::PerSecondAtLeast(4500.0);
 
 fn main() -> Result<()> {
     if std::env::args().any(|arg| arg == "--test") || !std::env::args().any(|arg| arg == "--bench") {
@@ -83,22 +81,22 @@ fn main() -> Result<()> {
         Replica::start(&redis, &small, directory.path())?,
         Replica::start(&redis, &large, directory.path())?,
     ];
-    let mut rates = vec![[Vec::new(), Vec::new()]; Shape::ALL.len()];
+    let mut rates = vec![[Vec::new(), Vec::new()]; QueryShape::ALL.len()];
     let mut rows: Vec<[Row; 2]> = Vec::new();
     for round in 1..=rounds {
-        for (shape, rates) in Shape::ALL.iter().zip(&mut rates) {
+        for (shape, rates) in QueryShape::ALL.iter().zip(&mut rates) {
             for ((database, replica), rates) in [&small, &large].into_iter().zip(&replicas).zip(rates) {
                 eprintln!("round {round} of {rounds}: {} of {}", shape.name(), database.size);
                 let file = directory.path().join("requests");
-                write(&file, seconds, |n| shape.target(database, n))?;
-                check(replica, shape, database)?;
-                wrk.run(&replica.address, &Ask::Each(&file), 1)?;
-                let load = wrk.run(&replica.address, &Ask::Each(&file), seconds)?;
+                write_targets(&file, seconds, |n| shape.target(database, n))?;
+                check_response(replica, shape, database)?;
+                wrk.run(&replica.address, &Targets::Each(&file), 1)?;
+                let load = wrk.run(&replica.address, &Targets::Each(&file), seconds)?;
                 rates.push((load.rate(), load.p50 as f64 / 1000.0, load.p99 as f64 / 1000.0));
             }
         }
     }
-    for (shape, [few, most]) in Shape::ALL.iter().zip(&rates) {
+    for (shape, [few, most]) in QueryShape::ALL.iter().zip(&rates) {
         let of = |samples: &[(f64, f64, f64)], which: fn(&(f64, f64, f64)) -> f64| {
             Some(median(samples.iter().map(which)))
         };
@@ -109,10 +107,10 @@ fn main() -> Result<()> {
             p99_ms: of(samples, |s| s.2),
             ..Row::default()
         };
-        let first = row(few, small.size).judged(shape.is_ten().then_some(TEN));
+        let first = row(few, small.size).with_limit(shape.has_limit().then_some(MIN_RATE));
         let ratio = median(few.iter().zip(most).map(|(few, most)| few.0 / most.0));
         let second =
-            Row { ratio: Some(ratio), ..row(most, large.size) }.judged(Some(Limit::RatioAtMost(2.5)));
+            Row { ratio: Some(ratio), ..row(most, large.size) }.with_limit(Some(Limit::RatioAtMost(2.5)));
         rows.push([first, second]);
     }
     drop(replicas);
@@ -150,23 +148,23 @@ impl Replica {
             .stdout(Stdio::null())
             .stderr(File::create(&log)?);
         let process = Process::start(&mut command).context("cannot start sl serve")?;
-        let target = signed("meetingID=nobody");
-        processes::until("sl serve answers", || {
-            http::get(&address, &target).is_ok_and(|answer| answer.text.contains("noRecordings"))
+        let target = signed_target("meetingID=nobody");
+        processes::wait_until("sl serve answers", || {
+            http::get(&address, &target).is_ok_and(|response| response.text.contains("noRecordings"))
         })
         .with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
         Ok(Replica { process, address })
     }
 }
 
-/// A signed target of getRecordings.
-fn signed(query: &str) -> String {
+/// Path and query of a signed getRecordings.
+fn signed_target(query: &str) -> String {
     let checksum = hex::encode(Sha1::digest(format!("getRecordings{query}{SECRET}")));
-    let and = if query.is_empty() { "" } else { "&" };
-    format!("/bigbluebutton/api/getRecordings?{query}{and}checksum={checksum}")
+    let separator = if query.is_empty() { "" } else { "&" };
+    format!("/bigbluebutton/api/getRecordings?{query}{separator}checksum={checksum}")
 }
 
-fn write(file: &Path, seconds: u64, target: impl Fn(u64) -> String) -> Result<()> {
+fn write_targets(file: &Path, seconds: u64, target: impl Fn(u64) -> String) -> Result<()> {
     let mut out = BufWriter::new(File::create(file)?);
     for n in 0..(seconds + 1) * 20_000 {
         writeln!(out, "{}", target(n))?;
@@ -174,13 +172,13 @@ fn write(file: &Path, seconds: u64, target: impl Fn(u64) -> String) -> Result<()
     Ok(out.flush()?)
 }
 
-fn check(replica: &Replica, shape: &Shape, database: &Database) -> Result<()> {
-    let answer = http::get(&replica.address, &shape.target(database, 7))?;
-    let found = answer.text.matches("<recording>").count() as u64;
-    ensure!(found == shape.answers(), "{}: {found} recordings: {}", shape.name(), answer.text);
+fn check_response(replica: &Replica, shape: &QueryShape, database: &Database) -> Result<()> {
+    let response = http::get(&replica.address, &shape.target(database, 7))?;
+    let found = response.text.matches("<recording>").count() as u64;
+    ensure!(found == shape.found(), "{}: {found} recordings: {}", shape.name(), response.text);
     let (images, metadata) =
-        (answer.text.matches("<image ").count() as u64, answer.text.matches("<course>").count());
-    ensure!(images == 3 * found && metadata as u64 == found, "not whole: {}", answer.text);
+        (response.text.matches("<image ").count() as u64, response.text.matches("<course>").count());
+    ensure!(images == 3 * found && metadata as u64 == found, "incomplete recordings: {}", response.text);
     Ok(())
 }
 
@@ -189,7 +187,7 @@ fn number(name: &str, default: u64) -> Result<u64> {
     text.parse().with_context(|| format!("{name} must be a number, not {text:?}"))
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The middle value, or the mean of the two middle values.
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -202,8 +200,8 @@ fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 fn eventually(what: &str, is_so: impl FnMut() -> bool) {
-    if let Err(late) = processes::until(what, is_so) {
-        panic!("{late}");
+    if let Err(timeout) = processes::wait_until(what, is_so) {
+        panic!("{timeout}");
     }
 }
 

@@ -1,22 +1,22 @@
-//! Files of recordings: as nginx sends them, told by `sl` which (X-Accel-Redirect), and as `sl` sends them by
-//! itself (PLAYBACK_SERVE). Beside both, nginx by itself, which asks nobody who may see them.
+//! Files of recordings: sent by nginx on instruction of `sl` (X-Accel-Redirect), and sent by `sl` itself
+//! (PLAYBACK_SERVE). Compared with nginx alone, which checks no access.
 
 use super::postgres::Postgres;
-use super::processes::{self, Process, Redis, SL, not_there};
+use super::processes::{self, Process, Redis, SL, start_error};
 use super::report::{Limit, Row};
-use super::wrk::{self, Ask, Wrk};
+use super::wrk::{self, Targets, Wrk};
 use super::{SECRET, http, median};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a browser fetches: a film, or one of the many small files of a presentation. Name, bytes, what it is.
+/// What a browser fetches: a video, or one of the many small files of a presentation. Name, bytes, name of the row.
 const FILES: [(&str, usize, &str); 2] =
     [("film.webm", 4 << 20, "a film of 4 MB"), ("slide.png", 20_000, "a slide of 20 KB")];
 
-/// Who sends, and what that is called.
-const WAYS: [&str; 3] = ["nginx alone", "nginx and sl", "sl alone"];
+/// What sends the file.
+const SENDERS: [&str; 3] = ["nginx alone", "nginx and sl", "sl alone"];
 
 pub fn run(
     postgres: &Postgres,
@@ -31,34 +31,34 @@ pub fn run(
         redis: redis.url(),
         directory: directory.join("playback"),
     };
-    bench.fill()?;
-    let (behind, alone) = (bench.replica("false")?, bench.replica("true")?);
-    let nginx = bench.nginx(&behind.1)?;
+    bench.create_recordings()?;
+    let (behind, alone) = (bench.start_replica("false")?, bench.start_replica("true")?);
+    let nginx = bench.start_nginx(&behind.1)?;
     let wrk = Wrk::new(directory)?;
-    // nginx has one address for its two ways.
+    // nginx serves two of them on one address.
     let addresses = [&nginx.1, &nginx.1, &alone.1];
-    let mut rates = vec![[const { Vec::new() }; WAYS.len()]; FILES.len()];
+    let mut rates = vec![[const { Vec::new() }; SENDERS.len()]; FILES.len()];
     for round in 1..=rounds {
         for ((name, size, what), rates) in FILES.iter().zip(&mut rates) {
-            for ((way, address), rates) in WAYS.iter().zip(addresses).zip(rates) {
-                eprintln!("round {round} of {rounds}: {what}, {way}");
-                let target = match *way {
+            for ((sender, address), rates) in SENDERS.iter().zip(addresses).zip(rates) {
+                eprintln!("round {round} of {rounds}: {what}, {sender}");
+                let target = match *sender {
                     "nginx alone" => format!("/plain/video/r1/{name}"),
                     _ => format!("/video/r1/{name}"),
                 };
-                let answer = http::get(address, &target)?;
-                ensure!(answer.status == 200, "{way}: {}", answer.status);
-                wrk.run(address, &Ask::Same(&target), 1)
+                let response = http::get(address, &target)?;
+                ensure!(response.status == 200, "{sender}: {}", response.status);
+                wrk.run(address, &Targets::Same(&target), 1)
                     .with_context(|| fs::read_to_string(bench.log()).unwrap_or_default())?;
                 let load = wrk
-                    .run(address, &Ask::Same(&target), seconds)
+                    .run(address, &Targets::Same(&target), seconds)
                     .with_context(|| fs::read_to_string(bench.log()).unwrap_or_default())?;
-                // Some were under way when the time was over.
+                // Some responses were in flight when the time ended.
                 let (least, most) = (load.requests, load.requests + wrk::CONNECTIONS);
                 let size = *size as u64;
                 ensure!(
                     (least * size..most * (size + 1000)).contains(&load.bytes),
-                    "{way}: {} bytes came in {} answers of {size}",
+                    "{sender}: {} bytes in {} responses of {size}",
                     load.bytes,
                     load.requests
                 );
@@ -68,20 +68,20 @@ pub fn run(
     }
     let mut rows = Vec::new();
     for ((_, _, what), rates) in FILES.iter().zip(&rates) {
-        for (way, samples) in WAYS.iter().zip(rates) {
+        for (sender, samples) in SENDERS.iter().zip(rates) {
             let of = |which: fn(&(f64, f64, f64)) -> f64| Some(median(samples.iter().map(which)));
             let row = Row {
-                case: format!("{what}: {way}"),
+                case: format!("{what}: {sender}"),
                 per_second: of(|s| s.0),
                 p50_ms: of(|s| s.1),
                 p99_ms: of(|s| s.2),
                 ..Row::default()
             };
-            rows.push(match *way {
-                // Beside the same checks with nginx to send it.
+            rows.push(match *sender {
+                // Compared with the same access checks where nginx sends the file.
                 "sl alone" => {
                     let ratio = median(samples.iter().zip(&rates[1]).map(|(ours, nginx)| ours.0 / nginx.0));
-                    Row { ratio: Some(ratio), ..row }.judged(Some(Limit::RatioAtLeast(0.5)))
+                    Row { ratio: Some(ratio), ..row }.with_limit(Some(Limit::RatioAtLeast(0.5)))
                 }
                 _ => row,
             });
@@ -101,17 +101,17 @@ impl Bench {
         self.directory.join("published")
     }
 
-    /// Of both replicas.
+    /// The log of both replicas.
     fn log(&self) -> PathBuf {
         self.directory.join("replicas.log")
     }
 
-    /// One recording, among some that make the index one.
-    fn fill(&self) -> Result<()> {
-        let place = self.published().join("video/r1");
-        fs::create_dir_all(&place)?;
+    /// Creates one recording with files, among others that fill the index.
+    fn create_recordings(&self) -> Result<()> {
+        let directory = self.published().join("video/r1");
+        fs::create_dir_all(&directory)?;
         for (name, size, _) in FILES {
-            fs::write(place.join(name), vec![b'x'; size])?;
+            fs::write(directory.join(name), vec![b'x'; size])?;
         }
         let output = self.sl().arg("migrate").output()?;
         ensure!(output.status.success(), "sl migrate: {}", String::from_utf8_lossy(&output.stderr));
@@ -134,7 +134,7 @@ impl Bench {
         command
     }
 
-    fn replica(&self, serve: &str) -> Result<(Process, String)> {
+    fn start_replica(&self, serve: &str) -> Result<(Process, String)> {
         let address = format!("127.0.0.1:{}", processes::free_port()?);
         let log = File::options().create(true).append(true).open(self.log())?;
         let mut command = self.sl();
@@ -145,15 +145,15 @@ impl Bench {
             .stdout(Stdio::null())
             .stderr(log);
         let process = Process::start(&mut command).context("cannot start sl serve")?;
-        processes::until("sl serve answers", || {
-            http::get(&address, "/video/r1/slide.png").is_ok_and(|answer| answer.status == 200)
+        processes::wait_until("sl serve answers", || {
+            http::get(&address, "/video/r1/slide.png").is_ok_and(|response| response.status == 200)
         })
         .with_context(|| fs::read_to_string(self.log()).unwrap_or_default())?;
         Ok((process, address))
     }
 
-    /// Two workers, connections that are kept on both sides, no log.
-    fn nginx(&self, upstream: &str) -> Result<(Process, String)> {
+    /// Two workers, keep-alive connections on both sides, no access log.
+    fn start_nginx(&self, upstream: &str) -> Result<(Process, String)> {
         let home = self.directory.join("nginx");
         fs::create_dir(&home)?;
         let address = format!("127.0.0.1:{}", processes::free_port()?);
@@ -173,9 +173,9 @@ impl Bench {
         let mut command = Command::new("nginx");
         command.arg("-p").arg(&home).args(["-c", "nginx.conf", "-e", "error.log"]);
         command.stdout(Stdio::null()).stderr(File::create(home.join("stderr.log"))?);
-        let process = Process::start(&mut command).map_err(|error| not_there("nginx", "nginx", error))?;
-        processes::until("nginx answers", || {
-            http::get(&address, "/plain/video/r1/slide.png").is_ok_and(|answer| answer.status == 200)
+        let process = Process::start(&mut command).map_err(|error| start_error("nginx", "nginx", error))?;
+        processes::wait_until("nginx answers", || {
+            http::get(&address, "/plain/video/r1/slide.png").is_ok_and(|response| response.status == 200)
         })
         .with_context(|| fs::read_to_string(home.join("error.log")).unwrap_or_default())?;
         Ok((process, address))

@@ -1,4 +1,4 @@
--- Every meeting whose record names this server: walks all of `meetings`, so for rare commands only.
+-- Every meeting whose record names this server. Walks all of `meetings`: for rare commands only.
 local function meetings_of(server_id)
   local found = {}
   for _, m in ipairs(call('SMEMBERS', P .. 'meetings')) do

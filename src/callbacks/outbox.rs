@@ -18,7 +18,7 @@ const MAX_RETRIES: u32 = 600;
 pub async fn enqueue(store: &Store, db: &Database, ready_url: ReadyUrl) {
     let Ok(text) = serde_json::to_string(&ready_url) else { return };
     let (store, db) = (store.clone(), db.clone());
-    match store.put_into_outbox(&text).await {
+    match store.add_to_outbox(&text).await {
         Ok(()) => {
             tokio::spawn(async move {
                 if let Err(failure) = move_to_postgres(&store, &db, text.as_bytes()).await {
@@ -38,7 +38,7 @@ pub async fn enqueue(store: &Store, db: &Database, ready_url: ReadyUrl) {
 async fn enqueue_with_retry(store: Store, db: Database, ready_url: ReadyUrl, text: String) {
     for _ in 0..MAX_RETRIES {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if store.put_into_outbox(&text).await.is_ok() || ready_urls::store(&db, &ready_url).await.is_ok() {
+        if store.add_to_outbox(&text).await.is_ok() || ready_urls::store(&db, &ready_url).await.is_ok() {
             return;
         }
     }
@@ -50,7 +50,7 @@ async fn enqueue_with_retry(store: Store, db: Database, ready_url: ReadyUrl, tex
 
 /// Moves URLs from Redis to Postgres, oldest first, until one has to wait.
 pub async fn drain_outbox(store: &Store, db: &Database) {
-    let Ok(waiting) = store.outbox(MAX_BATCH).await else { return };
+    let Ok(waiting) = store.oldest_in_outbox(MAX_BATCH).await else { return };
     for text in waiting {
         if let Err(failure) = move_to_postgres(store, db, &text).await {
             return debug!(failure, "recording-ready URLs wait in Redis");
@@ -74,5 +74,5 @@ async fn move_to_postgres(store: &Store, db: &Database, text: &[u8]) -> Result<(
         },
         Err(_) => error!("dropping an unrecognised entry of sl:outbox"),
     }
-    store.take_from_outbox(text).await.map_err(|failure| failure.to_string())
+    store.remove_from_outbox(text).await.map_err(|failure| failure.to_string())
 }

@@ -136,10 +136,9 @@ pub enum Completion {
     MayCancel,
 }
 
-/// Declares [`Call`], [`Call::ALL`] and [`Call::spec`] from one table, so that a call cannot be left out of
-/// any of them.
+/// Declares [`Call`] and its lookups from one table, so that a call cannot be left out of any of them.
 macro_rules! calls {
-    ($($(#[$doc:meta])* $call:ident { $($field:ident: $value:expr),* $(,)? })*) => {
+    ($($(#[$doc:meta])* $call:ident = $name:literal { $($field:ident: $value:expr),* $(,)? })*) => {
         /// The BBB API calls that we serve.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Call {
@@ -153,7 +152,15 @@ macro_rules! calls {
             /// The call's row.
             pub const fn spec(self) -> &'static CallSpec {
                 match self {
-                    $(Call::$call => &CallSpec { $($field: $value),* },)*
+                    $(Call::$call => &CallSpec { name: $name, $($field: $value),* },)*
+                }
+            }
+
+            /// The call of this name.
+            pub fn named(name: &str) -> Option<Call> {
+                match name {
+                    $($name => Some(Call::$call),)*
+                    _ => None,
                 }
             }
         }
@@ -162,91 +169,91 @@ macro_rules! calls {
 
 calls! {
     /// The call without a name: the version of the API.
-    Index {
-        name: "", methods: Methods::GetOrPost, body: AcceptedBody::Form, signature: Signature::NotRequired,
+    Index = "" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form, signature: Signature::NotRequired,
         format: Format::Xml, links: Links::None, completion: Completion::MayCancel,
     }
     /// create
-    Create {
-        name: "create", methods: Methods::GetOrPost, body: AcceptedBody::FormOrDocument,
+    Create = "create" {
+        methods: Methods::GetOrPost, body: AcceptedBody::FormOrDocument,
         signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::RunToEnd,
     }
     /// join
-    Join {
-        name: "join", methods: Methods::Get, body: AcceptedBody::None, signature: Signature::Required,
+    Join = "join" {
+        methods: Methods::Get, body: AcceptedBody::None, signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::RunToEnd,
     }
     /// end
-    End {
-        name: "end", methods: Methods::GetOrPost, body: AcceptedBody::Form, signature: Signature::Required,
+    End = "end" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form, signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::RunToEnd,
     }
     /// isMeetingRunning
-    IsMeetingRunning {
-        name: "isMeetingRunning", methods: Methods::GetOrPost, body: AcceptedBody::Form,
+    IsMeetingRunning = "isMeetingRunning" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form,
         signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::MayCancel,
     }
     /// getMeetingInfo
-    GetMeetingInfo {
-        name: "getMeetingInfo", methods: Methods::GetOrPost, body: AcceptedBody::Form,
+    GetMeetingInfo = "getMeetingInfo" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form,
         signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::MayCancel,
     }
     /// getMeetings
-    GetMeetings {
-        name: "getMeetings", methods: Methods::GetOrPost, body: AcceptedBody::Form,
+    GetMeetings = "getMeetings" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form,
         signature: Signature::UnlessGetMeetingsDisabled,
         format: Format::Xml, links: Links::None, completion: Completion::MayCancel,
     }
     /// insertDocument. It changes the meeting on its server only, in one request: nothing of ours is left
     /// unfinished.
-    InsertDocument {
-        name: "insertDocument", methods: Methods::Post, body: AcceptedBody::Document,
+    InsertDocument = "insertDocument" {
+        methods: Methods::Post, body: AcceptedBody::Document,
         signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::MayCancel,
     }
     /// sendChatMessage. As insertDocument.
-    SendChatMessage {
-        name: "sendChatMessage", methods: Methods::Get, body: AcceptedBody::None,
+    SendChatMessage = "sendChatMessage" {
+        methods: Methods::Get, body: AcceptedBody::None,
         signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::MayCancel,
     }
     /// getRecordings. Not run to its end: a task of its own would cost it a quarter of its rate, and its
     /// clients seldom hang up.
-    GetRecordings {
-        name: "getRecordings", methods: Methods::GetOrPost, body: AcceptedBody::Form,
+    GetRecordings = "getRecordings" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form,
         signature: Signature::Required,
         format: Format::Xml, links: Links::ToClientHost, completion: Completion::MayCancel,
     }
     /// publishRecordings
-    PublishRecordings {
-        name: "publishRecordings", methods: Methods::GetOrPost, body: AcceptedBody::Form,
+    PublishRecordings = "publishRecordings" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form,
         signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::RunToEnd,
     }
     /// updateRecordings
-    UpdateRecordings {
-        name: "updateRecordings", methods: Methods::GetOrPost, body: AcceptedBody::Form,
+    UpdateRecordings = "updateRecordings" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form,
         signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::RunToEnd,
     }
     /// deleteRecordings
-    DeleteRecordings {
-        name: "deleteRecordings", methods: Methods::GetOrPost, body: AcceptedBody::Form,
+    DeleteRecordings = "deleteRecordings" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form,
         signature: Signature::Required,
         format: Format::Xml, links: Links::None, completion: Completion::RunToEnd,
     }
     /// getRecordingTextTracks. It only reads, but it is too rare for the cost of a task to matter.
-    GetRecordingTextTracks {
-        name: "getRecordingTextTracks", methods: Methods::GetOrPost, body: AcceptedBody::Form,
+    GetRecordingTextTracks = "getRecordingTextTracks" {
+        methods: Methods::GetOrPost, body: AcceptedBody::Form,
         signature: Signature::Required,
         format: Format::Json, links: Links::ToClientHost, completion: Completion::RunToEnd,
     }
     /// putRecordingTextTrack
-    PutRecordingTextTrack {
-        name: "putRecordingTextTrack", methods: Methods::Post,
+    PutRecordingTextTrack = "putRecordingTextTrack" {
+        methods: Methods::Post,
         body: AcceptedBody::FormWithFile { max_bytes: 10 * 1024 * 1024 },
         signature: Signature::Required,
         format: Format::Json, links: Links::None, completion: Completion::RunToEnd,
@@ -254,11 +261,6 @@ calls! {
 }
 
 impl Call {
-    /// The call of this name.
-    pub fn named(name: &str) -> Option<Call> {
-        Call::ALL.iter().copied().find(|call| call.name() == name)
-    }
-
     /// Its name.
     pub const fn name(self) -> &'static str {
         self.spec().name

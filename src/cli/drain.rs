@@ -4,7 +4,7 @@ use super::Session;
 use super::out::Out;
 use super::servers;
 use super::time::parse_duration;
-use crate::store::{Server, ServerState};
+use crate::store::{Server, ServerState, SetStateOutcome};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -41,7 +41,7 @@ enum Then {
 pub async fn run(session: &Session, args: DrainArgs, out: Out) -> anyhow::Result<()> {
     let server = session.server(&args.id).await?;
     let id = server.at.id.as_str();
-    let Some(meetings) = session.store.set_state(id, ServerState::Cordoned).await? else {
+    let SetStateOutcome::Set { meetings } = session.store.set_state(id, ServerState::Cordoned).await? else {
         bail!("server {id} was removed meanwhile");
     };
     if !args.wait && args.deadline.is_none() {
@@ -90,7 +90,8 @@ async fn wait_until_empty(
         if now.state == ServerState::Enabled {
             bail!("server {id} was enabled meanwhile");
         }
-        let left = session.store.standings(&[id]).await?.first().map_or(0, |s| s.meetings).max(now.meetings);
+        let left =
+            session.store.poll_history(&[id]).await?.first().map_or(0, |s| s.meetings).max(now.meetings);
         let silent = if polled.is_ok() { "" } else { ", it does not answer" };
         let message = format!("{}: {left} meetings, {} users{silent}", now.hostname(), now.users);
         if !terminal && last_message.as_ref() != Some(&message) {

@@ -14,6 +14,7 @@ mod out;
 mod poll;
 mod rebuild;
 mod recordings;
+mod script;
 mod serve;
 mod servers;
 mod status;
@@ -84,6 +85,8 @@ enum Command {
     Migrate,
     /// Print every setting, its value and its origin
     Config,
+    /// Print a Lua script, to run by hand: redis-cli --eval <(sl script find) scalelite: , MEETING
+    Script(script::ScriptArgs),
     /// Run simulated BigBlueButton servers
     #[cfg(feature = "sim")]
     Sim(dev::sim::SimArgs),
@@ -129,6 +132,7 @@ pub fn run() -> anyhow::Result<()> {
         }
         Command::Migrate => block_on(async { migrate::migrate(&read_config()?, out).await }),
         Command::Config => config::config(&read_config()?, out),
+        Command::Script(args) => script::script(args, out),
         #[cfg(feature = "sim")]
         Command::Sim(args) => dev::sim::sim(args, out),
         #[cfg(feature = "sim")]

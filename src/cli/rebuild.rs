@@ -8,7 +8,7 @@ use serde_json::json;
 /// Deletes the records of meetings whose server has left the pool, polls every server, adopts meetings without a
 /// record, recomputes every load, and rebuilds the indexes.
 pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
-    let (forgotten, dropped) = session.store.sweep().await?;
+    let swept = session.store.sweep().await?;
     let (servers, round, failures) = round_with_progress(session).await?;
     session.store.reindex().await?;
     let recorded = session.store.meetings().await?.len();
@@ -23,8 +23,8 @@ pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
             "meetings_adopted": round.adopted,
             "meetings_released": round.released,
             "meetings_abandoned": round.abandoned,
-            "records_dropped": dropped,
-            "names_forgotten": forgotten,
+            "records_dropped": swept.dropped,
+            "names_forgotten": swept.expired,
         }));
     }
     let mut text = String::new();
@@ -35,6 +35,7 @@ pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
     text += &format!("{recorded} meetings are recorded now\n");
     text += &format!("  {} ran without a record and were adopted\n", round.adopted);
     text += &format!("  {} had ended and were released\n", round.released + round.abandoned);
-    text += &format!("  {dropped} were on servers that have left the pool; their records were deleted\n");
+    text +=
+        &format!("  {} were on servers that have left the pool; their records were deleted\n", swept.dropped);
     out.text(text)
 }

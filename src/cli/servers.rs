@@ -5,7 +5,10 @@ use super::drain::{self, DrainArgs};
 use super::out::Out;
 use crate::bbb::{Params, Secret};
 use crate::servers::Payload;
-use crate::store::{PollOutcome, RemoveOutcome, Server, ServerRef, ServerState};
+use crate::store::{
+    AddOutcome, PanicOutcome, PollOutcome, RemoveOutcome, Server, ServerRef, ServerState, SetStateOutcome,
+    UpdateOutcome,
+};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use futures_util::StreamExt;
@@ -217,7 +220,7 @@ async fn add(session: &Session, args: AddArgs, out: Out) -> anyhow::Result<()> {
     let url = args.url.trim_end_matches('/');
     let added =
         session.store.add_server(&id, url, &secret, args.load_multiplier, args.tag.as_deref()).await?;
-    if !added {
+    if added == AddOutcome::Exists {
         bail!("there is a server {id} already: change it with `sl servers update {id}`");
     }
     if out.json { out.value(&json!({ "id": id })) } else { out.text(format!("OK\nid: {id}\n")) }
@@ -242,7 +245,7 @@ async fn update(session: &Session, args: UpdateArgs, out: Out) -> anyhow::Result
     if let Some(tag) = args.tag {
         fields.push(("tag", tag));
     }
-    if !session.store.update_server(&id, &fields).await? {
+    if session.store.update_server(&id, &fields).await? == UpdateOutcome::Unknown {
         bail!("server {id} was removed meanwhile");
     }
     done(&id, "updated", json!({}), out)
@@ -253,7 +256,7 @@ async fn set_state(session: &Session, ids: &[String], state: ServerState, out: O
     for id in ids {
         let server = session.server(id).await?;
         let id = &server.at.id;
-        let Some(meetings) = session.store.set_state(id, state).await? else {
+        let SetStateOutcome::Set { meetings } = session.store.set_state(id, state).await? else {
             bail!("server {id} was removed meanwhile");
         };
         let mut entry = json!({ "id": id, "state": state, "meetings": meetings });
@@ -307,7 +310,7 @@ pub(super) async fn panic(
 ) -> anyhow::Result<()> {
     let server = session.server(id).await?;
     let id = &server.at.id;
-    let Some(meetings) = session.store.panic(id, keep_state).await? else {
+    let PanicOutcome::Panicked(meetings) = session.store.panic(id, keep_state).await? else {
         bail!("server {id} was removed meanwhile");
     };
     let mut ended = 0;

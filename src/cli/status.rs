@@ -20,7 +20,7 @@ const HEADINGS: [&str; 10] = [
 
 pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
     let servers = session.store.servers().await?;
-    let brake = session.store.brake_held().await?;
+    let brake = session.store.brake().await?;
     let (poller, round_ms) = session.store.poller().await?;
     let now = session.store.now_ms().await?;
     if out.json {

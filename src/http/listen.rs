@@ -241,9 +241,9 @@ mod tests {
         let listener = listeners.into_sockets().remove(0);
         serve(listener, service, &config, &DrainSignal::default(), stopped).await.unwrap();
         for mut client in clients {
-            let mut answer = String::new();
-            client.read_to_string(&mut answer).unwrap();
-            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+            let mut response = String::new();
+            client.read_to_string(&mut response).unwrap();
+            assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
         }
     }
 }

@@ -1,81 +1,85 @@
-//! Whether something of a recording may be seen. What is unpublished, deleted or unknown, and what is
-//! protected and comes without its token or cookie, is all the same to who asks: there is no such thing.
+//! Access control of playback. A client cannot tell an unknown recording from one that is unpublished, deleted, or
+//! protected and requested without a token or cookie: the decision is always [`PlaybackDecision::NotFound`].
 
-use super::target::{Place, Target};
-use super::{cookie, encoded};
+use super::target::{FormatId, PlaybackTarget};
+use super::{cookie, percent_encoded};
 use crate::app::App;
 use crate::db::DbError;
-use crate::recordings::index::{Playable, PlayableFormat};
+use crate::recordings::index::{PlayableFormat, PlayableRecording};
 use crate::recordings::{FilePath, RecordId, Recordings};
 use crate::store::StoreError;
 use http::HeaderMap;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::time::SystemTime;
 
-/// What comes of a request.
+/// How to respond to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Go there, with this cookie (Set-Cookie), if there is one.
+pub enum PlaybackDecision {
+    /// Redirect to this URL, with this value of Set-Cookie, if any.
     Redirect(String, Option<String>),
-    /// This file, if it is there.
-    File(Seen),
-    /// The player of presentations; see [`Target::Player`].
+    /// Send this file, if it exists.
+    File(AllowedFile),
+    /// Send a file of the presentation player; see [`PlaybackTarget::Player`].
     Player(Option<FilePath>),
-    /// There is no such recording, or not for this browser.
+    /// The recording does not exist, or this browser may not see it.
     NotFound,
 }
 
-/// A file that may be seen.
+/// A file that this client may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Of which format.
-    pub place: Place,
-    /// Below it.
+pub struct AllowedFile {
+    /// The format.
+    pub format_id: FormatId,
+    /// The path within the format.
     pub path: FilePath,
-    /// Only by this browser: nobody on the way is to keep it.
+    /// Only this browser may see it, so shared caches must not store it.
     pub protected: bool,
 }
 
-/// Why it could not be found out.
+/// Why there is no decision.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaybackError {
-    /// The index.
+    /// The index failed.
     #[error(transparent)]
     Index(#[from] DbError),
-    /// The state, where tokens are.
+    /// Redis failed, which holds the tokens.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Decides.
-pub async fn answer(
+/// Decides how to respond to a request. `query` is its raw query string.
+pub async fn decide(
     app: &App,
-    target: Target,
+    target: PlaybackTarget,
     query: &str,
     headers: &HeaderMap,
     now: SystemTime,
-) -> Result<Answer, PlaybackError> {
-    let Some(recordings) = &app.recordings else { return Ok(Answer::NotFound) };
-    let viewer = Viewer { app, recordings, query, headers, now };
+) -> Result<PlaybackDecision, PlaybackError> {
+    let Some(recordings) = &app.recordings else { return Ok(PlaybackDecision::NotFound) };
+    let check = AccessCheck { app, recordings, query, headers, now };
     match target {
-        Target::Link(place) => viewer.link(place).await,
-        Target::File(place, path) => Ok(match viewer.sees(&place).await? {
-            Some(found) => Answer::File(Seen { place, path, protected: viewer.is_protected(found) }),
-            None => Answer::NotFound,
+        PlaybackTarget::Link(format_id) => check.decide_link(format_id).await,
+        PlaybackTarget::File(format_id, path) => Ok(match check.allowed_recording(&format_id).await? {
+            Some(found) => {
+                PlaybackDecision::File(AllowedFile { format_id, path, protected: check.is_protected(found) })
+            }
+            None => PlaybackDecision::NotFound,
         }),
-        Target::Bare(place) => Ok(match viewer.sees(&place).await? {
-            Some(_) => Answer::Redirect(with_query(format!("{}/", place.path()), query), None),
-            None => Answer::NotFound,
+        PlaybackTarget::FormatRoot(format_id) => Ok(match check.allowed_recording(&format_id).await? {
+            Some(_) => {
+                PlaybackDecision::Redirect(append_query(format!("{}/", format_id.path()), query), None)
+            }
+            None => PlaybackDecision::NotFound,
         }),
-        // Whether it may be seen shows there.
-        Target::Moved(to) => Ok(Answer::Redirect(with_query(to, query), None)),
-        Target::Player(path) => Ok(Answer::Player(path)),
-        Target::Nothing => Ok(Answer::NotFound),
+        // The new address checks access.
+        PlaybackTarget::LegacyLink(to) => Ok(PlaybackDecision::Redirect(append_query(to, query), None)),
+        PlaybackTarget::Player(path) => Ok(PlaybackDecision::Player(path)),
+        PlaybackTarget::Unknown => Ok(PlaybackDecision::NotFound),
     }
 }
 
-/// Who asks, and with what.
-struct Viewer<'r> {
+/// The access check of one request.
+struct AccessCheck<'r> {
     app: &'r App,
     recordings: &'r Recordings,
     query: &'r str,
@@ -83,25 +87,28 @@ struct Viewer<'r> {
     now: SystemTime,
 }
 
-impl Viewer<'_> {
-    /// The recording, if it is there for whoever is asking here: this and [`Viewer::format`] are the only
-    /// ways to one. With tenants, a recording of another one is None in both.
-    async fn recording(&self, id: &RecordId) -> Result<Option<Playable>, DbError> {
+impl AccessCheck<'_> {
+    /// The recording, if this request may know of it. All lookups go through this or
+    /// [`AccessCheck::playable_format`]: with tenants, both will return None for recordings of other tenants.
+    async fn playable_recording(&self, id: &RecordId) -> Result<Option<PlayableRecording>, DbError> {
         self.recordings.index.playable(id).await
     }
 
-    /// A format of it, in the same way.
-    async fn format(&self, place: &Place) -> Result<Option<PlayableFormat>, DbError> {
-        self.recordings.index.playable_format(&place.id, &place.format).await
+    /// The same for a format of a recording.
+    async fn playable_format(&self, format_id: &FormatId) -> Result<Option<PlayableFormat>, DbError> {
+        self.recordings.index.playable_format(&format_id.id, &format_id.format).await
     }
 
-    fn is_protected(&self, recording: Playable) -> bool {
+    fn is_protected(&self, recording: PlayableRecording) -> bool {
         recording.protected && self.app.config.recordings.protected_enabled
     }
 
-    /// The recording, if this browser may see its files.
-    async fn sees(&self, place: &Place) -> Result<Option<Playable>, PlaybackError> {
-        let Some(found) = self.recording(&place.id).await? else { return Ok(None) };
+    /// The recording, if this browser may see its files: it is not protected, or the request has its cookie.
+    async fn allowed_recording(
+        &self,
+        format_id: &FormatId,
+    ) -> Result<Option<PlayableRecording>, PlaybackError> {
+        let Some(found) = self.playable_recording(&format_id.id).await? else { return Ok(None) };
         let admitted = !self.is_protected(found)
             || self
                 .app
@@ -109,34 +116,38 @@ impl Viewer<'_> {
                 .playback
                 .secret_key_base
                 .as_ref()
-                .is_some_and(|key| cookie::admits(key, place, self.headers, self.now));
+                .is_some_and(|key| cookie::has_valid_cookie(key, format_id, self.headers, self.now));
         Ok(admitted.then_some(found))
     }
 
-    async fn link(&self, place: Place) -> Result<Answer, PlaybackError> {
+    /// Uses up the token of a link to a protected recording, and exchanges it for a cookie.
+    async fn decide_link(&self, format_id: FormatId) -> Result<PlaybackDecision, PlaybackError> {
         let config = &self.app.config;
-        let Some(found) = self.format(&place).await? else { return Ok(Answer::NotFound) };
-        let Some(to) = location(&found.url) else { return Ok(Answer::NotFound) };
-        if !self.is_protected(Playable { protected: found.protected }) {
-            return Ok(Answer::Redirect(to, None));
-        }
-        let (Some(key), Some(token)) = (&config.playback.secret_key_base, token(self.query)) else {
-            return Ok(Answer::NotFound);
+        let Some(found) = self.playable_format(&format_id).await? else {
+            return Ok(PlaybackDecision::NotFound);
         };
-        // Whatever it is good for, it is used up now.
-        let taken = self.app.store.take_playback_token(&token).await?;
-        let good =
-            taken.is_some_and(|t| t.record_id == place.id.as_str() && t.format == place.format.as_str());
-        if !good {
-            return Ok(Answer::NotFound);
+        let Some(to) = redirect_target(&found.url) else { return Ok(PlaybackDecision::NotFound) };
+        if !self.is_protected(PlayableRecording { protected: found.protected }) {
+            return Ok(PlaybackDecision::Redirect(to, None));
         }
-        let cookie = cookie::issue(key, &place, self.now, config.playback.cookie_timeout);
-        Ok(Answer::Redirect(to, Some(cookie)))
+        let (Some(key), Some(token)) = (&config.playback.secret_key_base, parse_token(self.query)) else {
+            return Ok(PlaybackDecision::NotFound);
+        };
+        // The token is used up now, even if it belongs to another recording.
+        let claims = self.app.store.take_playback_token(&token).await?;
+        let is_valid = claims
+            .is_some_and(|t| t.record_id == format_id.id.as_str() && t.format == format_id.format.as_str());
+        if !is_valid {
+            return Ok(PlaybackDecision::NotFound);
+        }
+        let cookie = cookie::issue(key, &format_id, self.now, config.playback.cookie_timeout);
+        Ok(PlaybackDecision::Redirect(to, Some(cookie)))
     }
 }
 
-/// The one token of a query: 64 hex digits, as we make them. Redis is not asked for anything else.
-fn token(query: &str) -> Option<String> {
+/// The token of a query: 64 lower-case hex digits, as getRecordings creates them. Anything else needs no query to
+/// Redis, and two tokens are none.
+fn parse_token(query: &str) -> Option<String> {
     let mut tokens =
         form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "token").map(|(_, value)| value);
     let token = tokens.next()?.into_owned();
@@ -144,23 +155,23 @@ fn token(query: &str) -> Option<String> {
     (is_one && tokens.next().is_none()).then_some(token)
 }
 
-/// Where a format's player is, as a header can carry it: a path of ours, or a whole link that an import
-/// has left as it was. A backslash would be a slash to browsers, and `//` another host.
-fn location(url: &str) -> Option<String> {
+/// The address of a format's player, escaped for a header: a path of this host, or an absolute URL from metadata.xml.
+/// Browsers read a backslash as a slash, and `//` begins another host: neither may get through.
+fn redirect_target(url: &str) -> Option<String> {
     const UNSAFE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\');
     let is_path = url.starts_with('/') && !url.starts_with("//");
     let is_link = url.starts_with("https://") || url.starts_with("http://");
     (is_path || is_link).then(|| utf8_percent_encode(url, UNSAFE).to_string())
 }
 
-fn with_query(path: String, query: &str) -> String {
+fn append_query(path: String, query: &str) -> String {
     if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
-impl Seen {
-    /// Its path as URLs have it.
+impl AllowedFile {
+    /// Its path as part of a URL.
     pub fn url(&self) -> String {
-        format!("{}/{}", self.place.path(), encoded(self.path.as_str()))
+        format!("{}/{}", self.format_id.path(), percent_encoded(self.path.as_str()))
     }
 }
 
@@ -169,9 +180,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_64_digits_and_there_is_one() {
+    fn parse_token_accepts_exactly_one_token_of_64_hex_digits() {
         let one = "0123456789abcdef".repeat(4);
-        assert_eq!(token(&format!("a=b&token={one}")).as_deref(), Some(one.as_str()));
+        assert_eq!(parse_token(&format!("a=b&token={one}")).as_deref(), Some(one.as_str()));
         for query in [
             String::new(),
             "token=".into(),
@@ -181,13 +192,13 @@ mod tests {
             format!("token={}*", &one[1..]),
             format!("token={one}&token={one}"),
         ] {
-            assert_eq!(token(&query), None, "{query}");
+            assert_eq!(parse_token(&query), None, "{query}");
         }
     }
 
     #[test]
-    fn a_link_leads_to_a_path_or_a_whole_url() {
-        let to = |url: &str| location(url);
+    fn redirect_target_is_a_path_or_an_absolute_url() {
+        let to = |url: &str| redirect_target(url);
         assert_eq!(to("/playback/video/r1/").as_deref(), Some("/playback/video/r1/"));
         assert_eq!(to("/a?b=%20ü\r\n").as_deref(), Some("/a?b=%20%C3%BC%0D%0A"));
         assert_eq!(to("/\\evil.example.org").as_deref(), Some("/%5Cevil.example.org"));

@@ -1,10 +1,10 @@
-//! Playback as HTTP. Files go out through nginx, which is told where they are (X-Accel-Redirect), or from
-//! here (PLAYBACK_SERVE, or what is in S3), or the browser fetches them from S3 itself (S3_REDIRECT).
+//! Playback over HTTP. nginx sends the files, and learns their paths from X-Accel-Redirect; or `sl` sends them itself
+//! (PLAYBACK_SERVE, or files in S3); or the browser is redirected to S3 (S3_REDIRECT).
 
-use super::{Answer, Seen, Target, player};
+use super::{AllowedFile, PlaybackDecision, PlaybackTarget, player};
 use crate::app::App;
 use crate::http::{file_response, responses};
-use crate::recordings::storage::{Found, open_below};
+use crate::recordings::storage::{OpenedPath, open_below};
 use crate::recordings::{FilePath, Shelf, StorageError};
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE,
@@ -17,8 +17,8 @@ use warp::reply::Response;
 
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 
-/// These are shown in the browser; others are saved.
-const SHOWN: [&str; 3] = ["presentation", "video", "screenshare"];
+/// Formats that browsers show; files of other formats are downloads.
+const INLINE_FORMATS: [&str; 3] = ["presentation", "video", "screenshare"];
 
 const NOT_FOUND: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Recording Not \
     Found</title></head>\n<body><h1>Recording Not Found</h1>\n<p>There is no such recording, or the link to it has \
@@ -28,34 +28,42 @@ const UNAVAILABLE: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta char
     Available</title></head>\n<body><h1>Recording Not Available</h1>\n<p>Please try again in a moment.</p></body>\n\
     </html>\n";
 
-/// Answers GET, or HEAD.
-pub async fn answer(app: &App, target: Target, query: &str, headers: &HeaderMap, is_head: bool) -> Response {
-    match super::answer(app, target, query, headers, SystemTime::now()).await {
-        Ok(Answer::Redirect(to, cookie)) => redirect(&to, cookie),
-        // What is in S3 is not where nginx could find it.
-        Ok(Answer::File(seen)) if app.config.playback.serve || app.config.recordings.s3.is_some() => {
-            serve(app, seen, query, headers, is_head).await
+/// Responds to GET or HEAD.
+pub async fn respond(
+    app: &App,
+    target: PlaybackTarget,
+    query: &str,
+    headers: &HeaderMap,
+    is_head: bool,
+) -> Response {
+    match super::decide(app, target, query, headers, SystemTime::now()).await {
+        Ok(PlaybackDecision::Redirect(to, cookie)) => redirect(&to, cookie),
+        // nginx cannot read files in S3.
+        Ok(PlaybackDecision::File(file))
+            if app.config.playback.serve || app.config.recordings.s3.is_some() =>
+        {
+            serve_file(app, file, query, headers, is_head).await
         }
-        Ok(Answer::File(seen)) => through_nginx(&seen),
-        Ok(Answer::Player(path)) => show_player(app, path, headers, is_head).await,
-        Ok(Answer::NotFound) => not_found(),
+        Ok(PlaybackDecision::File(file)) => accel_redirect(&file),
+        Ok(PlaybackDecision::Player(path)) => serve_player(app, path, headers, is_head).await,
+        Ok(PlaybackDecision::NotFound) => not_found(),
         Err(failure) => {
-            error!(%failure, "playback needs Redis or the index of recordings");
+            error!(%failure, "playback failed: Redis or the recordings index is unavailable");
             unavailable()
         }
     }
 }
 
-/// 404, whatever the reason.
+/// 404, the same for every reason.
 fn not_found() -> Response {
-    page(StatusCode::NOT_FOUND, NOT_FOUND)
+    html_page(StatusCode::NOT_FOUND, NOT_FOUND)
 }
 
 fn unavailable() -> Response {
-    page(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)
+    html_page(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)
 }
 
-fn page(status: StatusCode, html: &'static str) -> Response {
+fn html_page(status: StatusCode, html: &'static str) -> Response {
     let mut response = responses::text(status, html);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -76,68 +84,77 @@ fn redirect(to: &str, cookie: Option<String>) -> Response {
     response
 }
 
-/// nginx sends the file: all that it needs to be told.
-fn through_nginx(seen: &Seen) -> Response {
-    let Ok(to) = HeaderValue::try_from(format!("/static-resource{}", seen.url())) else { return not_found() };
+/// A response without a body: nginx sends the file that X-Accel-Redirect names.
+fn accel_redirect(file: &AllowedFile) -> Response {
+    let Ok(to) = HeaderValue::try_from(format!("/static-resource{}", file.url())) else { return not_found() };
     let mut response = responses::empty(StatusCode::OK);
     let headers = response.headers_mut();
     headers.insert(X_ACCEL_REDIRECT, to);
-    headers.insert(CONTENT_TYPE, content_type(seen.path.as_str()));
-    describe(seen, headers);
+    headers.insert(CONTENT_TYPE, content_type(file.path.as_str()));
+    set_file_headers(file, headers);
     response
 }
 
-async fn serve(app: &App, seen: Seen, query: &str, headers: &HeaderMap, is_head: bool) -> Response {
+async fn serve_file(
+    app: &App,
+    file: AllowedFile,
+    query: &str,
+    headers: &HeaderMap,
+    is_head: bool,
+) -> Response {
     let Some(recordings) = &app.recordings else { return not_found() };
-    let place = &seen.place;
-    let found = recordings.storage.open(&place.id, &place.format, Shelf::Published, &seen.path).await;
+    let format_id = &file.format_id;
+    let found = recordings.storage.open(&format_id.id, &format_id.format, Shelf::Published, &file.path).await;
     match found {
-        Ok(Some(Found::File(file))) => {
-            // Players ask with HEAD what there is: from here, since a signed URL is good for GET only.
-            if !is_head && may_come_from_elsewhere(seen.path.as_str()) {
+        Ok(Some(OpenedPath::File(stored))) => {
+            // HEAD, which players use to probe for files, is answered here: a signed URL is valid for GET only.
+            if !is_head && may_come_from_s3(file.path.as_str()) {
                 let (storage, shelf) = (&recordings.storage, Shelf::Published);
-                match storage.signed_url(&place.id, &place.format, shelf, &seen.path, is_saved(&seen)).await {
+                match storage
+                    .signed_url(&format_id.id, &format_id.format, shelf, &file.path, is_download(&file))
+                    .await
+                {
                     Ok(Some(url)) => return redirect(&url, None),
                     Ok(None) => {}
-                    Err(failure) => return unreadable(&failure),
+                    Err(failure) => return unreadable_file(&failure),
                 }
             }
             let mut response =
-                file_response::respond(file, content_type(seen.path.as_str()), headers, is_head);
-            describe(&seen, response.headers_mut());
+                file_response::respond(stored, content_type(file.path.as_str()), headers, is_head);
+            set_file_headers(&file, response.headers_mut());
             response
         }
-        Ok(Some(Found::Directory)) => {
-            let and = if query.is_empty() { "" } else { "?" };
-            redirect(&format!("{}/{and}{query}", seen.url()), None)
+        Ok(Some(OpenedPath::Directory)) => {
+            let separator = if query.is_empty() { "" } else { "?" };
+            redirect(&format!("{}/{separator}{query}", file.url()), None)
         }
         Ok(None) => not_found(),
-        Err(failure) => unreadable(&failure),
+        Err(failure) => unreadable_file(&failure),
     }
 }
 
-fn unreadable(failure: &StorageError) -> Response {
-    error!(%failure, "a file cannot be played");
+fn unreadable_file(failure: &StorageError) -> Response {
+    error!(%failure, "cannot read a file for playback");
     unavailable()
 }
 
-/// Whoever keeps a file asks again each time whether it may still be seen; only the browser itself keeps
-/// one that is protected.
-fn describe(seen: &Seen, headers: &mut HeaderMap) {
-    let cache = if seen.protected { "private, no-cache" } else { "no-cache" };
+/// Caches must revalidate a file each time, since access may have ended; only the browser's own cache may store a
+/// protected one.
+fn set_file_headers(file: &AllowedFile, headers: &mut HeaderMap) {
+    let cache = if file.protected { "private, no-cache" } else { "no-cache" };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    if is_saved(seen) {
+    if is_download(file) {
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
     }
 }
 
-fn is_saved(seen: &Seen) -> bool {
-    !SHOWN.contains(&seen.place.format.as_str())
+fn is_download(file: &AllowedFile) -> bool {
+    !INLINE_FORMATS.contains(&file.format_id.format.as_str())
 }
 
-/// Films, sound, images, documents: nothing of a page's own depends on where they come from. Its other
-/// parts have links of their own, which begin where it is, or are read by scripts, which other hosts refuse.
-fn may_come_from_elsewhere(path: &str) -> bool {
+/// Whether a browser may fetch the file from S3: video, audio, images and PDF work from any host. Other files contain
+/// relative links, or are read by scripts, which other hosts refuse.
+fn may_come_from_s3(path: &str) -> bool {
     let kind = mime_guess::from_path(path).first_or_octet_stream();
     match kind.type_().as_str() {
         "video" | "audio" => true,
@@ -146,49 +163,54 @@ fn may_come_from_elsewhere(path: &str) -> bool {
     }
 }
 
-/// By the file's name: browsers are told not to guess (X-Content-Type-Options).
+/// By the file's name, since browsers must not guess (X-Content-Type-Options).
 fn content_type(path: &str) -> HeaderValue {
     let kind = mime_guess::from_path(path).first_or_octet_stream();
     let text = match (kind.type_().as_str(), kind.subtype().as_str()) {
-        // XML says so itself.
+        // XML declares its own encoding.
         ("text", subtype) if subtype != "xml" => format!("{kind}; charset=utf-8"),
         _ => kind.to_string(),
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
-/// With nginx, nginx has the player's files, and this is never asked for.
-async fn show_player(app: &App, path: Option<FilePath>, headers: &HeaderMap, is_head: bool) -> Response {
+/// Without PLAYBACK_SERVE, nginx has the player's files, and these requests never arrive.
+async fn serve_player(app: &App, path: Option<FilePath>, headers: &HeaderMap, is_head: bool) -> Response {
     let config = &app.config.playback;
     match (&config.player_dir, path) {
         _ if !config.serve => not_found(),
-        (Some(directory), path) => player_of(directory, path, headers, is_head).await,
+        (Some(directory), path) => installed_player(directory, path, headers, is_head).await,
         (None, path) => {
-            let elsewhere = app.config.recordings.s3.as_ref().is_some_and(|s3| s3.redirect);
-            own_player(path.as_ref(), elsewhere)
+            let from_s3 = app.config.recordings.s3.as_ref().is_some_and(|s3| s3.redirect);
+            builtin_player(path.as_ref(), from_s3)
         }
     }
 }
 
-/// A file of bbb-playback, or else its page, which finds out by itself which recording it is about.
-async fn player_of(directory: &Path, path: Option<FilePath>, headers: &HeaderMap, is_head: bool) -> Response {
+/// A file of an installed bbb-playback, or else its index.html, which reads the record id from its own URL.
+async fn installed_player(
+    directory: &Path,
+    path: Option<FilePath>,
+    headers: &HeaderMap,
+    is_head: bool,
+) -> Response {
     for path in [path, FilePath::parse("index.html")].into_iter().flatten() {
         let content_type = content_type(path.as_str());
         match open_below(directory.to_owned(), path).await {
-            Ok(Some(Found::File(file))) => {
+            Ok(Some(OpenedPath::File(file))) => {
                 let mut response = file_response::respond(file, content_type, headers, is_head);
                 response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                 return response;
             }
             Ok(_) => {}
-            Err(failure) => return unreadable(&failure),
+            Err(failure) => return unreadable_file(&failure),
         }
     }
     not_found()
 }
 
-/// `elsewhere`: films and images are fetched from a bucket.
-fn own_player(path: Option<&FilePath>, elsewhere: bool) -> Response {
+/// A file of the built-in player. `from_s3`: the page loads video and images from the bucket.
+fn builtin_player(path: Option<&FilePath>, from_s3: bool) -> Response {
     const POLICY: HeaderValue = HeaderValue::from_static(
         "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'",
     );
@@ -201,7 +223,7 @@ fn own_player(path: Option<&FilePath>, elsewhere: bool) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(CONTENT_SECURITY_POLICY, if elsewhere { WITH_BUCKET } else { POLICY });
+    headers.insert(CONTENT_SECURITY_POLICY, if from_s3 { WITH_BUCKET } else { POLICY });
     response
 }
 
@@ -210,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_by_name() {
+    fn content_type_depends_on_the_name() {
         for (name, expected) in [
             ("index.html", "text/html; charset=utf-8"),
             ("video/webcams.webm", "video/webm"),

@@ -1,10 +1,10 @@
-//! Playback: what a browser may see of a recording.
+//! Playback: recordings in the browser.
 //!
-//! - [`target`]: what a path asks for; all that is wrong with one ends here
-//! - [`access`]: whether it may be seen: index, tokens, cookies
-//! - [`cookie`]: what a browser shows that came by a link to a protected recording
-//! - [`player`]: a small player of presentations, for pools without another one
-//! - [`http`]: how the files get to the browser, through nginx or from us
+//! - [`target`]: parses and validates the path
+//! - [`access`]: access control by index, tokens and cookies
+//! - [`cookie`]: the cookie of a browser that has used a link to a protected recording
+//! - [`player`]: a small presentation player, for pools without bbb-playback
+//! - [`http`]: responses: through nginx, from `sl`, or from S3
 
 pub mod access;
 pub mod cookie;
@@ -12,5 +12,5 @@ pub mod http;
 pub mod player;
 pub mod target;
 
-pub use access::{Answer, PlaybackError, Seen, answer};
-pub use target::{Place, Target, encoded};
+pub use access::{AllowedFile, PlaybackDecision, PlaybackError, decide};
+pub use target::{FormatId, PlaybackTarget, percent_encoded};

@@ -1,19 +1,18 @@
-//! A small player of presentations: the film, the slides that belong to its time, the chat. For pools
-//! that have no other one (bbb-playback); everything that it shows it fetches from `/presentation/{recordID}/`,
-//! so what a browser may not see it does not see here either.
+//! A small presentation player: video, the slides of the current time, chat. For pools without bbb-playback. It fetches
+//! everything that it shows from `/presentation/{recordID}/`, where access is checked.
 
 use crate::recordings::{FilePath, RecordId};
 
 /// A file of the player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asset {
-    /// Its Content-Type.
+    /// Content-Type.
     pub content_type: &'static str,
-    /// The file itself.
+    /// Content.
     pub text: &'static str,
 }
 
-/// The page of every recording, or what it refers to. None: there is nothing at this path.
+/// The page of a recording, or a file that the page refers to. None for other paths.
 pub fn asset(path: &FilePath) -> Option<Asset> {
     let (content_type, text) = match path.as_str() {
         "player.js" => ("text/javascript; charset=utf-8", include_str!("player/player.js")),
@@ -31,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_of_a_recording_and_what_it_refers_to() {
+    fn asset_has_the_page_and_every_file_that_it_refers_to() {
         let at = |path: &str| asset(&FilePath::parse(path).unwrap()).map(|asset| asset.content_type);
         assert_eq!(at("r1-1767225600000"), Some("text/html; charset=utf-8"));
         for name in ["player.js", "player.css"] {

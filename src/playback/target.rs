@@ -1,63 +1,63 @@
-//! What a path asks for. Paths are taken apart as they came, before anything is decoded: a `%2f` is part
-//! of a name and no name has one, so it is nothing.
+//! Parses the paths of playback. A path is split before it is percent-decoded, so `%2f` is part of a name; no valid name
+//! contains a slash, so such a path is refused.
 
 use crate::config::{PlaybackConfig, USUAL_FORMATS};
 use crate::recordings::{FilePath, FormatName, RecordId};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
 
-/// A format of a recording.
+/// One format of one recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Of which recording.
+pub struct FormatId {
+    /// The recording.
     pub id: RecordId,
-    /// Which format.
+    /// The format.
     pub format: FormatName,
 }
 
-impl Place {
-    /// `/{format}/{recordID}`, where its files are.
+impl FormatId {
+    /// `/{format}/{recordID}`, the path of its files.
     pub fn path(&self) -> String {
         format!("/{}/{}", self.format, self.id)
     }
 }
 
-/// See the variants; all of them are GET.
+/// The meaning of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// `/recording/{recordID}/{format}`: the link that getRecordings gives out.
-    Link(Place),
+pub enum PlaybackTarget {
+    /// `/recording/{recordID}/{format}`: a link from getRecordings.
+    Link(FormatId),
     /// `/{format}/{recordID}/…`: a file.
-    File(Place, FilePath),
-    /// `/{format}/{recordID}`: a directory, whose page has links that begin below it.
-    Bare(Place),
-    /// A link of old, and where it leads now.
-    Moved(String),
-    /// `/playback/presentation/2.3/…`: the player of presentations. None: its page.
+    File(FormatId, FilePath),
+    /// `/{format}/{recordID}`: needs a slash at its end, because the page there has relative links.
+    FormatRoot(FormatId),
+    /// An address of older BBB versions, with its new address.
+    LegacyLink(String),
+    /// `/playback/presentation/2.3/…`: the presentation player. None: its page.
     Player(Option<FilePath>),
-    /// A path of playback that leads nowhere.
-    Nothing,
+    /// Any other path below those of playback.
+    Unknown,
 }
 
-impl Target {
-    /// None if the path is not one of playback at all.
-    pub fn of(path: &str, config: &PlaybackConfig) -> Option<Target> {
-        if !is_ours(path, &config.formats) {
+impl PlaybackTarget {
+    /// None if the path does not belong to playback.
+    pub fn from_path(path: &str, config: &PlaybackConfig) -> Option<PlaybackTarget> {
+        if !is_playback_path(path, &config.formats) {
             return None;
         }
-        Some(parse(path, &config.formats).unwrap_or(Target::Nothing))
+        Some(parse(path, &config.formats).unwrap_or(PlaybackTarget::Unknown))
     }
 }
 
-/// A path of names, for a URL.
-pub fn encoded(path: &str) -> impl std::fmt::Display {
+/// Escapes a path for a URL.
+pub fn percent_encoded(path: &str) -> impl std::fmt::Display {
     const PLAIN: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
     utf8_percent_encode(path, PLAIN)
 }
 
-/// By its first names, however they are written.
-fn is_ours(path: &str, formats: &[String]) -> bool {
+/// Decides by the first names of the path, decoded.
+fn is_playback_path(path: &str, formats: &[String]) -> bool {
     let mut names = path
         .split('/')
         .filter(|name| !name.is_empty())
@@ -66,12 +66,12 @@ fn is_ours(path: &str, formats: &[String]) -> bool {
     matches!(&*first, "recording" | "playback")
         || formats.iter().any(|format| *format == first)
         || USUAL_FORMATS.contains(&&*first)
-        // A format that is not served.
-        || names.next().is_some_and(|second| is_bbbs(&second))
+        // A format that is not configured.
+        || names.next().is_some_and(|second| is_bbb_record_id(&second))
 }
 
-/// A record id as BBB makes them: SHA-1 in hex and milliseconds.
-fn is_bbbs(id: &str) -> bool {
+/// Whether this is a record id of BBB: SHA-1 in hex and milliseconds.
+fn is_bbb_record_id(id: &str) -> bool {
     id.split_once('-').is_some_and(|(hash, time)| {
         hash.len() == 40
             && hash.bytes().all(|b| b.is_ascii_hexdigit())
@@ -80,52 +80,54 @@ fn is_bbbs(id: &str) -> bool {
     })
 }
 
-fn parse(path: &str, formats: &[String]) -> Option<Target> {
-    let names = path.strip_prefix('/')?.split('/').map(decoded).collect::<Option<Vec<_>>>()?;
+fn parse(path: &str, formats: &[String]) -> Option<PlaybackTarget> {
+    let names = path.strip_prefix('/')?.split('/').map(percent_decoded).collect::<Option<Vec<_>>>()?;
     let names: Vec<&str> = names.iter().map(|name| &**name).collect();
-    let place = |id: &str, format: &str| {
-        let place = Place { id: RecordId::parse(id)?, format: FormatName::parse(format)? };
-        formats.iter().any(|served| *served == format).then_some(place)
+    let format_id = |id: &str, format: &str| {
+        let format_id = FormatId { id: RecordId::parse(id)?, format: FormatName::parse(format)? };
+        formats.iter().any(|served| *served == format).then_some(format_id)
     };
     match names[..] {
-        // Screenshare's own, which looks like the next one.
-        ["recording", "screenshare", id, ref rest @ ..] => moved("screenshare", id, rest),
-        ["recording", id, format] | ["recording", id, format, ""] => Some(Target::Link(place(id, format)?)),
-        ["playback", "video", id, ref rest @ ..] => moved("video", id, rest),
-        ["playback", "presentation", "2.3", ref rest @ ..] => player(rest),
-        [format, id] => Some(Target::Bare(place(id, format)?)),
-        [format, id, ref rest @ ..] => Some(Target::File(place(id, format)?, file(rest)?)),
+        // Must precede the next arm, which it looks like.
+        ["recording", "screenshare", id, ref rest @ ..] => legacy_link("screenshare", id, rest),
+        ["recording", id, format] | ["recording", id, format, ""] => {
+            Some(PlaybackTarget::Link(format_id(id, format)?))
+        }
+        ["playback", "video", id, ref rest @ ..] => legacy_link("video", id, rest),
+        ["playback", "presentation", "2.3", ref rest @ ..] => player_target(rest),
+        [format, id] => Some(PlaybackTarget::FormatRoot(format_id(id, format)?)),
+        [format, id, ref rest @ ..] => Some(PlaybackTarget::File(format_id(id, format)?, file_path(rest)?)),
         _ => None,
     }
 }
 
-/// A directory stands for its page.
-fn file(names: &[&str]) -> Option<FilePath> {
+/// A path with a slash at its end means the index.html there.
+fn file_path(names: &[&str]) -> Option<FilePath> {
     FilePath::parse(&match names {
         [directories @ .., ""] => [directories, &["index.html"]].concat().join("/"),
         names => names.join("/"),
     })
 }
 
-fn moved(format: &str, id: &str, rest: &[&str]) -> Option<Target> {
+fn legacy_link(format: &str, id: &str, rest: &[&str]) -> Option<PlaybackTarget> {
     let id = RecordId::parse(id)?;
     let rest = match rest {
         [] | [""] => String::new(),
         rest => FilePath::parse(&rest.join("/"))?.as_str().to_owned(),
     };
-    Some(Target::Moved(format!("/{format}/{id}/{}", encoded(&rest))))
+    Some(PlaybackTarget::LegacyLink(format!("/{format}/{id}/{}", percent_encoded(&rest))))
 }
 
-fn player(names: &[&str]) -> Option<Target> {
-    Some(Target::Player(match names {
+fn player_target(names: &[&str]) -> Option<PlaybackTarget> {
+    Some(PlaybackTarget::Player(match names {
         [] | [""] => None,
-        // The page of a recording, with or without a slash at its end.
+        // A recording's page, with or without a slash at the end.
         [names @ .., ""] | names => Some(FilePath::parse(&names.join("/"))?),
     }))
 }
 
-/// None for what is not UTF-8, not percent-encoded, or has a slash inside.
-fn decoded(name: &str) -> Option<Cow<'_, str>> {
+/// None if the name is not validly percent-encoded UTF-8, or contains a slash.
+fn percent_decoded(name: &str) -> Option<Cow<'_, str>> {
     let mut escapes = name.split('%');
     escapes.next();
     let is_hex = |text: &str| text.len() >= 2 && text.bytes().take(2).all(|b| b.is_ascii_hexdigit());
@@ -141,36 +143,37 @@ mod tests {
 
     const ID: &str = "a924781796a25ae5afd3c6c97a3563ec1d9f365f-1767225600000";
 
-    fn of(path: &str) -> Option<Target> {
+    fn of(path: &str) -> Option<PlaybackTarget> {
         let config = crate::config::Config::read(&|_| None).unwrap().playback;
-        Target::of(&path.replace("ID", ID), &config)
+        PlaybackTarget::from_path(&path.replace("ID", ID), &config)
     }
 
-    fn place(format: &str) -> Place {
-        Place { id: RecordId::parse(ID).unwrap(), format: FormatName::parse(format).unwrap() }
+    fn format_id(format: &str) -> FormatId {
+        FormatId { id: RecordId::parse(ID).unwrap(), format: FormatName::parse(format).unwrap() }
     }
 
     #[test]
     fn paths_of_playback() {
-        let file =
-            |format: &str, path: &str| Some(Target::File(place(format), FilePath::parse(path).unwrap()));
-        assert_eq!(of("/recording/ID/video"), Some(Target::Link(place("video"))));
-        assert_eq!(of("/recording/ID/video/"), Some(Target::Link(place("video"))));
+        let file = |format: &str, path: &str| {
+            Some(PlaybackTarget::File(format_id(format), FilePath::parse(path).unwrap()))
+        };
+        assert_eq!(of("/recording/ID/video"), Some(PlaybackTarget::Link(format_id("video"))));
+        assert_eq!(of("/recording/ID/video/"), Some(PlaybackTarget::Link(format_id("video"))));
         assert_eq!(of("/video/ID/"), file("video", "index.html"));
         assert_eq!(of("/video/ID/video-0.m4v"), file("video", "video-0.m4v"));
         assert_eq!(of("/presentation/ID/presentation/"), file("presentation", "presentation/index.html"));
         assert_eq!(of("/notes/ID/a%20b%3f%25.pdf"), file("notes", "a b?%.pdf"));
         assert_eq!(of("/notes/ID/%c3%BC"), file("notes", "ü"));
         assert_eq!(of("/%76ideo/ID/a"), file("video", "a"));
-        assert_eq!(of("/video/ID"), Some(Target::Bare(place("video"))));
-        let moved = |path: &str| Some(Target::Moved(path.replace("ID", ID)));
+        assert_eq!(of("/video/ID"), Some(PlaybackTarget::FormatRoot(format_id("video"))));
+        let moved = |path: &str| Some(PlaybackTarget::LegacyLink(path.replace("ID", ID)));
         assert_eq!(of("/playback/video/ID"), moved("/video/ID/"));
         assert_eq!(of("/playback/video/ID/"), moved("/video/ID/"));
         assert_eq!(of("/playback/video/ID/a%3fb"), moved("/video/ID/a%3Fb"));
         assert_eq!(of("/recording/screenshare/ID/"), moved("/screenshare/ID/"));
-        assert_eq!(of("/playback/presentation/2.3/ID"), Some(Target::Player(FilePath::parse(ID))));
-        assert_eq!(of("/playback/presentation/2.3/ID/"), Some(Target::Player(FilePath::parse(ID))));
-        assert_eq!(of("/playback/presentation/2.3/"), Some(Target::Player(None)));
+        assert_eq!(of("/playback/presentation/2.3/ID"), Some(PlaybackTarget::Player(FilePath::parse(ID))));
+        assert_eq!(of("/playback/presentation/2.3/ID/"), Some(PlaybackTarget::Player(FilePath::parse(ID))));
+        assert_eq!(of("/playback/presentation/2.3/"), Some(PlaybackTarget::Player(None)));
     }
 
     #[test]
@@ -205,7 +208,7 @@ mod tests {
             "/playback",
             "/statistics/ID/stats.html",
         ] {
-            assert_eq!(of(path), Some(Target::Nothing), "{path}");
+            assert_eq!(of(path), Some(PlaybackTarget::Unknown), "{path}");
         }
     }
 

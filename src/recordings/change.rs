@@ -1,18 +1,18 @@
 //! Changes that touch both the files and the index: under the recording's lock, files first.
 
-use super::{Index, Locked, RecordId, Shelf, Shifted, Storage, StorageError};
+use super::{Index, LockedRecording, MoveOutcome, RecordId, Shelf, Storage, StorageError};
 use crate::db::DbError;
 
-/// Where recordings are, in a pool that has some.
+/// The recordings of a pool that has some: index and files.
 #[derive(Debug, Clone)]
 pub struct Recordings {
-    /// What is where.
+    /// What is where, in Postgres.
     pub index: Index,
     /// The files.
     pub storage: Storage,
 }
 
-/// Why a recording was not changed.
+/// Why a change failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// The index.
@@ -21,58 +21,58 @@ pub enum ChangeError {
     /// The files.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// It is in the index, and its files are on no shelf.
-    #[error("the files of the recording {0} are on no shelf")]
+    /// The index has it, and no shelf has its files.
+    #[error("no shelf has the files of recording {0}")]
     FilesMissing(RecordId),
 }
 
 impl Recordings {
-    /// Puts a recording on the published shelf, or on the other one. Whether there is one: not if it
-    /// is deleted. Cut off in between, its files are ahead of the index: doing it again ends well, and so does
-    /// [`Recordings::put_right`], which importers call.
+    /// Moves a recording to the published shelf, or to the unpublished one. False if there is no such recording,
+    /// or it is deleted. After an interruption its files may be ahead of the index: a retry completes the
+    /// change, and [`Recordings::recover`], which importers call, undoes it.
     pub async fn publish(&self, id: &RecordId, publish: bool) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
-        let Some(now) = locked.shelf_now() else { return Ok(false) };
-        let shift = self.storage.shift(id, Some(now), Shelf::of(publish)).await?;
-        if shift.shifted == Shifted::Missing {
+        let Some(now) = locked.current_shelf() else { return Ok(false) };
+        let shift = self.storage.move_to_shelf(id, Some(now), Shelf::of(publish)).await?;
+        if shift.outcome == MoveOutcome::Missing {
             return Err(ChangeError::FilesMissing(id.clone()));
         }
         locked.set_published(publish).await?;
         locked.commit().await?;
-        self.storage.finish(shift).await;
+        self.storage.finish_move(shift).await;
         Ok(true)
     }
 
-    /// Finishes what a change that was cut off has left: clears what is hidden, and moves the files to
-    /// where the index says. Whether there was anything; not if somebody has just done it.
-    pub async fn put_right(&self, locked: Locked) -> Result<bool, ChangeError> {
+    /// Cleans up after an interrupted change: removes hidden files, and moves the others to the shelf that the
+    /// index says. False if there is nothing to recover, perhaps because another process has just done it.
+    pub async fn recover(&self, locked: LockedRecording) -> Result<bool, ChangeError> {
         let id = locked.id();
         if !self.storage.leftovers().await?.contains(id) {
             return Ok(false);
         }
-        match (locked.held(), locked.shelf_now()) {
+        match (locked.entry(), locked.current_shelf()) {
             (_, Some(shelf)) => {
-                let shift = self.storage.shift(id, Some(shelf), shelf).await?;
-                // Files that are nowhere may be on a disk that is not mounted.
-                if shift.shifted != Shifted::Missing {
-                    self.storage.finish(shift).await;
+                let shift = self.storage.move_to_shelf(id, Some(shelf), shelf).await?;
+                // Missing files may be on a disk that is not mounted: then the note stays.
+                if shift.outcome != MoveOutcome::Missing {
+                    self.storage.finish_move(shift).await;
                 }
             }
-            (Some(_), None) => drop(self.storage.remove(id).await?),
-            // Its archive is still there, and brings it into the index.
-            (None, None) => self.storage.clear(id).await?,
+            (Some(_), None) => drop(self.storage.delete(id).await?),
+            // Its archive is still in the spool: the import continues from there.
+            (None, None) => self.storage.recover_unindexed(id).await?,
         }
         Ok(true)
     }
 
-    /// Removes a recording's files from both shelves, and all but its own row from the index. Whether
-    /// there is one: deleting what is deleted succeeds.
+    /// Removes a recording's files from both shelves, and from the index all but its own row. False if the
+    /// index has no such recording; deleting it twice succeeds.
     pub async fn delete(&self, id: &RecordId) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
-        if locked.held().is_none() {
+        if locked.entry().is_none() {
             return Ok(false);
         }
-        self.storage.remove(id).await?;
+        self.storage.delete(id).await?;
         locked.delete().await?;
         locked.commit().await?;
         Ok(true)

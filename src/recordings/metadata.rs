@@ -1,34 +1,39 @@
-//! Reading the `metadata.xml` that BBB writes beside each format of a recording.
+//! Parses the `metadata.xml` that BBB writes for each format of a recording.
 //!
 //! The formats differ: video has `meta` after `playback` and no `meeting`, screenshare neither
-//! participants nor sizes, state is `available` in some and `published` in others. So nothing here
-//! depends on the order of elements, and little must be there. The file comes from outside: its
-//! size, depth and names are bounded, and there is no DOCTYPE.
+//! participants nor sizes, state is `available` in some and `published` in others. So the order of
+//! elements does not matter, and few are required. The file is untrusted: its size, depth and names are
+//! limited, and a DOCTYPE is an error.
 
 use super::{FormatMetadata, FormatName, RecordId, Thumbnail};
 use crate::bbb::xml_reader::{self, Node, XmlError};
 
-/// A metadata.xml may have so many bytes. BBB's have some thousand.
+/// The largest metadata.xml. BBB's have some thousand bytes.
 pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The index has rows for each of them.
+/// Children of `meta`, `breakoutRooms` and `images`: the index has a row for each.
 const MAX_ROWS: usize = 1000;
-/// What the index searches by fits into a page of a Postgres index.
-const MAX_MEETING_ID: usize = 1024;
-const MAX_KEY: usize = 512;
+/// Values that the index searches by must fit into a page of a Postgres index.
+const MAX_MEETING_ID_BYTES: usize = 1024;
+const MAX_META_KEY_BYTES: usize = 512;
+/// A rejected value goes to a log and a terminal: escaped, and cut to this.
+const MAX_SHOWN_CHARS: usize = 100;
+/// The end of the year 9999, ms since 1970: later than any time, and larger than any size in bytes, of a recording.
+/// Postgres accepts no time much later.
+const MAX_NUMBER: i64 = 253_402_300_799_999;
 
-/// Why a file is not the metadata of a recording.
+/// Why a file is not the metadata of a recording's format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotMetadata {
     /// Too large, not well-formed, or not a `<recording>`.
     #[error("metadata.xml is {0}")]
     Document(String),
-    /// Something without which there is no recording.
+    /// A required element is missing or empty.
     #[error("metadata.xml has no <{0}>")]
     Missing(&'static str),
-    /// Something that cannot be used.
+    /// An element has an invalid value.
     #[error("metadata.xml: <{0}> {1}")]
-    Wrong(&'static str, String),
+    Invalid(&'static str, String),
 }
 
 impl From<XmlError> for NotMetadata {
@@ -37,9 +42,9 @@ impl From<XmlError> for NotMetadata {
     }
 }
 
-/// What was found, as text, before it is judged.
+/// The texts of the elements, before they are validated.
 #[derive(Default)]
-struct Found {
+struct RawMetadata {
     is_recording: bool,
     playbacks: usize,
     id: Option<String>,
@@ -64,18 +69,18 @@ struct Found {
     images: Vec<Thumbnail>,
 }
 
-/// Reads a whole metadata.xml.
-pub fn read(bytes: &[u8]) -> Result<FormatMetadata, NotMetadata> {
+/// Parses a whole metadata.xml.
+pub fn parse(bytes: &[u8]) -> Result<FormatMetadata, NotMetadata> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(NotMetadata::Document(format!("larger than {MAX_BYTES} bytes")));
     }
-    let mut found = Found::default();
-    xml_reader::walk(xml_reader::decode_text(bytes)?, |node| found.note(node))?;
-    found.judge()
+    let mut raw = RawMetadata::default();
+    xml_reader::walk(xml_reader::decode_text(bytes)?, |node| raw.collect(node))?;
+    raw.validate()
 }
 
-impl Found {
-    fn note(&mut self, node: Node<'_, '_>) {
+impl RawMetadata {
+    fn collect(&mut self, node: Node<'_, '_>) {
         match node {
             Node::Open { path, attributes, .. } => match path {
                 ["recording"] => self.is_recording = true,
@@ -89,7 +94,7 @@ impl Found {
                     self.sequence = attributes.get("sequence");
                 }
                 ["recording", "playback"] => self.playbacks += 1,
-                // BBB writes one. If there are more, the first counts.
+                // BBB writes one playback. If there are more, the first counts.
                 ["recording", "playback", "extensions", "preview", "images", "image"]
                     if self.playbacks == 1 && self.images.len() <= MAX_ROWS =>
                 {
@@ -144,31 +149,31 @@ impl Found {
         }
     }
 
-    fn judge(mut self) -> Result<FormatMetadata, NotMetadata> {
+    fn validate(mut self) -> Result<FormatMetadata, NotMetadata> {
         if !self.is_recording {
             return Err(NotMetadata::Document("no <recording>".into()));
         }
-        let id = present(self.id, "id")?;
-        let record_id = RecordId::parse(&id).ok_or_else(|| unusable("id", &id))?;
-        let format = present(self.format, "playback/format")?;
-        let format = FormatName::parse(&format).ok_or_else(|| unusable("playback/format", &format))?;
-        let link = present(self.link, "playback/link")?;
-        let url = path_of(&link).ok_or_else(|| unusable("playback/link", &link))?;
+        let id = required(self.id, "id")?;
+        let record_id = RecordId::parse(&id).ok_or_else(|| invalid("id", &id))?;
+        let format = required(self.format, "playback/format")?;
+        let format = FormatName::parse(&format).ok_or_else(|| invalid("playback/format", &format))?;
+        let link = required(self.link, "playback/link")?;
+        let url = path_of(&link).ok_or_else(|| invalid("playback/link", &link))?;
 
         let mut meta = |name: &str| {
             let at = self.meta.iter().position(|(key, _)| key == name)?;
             Some(self.meta.remove(at).1)
         };
         let meeting_id = meta("meetingId").filter(|id| !id.is_empty()).or(self.external_id);
-        let meeting_id = present(meeting_id, "meta/meetingId")?;
+        let meeting_id = required(meeting_id, "meta/meetingId")?;
         let name = meta("meetingName").or(self.meeting_name);
         let is_breakout = self.is_breakout || meta("isBreakout").as_deref() == Some("true");
-        let too_many = |what| NotMetadata::Wrong(what, format!("has more than {MAX_ROWS} children"));
-        if meeting_id.len() > MAX_MEETING_ID {
-            return Err(unusable("meta/meetingId", &meeting_id));
+        let too_many = |what| NotMetadata::Invalid(what, format!("has more than {MAX_ROWS} children"));
+        if meeting_id.len() > MAX_MEETING_ID_BYTES {
+            return Err(invalid("meta/meetingId", &meeting_id));
         }
-        if let Some((key, _)) = self.meta.iter().find(|(key, _)| key.len() > MAX_KEY) {
-            return Err(unusable("meta", key));
+        if let Some((key, _)) = self.meta.iter().find(|(key, _)| key.len() > MAX_META_KEY_BYTES) {
+            return Err(invalid("meta", key));
         }
         for (what, rows) in [
             ("meta", self.meta.len()),
@@ -215,24 +220,19 @@ impl Found {
     }
 }
 
-fn present(value: Option<String>, what: &'static str) -> Result<String, NotMetadata> {
+fn required(value: Option<String>, what: &'static str) -> Result<String, NotMetadata> {
     value.filter(|value| !value.is_empty()).ok_or(NotMetadata::Missing(what))
 }
 
-/// The value comes from outside and goes to a log and a terminal: escaped, and not all of it.
-fn unusable(what: &'static str, value: &str) -> NotMetadata {
-    let shown: String = value.escape_debug().take(100).collect();
-    NotMetadata::Wrong(what, format!("cannot be used: {shown}"))
+fn invalid(what: &'static str, value: &str) -> NotMetadata {
+    let shown: String = value.escape_debug().take(MAX_SHOWN_CHARS).collect();
+    NotMetadata::Invalid(what, format!("is invalid: {shown}"))
 }
 
-/// The end of the year 9999, ms since 1970: later than any time, and more than any size in bytes, that a
-/// recording has. Postgres takes no time much after it.
-const MOST: i64 = 253_402_300_799_999;
-
-/// A whole number that is not negative; anything else, and what is absurd, counts as not told.
+/// A whole number from 0 to [`MAX_NUMBER`]; anything else counts as missing.
 fn number<T: std::str::FromStr>(text: String) -> Option<T> {
     let text = text.trim();
-    text.parse().ok().filter(|number| (0..=MOST).contains(number))?;
+    text.parse().ok().filter(|number| (0..=MAX_NUMBER).contains(number))?;
     text.parse().ok()
 }
 
@@ -240,8 +240,8 @@ fn minutes(ms: i64) -> Option<i32> {
     i32::try_from(ms.checked_add(30_000)? / 60_000).ok()
 }
 
-/// Path and query of an http or https URL, or of one without a host. The host is that of a BBB
-/// server; clients come to ours.
+/// Path and query of an http or https URL, or of one without a host. Its host is a BBB server; clients play the
+/// recording from us.
 fn path_of(link: &str) -> Option<String> {
     const BASE: &str = "http://host/";
     let base = url::Url::parse(BASE).ok()?;

@@ -1,6 +1,11 @@
-//! What a recording is. Names are checked once, here, before they become paths.
+//! Recordings, their formats and files. Names are checked once, here, before they become paths.
 
 use std::fmt;
+
+/// As file systems allow.
+const MAX_FILE_NAME_BYTES: usize = 255;
+/// S3 allows keys of 1024 bytes: its storage checks that.
+const MAX_FILE_PATH_BYTES: usize = 2048;
 
 /// A record id: internalMeetingID, `sha1hex-milliseconds` as BBB makes it. Letters, digits, `-` and
 /// `_`, 1 to 128 of them, so that it can be a directory's name.
@@ -11,36 +16,37 @@ pub struct RecordId(String);
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FormatName(String);
 
-/// The path of a file within a format: names with `/` between them. None of them is empty, `.` or `..`, or
-/// has control characters; so it leads nowhere else by itself. Links are the storage's to look after.
+/// The path of a file within a format: names with `/` between them, at most 2048 bytes. No name is empty, `.` or
+/// `..`, is longer than 255 bytes, or has control characters; so the path stays within the format. Symbolic links
+/// on disk are checked by the storage.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FilePath(String);
 
 impl FilePath {
     /// None if the text must not become a path.
     pub fn parse(text: &str) -> Option<FilePath> {
-        let is_fine = |name: &str| {
-            // What file systems take; S3 takes 1024 for all of it.
-            (1..=255).contains(&name.len())
+        let is_valid_name = |name: &str| {
+            (1..=MAX_FILE_NAME_BYTES).contains(&name.len())
                 && !matches!(name, "." | "..")
                 && !name.chars().any(char::is_control)
         };
-        (text.len() <= 2048 && text.split('/').all(is_fine)).then(|| FilePath(text.to_owned()))
+        (text.len() <= MAX_FILE_PATH_BYTES && text.split('/').all(is_valid_name))
+            .then(|| FilePath(text.to_owned()))
     }
 
-    /// As it stands below the recording.
+    /// Relative to the format's directory.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What is below it, a directory, by that name.
+    /// The path of `name` in this directory.
     pub fn join(&self, name: &str) -> Option<FilePath> {
         FilePath::parse(&format!("{}/{name}", self.0))
     }
 }
 
-fn is_name(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len())
+fn is_name(text: &str, max_bytes: usize) -> bool {
+    (1..=max_bytes).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
@@ -50,7 +56,7 @@ impl RecordId {
         is_name(text, 128).then(|| RecordId(text.to_owned()))
     }
 
-    /// As it stands in paths and in the index.
+    /// As used in paths and in the index.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -62,7 +68,7 @@ impl FormatName {
         is_name(text, 64).then(|| FormatName(text.to_owned()))
     }
 
-    /// As it stands in paths and in the index.
+    /// As used in paths and in the index.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -87,13 +93,13 @@ pub struct Thumbnail {
     pub width: Option<i32>,
     /// Pixels.
     pub height: Option<i32>,
-    /// Text for who cannot see it.
+    /// Text in place of the image.
     pub alt: Option<String>,
     /// Path (and query) on the host that serves recordings.
     pub url: String,
 }
 
-/// What the `metadata.xml` of one format of a recording says.
+/// The content of the `metadata.xml` of one format of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatMetadata {
     /// `id`
@@ -102,21 +108,21 @@ pub struct FormatMetadata {
     pub meeting_id: String,
     /// `meta/meetingName`
     pub name: Option<String>,
-    /// `state` as it stands there: `published`, `unpublished`, `available`, …
+    /// `state` as written: `published`, `unpublished`, `available`, …
     pub state: String,
-    /// `published`, or a state that means so.
+    /// `published` is true, or `state` is `published` or `available`.
     pub published: bool,
     /// ms since 1970, UTC.
     pub start_ms: Option<i64>,
     /// ms since 1970, UTC.
     pub end_ms: Option<i64>,
-    /// `participants`, where the format tells.
+    /// `participants`; not every format has it.
     pub participants: Option<i32>,
-    /// The other children of `meta`, keys as they stand there.
+    /// The other children of `meta`, keys as written.
     pub metadata: Vec<(String, String)>,
     /// `meta/isBreakout`, or the attribute of `meeting`.
     pub is_breakout: bool,
-    /// `breakout`: the parent meeting's id, and its place among the rooms.
+    /// `breakout`: the parent meeting's id, and the room's number.
     pub breakout_parent: Option<(String, i32)>,
     /// `breakoutRooms`: record ids (internal meeting ids) of its rooms.
     pub breakout_rooms: Vec<String>,
@@ -141,15 +147,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_leads_nowhere_else() {
-        for fine in ["a", "a/b.c", "video/webcams.webm", "...", "a b/ü/%41", "a\\b", ".hidden"] {
-            assert_eq!(FilePath::parse(fine).unwrap().as_str(), fine);
+    fn file_path_stays_within_its_format() {
+        for valid in ["a", "a/b.c", "video/webcams.webm", "...", "a b/ü/%41", "a\\b", ".hidden"] {
+            assert_eq!(FilePath::parse(valid).unwrap().as_str(), valid);
         }
         let long = "a".repeat(256);
-        for refused in
+        for invalid in
             ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\0", "a\nb", "a/\x7f", &long]
         {
-            assert_eq!(FilePath::parse(refused), None, "{refused:?}");
+            assert_eq!(FilePath::parse(invalid), None, "{invalid:?}");
         }
         assert_eq!(FilePath::parse(&"a/".repeat(1200)), None);
         assert_eq!(FilePath::parse("a").unwrap().join("b").unwrap().as_str(), "a/b");

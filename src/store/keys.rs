@@ -1,5 +1,6 @@
 //! The only place in Rust where a Redis key is spelled. `lua/README.md` has the whole table.
 
+use redis::{RedisWrite, ToRedisArgs};
 use std::fmt;
 use std::sync::Arc;
 
@@ -55,22 +56,22 @@ impl Keys {
         self.key2("meeting:", &meeting.0)
     }
 
-    /// The meeting whose hash this is, if it is one.
+    /// The meeting whose record this key is, if it is one.
     pub(super) fn meeting_of(&self, key: &str) -> Option<MeetingKey> {
         key.strip_prefix(&*self.prefix)?.strip_prefix("meeting:").map(MeetingKey::of)
     }
 
-    /// The server whose hash this is, if it is one.
+    /// The server whose record this key is, if it is one.
     pub(super) fn server_of<'a>(&self, key: &'a str) -> Option<&'a str> {
         key.strip_prefix(&*self.prefix)?.strip_prefix("server:")
     }
 
-    /// Hash, ours: what polls note of a server.
+    /// Hash, ours: what polls found out about a server.
     pub fn server_notes(&self, id: &str) -> String {
         self.key2("sl:server:", id)
     }
 
-    /// Sorted set, ours: what is recorded on a server.
+    /// Sorted set, ours: meetings recorded on a server.
     pub fn server_meetings(&self, id: &str) -> String {
         self.key2("sl:server_meetings:", id)
     }
@@ -80,12 +81,12 @@ impl Keys {
         self.key("sl:suspects")
     }
 
-    /// String, ours: where the next sweep goes on.
+    /// String, ours: position of the next sweep.
     pub fn sweep_cursor(&self) -> String {
         self.key("sl:sweep_cursor")
     }
 
-    /// String with a TTL, ours: who polls.
+    /// String with a TTL, ours: the replica that polls.
     pub fn poll_lease(&self) -> String {
         self.key("sl:poll_lease")
     }
@@ -95,17 +96,17 @@ impl Keys {
         self.key("sl:poll_round")
     }
 
-    /// Hash, ours: that more than half of the pool does not answer.
+    /// Hash, ours: exists while more than half of the pool does not answer.
     pub fn brake(&self) -> String {
         self.key("sl:brake")
     }
 
-    /// List, ours: what is on its way to Postgres.
+    /// List, ours: entries that must reach Postgres.
     pub fn outbox(&self) -> String {
         self.key("sl:outbox")
     }
 
-    /// String with a TTL: what a link to a protected recording gives access to.
+    /// String with a TTL: the protected recording that a link gives access to.
     pub fn playback_token(&self, token: &str) -> String {
         self.key2("protector_token_", token)
     }
@@ -119,8 +120,8 @@ impl Keys {
     }
 }
 
-/// What a meeting is called in Redis. Without tenancy its meetingID, as Scalelite has it; a
-/// tenant's meetings will get a key of their own here, so that equal ids do not meet.
+/// Identifies a meeting in Redis. Without tenancy its meetingID, as in Scalelite; a tenant's meetings will
+/// get keys of their own here, so that equal meetingIDs do not collide.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MeetingKey(String);
 
@@ -130,7 +131,7 @@ impl MeetingKey {
         MeetingKey(meeting_id.to_owned())
     }
 
-    /// As it stands in Redis.
+    /// As Redis has it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -139,5 +140,11 @@ impl MeetingKey {
 impl fmt::Display for MeetingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl ToRedisArgs for MeetingKey {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        out.write_arg(self.0.as_bytes());
     }
 }

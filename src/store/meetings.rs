@@ -1,29 +1,20 @@
-//! Meeting records, for the commands that list them.
+//! Lists of meeting records, for the commands that print them.
 
 use super::connection::{Store, StoreResult};
 use super::keys::MeetingKey;
+use super::model::Meeting;
 
-/// A meeting's record.
-#[derive(Debug, Clone)]
-pub struct Meeting {
-    /// The meeting.
-    pub key: MeetingKey,
-    /// The server that it is recorded on.
-    pub server_id: String,
-    /// Its dial-in number; empty if none is noted.
-    pub voice_bridge: String,
-    /// The moderator password noted when it was created.
-    pub moderator_pw: String,
-}
+/// Meeting ids read in one SSCAN, approximately.
+const PAGE_MEETINGS: usize = 1000;
 
 impl Store {
-    /// Every recorded meeting, in the order of their ids. Walks the whole set, a page at a time.
+    /// Every recorded meeting, sorted by id. Reads the whole set, a page at a time.
     pub async fn meetings(&self) -> StoreResult<Vec<Meeting>> {
         let mut found = Vec::new();
         let mut cursor = 0u64;
         loop {
             let mut scan = redis::cmd("SSCAN");
-            scan.arg(self.keys.meetings()).arg(cursor).arg("COUNT").arg(1000);
+            scan.arg(self.keys.meetings()).arg(cursor).arg("COUNT").arg(PAGE_MEETINGS);
             let (next, page): (u64, Vec<String>) = self.command(&scan).await?;
             found.extend(self.records(&page).await?);
             if next == 0 {
@@ -32,7 +23,7 @@ impl Store {
             cursor = next;
         }
         found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        // SSCAN may give an element twice.
+        // SSCAN may return an element twice.
         found.dedup_by(|a, b| a.key == b.key);
         Ok(found)
     }

@@ -1,33 +1,45 @@
-//! All live state, in Redis. Decisions are Lua scripts (`lua/`), each one atomic step and one
-//! round trip; what only reads several records is one pipeline.
+//! All live state, in Redis. Decisions are Lua scripts (`lua/`), each one atomic step and one round trip;
+//! reads of several records are one pipeline.
 //!
-//! - [`keys`]: the only place where a key is spelled
 //! - [`connection`]: one multiplexed connection per thread, fast failure, reconnects by itself
-//! - [`scripts`]: each lua file as one typed function; [`outcomes`]: each outcome as an enum
-//! - `lookups`: where meetings run, remembered until Redis says that it has changed
-//! - [`health`]: the poll's part of the scripts: lease, figures, brake, suspicion
-//! - [`servers`], [`meetings`]: records, listings
-//! - [`outbox`]: what is on its way to Postgres
-//! - [`tokens`]: who may play a protected recording
+//! - [`keys`]: the only place where a key is spelled
+//! - [`model`]: servers and meetings as Redis has them
+//! - [`placement`]: which server a meeting runs on; `location_cache`: cached until Redis reports a change
+//! - [`servers`]: the servers of the pool; [`meetings`]: lists of meetings
+//! - [`polls`]: what polls find out; [`lease`]: which replica polls, and the brake
+//! - [`upkeep`]: sweeps, and the index by tag
+//! - [`outbox`]: entries that must reach Postgres
+//! - [`tokens`]: access to protected recordings
+//! - [`scripts`]: the scripts with their arguments by name; `lua`: their text, with the includes expanded
+//!
+//! Each function that runs a script has the outcomes of that script beside it, as an enum.
 
 pub mod connection;
-pub mod health;
 pub mod keys;
-mod lookups;
+pub mod lease;
+mod location_cache;
+mod lua;
 pub mod meetings;
+pub mod model;
 pub mod outbox;
-pub mod outcomes;
+pub mod placement;
+pub mod polls;
 pub mod scripts;
 pub mod servers;
 pub mod tokens;
+pub mod upkeep;
 
 pub use connection::{Store, StoreError};
-pub use health::{Brake, Standings};
 pub use keys::MeetingKey;
-pub use meetings::Meeting;
-pub use outcomes::{
-    AbandonOutcome, AssignOutcome, Assignment, BrakeOutcome, FindOutcome, JoinOutcome, LeaseOutcome, Listed,
-    Placement, PollFigures, PollOutcome, ReassignOutcome, ReleaseOutcome, RemoveOutcome, Standing, Why,
+pub use lease::{Brake, BrakeOutcome, Fence, LeaseOutcome};
+pub use model::{Meeting, Server, ServerAvailability, ServerRef, ServerState};
+pub use placement::{
+    AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, ReassignOutcome, ReassignReason,
+    RecreatedOutcome, ReleaseOutcome,
 };
-pub use servers::{Server, ServerRef, ServerState};
+pub use polls::{
+    AbandonOutcome, AdoptOutcome, Listed, PollFigures, PollHistory, PollOutcome, SuspectOutcome,
+};
+pub use servers::{AddOutcome, PanicOutcome, RemoveOutcome, SetStateOutcome, UpdateOutcome};
 pub use tokens::PlaybackToken;
+pub use upkeep::Swept;

@@ -1,427 +1,195 @@
-//! Each file in `lua/` as one typed function. The files say what they do; their outcomes are the
-//! enums in `outcomes.rs`.
+//! The scripts in `lua/`: the arguments of each by name, and their calls.
 //!
-//! A script that timed out may have run. All of them may be repeated; what a repeat does stands in
-//! each file.
+//! A script that timed out may have run. All of them may be repeated; the contract of each says what a
+//! repeat does.
 
-use super::connection::{Question, Store, StoreError, StoreResult};
+use super::connection::{Request, Store, StoreError, StoreResult};
 use super::keys::MeetingKey;
-use super::lookups::tracking;
-use super::outcomes::{
-    AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, ReassignOutcome, ReleaseOutcome,
-    RemoveOutcome, Standing, Why,
-};
-use super::servers::{ServerRef, ServerState};
-use crate::bbb::Secret;
-use crate::config::Accounting;
-use redis::{FromRedisValue, Script, ToRedisArgs};
+use super::lease::Fence;
+use super::lua;
+use redis::{RedisError, ScriptInvocation, Value};
+use std::str::FromStr;
 use std::sync::LazyLock;
+use std::vec;
 
+/// Of each script its name, and the call with its ARGV in the order of the contract. The last field may be a
+/// list, for the contract's `N…`.
 macro_rules! scripts {
-    ($($name:ident),+ $(,)?) => {
-        pub(super) struct Scripts { $(pub(super) $name: Lua),+ }
+    ($($name:ident: $call:ident $(<$life:lifetime>)? { $($argument:ident: $type:ty),* $(,)? })+) => {
+        $(
+            #[doc = concat!("`lua/", stringify!($name), ".lua`.")]
+            pub(super) struct $call $(<$life>)? { $(pub(super) $argument: $type),* }
 
-        pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts { $($name: Lua {
-            name: stringify!($name),
-            script: Script::new(include_str!(concat!("../../lua/", stringify!($name), ".lua"))),
-        }),+ });
+            impl $(<$life>)? ScriptCall for $call $(<$life>)? {
+                fn script() -> &'static Script {
+                    &SCRIPTS.$name
+                }
 
-        /// The name and the text of every script.
-        pub const SOURCES: &[(&str, &str)] =
-            &[$((stringify!($name), include_str!(concat!("../../lua/", stringify!($name), ".lua")))),+];
+                fn add_arguments<'b, 'i>(
+                    &self,
+                    invocation: &'b mut ScriptInvocation<'i>,
+                ) -> &'b mut ScriptInvocation<'i> {
+                    invocation$(.arg(&self.$argument))*
+                }
+            }
+        )+
+
+        struct Scripts { $($name: Script),+ }
+
+        static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts { $($name: Script::new(
+            stringify!($name),
+            include_str!(concat!("../../lua/", stringify!($name), ".lua")),
+        )),+ });
+
+        /// The name of every script.
+        pub const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+        /// The names of the ARGV of each script, in the order of [`NAMES`].
+        pub const ARGUMENTS: &[&[&str]] = &[$(&[$(stringify!($argument)),*]),+];
+
+        /// A script as Redis runs it, with its includes expanded.
+        pub fn text(name: &str) -> Option<&'static str> {
+            [$(&SCRIPTS.$name),+].into_iter().find(|script| script.name == name).map(|s| s.text.as_str())
+        }
     };
 }
 
-scripts!(
-    abandon,
-    add_server,
-    adopt,
-    apply_poll,
-    assign,
-    brake,
-    find,
-    join,
-    lease,
-    online,
-    panic,
-    poll_failed,
-    reassign,
-    recreated,
-    reindex,
-    release,
-    remove_server,
-    set_state,
-    suspect,
-    sweep,
-    sweep_bridges,
-    update_server,
-);
+scripts! {
+    abandon: Abandon<'a> { server: &'a str, grace_ms: u128, fence: &'a Fence }
+    add_server: AddServer<'a> {
+        server: &'a str, url: &'a str, secret: &'a str, load_multiplier: &'a str, tag: &'a str
+    }
+    adopt: Adopt<'a> {
+        server: &'a str, started_ms: u64, fence: &'a Fence, reserve: u32, young_ms: u128, ttl_seconds: u64,
+        meetings: Vec<(&'a MeetingKey, u64, u64, &'a str, &'a str, &'a str)>,
+    }
+    apply_poll: ApplyPoll<'a> {
+        server: &'a str, started_ms: u64, healthy_threshold: u32, reserve: u32, young_ms: u128,
+        ttl_seconds: u64, version: &'a str, meetings: usize, users: u64, largest: u64, videos: u64,
+        fence: &'a Fence, increment: bool, listed: Vec<(&'a MeetingKey, u64, u64)>,
+    }
+    assign: Assign<'a> {
+        meeting: &'a MeetingKey, tag: &'a str, reserve: u32, ttl_seconds: u64, moderator_pw: &'a str,
+        tenant: &'a str, any_if_no_untagged: bool, voice_bridges: &'a [String],
+    }
+    brake: Brake<'a> { failed: usize, expected: usize, fence: &'a Fence }
+    find: Find<'a> { meeting: &'a MeetingKey, with_generation: bool }
+    join: Join<'a> { meeting: &'a MeetingKey, refuse_disabled: bool, participants: i32, increment: bool }
+    lease: Lease<'a> { replica: &'a str, lasts_ms: u128, round_begins: bool }
+    online: Online {}
+    panic: Panic<'a> { server: &'a str, keep_state: bool }
+    poll_failed: PollFailed<'a> {
+        server: &'a str, unhealthy_threshold: u32, started_ms: u64, fence: &'a Fence
+    }
+    reassign: Reassign<'a> {
+        meeting: &'a MeetingKey, from: &'a str, tag: &'a str, reserve: u32, ttl_seconds: u64,
+        any_if_no_untagged: bool, reason: &'a str, excluded: &'a [String],
+    }
+    recreated: Recreated<'a> {
+        meeting: &'a MeetingKey, server: &'a str, moderator_pw: &'a str, reserve: u32
+    }
+    reindex: Reindex {}
+    release: Release<'a> {
+        meeting: &'a MeetingKey, only_server: &'a str, only_generation: &'a str, create_failed: bool
+    }
+    remove_server: RemoveServer<'a> { server: &'a str, force: bool }
+    set_state: SetState<'a> { server: &'a str, state: &'a str }
+    suspect: Suspect<'a> { server: &'a str, unhealthy_threshold: u32, probe_ms: u128 }
+    sweep: Sweep<'a> { cursor: &'a str, count: u32, drop_orphans: bool }
+    sweep_bridges: SweepBridges<'a> { cursor: &'a str, count: u32 }
+    update_server: UpdateServer<'a> { server: &'a str, fields: &'a [(&'a str, String)] }
+}
 
-/// Pages of 500 records that a round of polls sweeps: the whole of a large pool takes some rounds.
-const SWEPT_PAGES: usize = 10;
+/// What a script does, from the first line of its contract.
+pub fn summary(name: &str) -> Option<&'static str> {
+    text(name)?.lines().next()?.strip_prefix("-- ")?.split_once(": ").map(|(_, summary)| summary)
+}
 
-pub(super) struct Lua {
+/// A script, expanded once for all threads.
+pub(super) struct Script {
     name: &'static str,
-    script: Script,
+    text: String,
+    redis: redis::Script,
+}
+
+impl Script {
+    fn new(name: &'static str, file: &str) -> Script {
+        let text = lua::expand(file);
+        Script { name, redis: redis::Script::new(&text), text }
+    }
+
+    /// Its SHA-1, for EVALSHA.
+    pub(super) fn hash(&self) -> &str {
+        self.redis.get_hash()
+    }
+}
+
+/// A script with its arguments.
+pub(super) trait ScriptCall {
+    fn script() -> &'static Script;
+
+    fn add_arguments<'b, 'i>(&self, invocation: &'b mut ScriptInvocation<'i>)
+    -> &'b mut ScriptInvocation<'i>;
+}
+
+/// What a script returned, read from its beginning.
+pub(super) struct Reply {
+    script: &'static str,
+    parts: vec::IntoIter<String>,
+}
+
+impl Reply {
+    pub(super) fn new(script: &Script, value: Value) -> StoreResult<Reply> {
+        let parts: Vec<String> = match value {
+            Value::Int(number) => vec![number.to_string()],
+            value => redis::from_redis_value(value).map_err(RedisError::from)?,
+        };
+        Ok(Reply { script: script.name, parts: parts.into_iter() })
+    }
+
+    /// The next part, which must be there.
+    pub(super) fn text(&mut self) -> StoreResult<String> {
+        self.parts.next().ok_or(self.unexpected())
+    }
+
+    /// The next part, which must be a number.
+    pub(super) fn number<T: FromStr>(&mut self) -> StoreResult<T> {
+        self.text()?.parse().map_err(|_| self.unexpected())
+    }
+
+    /// The next `count` parts, which must be there.
+    pub(super) fn texts(&mut self, count: usize) -> StoreResult<Vec<String>> {
+        if count > self.parts.len() {
+            return Err(self.unexpected());
+        }
+        Ok(self.parts.by_ref().take(count).collect())
+    }
+
+    /// Whether no part is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.len() == 0
+    }
+
+    /// All parts that are left.
+    pub(super) fn rest(self) -> Vec<String> {
+        self.parts.collect()
+    }
+
+    /// The error of a reply that the contract does not have.
+    pub(super) fn unexpected(&self) -> StoreError {
+        StoreError::UnexpectedReply(self.script)
+    }
 }
 
 impl Store {
-    /// The server for a create: see `lua/assign.lua`.
-    pub async fn assign(&self, wanted: &Assignment<'_>) -> StoreResult<AssignOutcome> {
-        let mut args: Vec<&[u8]> = Vec::with_capacity(8 + wanted.voice_bridges.len());
-        let (reserve, ttl) = (wanted.reserve.to_string(), wanted.ttl_seconds.to_string());
-        args.push(wanted.meeting.as_str().as_bytes());
-        args.push(wanted.tag.as_bytes());
-        args.push(reserve.as_bytes());
-        args.push(ttl.as_bytes());
-        args.push(wanted.moderator_pw.as_bytes());
-        args.push(wanted.tenant.as_bytes());
-        args.push(if wanted.any_if_no_untagged { b"1" } else { b"" });
-        args.extend(wanted.voice_bridges.iter().map(String::as_bytes));
-        let script = &SCRIPTS.assign;
-        let mut reply = self.run::<Vec<String>>(script, &args).await?.into_iter();
-        match reply.next().as_deref() {
-            Some("assigned") => Ok(AssignOutcome::Assigned(placement(script, reply)?)),
-            Some("existing") => Ok(AssignOutcome::Existing(placement(script, reply)?)),
-            Some("none") => Ok(AssignOutcome::NoServer),
-            Some("tag_unavailable") => Ok(AssignOutcome::TagUnavailable(reply.next().unwrap_or_default())),
-            Some("no_voice_bridge") => Ok(AssignOutcome::NoVoiceBridge),
-            _ => Err(script.unexpected()),
-        }
-    }
-
-    /// Puts a meeting on another server than `from`, and not on one of `tried`: see
-    /// `lua/reassign.lua`. Of `wanted` only the meeting, tag, reserve and expiry count: number,
-    /// password and tenant go along.
-    pub async fn reassign(
-        &self,
-        wanted: &Assignment<'_>,
-        from: &str,
-        why: Why,
-        tried: &[String],
-    ) -> StoreResult<ReassignOutcome> {
-        let (reserve, ttl) = (wanted.reserve.to_string(), wanted.ttl_seconds.to_string());
-        let any = if wanted.any_if_no_untagged { "1" } else { "" };
-        let why = match why {
-            Why::Failed => "failed",
-            Why::Stale => "stale",
-            Why::Gone => "gone",
-        };
-        let mut args = vec![wanted.meeting.as_str(), from, wanted.tag, &reserve, &ttl, any, why];
-        args.extend(tried.iter().map(String::as_str));
-        let script = &SCRIPTS.reassign;
-        let mut reply = self.run::<Vec<String>>(script, &args).await?.into_iter();
-        match reply.next().as_deref() {
-            Some("moved") => Ok(ReassignOutcome::Moved(placement(script, reply)?)),
-            Some("existing") => Ok(ReassignOutcome::Existing(placement(script, reply)?)),
-            Some("none") => Ok(ReassignOutcome::NoServer),
-            Some("tag_unavailable") => Ok(ReassignOutcome::TagUnavailable(reply.next().unwrap_or_default())),
-            Some("kept") => Ok(ReassignOutcome::Kept),
-            Some("unknown") => Ok(ReassignOutcome::Unknown),
-            _ => Err(script.unexpected()),
-        }
-    }
-
-    /// Where a meeting runs: see `lua/find.lua`. Its generation is told only to who will release it.
-    pub async fn find(&self, meeting: &MeetingKey, to_release: bool) -> StoreResult<FindOutcome> {
-        let script = &SCRIPTS.find;
-        let args = [meeting.as_str(), if to_release { "1" } else { "" }];
-        found(script, self.run(script, &args).await?)
-    }
-
-    /// [`Store::find`] with Redis asked to tell when what the script has read is written: one round
-    /// trip. Fails with NOSCRIPT where the script was never loaded.
-    pub(super) async fn find_tracked(&self, meeting: &MeetingKey) -> StoreResult<FindOutcome> {
-        let script = &SCRIPTS.find;
-        let mut pipeline = tracking();
-        pipeline.cmd("EVALSHA").arg(script.script.get_hash()).arg(2);
-        pipeline.arg(self.keys.prefix()).arg(self.keys.meeting(meeting)).arg(meeting.as_str());
-        let (reply,): (Vec<String>,) = self.pipeline(&pipeline).await?;
-        found(script, reply)
-    }
-
-    /// Where a meeting runs, for one person more: see `lua/join.lua`.
-    pub async fn join(
-        &self,
-        meeting: &MeetingKey,
-        refuse_disabled: bool,
-        accounting: Accounting,
-    ) -> StoreResult<JoinOutcome> {
-        self.join_people(meeting, refuse_disabled, "1", accounting).await
-    }
-
-    /// Takes a person back whom the server refused after all.
-    pub async fn unjoin(&self, meeting: &MeetingKey, accounting: Accounting) -> StoreResult<()> {
-        self.join_people(meeting, false, "-1", accounting).await.map(|_| ())
-    }
-
-    /// A server has made a recorded meeting anew: see `lua/recreated.lua`.
-    pub async fn recreated(
-        &self,
-        meeting: &MeetingKey,
-        server: &str,
-        password: &str,
-        reserve: u32,
-    ) -> StoreResult<()> {
-        let args = [meeting.as_str(), server, password, &reserve.to_string()];
-        let _: String = self.run(&SCRIPTS.recreated, &args).await?;
-        Ok(())
-    }
-
-    async fn join_people(
-        &self,
-        meeting: &MeetingKey,
-        refuse_disabled: bool,
-        people: &str,
-        accounting: Accounting,
-    ) -> StoreResult<JoinOutcome> {
-        let script = &SCRIPTS.join;
-        let args = [meeting.as_str(), if refuse_disabled { "1" } else { "" }, people, increment(accounting)];
-        let mut reply = self.run::<Vec<String>>(script, &args).await?.into_iter();
-        match reply.next().as_deref() {
-            Some("found") => Ok(JoinOutcome::Found(server(script, &mut reply)?)),
-            Some("unavailable") => Ok(JoinOutcome::Unavailable),
-            Some("unknown") => Ok(JoinOutcome::Unknown),
-            _ => Err(script.unexpected()),
-        }
-    }
-
-    /// A meeting has ended, or never came to be: see `lua/release.lua`. With a server and a
-    /// generation, only if it is still recorded there and was not created again.
-    pub async fn release(
-        &self,
-        meeting: &MeetingKey,
-        only_on: Option<(&str, &str)>,
-    ) -> StoreResult<ReleaseOutcome> {
-        let (server, generation) = only_on.unwrap_or_default();
-        self.release_if(&[meeting.as_str(), server, generation]).await
-    }
-
-    /// A create of a meeting has failed on this server: releases it if all of its creates have, and
-    /// nobody can be in it.
-    pub async fn withdraw(&self, meeting: &MeetingKey, server: &str) -> StoreResult<ReleaseOutcome> {
-        self.release_if(&[meeting.as_str(), server, "", "1"]).await
-    }
-
-    async fn release_if(&self, args: &[&str]) -> StoreResult<ReleaseOutcome> {
-        let script = &SCRIPTS.release;
-        let reply: String = self.run(script, args).await?;
-        match reply.as_str() {
-            "released" => Ok(ReleaseOutcome::Released),
-            "unknown" => Ok(ReleaseOutcome::Unknown),
-            "kept" => Ok(ReleaseOutcome::Kept),
-            _ => Err(script.unexpected()),
-        }
-    }
-
-    /// Every server that is online: see `lua/online.lua`.
-    pub async fn online_servers(&self) -> StoreResult<Vec<ServerRef>> {
-        let script = &SCRIPTS.online;
-        let reply: Vec<String> = self.run(script, &[""; 0]).await?;
-        let (servers, rest) = reply.as_chunks::<3>();
-        if !rest.is_empty() {
-            return Err(script.unexpected());
-        }
-        let server = |[id, url, secret]: &[String; 3]| ServerRef {
-            id: id.clone(),
-            url: url.clone(),
-            secret: Secret::from(secret.as_str()),
-        };
-        Ok(servers.iter().map(server).collect())
-    }
-
-    /// A new server, disabled; false if the id is taken.
-    pub async fn add_server(
-        &self,
-        id: &str,
-        url: &str,
-        secret: &Secret,
-        multiplier: Option<f64>,
-        tag: Option<&str>,
-    ) -> StoreResult<bool> {
-        let multiplier = multiplier.map(multiplier_text).unwrap_or_default();
-        let args = [id, url, secret.expose(), &multiplier, tag.unwrap_or_default()];
-        let reply: String = self.run(&SCRIPTS.add_server, &args).await?;
-        Ok(reply == "added")
-    }
-
-    /// Changes fields of a server: `url`, `secret`, `load_multiplier`, `tag`; false if there is none.
-    pub async fn update_server(&self, id: &str, fields: &[(&str, String)]) -> StoreResult<bool> {
-        let mut args = vec![id];
-        for (field, value) in fields {
-            args.extend([*field, value.as_str()]);
-        }
-        let reply: String = self.run(&SCRIPTS.update_server, &args).await?;
-        Ok(reply == "updated")
-    }
-
-    /// Enables, cordons or disables; returns the meetings that are recorded there, or None without
-    /// such a server.
-    pub async fn set_state(&self, id: &str, state: ServerState) -> StoreResult<Option<usize>> {
-        let script = &SCRIPTS.set_state;
-        let reply: Vec<String> = self.run(script, &[id, state.as_str()]).await?;
-        match reply.as_slice() {
-            [outcome, _, meetings] if outcome != "unknown" => {
-                Ok(Some(meetings.parse().map_err(|_| script.unexpected())?))
-            }
-            [outcome] if outcome == "unknown" => Ok(None),
-            _ => Err(script.unexpected()),
-        }
-    }
-
-    /// Takes a server out of the pool.
-    pub async fn remove_server(&self, id: &str, force: bool) -> StoreResult<RemoveOutcome> {
-        let script = &SCRIPTS.remove_server;
-        let reply: Vec<String> = self.run(script, &[id, if force { "1" } else { "" }]).await?;
-        let count = || reply.get(1).and_then(|n| n.parse().ok()).ok_or(script.unexpected());
-        match reply.first().map(String::as_str) {
-            Some("removed") => Ok(RemoveOutcome::Removed(count()?)),
-            Some("busy") => Ok(RemoveOutcome::Busy(count()?)),
-            Some("unknown") => Ok(RemoveOutcome::Unknown),
-            _ => Err(script.unexpected()),
-        }
-    }
-
-    /// Disables a server and releases its meetings; returns each with its moderator password, or
-    /// None without such a server.
-    pub async fn panic(&self, id: &str, keep_state: bool) -> StoreResult<Option<Vec<(MeetingKey, String)>>> {
-        let script = &SCRIPTS.panic;
-        let reply: Vec<String> = self.run(script, &[id, if keep_state { "1" } else { "" }]).await?;
-        match reply.first().map(String::as_str) {
-            Some("panicked") if reply.len() >= 3 => Ok(Some(
-                reply[3..].chunks_exact(2).map(|pair| (MeetingKey::of(&pair[0]), pair[1].clone())).collect(),
-            )),
-            Some("unknown") => Ok(None),
-            _ => Err(script.unexpected()),
-        }
-    }
-
-    /// Walks all meeting records once, a page per script: see `lua/sweep.lua`. Records of servers
-    /// that have left the pool are dropped. Returns how many names without a record were forgotten,
-    /// and how many records were dropped.
-    pub async fn sweep(&self) -> StoreResult<(u64, u64)> {
-        let (mut forgotten, mut dropped) = (0, 0);
-        let mut cursor = "0".to_owned();
-        loop {
-            let (next, gone, orphans) = self.sweep_page(&cursor, true).await?;
-            forgotten += gone;
-            dropped += orphans;
-            if next == "0" {
-                break;
-            }
-            cursor = next;
-        }
-        self.sweep_bridges().await?;
-        Ok((forgotten, dropped))
-    }
-
-    /// The same for some thousand records, from where the last call has stopped; drops no record.
-    pub async fn sweep_on(&self) -> StoreResult<()> {
-        let key = self.keys.sweep_cursor();
-        let cursor: Option<String> = self.command(redis::cmd("GET").arg(&key)).await?;
-        let (mut cursor, mut forgotten) = (cursor.unwrap_or_else(|| "0".to_owned()), 0);
-        for _ in 0..SWEPT_PAGES {
-            let (next, gone, _) = self.sweep_page(&cursor, false).await?;
-            forgotten += gone;
-            cursor = next;
-            if cursor == "0" {
-                break;
-            }
-        }
-        let _: () = self.command(redis::cmd("SET").arg(&key).arg(&cursor)).await?;
-        if forgotten > 0 { self.sweep_bridges().await } else { Ok(()) }
-    }
-
-    async fn sweep_page(&self, cursor: &str, drop_orphans: bool) -> StoreResult<(String, u64, u64)> {
-        let args = [cursor, "500", if drop_orphans { "1" } else { "" }];
-        let (next, gone, _noted, orphans): (String, u64, u64, u64) = self.run(&SCRIPTS.sweep, &args).await?;
-        Ok((next, gone, orphans))
-    }
-
-    async fn sweep_bridges(&self) -> StoreResult<()> {
-        let mut cursor = "0".to_owned();
-        loop {
-            let (next, _back): (String, u64) = self.run(&SCRIPTS.sweep_bridges, &[&cursor, "500"]).await?;
-            if next == "0" {
-                return Ok(());
-            }
-            cursor = next;
-        }
-    }
-
-    /// Makes the index of candidates by tag anew; returns the number of servers.
-    pub async fn reindex(&self) -> StoreResult<u64> {
-        self.run(&SCRIPTS.reindex, &[""; 0]).await
-    }
-
-    pub(super) async fn run<T: FromRedisValue>(
-        &self,
-        lua: &Lua,
-        args: &[impl ToRedisArgs],
-    ) -> StoreResult<T> {
-        let mut invocation = lua.script.prepare_invoke();
+    /// Runs a script: one round trip.
+    pub(super) async fn run<C: ScriptCall>(&self, call: &C) -> StoreResult<Reply> {
+        let script = C::script();
+        let mut invocation = script.redis.prepare_invoke();
         if !self.keys.prefix().is_empty() {
             invocation.key(self.keys.prefix());
         }
-        for arg in args {
-            invocation.arg(arg);
-        }
-        self.ask(Question::Script(&invocation)).await
+        call.add_arguments(&mut invocation);
+        Reply::new(script, self.send(Request::Script(&invocation)).await?)
     }
-}
-
-impl Lua {
-    pub(super) fn unexpected(&self) -> StoreError {
-        StoreError::Unexpected(self.name)
-    }
-}
-
-/// As scripts are told.
-pub(super) fn increment(accounting: Accounting) -> &'static str {
-    match accounting {
-        Accounting::Reserve => "",
-        Accounting::Increment => "1",
-    }
-}
-
-/// A load multiplier as Scalelite writes it: `1.0`, not `1`.
-pub(super) fn multiplier_text(multiplier: f64) -> String {
-    format!("{multiplier:?}")
-}
-
-fn found(lua: &Lua, reply: Vec<String>) -> StoreResult<FindOutcome> {
-    let mut reply = reply.into_iter();
-    match reply.next().as_deref() {
-        Some("found") => {
-            let server = server(lua, &mut reply)?;
-            Ok(FindOutcome::Found(server, reply.next().ok_or(lua.unexpected())?))
-        }
-        Some("unknown") => Ok(FindOutcome::Unknown),
-        _ => Err(lua.unexpected()),
-    }
-}
-
-/// What assign, find and join share: server id, url, secret.
-fn server(lua: &Lua, rest: &mut impl Iterator<Item = String>) -> StoreResult<ServerRef> {
-    let mut next = || rest.next().ok_or(lua.unexpected());
-    Ok(ServerRef { id: next()?, url: next()?, secret: Secret::from(next()?) })
-}
-
-/// The whole of assign's: and tag, voice bridge, moderator password, generation, standing.
-fn placement(lua: &Lua, mut rest: impl Iterator<Item = String>) -> StoreResult<Placement> {
-    let server = server(lua, &mut rest)?;
-    let mut next = || rest.next().ok_or(lua.unexpected());
-    Ok(Placement {
-        server,
-        tag: next()?,
-        voice_bridge: next()?,
-        moderator_pw: next()?,
-        generation: next()?,
-        standing: match next()?.as_str() {
-            "enabled" => Standing::Enabled,
-            "cordoned" | "disabled" => Standing::Closed,
-            "offline" => Standing::Offline,
-            _ => return Err(lua.unexpected()),
-        },
-    })
 }

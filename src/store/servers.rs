@@ -1,116 +1,79 @@
-//! Server records, as Scalelite has them.
+//! The servers of the pool: listed, added, changed, removed.
 
 use super::connection::{Store, StoreResult};
-use super::lookups::tracking;
+use super::keys::MeetingKey;
+use super::location_cache::tracking;
+use super::model::{Server, ServerRef, ServerState};
+use super::scripts::{AddServer, Online, Panic, RemoveServer, SetState, UpdateServer};
 use crate::bbb::Secret;
 use redis::RedisError;
-use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// What an operator has decided about a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ServerState {
-    /// Takes new meetings while it is online.
-    Enabled,
-    /// No new meetings; becomes disabled by itself when its last one has ended.
-    Cordoned,
-    /// No new meetings; those it has run on and can be joined.
-    Disabled,
+/// Servers read in one pipeline.
+const PAGE_SERVERS: usize = 500;
+
+/// Outcomes of `add_server.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddOutcome {
+    /// Added.
+    Added,
+    /// The id is taken; nothing changed.
+    Exists,
 }
 
-impl ServerState {
-    /// As it stands in Redis.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ServerState::Enabled => "enabled",
-            ServerState::Cordoned => "cordoned",
-            ServerState::Disabled => "disabled",
-        }
-    }
-
-    /// From Redis.
-    pub fn parse(text: &str) -> Option<ServerState> {
-        match text {
-            "enabled" => Some(ServerState::Enabled),
-            "cordoned" => Some(ServerState::Cordoned),
-            "disabled" => Some(ServerState::Disabled),
-            _ => None,
-        }
-    }
+/// Outcomes of `update_server.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateOutcome {
+    /// Changed.
+    Updated,
+    /// No such server.
+    Unknown,
 }
 
-/// A server as far as a request needs it.
-#[derive(Debug, Clone)]
-pub struct ServerRef {
-    /// Its id in the pool.
-    pub id: String,
-    /// Its API endpoint, `https://host/bigbluebutton/api`.
-    pub url: String,
-    /// What we sign with towards it.
-    pub secret: Secret,
+/// Outcomes of `set_state.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetStateOutcome {
+    /// It has this state now.
+    Set {
+        /// Meetings recorded there.
+        meetings: usize,
+    },
+    /// No such server.
+    Unknown,
 }
 
-impl ServerRef {
-    /// The host of its URL, with the port where it is not the usual one.
-    pub fn hostname(&self) -> String {
-        match url::Url::parse(&self.url) {
-            Ok(url) => match (url.host_str(), url.port()) {
-                (Some(host), Some(port)) => format!("{host}:{port}"),
-                (Some(host), None) => host.to_owned(),
-                _ => self.url.clone(),
-            },
-            Err(_) => self.url.clone(),
-        }
-    }
+/// Outcomes of `remove_server.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoveOutcome {
+    /// Removed; the number of meetings released.
+    Removed(usize),
+    /// Meetings are recorded there, their number; nothing changed.
+    Busy(usize),
+    /// No such server.
+    Unknown,
 }
 
-/// A server with its figures.
-#[derive(Debug, Clone)]
-pub struct Server {
-    /// What requests need.
-    pub at: ServerRef,
-    /// Its tag; empty without one.
-    pub tag: String,
-    /// Enabled, cordoned or disabled.
-    pub state: ServerState,
-    /// It answered the last polls.
-    pub online: bool,
-    /// Its people weigh so much; above 0.
-    pub load_multiplier: f64,
-    /// Its load, where it is a candidate or cordoned, and online.
-    pub load: Option<f64>,
-    /// Meetings at the last poll, breakout rooms included.
-    pub meetings: u64,
-    /// People at the last poll.
-    pub users: u64,
-    /// People in the largest meeting at the last poll.
-    pub largest_meeting: u64,
-    /// Cameras at the last poll.
-    pub videos: u64,
-    /// BBB version, where it is known.
-    pub bbb_version: Option<String>,
-}
-
-impl Server {
-    /// See [`ServerRef::hostname`].
-    pub fn hostname(&self) -> String {
-        self.at.hostname()
-    }
+/// Outcomes of `panic.lua`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PanicOutcome {
+    /// Its meetings are released; each with its moderator password.
+    Panicked(Vec<(MeetingKey, String)>),
+    /// No such server.
+    Unknown,
 }
 
 type Record = HashMap<String, String>;
 
 impl Store {
-    /// All servers, in the order of their hosts: two round trips, whatever their number.
+    /// All servers, sorted by host: two round trips in a pool of up to 500.
     pub async fn servers(&self) -> StoreResult<Vec<Server>> {
         let (mut ids, enabled): (Vec<String>, Vec<String>) = self
             .pipeline(redis::pipe().smembers(self.keys.servers()).smembers(self.keys.server_enabled()))
             .await?;
         ids.sort_unstable();
-        let enabled: std::collections::HashSet<String> = enabled.into_iter().collect();
+        let enabled: HashSet<String> = enabled.into_iter().collect();
         let mut servers = Vec::with_capacity(ids.len());
-        for page in ids.chunks(500) {
+        for page in ids.chunks(PAGE_SERVERS) {
             let mut pipeline = redis::pipe();
             for id in page {
                 pipeline
@@ -135,7 +98,7 @@ impl Store {
         Ok(servers)
     }
 
-    /// A server as far as a request needs it, with Redis asked to tell when it changes.
+    /// What a request needs to know of a server, with client tracking: Redis reports when it changes.
     pub(super) async fn server_tracked(&self, id: &str) -> StoreResult<Option<ServerRef>> {
         let mut pipeline = tracking();
         pipeline.cmd("HMGET").arg(self.keys.server(id)).arg("url").arg("secret");
@@ -156,9 +119,100 @@ impl Store {
             self.pipeline(&pipeline).await?;
         Ok(server(id, record, enabled, load.or(cordoned)))
     }
+
+    /// Every server that is online: see `lua/online.lua`.
+    pub async fn online_servers(&self) -> StoreResult<Vec<ServerRef>> {
+        let mut reply = self.run(&Online {}).await?;
+        let mut servers = Vec::new();
+        while !reply.is_empty() {
+            servers.push(reply.server()?);
+        }
+        Ok(servers)
+    }
+
+    /// Adds a server, disabled: see `lua/add_server.lua`.
+    pub async fn add_server(
+        &self,
+        id: &str,
+        url: &str,
+        secret: &Secret,
+        multiplier: Option<f64>,
+        tag: Option<&str>,
+    ) -> StoreResult<AddOutcome> {
+        let call = AddServer {
+            server: id,
+            url,
+            secret: secret.expose(),
+            load_multiplier: &multiplier.map(multiplier_text).unwrap_or_default(),
+            tag: tag.unwrap_or_default(),
+        };
+        let mut reply = self.run(&call).await?;
+        match reply.text()?.as_str() {
+            "added" => Ok(AddOutcome::Added),
+            "exists" => Ok(AddOutcome::Exists),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Changes fields of a server (`url`, `secret`, `load_multiplier`, `tag`): see
+    /// `lua/update_server.lua`.
+    pub async fn update_server(&self, id: &str, fields: &[(&str, String)]) -> StoreResult<UpdateOutcome> {
+        let mut reply = self.run(&UpdateServer { server: id, fields }).await?;
+        match reply.text()?.as_str() {
+            "updated" => Ok(UpdateOutcome::Updated),
+            "unknown" => Ok(UpdateOutcome::Unknown),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Enables, cordons or disables a server: see `lua/set_state.lua`.
+    pub async fn set_state(&self, id: &str, state: ServerState) -> StoreResult<SetStateOutcome> {
+        let mut reply = self.run(&SetState { server: id, state: state.as_str() }).await?;
+        match reply.text()?.as_str() {
+            "changed" | "same" => {
+                let _before = reply.text()?;
+                Ok(SetStateOutcome::Set { meetings: reply.number()? })
+            }
+            "unknown" => Ok(SetStateOutcome::Unknown),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Removes a server from the pool: see `lua/remove_server.lua`.
+    pub async fn remove_server(&self, id: &str, force: bool) -> StoreResult<RemoveOutcome> {
+        let mut reply = self.run(&RemoveServer { server: id, force }).await?;
+        match reply.text()?.as_str() {
+            "removed" => Ok(RemoveOutcome::Removed(reply.number()?)),
+            "busy" => Ok(RemoveOutcome::Busy(reply.number()?)),
+            "unknown" => Ok(RemoveOutcome::Unknown),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Disables a server and releases its meetings: see `lua/panic.lua`.
+    pub async fn panic(&self, id: &str, keep_state: bool) -> StoreResult<PanicOutcome> {
+        let mut reply = self.run(&Panic { server: id, keep_state }).await?;
+        match reply.text()?.as_str() {
+            "panicked" => {
+                let (_url, _secret) = (reply.text()?, reply.text()?);
+                let mut meetings = Vec::new();
+                while !reply.is_empty() {
+                    meetings.push((MeetingKey::of(&reply.text()?), reply.text()?));
+                }
+                Ok(PanicOutcome::Panicked(meetings))
+            }
+            "unknown" => Ok(PanicOutcome::Unknown),
+            _ => Err(reply.unexpected()),
+        }
+    }
 }
 
-/// A record that has no url is none.
+/// A load multiplier as Scalelite writes it: `1.0`, not `1`.
+pub(super) fn multiplier_text(multiplier: f64) -> String {
+    format!("{multiplier:?}")
+}
+
+/// None for a record without a URL.
 fn server(id: &str, mut record: Record, enabled: bool, load: Option<f64>) -> Option<Server> {
     let figure = |name: &str| record.get(name).and_then(|n| n.parse().ok()).unwrap_or(0);
     let (meetings, users) = (figure("meetings"), figure("users"));

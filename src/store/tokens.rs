@@ -1,23 +1,23 @@
-//! Tokens for protected recordings: in links that getRecordings gives out, used up by the first who
-//! comes with one.
+//! Tokens for protected recordings: getRecordings puts them in links, and the first request with one uses
+//! it up.
 
 use super::connection::{Store, StoreResult};
 use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
 
-/// What a token gives access to.
+/// A token, and what it gives access to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaybackToken {
     /// 64 hex digits.
     pub token: String,
-    /// Of which recording.
+    /// The recording.
     pub record_id: String,
-    /// Which format of it.
+    /// The format of the recording.
     pub format: String,
 }
 
-/// What stands in Redis; Scalelite writes the same.
+/// The value in Redis; Scalelite writes the same.
 #[derive(Deserialize)]
 struct Access {
     record_id: String,
@@ -25,7 +25,7 @@ struct Access {
 }
 
 impl Store {
-    /// Makes tokens work for so long: one round trip.
+    /// Stores tokens that are valid for `lifetime`: one round trip.
     pub async fn put_playback_tokens(&self, tokens: &[PlaybackToken], lifetime: Duration) -> StoreResult<()> {
         let mut pipeline = redis::pipe();
         for token in tokens {
@@ -37,14 +37,14 @@ impl Store {
         self.pipeline(&pipeline).await
     }
 
-    /// Uses a token up: of any number who come with it, at any replicas, one gets what it gives access to.
-    /// One round trip, in a form that every Redis has (GETDEL came with 6.2). Asked twice after a lost
-    /// connection, the token may be gone without having been of use: never the other way round.
+    /// Uses a token up: of any number of requests with it, at any replicas, one gets what it gives access
+    /// to. One round trip, in a form that every Redis has (GETDEL came with 6.2). If it is repeated after a
+    /// lost connection, the token may be used up without having given access, never the other way round.
     pub async fn take_playback_token(&self, token: &str) -> StoreResult<Option<PlaybackToken>> {
         let key = self.keys.playback_token(token);
-        let mut taking = redis::pipe();
-        taking.atomic().get(&key).del(&key).ignore();
-        let (stored,): (Option<String>,) = self.pipeline(&taking).await?;
+        let mut take = redis::pipe();
+        take.atomic().get(&key).del(&key).ignore();
+        let (stored,): (Option<String>,) = self.pipeline(&take).await?;
         let access = stored.and_then(|text| serde_json::from_str::<Access>(&text).ok());
         Ok(access.map(|access| PlaybackToken {
             token: token.to_owned(),

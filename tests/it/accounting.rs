@@ -39,7 +39,7 @@ fn recount(pool: &Pool, reserved: &BTreeMap<String, f64>, multipliers: &[f64]) -
         .iter()
         .enumerate()
         .map(|(n, multiplier)| {
-            let weigh = |m: &sl::sim::MeetingView| (m.people.len() as f64).max(reserved[&m.id]);
+            let weigh = |m: &sl_sim::MeetingView| (m.people.len() as f64).max(reserved[&m.id]);
             let sum: f64 = pool.server(n + 1).meetings().iter().map(weigh).sum();
             (format!("bbb{}", n + 1), sum * multiplier)
         })

@@ -2,7 +2,7 @@
 
 use crate::support::client::fetch;
 use crate::support::{Canned, Pool, QUICK, Reply};
-use sl::sim::FaultKind;
+use sl_sim::FaultKind;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

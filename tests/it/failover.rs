@@ -2,7 +2,7 @@
 
 use crate::support::client::fetch;
 use crate::support::{Pool, QUICK, eventually, parameter};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Two servers of which the first is the one that is picked, and fails.

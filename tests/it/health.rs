@@ -1,7 +1,7 @@
 //! Servers that go, come back, come back empty; the brake; records that have grown stale.
 
 use crate::support::{Pool, QUICK, eventually};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 
 /// A pool that polls itself, fast, with a meeting `mN` on each server.
 fn polling(servers: usize, more: &[(&str, &str)]) -> Pool {

@@ -2,7 +2,7 @@
 
 use crate::support::client::fetch;
 use crate::support::{Pool, QUICK, sign};
-use sl::sim::FaultKind;
+use sl_sim::FaultKind;
 use std::io::{Read, Write};
 
 /// Makes every kind of call, well and badly.

@@ -220,7 +220,7 @@ fn keys_of_another_shape_are_an_error_for_those_who_need_them_only() {
 fn an_end_that_redis_could_not_note_can_be_repeated() {
     let pool = Pool::with(1, 1, &QUICK);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    pool.server(1).set_fault(sl::sim::Fault::new(sl::sim::FaultKind::Slow { ms: 400 }).on(["end"]));
+    pool.server(1).set_fault(sl_sim::Fault::new(sl_sim::FaultKind::Slow { ms: 400 }).on(["end"]));
     std::thread::scope(|scope| {
         let end = scope.spawn(|| pool.get("end", "meetingID=m1&password=mp"));
         eventually("the server got the end", || pool.server(1).counts().end == 1);

@@ -2,7 +2,7 @@
 
 use crate::support::client::fetch;
 use crate::support::{Pool, QUICK, eventually};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! Where a create goes next: off a server that takes no new meetings, and on from one that failed.
+//! Chooses another server for a create: when the recorded one takes no new meetings, and when one failed.
 
 use super::Placed;
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
 use crate::servers::{Payload, ServerCallError};
-use crate::store::{Assignment, MeetingKey, Placement, ReassignOutcome, Why};
+use crate::store::{Assignment, MeetingKey, Placement, ReassignOutcome, ReassignReason};
 use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -63,7 +63,7 @@ impl Failover {
             return Ok(self.may_resend(from).then(|| placed.clone()));
         }
         if self.may_try_another(from, failure, took) {
-            match app.store.reassign(wanted, &from.server.id, Why::Failed, &self.tried).await? {
+            match app.store.reassign(wanted, &from.server.id, ReassignReason::Failed, &self.tried).await? {
                 ReassignOutcome::Moved(to) => {
                     let (meeting, from, to_id) = (wanted.meeting.as_str(), &from.server.id, &to.server.id);
                     info!(meeting, from, to = to_id, "create moved to another server");
@@ -103,9 +103,9 @@ impl Failover {
     }
 }
 
-/// What becomes of a meeting that is recorded on a cordoned or disabled server.
+/// Outcome of [`move_off_closed_server`].
 pub(super) enum Relocation {
-    /// It runs there, or its server does not say.
+    /// It runs there, or its server gave no clear response.
     Stays,
     /// It is recorded on another server now.
     Moved(Placed),
@@ -113,26 +113,26 @@ pub(super) enum Relocation {
     RecordGone,
 }
 
-/// Moves a meeting off a server that takes no new ones, unless it runs there.
+/// Moves a meeting off a cordoned or disabled server, unless it runs there.
 pub(super) async fn move_off_closed_server(
     app: &App,
     wanted: &Assignment<'_>,
     from: &Placement,
 ) -> Result<Relocation, ApiError> {
-    let mut why = Why::Stale;
+    let mut reason = ReassignReason::Stale;
     loop {
-        // A server that does not say counts as running it.
+        // Without a clear response it counts as running.
         if query_presence(app, wanted.meeting, from).await != MeetingPresence::Absent {
             return Ok(Relocation::Stays);
         }
-        return match app.store.reassign(wanted, &from.server.id, why, &[]).await? {
+        return match app.store.reassign(wanted, &from.server.id, reason, &[]).await? {
             ReassignOutcome::Moved(to) => Ok(Relocation::Moved(Placed { placement: to, is_new: true })),
             ReassignOutcome::Existing(to) => Ok(Relocation::Moved(Placed { placement: to, is_new: false })),
             ReassignOutcome::NoServer => Err(ApiError::NoServers),
             ReassignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
             // Its first create may be on its way there.
-            ReassignOutcome::Kept if why == Why::Stale => {
-                why = Why::Gone;
+            ReassignOutcome::Kept if reason == ReassignReason::Stale => {
+                reason = ReassignReason::Gone;
                 tokio::time::sleep(REQUERY_DELAY).await;
                 continue;
             }
@@ -147,7 +147,7 @@ pub(super) async fn move_off_closed_server(
 pub(super) enum MeetingPresence {
     Present,
     Absent,
-    /// The server does not say.
+    /// The server gave no clear response.
     Unknown,
 }
 

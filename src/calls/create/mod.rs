@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::bbb::{ApiError, xml_reader};
 use crate::callbacks::params::{store_ready_url, take_ready_url};
 use crate::servers::ServerResponse;
-use crate::store::{AssignOutcome, Assignment, Placement, Standing};
+use crate::store::{AssignOutcome, Assignment, Placement, ServerAvailability};
 use std::time::Instant;
 use tracing::{debug, warn};
 
@@ -54,7 +54,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     }
     let mut placed = Placed::from_outcome(outcome)?;
     let mut failover = Failover::new(app);
-    if placed.placement.standing == Standing::Closed {
+    if placed.placement.availability == ServerAvailability::Closed {
         match move_off_closed_server(app, &wanted, &placed.placement).await? {
             Relocation::Stays => failover.disable(),
             Relocation::Moved(to) => placed = to,

@@ -1,12 +1,12 @@
-//! deleteRecordings: removes recordings for good.
+//! deleteRecordings: destroys recordings.
 
 use crate::app::App;
 use crate::bbb::ApiError;
 use crate::calls::{ApiRequest, CallResult};
 
-/// Takes recordID, a list; ids that are no recordings do not matter as long as one is.
+/// Takes recordID, a list. Ignores unknown ids, unless all are unknown.
 pub(in crate::calls) async fn delete_recordings(app: &App, request: ApiRequest) -> CallResult {
-    let ids = request.distinct_records()?;
+    let ids = request.distinct_record_ids()?;
     let recordings = app.recordings()?;
     let mut found = false;
     for id in &ids {

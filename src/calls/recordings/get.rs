@@ -1,66 +1,66 @@
-//! getRecordings: what the index has, newest first.
+//! getRecordings: recordings from the index, newest first.
 
-use super::xml::Writer;
-use super::{Recordings, list};
+use super::xml::RecordingWriter;
+use super::{Recordings, comma_list};
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
 use crate::calls::{ApiRequest, CallResponse, CallResult, TruncatedStream};
 use crate::config::RecordingsConfig;
 use crate::db::DbError;
-use crate::recordings::index::{MetaFilter, MetaValue, Pages, Recording, RecordingQuery};
+use crate::recordings::index::{
+    MetaFilter, MetaValue, Recording, RecordingPages, RecordingQuery, ValueFilter,
+};
 use bytes::Bytes;
 use futures_util::future::try_join;
 use tokio::sync::mpsc;
 
-const HEAD: &str = "<response><returncode>SUCCESS</returncode><recordings>";
-const END: &str = "</recordings>";
-const TAIL: &str = "</response>";
-const NONE: &str = "<messageKey>noRecordings</messageKey>\
+const RESPONSE_START: &str = "<response><returncode>SUCCESS</returncode><recordings>";
+const RECORDINGS_END: &str = "</recordings>";
+const RESPONSE_END: &str = "</response>";
+const NO_RECORDINGS: &str = "<messageKey>noRecordings</messageKey>\
     <message>There are not recordings for the meetings</message>";
 
-/// Takes meetingID, recordID, state (lists), `meta_` filters, offset and limit. Answers the recordings,
-/// as a stream where they do not fit on one page; with limit also how many there are without it.
+/// Takes meetingID, recordID, state (lists), `meta_` filters, offset and limit. Returns the recordings, as a stream if
+/// they do not fit on one page; with limit, also the total without it.
 pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> CallResult {
     let config = &app.config.recordings;
-    let Some(recordings) = &app.recordings else { return Ok(none(None)) };
-    let query = query(config, &request.params)?;
-    let (pages, first, total) = begin(recordings, query).await?;
+    let Some(recordings) = &app.recordings else { return Ok(no_recordings(None)) };
+    let query = parse_query(config, &request.params)?;
+    let (pages, first, total) = fetch_first_page(recordings, query).await?;
     if first.is_empty() {
-        return Ok(none(total));
+        return Ok(no_recordings(total));
     }
-    let writer = Writer { base_url: request.base_url, protect: config.protected_enabled };
+    let writer = RecordingWriter { base_url: request.base_url, protect: config.protected_enabled };
     let mut out = Vec::with_capacity(first.len() * 2048);
-    out.extend_from_slice(HEAD.as_bytes());
-    write(app, &writer, &first, &mut out).await?;
+    out.extend_from_slice(RESPONSE_START.as_bytes());
+    write_page(app, &writer, &first, &mut out).await?;
     if pages.is_done() {
-        finish(&mut out, total);
+        write_end(&mut out, total);
         return Ok(CallResponse::Xml(Bytes::from(out)));
     }
-    // At most three pages are in memory: one being sent, one waiting, one being made.
+    // At most three pages are in memory: one being sent, one queued, one being written.
     let (send, rest) = mpsc::channel(1);
     let app = app.clone();
     tokio::spawn(async move {
-        if let Err(failure) = stream(&app, &writer, pages, total, &send).await {
-            tracing::error!(%failure, "an answer to getRecordings is cut off");
+        if let Err(failure) = stream_pages(&app, &writer, pages, total, &send).await {
+            tracing::error!(%failure, "response to getRecordings truncated");
             let _ = send.send(Err(TruncatedStream)).await;
         }
     });
     Ok(CallResponse::XmlStream { first_chunks: vec![Bytes::from(out)], rest })
 }
 
-async fn begin(
+async fn fetch_first_page(
     recordings: &Recordings,
     query: RecordingQuery,
-) -> Result<(Pages, Vec<Recording>, Option<i64>), ApiError> {
+) -> Result<(RecordingPages, Vec<Recording>, Option<i64>), ApiError> {
     let total = async {
         match query.limit {
             Some(_) => match recordings.index.total(&query).await {
                 Ok(total) => Ok(Some(total)),
-                // Metadata that hundreds of thousands have: rather the page without their number than none.
+                // Filters that match hundreds of thousands: a page without totalElements is better than none.
                 Err(DbError::Timeout) => {
-                    tracing::warn!(
-                        "recordings could not be counted in time: an answer goes without totalElements"
-                    );
+                    tracing::warn!("counting recordings timed out: response without totalElements");
                     Ok(None)
                 }
                 Err(failure) => Err(failure),
@@ -73,21 +73,21 @@ async fn begin(
     Ok((pages, first, total))
 }
 
-async fn stream(
+async fn stream_pages(
     app: &App,
-    writer: &Writer,
-    mut pages: Pages,
+    writer: &RecordingWriter,
+    mut pages: RecordingPages,
     total: Option<i64>,
     to: &mpsc::Sender<Result<Bytes, TruncatedStream>>,
 ) -> Result<(), ApiError> {
     while !pages.is_done() {
         let page = pages.next().await?;
         let mut out = Vec::with_capacity(page.len() * 2048 + 64);
-        write(app, writer, &page, &mut out).await?;
+        write_page(app, writer, &page, &mut out).await?;
         if pages.is_done() {
-            finish(&mut out, total);
+            write_end(&mut out, total);
         }
-        // Nobody reads any more.
+        // The client has gone.
         if to.send(Ok(Bytes::from(out))).await.is_err() {
             break;
         }
@@ -95,11 +95,16 @@ async fn stream(
     Ok(())
 }
 
-/// A page. The tokens of its links are in Redis before anybody sees them.
-async fn write(app: &App, writer: &Writer, page: &[Recording], out: &mut Vec<u8>) -> Result<(), ApiError> {
+/// Writes a page. Stores the tokens of its links in Redis before the client gets them.
+async fn write_page(
+    app: &App,
+    writer: &RecordingWriter,
+    page: &[Recording],
+    out: &mut Vec<u8>,
+) -> Result<(), ApiError> {
     let mut tokens = Vec::new();
     for recording in page {
-        writer.recording(out, recording, &mut tokens);
+        writer.write(out, recording, &mut tokens);
     }
     if !tokens.is_empty() {
         app.store.put_playback_tokens(&tokens, app.config.recordings.token_timeout).await?;
@@ -107,34 +112,31 @@ async fn write(app: &App, writer: &Writer, page: &[Recording], out: &mut Vec<u8>
     Ok(())
 }
 
-fn finish(out: &mut Vec<u8>, total: Option<i64>) {
-    out.extend_from_slice(END.as_bytes());
+fn write_end(out: &mut Vec<u8>, total: Option<i64>) {
+    out.extend_from_slice(RECORDINGS_END.as_bytes());
     if let Some(total) = total {
         crate::bbb::xml_writer::plain(out, "totalElements", total);
     }
-    out.extend_from_slice(TAIL.as_bytes());
+    out.extend_from_slice(RESPONSE_END.as_bytes());
 }
 
-fn none(total: Option<i64>) -> CallResponse {
+fn no_recordings(total: Option<i64>) -> CallResponse {
     let total = total.map_or(String::new(), |total| format!("<totalElements>{total}</totalElements>"));
-    format!("{HEAD}{END}{NONE}{total}{TAIL}").into()
+    format!("{RESPONSE_START}{RECORDINGS_END}{NO_RECORDINGS}{total}{RESPONSE_END}").into()
 }
 
-/// What the parameters ask for.
-fn query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQuery, ApiError> {
-    let (meetings, records) = (list(params, "meetingID"), list(params, "recordID"));
+/// Parses the parameters.
+fn parse_query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQuery, ApiError> {
+    let (meetings, records) = (comma_list(params, "meetingID"), comma_list(params, "recordID"));
     if config.must_filter && meetings.is_none() && records.is_none() {
         return Err(ApiError::MissingFilter);
     }
-    // A list of nothing but commas names no recording, which is not the same as no list.
-    let named = |list: Option<Vec<String>>| match list {
-        Some(list) if list.is_empty() => vec!["\0".to_owned()],
-        list => list.unwrap_or_default(),
-    };
-    let states = match list(params, "state") {
-        None => Some(vec!["published".to_owned(), "unpublished".to_owned()]),
-        Some(states) if states.iter().any(|state| state.eq_ignore_ascii_case("any")) => None,
-        Some(states) => Some(states.iter().map(|state| state.to_ascii_lowercase()).collect()),
+    // A list of nothing but commas is a filter that matches nothing, unlike a missing list.
+    let filter = |list: Option<Vec<String>>| list.map_or(ValueFilter::Any, ValueFilter::OneOf);
+    let states = match comma_list(params, "state") {
+        None => ValueFilter::OneOf(vec!["published".to_owned(), "unpublished".to_owned()]),
+        Some(states) if states.iter().any(|state| state.eq_ignore_ascii_case("any")) => ValueFilter::Any,
+        Some(states) => ValueFilter::OneOf(states.iter().map(|state| state.to_ascii_lowercase()).collect()),
     };
     let meta = params
         .iter()
@@ -146,8 +148,8 @@ fn query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQuery, A
         .collect();
     let number = |name: &str| params.present(name).and_then(|text| text.trim().parse::<u32>().ok());
     Ok(RecordingQuery {
-        meeting_ids: named(meetings),
-        record_ids: named(records),
+        meeting_ids: filter(meetings),
+        record_ids: filter(records),
         states,
         meta,
         meta_match: config.meta_match,

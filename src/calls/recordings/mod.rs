@@ -1,4 +1,4 @@
-//! The calls on recordings, of the same shape as the others.
+//! The calls on recordings.
 
 mod delete;
 mod get;
@@ -19,7 +19,7 @@ use crate::db::DbError;
 use crate::recordings::{ChangeError, RecordId, Recordings};
 
 impl App {
-    /// The recordings; where there are none, the answer of the calls that name one.
+    /// The recordings. In a pool without any, calls that name one respond with notFound.
     fn recordings(&self) -> Result<&Recordings, ApiError> {
         self.recordings.as_ref().ok_or(ApiError::RecordingNotFound)
     }
@@ -28,11 +28,11 @@ impl App {
 impl ApiRequest {
     /// recordID, a list, which all calls but getRecordings require.
     fn record_ids(&self) -> Result<Vec<String>, ApiError> {
-        list(&self.params, "recordID").ok_or(ApiError::MissingRecordId)
+        comma_list(&self.params, "recordID").ok_or(ApiError::MissingRecordId)
     }
 
-    /// The same, without what cannot be one, and each once.
-    fn distinct_records(&self) -> Result<Vec<RecordId>, ApiError> {
+    /// The valid record ids among them, sorted, without duplicates.
+    fn distinct_record_ids(&self) -> Result<Vec<RecordId>, ApiError> {
         let mut ids: Vec<RecordId> = self.record_ids()?.iter().filter_map(|id| RecordId::parse(id)).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -40,15 +40,15 @@ impl ApiRequest {
     }
 }
 
-/// A comma list; None where it is absent or blank.
-fn list(params: &Params, name: &str) -> Option<Vec<String>> {
+/// A comma-separated parameter, without empty items. None if it is absent or blank.
+fn comma_list(params: &Params, name: &str) -> Option<Vec<String>> {
     let text = params.present(name)?;
     Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
 }
 
 impl From<DbError> for ApiError {
     fn from(failure: DbError) -> ApiError {
-        tracing::error!(%failure, "a request needs the index of recordings");
+        tracing::error!(%failure, "recordings index unavailable for a request");
         ApiError::IndexUnavailable
     }
 }
@@ -58,13 +58,13 @@ impl From<ChangeError> for ApiError {
         match failure {
             ChangeError::Index(failure) => failure.into(),
             ChangeError::Storage(failure) => {
-                tracing::error!(%failure, "a request needs the files of a recording");
+                tracing::error!(%failure, "recording files unavailable for a request");
                 ApiError::FilesUnavailable
             }
             ChangeError::FilesMissing(id) => {
                 tracing::error!(
                     record_id = id.as_str(),
-                    "a recording is in the index, but its files are nowhere"
+                    "a recording of the index has no files on either shelf"
                 );
                 ApiError::FilesMissing
             }

@@ -1,13 +1,13 @@
-//! publishRecordings: puts recordings on the one shelf or on the other.
+//! publishRecordings: moves recordings to the published or the unpublished shelf.
 
 use crate::app::App;
 use crate::bbb::ApiError;
 use crate::calls::{ApiRequest, CallResult};
 
-/// Takes recordID, a list, and publish. Answers `published` as asked for; ids that are no recordings do
-/// not matter as long as one is.
+/// Takes recordID, a list, and publish, which the response repeats as `published`. Ignores unknown ids, unless all are
+/// unknown.
 pub(in crate::calls) async fn publish_recordings(app: &App, request: ApiRequest) -> CallResult {
-    let ids = request.distinct_records()?;
+    let ids = request.distinct_record_ids()?;
     let publish = request.params.present("publish").ok_or(ApiError::MissingPublish)?;
     let publish = publish.trim().eq_ignore_ascii_case("true");
     let recordings = app.recordings()?;

@@ -2,20 +2,20 @@
 
 use crate::app::App;
 use crate::calls::{ApiRequest, CallResult};
-use crate::recordings::index::Update;
+use crate::recordings::index::RecordingUpdate;
 
-/// Takes recordID, a list; `meta_` parameters, of which an empty value takes the key away; protect.
-/// All recordings are changed or none: an id that is no recording makes `updated` false.
+/// Takes recordID, a list; `meta_` parameters, where an empty value removes the key; protect. Changes all recordings or
+/// none: with an unknown id, nothing is changed and `updated` is false.
 pub(in crate::calls) async fn update_recordings(app: &App, request: ApiRequest) -> CallResult {
     let ids = request.record_ids()?;
     let index = &app.recordings()?.index;
-    let mut update = Update::default();
+    let mut update = RecordingUpdate::default();
     for (name, value) in request.params.iter() {
         let Some(key) = name.strip_prefix("meta_").map(str::to_lowercase).filter(|key| !key.is_empty())
         else {
             continue;
         };
-        // Two spellings of one key: the last one counts.
+        // Spellings of a key that differ in case are one key; the last one wins.
         update.set.retain(|(other, _)| *other != key);
         update.remove.retain(|other| *other != key);
         match value {

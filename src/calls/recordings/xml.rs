@@ -1,21 +1,21 @@
-//! One recording as getRecordings shows it: the elements, and their order.
+//! The XML of one recording in getRecordings: the elements and their order.
 
 use crate::bbb::xml_writer::{close, element, element_name, open, plain, text};
 use crate::recordings::index::{PlaybackFormat, Recording};
 use crate::store::PlaybackToken;
 use rand::RngCore;
 
-/// What is the same for all recordings of an answer.
-pub(super) struct Writer {
-    /// What links begin with.
+/// Writes recordings of one response.
+pub(super) struct RecordingWriter {
+    /// The scheme and host of links.
     pub base_url: String,
-    /// Whether protection is in force.
+    /// Whether protection is enabled.
     pub protect: bool,
 }
 
-impl Writer {
-    /// Writes a recording, and notes the tokens that its links have got.
-    pub fn recording(&self, out: &mut Vec<u8>, recording: &Recording, tokens: &mut Vec<PlaybackToken>) {
+impl RecordingWriter {
+    /// Writes a recording. Appends the tokens of its links to `tokens`.
+    pub fn write(&self, out: &mut Vec<u8>, recording: &Recording, tokens: &mut Vec<PlaybackToken>) {
         open(out, "recording");
         element(out, "recordID", &recording.record_id);
         element(out, "meetingID", &recording.meeting_id);
@@ -37,7 +37,7 @@ impl Writer {
         }
         open(out, "metadata");
         for (key, value) in &recording.metadata {
-            metadata(out, key, value);
+            write_metadata(out, key, value);
         }
         close(out, "metadata");
         if let Some((parent, sequence)) = &recording.breakout_parent {
@@ -59,13 +59,13 @@ impl Writer {
         }
         open(out, "playback");
         for format in &recording.formats {
-            self.format(out, recording, format, tokens);
+            self.write_format(out, recording, format, tokens);
         }
         close(out, "playback");
         close(out, "recording");
     }
 
-    fn format(
+    fn write_format(
         &self,
         out: &mut Vec<u8>,
         recording: &Recording,
@@ -78,14 +78,17 @@ impl Writer {
         open(out, "url");
         if protected {
             let token = PlaybackToken {
-                token: token(),
+                token: new_token(),
                 record_id: recording.record_id.clone(),
                 format: format.format.clone(),
             };
-            self.link(out, &format!("/recording/{}/{}?token={}", token.record_id, token.format, token.token));
+            self.write_link(
+                out,
+                &format!("/recording/{}/{}?token={}", token.record_id, token.format, token.token),
+            );
             tokens.push(token);
         } else {
-            self.link(out, &format.url);
+            self.write_link(out, &format.url);
         }
         close(out, "url");
         if let Some(ms) = format.processing_time {
@@ -100,11 +103,11 @@ impl Writer {
             open(out, "images");
             for image in &format.thumbnails {
                 out.extend_from_slice(b"<image");
-                attribute(out, "alt", image.alt.as_deref());
-                attribute(out, "width", image.width.map(|n| n.to_string()).as_deref());
-                attribute(out, "height", image.height.map(|n| n.to_string()).as_deref());
+                write_attribute(out, "alt", image.alt.as_deref());
+                write_attribute(out, "width", image.width.map(|n| n.to_string()).as_deref());
+                write_attribute(out, "height", image.height.map(|n| n.to_string()).as_deref());
                 out.push(b'>');
-                self.link(out, &image.url);
+                self.write_link(out, &image.url);
                 close(out, "image");
             }
             close(out, "images");
@@ -113,8 +116,8 @@ impl Writer {
         close(out, "format");
     }
 
-    /// A path of ours as a link; one that is a whole link stays.
-    fn link(&self, out: &mut Vec<u8>, path: &str) {
+    /// Writes a link: paths get the base URL, absolute URLs stay as they are.
+    fn write_link(&self, out: &mut Vec<u8>, path: &str) {
         if path.starts_with('/') {
             text(out, &self.base_url);
         }
@@ -122,8 +125,8 @@ impl Writer {
     }
 }
 
-/// Some clients need a node inside an empty element.
-fn metadata(out: &mut Vec<u8>, key: &str, value: &str) {
+/// An empty value becomes an empty CDATA section, because some clients need a node inside the element.
+fn write_metadata(out: &mut Vec<u8>, key: &str, value: &str) {
     let key = element_name(key);
     if value.is_empty() {
         open(out, &key);
@@ -134,7 +137,7 @@ fn metadata(out: &mut Vec<u8>, key: &str, value: &str) {
     }
 }
 
-fn attribute(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+fn write_attribute(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
     let Some(value) = value else { return };
     out.push(b' ');
     out.extend_from_slice(name.as_bytes());
@@ -143,7 +146,7 @@ fn attribute(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
     out.push(b'"');
 }
 
-fn token() -> String {
+fn new_token() -> String {
     let mut bytes = [0u8; 32];
     rand::rng().fill_bytes(&mut bytes);
     hex::encode(bytes)

@@ -2,9 +2,9 @@
 
 use crate::config::Config;
 use crate::recordings::import::Importer;
-use crate::recordings::unpack::Watch;
-use crate::sim::{Packing, Recording, RecordingFormat};
+use crate::recordings::unpack::UnpackControl;
 use anyhow::{Context, Result};
+use sl_sim::{Compression, Recording, RecordingFormat};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,13 +42,14 @@ pub(super) async fn import(config: &Config, directory: &Path) -> Result<Samples>
             seed: n as u64 + 1,
             ..Recording::default()
         };
-        let archive =
-            recording.archive(directory, Packing::None).context("cannot write a sample recording")?;
+        let archive = recording
+            .write_archive(directory, Compression::None)
+            .context("cannot write a sample recording")?;
         let mut config = config.clone();
         config.recordings.protected_enabled = protected;
         let importer = Importer::new(&config)?.context("there is no index of recordings")?;
         importer
-            .import_file(&archive, Arc::new(Watch::default()), false)
+            .import_file(&archive, Arc::new(UnpackControl::default()), false)
             .await
             .context("cannot import a sample")?;
         fs::remove_file(&archive)?;

@@ -2,10 +2,10 @@
 
 use super::super::out::Out;
 use super::sim_recording::{RecordingArgs, recording};
-use crate::sim::{Sim, SimConfig};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use sl_sim::{Sim, SimConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,42 +14,42 @@ use tokio::signal::unix::{SignalKind, signal};
 pub struct SimArgs {
     #[command(subcommand)]
     command: Option<SimCommand>,
-    /// How many servers
+    /// Number of servers
     #[arg(long, default_value_t = 3)]
     servers: usize,
     /// Address to listen on
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
-    /// Port of the first server, the others follow; 0 takes free ports
+    /// Port of the first server, the others follow; 0 for any free ports
     #[arg(long, default_value_t = 8090)]
     port: u16,
-    /// Port of the door that makes servers slow, dead, full …; 0 takes a free one
+    /// Port of the control API, which injects faults; 0 for any free port
     #[arg(long, default_value_t = 8080)]
     control_port: u16,
-    /// Secret of all servers (default: a random one each)
+    /// Secret of all servers (default: a random one for each)
     #[arg(long)]
     secret: Option<String>,
-    /// Threads
+    /// Worker threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
     /// BBB version to report
     #[arg(long, default_value = "3.0.9")]
     bbb_version: String,
-    /// About so many people on each server from the start, who come and go
+    /// Approximate number of participants on each server, who join and leave
     #[arg(long, default_value_t = 0)]
     people: u32,
-    /// Do not keep the last requests for the control door (a little faster)
+    /// Do not record the last requests for the control API (slightly faster)
     #[arg(long)]
     no_record: bool,
 }
 
 #[derive(Subcommand)]
 enum SimCommand {
-    /// Write archives of recordings, as BBB servers make them
+    /// Write recording archives, as BBB servers make them
     Recording(RecordingArgs),
 }
 
-/// Runs until SIGTERM or SIGINT. Prints where, and the secrets: they are worth nothing.
+/// Runs until SIGTERM or SIGINT. Prints URLs and secrets: the secrets protect nothing.
 pub fn sim(args: SimArgs, out: Out) -> anyhow::Result<()> {
     if let Some(SimCommand::Recording(args)) = args.command {
         return recording(args, out);
@@ -75,7 +75,7 @@ pub fn sim(args: SimArgs, out: Out) -> anyhow::Result<()> {
             .collect();
         out.value(&json!({ "control": sim.control_url(), "servers": servers }))?;
     } else {
-        let mut text = format!("control door: {}/servers\n", sim.control_url());
+        let mut text = format!("control API: {}/servers\n", sim.control_url());
         for server in sim.servers() {
             text += &format!("{} {}\n", server.url(), server.secret());
         }

@@ -1,53 +1,53 @@
-//! `sl sim recording`: archives as BBB servers make them.
+//! `sl sim recording`: recording archives, as BBB servers make them.
 
 use super::super::out::Out;
-use crate::sim::{Packing, Recording, RecordingFormat};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
+use sl_sim::{Compression, Recording, RecordingFormat};
 use std::path::PathBuf;
 
-/// A minute between the starts of two recordings.
-const APART_MS: u64 = 60_000;
+/// Time between the starts of two recordings.
+const START_INTERVAL_MS: u64 = 60_000;
 
 #[derive(Args)]
 pub struct RecordingArgs {
-    /// The directory to write into: a spool, say
+    /// Directory to write to, for example a spool
     #[arg(long, default_value = ".")]
     out: PathBuf,
-    /// How many recordings, of one meeting each
+    /// Number of recordings, each of its own meeting
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     count: u32,
     /// Formats: presentation, video, podcast, notes, screenshare
     #[arg(long, value_delimiter = ',', default_value = "presentation,video")]
     formats: Vec<RecordingFormat>,
-    /// About so many bytes for each format
+    /// Approximate bytes of each format
     #[arg(long, default_value_t = 0)]
     size: u64,
-    /// Slides of the presentation
+    /// Number of slides in the presentation
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     slides: u32,
-    /// The client's meetingID; a number is added where there are several recordings
+    /// The client's meetingID; with --count, a number is appended
     #[arg(long, default_value = "algebra-101")]
     meeting_id: String,
     /// The meeting's name
     #[arg(long, default_value = "Algebra & Co")]
     name: String,
-    /// Metadata, KEY=VALUE; may be given several times
+    /// Metadata; may be repeated
     #[arg(long = "meta", value_name = "KEY=VALUE")]
     metadata: Vec<String>,
-    /// When the first meeting began, ms since 1970
+    /// Start of the first meeting, in milliseconds since 1970
     #[arg(long, default_value_t = 1_767_225_600_000)]
     start: u64,
-    /// The same seed makes the same bytes
+    /// The same seed gives the same bytes
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// none, gz, zst or xz
+    /// Compression: none, gz, zst or xz
     #[arg(long, default_value = "none")]
-    compress: Packing,
+    compress: Compression,
 }
 
-/// Writes the archives, and prints their paths.
+/// Writes the archives and prints their paths.
 pub fn recording(args: RecordingArgs, out: Out) -> anyhow::Result<()> {
     let mut recording = Recording {
         name: args.name,
@@ -69,13 +69,13 @@ pub fn recording(args: RecordingArgs, out: Out) -> anyhow::Result<()> {
         };
         let recording = Recording {
             meeting_id,
-            start_ms: args.start + u64::from(n) * APART_MS,
+            start_ms: args.start + u64::from(n) * START_INTERVAL_MS,
             seed: args.seed.wrapping_add(u64::from(n)),
             ..recording.clone()
         };
         let path = recording
-            .archive(&args.out, args.compress)
-            .with_context(|| format!("cannot write into {}", args.out.display()))?;
+            .write_archive(&args.out, args.compress)
+            .with_context(|| format!("cannot write to {}", args.out.display()))?;
         if out.json {
             paths.push(json!({ "recordID": recording.record_id(), "path": path }));
         } else {

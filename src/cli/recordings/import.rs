@@ -2,9 +2,9 @@
 
 use super::super::out::{Out, printable};
 use crate::config::Config;
-use crate::recordings::import::{ImportError, Importer, Report};
-use crate::recordings::spool::{Retried, Spool};
-use crate::recordings::unpack::Watch;
+use crate::recordings::import::{ImportError, ImportReport, Importer};
+use crate::recordings::spool::{RetryResult, Spool};
+use crate::recordings::unpack::UnpackControl;
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -58,26 +58,26 @@ pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyho
     }
 }
 
-fn told(report: Report) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
+fn told(report: ImportReport) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
     let (ids, formats) = report.recordings.into_iter().map(|(id, formats)| (id.to_string(), formats)).unzip();
-    (ids, formats, report.bad)
+    (ids, formats, report.errors)
 }
 
-async fn import_one(importer: &Importer, path: &Path, remove: bool) -> Result<Report, ImportError> {
-    let watch = Arc::new(Watch::default());
+async fn import_one(importer: &Importer, path: &Path, remove: bool) -> Result<ImportReport, ImportError> {
+    let control = Arc::new(UnpackControl::default());
     // Drawn on a terminal only.
     let bar = ProgressBar::new(fs::metadata(path).map_or(0, |about| about.len()));
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}") {
         bar.set_style(style);
     }
     bar.set_message(printable(&path.file_name().unwrap_or_default().to_string_lossy()));
-    let import = importer.import_file(path, watch.clone(), remove);
+    let import = importer.import_file(path, control.clone(), remove);
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     tokio::pin!(import);
     let result = loop {
         tokio::select! {
             result = &mut import => break result,
-            _ = ticks.tick() => bar.set_position(watch.read()),
+            _ = ticks.tick() => bar.set_position(control.bytes_read()),
         }
     };
     bar.finish_and_clear();
@@ -101,18 +101,18 @@ pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Re
             .retry(&name)
             .with_context(|| format!("cannot move {} back into the spool", printable(&name)))?
         {
-            Retried::Yes => {
+            RetryResult::Moved => {
                 if !out.json {
                     out.text(format!("OK {}\n", printable(&name)))?;
                 }
                 done.push(name);
             }
-            Retried::InSpool => {
+            RetryResult::AlreadyInSpool => {
                 refused.push(format!("{}: an archive of that name is in the spool already", printable(&name)))
             }
             // Another process has just moved it back.
-            Retried::Missing if all => {}
-            Retried::Missing => refused.push(format!("there is no {} in failed/", printable(&name))),
+            RetryResult::Missing if all => {}
+            RetryResult::Missing => refused.push(format!("there is no {} in failed/", printable(&name))),
         }
     }
     if out.json {

@@ -4,7 +4,7 @@ use super::super::out::{Out, printable, table};
 use super::super::time::utc;
 use super::{Session, key_value};
 use crate::config::MetaMatch;
-use crate::recordings::index::{MetaFilter, MetaValue, Recording, RecordingQuery};
+use crate::recordings::index::{MetaFilter, MetaValue, Recording, RecordingQuery, ValueFilter};
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
@@ -28,9 +28,9 @@ pub struct ListArgs {
 /// The query for the filters of a command: all must match.
 pub(super) fn query(meta: &[(String, String)], states: &[String]) -> RecordingQuery {
     let states = match states {
-        [] => Some(vec!["published".to_owned(), "unpublished".to_owned()]),
-        states if states.iter().any(|state| state == "any") => None,
-        states => Some(states.to_vec()),
+        [] => ValueFilter::OneOf(vec!["published".to_owned(), "unpublished".to_owned()]),
+        states if states.iter().any(|state| state == "any") => ValueFilter::Any,
+        states => ValueFilter::OneOf(states.to_vec()),
     };
     let meta = meta
         .iter()
@@ -41,7 +41,7 @@ pub(super) fn query(meta: &[(String, String)], states: &[String]) -> RecordingQu
 
 pub(super) async fn list(session: &Session, args: ListArgs, out: Out) -> anyhow::Result<()> {
     let mut query = query(&args.meta, &args.states);
-    query.meeting_ids = args.meetings;
+    query.meeting_ids = ValueFilter::any_if_empty(args.meetings);
     query.limit = (args.limit > 0).then_some(args.limit);
     let mut found = Vec::new();
     let mut pages = session.recordings.index.pages(query);
@@ -71,7 +71,8 @@ pub(super) async fn list(session: &Session, args: ListArgs, out: Out) -> anyhow:
 pub(super) async fn show(session: &Session, ids: &[String], out: Out) -> anyhow::Result<()> {
     let mut all = Vec::new();
     for id in ids {
-        let query = RecordingQuery { record_ids: vec![id.clone()], ..RecordingQuery::default() };
+        let record_ids = ValueFilter::OneOf(vec![id.clone()]);
+        let query = RecordingQuery { record_ids, ..RecordingQuery::default() };
         let mut pages = session.recordings.index.pages(query);
         let mut found = None;
         // The query matches record ids by prefix.

@@ -3,7 +3,7 @@
 use super::super::out::Out;
 use super::Session;
 use crate::recordings::Shelf;
-use crate::recordings::verify::{Finding, Problem};
+use crate::recordings::verify::{Finding, Problem, VerifyOptions};
 use anyhow::bail;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -23,8 +23,7 @@ pub(super) async fn verify(session: &Session, args: VerifyArgs, out: Out) -> any
     let count = session
         .recordings
         .verify(
-            args.repair,
-            protected,
+            VerifyOptions { repair: args.repair, protected },
             |finding| {
                 if !out.json {
                     bar.suspend(|| {

@@ -1,20 +1,18 @@
-//! Which archive when, and how many at once. Archives are told of by inotify, where the kernel knows,
-//! and found by looking through the spool now and then, which works on NFS too. None holds up the
-//! others: what must wait (still growing, claimed elsewhere, disk full) is looked at again later.
+//! Chooses which archive to import when, and how many at once. inotify announces archives, where the kernel
+//! supports it; listing the spool periodically finds the rest, on NFS too. No archive holds up the others:
+//! one that must wait (still being written, claimed elsewhere, disk full) is tried again later.
 
 use super::Importer;
-use super::archive::ImportError;
-use super::attempt::Outcome;
-use super::queue::{Batch, Queue};
-use crate::config::Config;
+use super::inotify::{self, SpoolEvent};
+use super::outcome::{ArchiveOutcome, ImportError};
+use super::queue::{ArchiveQueue, Batch};
+use super::recovery::recover_leftovers;
+use crate::config::{Config, ImportConfig};
 use crate::net::backoff::exponential_backoff;
-use crate::recordings::Recordings;
-use crate::recordings::spool::directory as spool;
-use crate::recordings::spool::{Spool, is_archive, receive};
-use crate::recordings::unpack::Watch;
+use crate::recordings::spool::write_detection;
+use crate::recordings::unpack::UnpackControl;
 use futures_util::FutureExt;
-use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::RecommendedWatcher;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,213 +20,198 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-/// An archive that another importer works on is looked at again after this.
-const BUSY: Duration = Duration::from_secs(2);
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// What failed is tried again after 1, 2, 4, … seconds, at most this.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Without Postgres nothing can be done: it is asked at least this often.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The wait before trying an archive again that another importer has claimed.
+const BUSY_RETRY_DELAY: Duration = Duration::from_secs(2);
+/// A failed archive is retried after 1, 2, 4, … seconds, at most `MAX_RETRY_DELAY`.
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
+/// Without Postgres no archive can be imported: all imports pause, for at most this long.
+const MAX_INDEX_PAUSE: Duration = Duration::from_secs(10);
+/// The part of SHUTDOWN_GRACE in which imports may finish; the rest is for stopping them cleanly.
+const FINISHING_SHARE_OF_GRACE: f32 = 0.7;
 
-/// Imports what arrives until `stopped`; then finishes what is in hand, or lets go of it cleanly, within
+/// Imports archives until `stop`; then finishes those in flight, or stops them cleanly, within
 /// SHUTDOWN_GRACE.
-pub async fn run(importer: Importer, config: &Config, stopped: watch::Receiver<bool>) {
-    // Its tasks stay on this thread.
-    LocalSet::new().run_until(work_through(importer, config, stopped)).await;
+pub async fn run(importer: Importer, config: &Config, stop: watch::Receiver<bool>) {
+    write_detection::ignore_lease_signals();
+    // The jobs stay on this thread.
+    let local = LocalSet::new();
+    local.run_until(Worker::new(importer, config).run(stop, config.listen.shutdown_grace)).await;
 }
 
-async fn work_through(importer: Importer, config: &Config, mut stopped: watch::Receiver<bool>) {
-    spool::ignore_lease_signals();
-    let settle = config.import.settle;
-    let (told, mut events) = mpsc::unbounded_channel();
-    let mut watcher = None;
-    let mut queue = Queue::default();
-    let mut tasks: JoinSet<(String, Outcome)> = JoinSet::new();
-    let mut sweeps: JoinSet<()> = JoinSet::new();
-    let mut watches: HashMap<String, Arc<Watch>> = HashMap::new();
-    let mut batch = Batch::default();
-    let mut failures = 0;
-    let mut paused = Instant::now();
-    let mut scans = interval(config.import.poll_interval);
-    scans.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // What the kernel tells is not all: there was nobody to be told, or it was too much.
-    let mut look = true;
-    info!(spool = %importer.spool.directory().display(), workers = config.import.workers, "importing");
-    loop {
-        queue.wake();
-        while tasks.len() < config.import.workers && Instant::now() >= paused {
-            let Some((name, seen)) = queue.next() else { break };
-            let watch = Arc::new(Watch::default());
-            watches.insert(name.clone(), watch.clone());
-            batch.began.get_or_insert_with(Instant::now);
-            let importer = importer.clone();
-            tasks.spawn_local(async move {
-                let attempt = AssertUnwindSafe(importer.attempt(&name, seen, settle, watch));
-                let outcome = attempt.catch_unwind().await.unwrap_or_else(|_| {
-                    let mistake = "a mistake of this program: the import panicked";
-                    Outcome::Postponed(ImportError::Passing(mistake.into()))
+struct Worker {
+    importer: Importer,
+    settings: ImportConfig,
+    queue: ArchiveQueue,
+    jobs: JoinSet<(String, ArchiveOutcome)>,
+    /// Of the jobs, by archive.
+    controls: HashMap<String, Arc<UnpackControl>>,
+    batch: Batch,
+    index_failures: u32,
+    paused_until: Instant,
+    inotify: Option<RecommendedWatcher>,
+    /// inotify may have missed archives: it was not running, or its queue overflowed.
+    needs_listing: bool,
+    recovery: JoinSet<()>,
+}
+
+impl Worker {
+    fn new(importer: Importer, config: &Config) -> Worker {
+        Worker {
+            importer,
+            settings: config.import.clone(),
+            queue: ArchiveQueue::default(),
+            jobs: JoinSet::new(),
+            controls: HashMap::new(),
+            batch: Batch::default(),
+            index_failures: 0,
+            paused_until: Instant::now(),
+            inotify: None,
+            needs_listing: true,
+            recovery: JoinSet::new(),
+        }
+    }
+
+    async fn run(mut self, mut stop: watch::Receiver<bool>, grace: Duration) {
+        let (events_sender, mut events) = mpsc::unbounded_channel();
+        let mut listings = interval(self.settings.poll_interval);
+        listings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let spool = self.importer.spool.directory().display();
+        info!(%spool, workers = self.settings.workers, "importer started");
+        loop {
+            self.start_jobs();
+            self.close_batch_if_idle();
+            let wake_at = self.next_wake();
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(event) = events.recv() => match event {
+                    SpoolEvent::Arrived(name) => self.queue.add_changed(name),
+                    SpoolEvent::Overflow => {
+                        self.needs_listing = true;
+                        listings.reset_immediately();
+                    }
+                },
+                _ = listings.tick() => self.list_spool(&events_sender).await,
+                Some(done) = self.jobs.join_next() => {
+                    // No job is aborted before the shutdown, and panics are caught.
+                    if let Ok((name, outcome)) = done {
+                        self.record_outcome(name, outcome);
+                    }
+                }
+                () = async { sleep_until(wake_at.unwrap_or_else(Instant::now)).await }, if wake_at.is_some() => {}
+            }
+        }
+        self.shut_down(grace).await;
+    }
+
+    fn start_jobs(&mut self) {
+        self.queue.make_due_ready();
+        while self.jobs.len() < self.settings.workers && Instant::now() >= self.paused_until {
+            let Some((name, last_seen)) = self.queue.start_next() else { break };
+            let control = Arc::new(UnpackControl::default());
+            self.controls.insert(name.clone(), control.clone());
+            self.batch.began.get_or_insert_with(Instant::now);
+            let importer = self.importer.clone();
+            self.jobs.spawn_local(async move {
+                let attempt = AssertUnwindSafe(importer.import_from_spool(&name, last_seen, control));
+                let result = attempt.catch_unwind().await.unwrap_or_else(|_| {
+                    Err(ImportError::Transient("internal error: the import panicked".into()))
                 });
-                (name, outcome)
+                (name, result.unwrap_or_else(ArchiveOutcome::from))
             });
         }
-        if tasks.is_empty() && queue.ready.is_empty() {
-            match batch.archives + batch.failed {
-                0 => batch = Batch::default(),
-                _ => batch.close(),
-            }
-        }
-        let wake = queue.due().into_iter().chain((Instant::now() < paused).then_some(paused)).min();
-        tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-            Some(name) = events.recv() => match name {
-                Some(name) => queue.arrived(name),
-                None => {
-                    look = true;
-                    scans.reset_immediately();
-                }
-            },
-            _ = scans.tick() => {
-                if watcher.is_none() {
-                    watcher = start_watching(&importer.spool, told.clone());
-                    look |= watcher.is_some();
-                }
-                if look || config.import.poll {
-                    look = false;
-                    importer.scan().await.into_iter().for_each(|name| queue.found(name));
-                    while sweeps.try_join_next().is_some() {}
-                    if sweeps.is_empty() {
-                        let importer = importer.clone();
-                        sweeps.spawn_local(async move { importer.sweep().await });
-                    }
-                }
-            }
-            Some(done) = tasks.join_next() => {
-                // Nobody aborts them, and panics are caught.
-                let Ok((name, outcome)) = done else { continue };
-                watches.remove(&name);
-                if !matches!(outcome, Outcome::Postponed(ImportError::Index(_))) {
-                    failures = 0;
-                }
-                match outcome {
-                    Outcome::Gone => queue.done(name),
-                    Outcome::Busy => queue.later(name, BUSY),
-                    Outcome::Growing(stamp, since) => {
-                        if let Some(known) = queue.known.get_mut(&name) {
-                            known.seen = Some((stamp, since));
-                        }
-                        queue.later(name, settle);
-                    }
-                    Outcome::Imported(report) => {
-                        batch.archives += 1;
-                        batch.formats += report.recordings.iter().map(|(_, f)| f.len() as u64).sum::<u64>();
-                        batch.bytes += report.bytes;
-                        queue.done(name);
-                    }
-                    Outcome::Quarantined(reasons) => {
-                        warn!(archive = name, reason = reasons.join("; "), "a bad archive: it is in failed/ now");
-                        batch.failed += 1;
-                        queue.done(name);
-                    }
-                    Outcome::Postponed(ImportError::Index(error)) => {
-                        let pause = exponential_backoff(failures, FIRST_WAIT, LONGEST_PAUSE);
-                        failures += 1;
-                        paused = Instant::now() + pause;
-                        warn!(archive = name, %error, "waiting for the index, for {pause:?}");
-                        queue.later(name, pause);
-                    }
-                    Outcome::Postponed(error) => {
-                        let known = queue.known.entry(name.clone()).or_default();
-                        let wait = exponential_backoff(known.failures, FIRST_WAIT, LONGEST_WAIT);
-                        known.failures += 1;
-                        warn!(archive = name, %error, "not imported: it stays, and is tried again in {wait:?}");
-                        queue.later(name, wait);
-                    }
-                }
-            }
-            () = async { sleep_until(wake.unwrap_or_else(Instant::now)).await }, if wake.is_some() => {}
+    }
+
+    fn close_batch_if_idle(&mut self) {
+        if self.jobs.is_empty() && self.queue.ready.is_empty() {
+            self.batch.close();
         }
     }
-    drop(watcher);
-    sweeps.abort_all();
-    finish(tasks, &watches, config.listen.shutdown_grace).await;
-}
 
-/// Most of the grace is for finishing, the rest for letting go.
-async fn finish(
-    mut tasks: JoinSet<(String, Outcome)>,
-    watches: &HashMap<String, Arc<Watch>>,
-    grace: Duration,
-) {
-    let deadline = Instant::now() + grace;
-    let all = async |tasks: &mut JoinSet<_>| while tasks.join_next().await.is_some() {};
-    if timeout(grace.mul_f32(0.7), all(&mut tasks)).await.is_err() {
-        info!(archives = tasks.len(), "letting go of what cannot be finished in time: it stays in the spool");
-        watches.values().for_each(|watch| watch.stop());
-        if timeout_at(deadline, all(&mut tasks)).await.is_err() {
-            warn!("SHUTDOWN_GRACE is over: what is left behind will be cleared by the next run");
-            tasks.abort_all();
-        }
+    /// When to start jobs again if nothing happens before.
+    fn next_wake(&self) -> Option<Instant> {
+        let pause_end = (Instant::now() < self.paused_until).then_some(self.paused_until);
+        self.queue.next_due().into_iter().chain(pause_end).min()
     }
-}
 
-/// Tells of archives by name, and None where the spool must be looked through.
-fn start_watching(spool: &Spool, told: mpsc::UnboundedSender<Option<String>>) -> Option<RecommendedWatcher> {
-    let tell = move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return drop(told.send(None)) };
-        if event.need_rescan() {
-            return drop(told.send(None));
+    async fn list_spool(&mut self, events: &mpsc::UnboundedSender<SpoolEvent>) {
+        if self.inotify.is_none() {
+            self.inotify = inotify::start(&self.importer.spool, events.clone());
+            self.needs_listing |= self.inotify.is_some();
         }
-        let matters = matches!(
-            event.kind,
-            EventKind::Access(AccessKind::Close(AccessMode::Write))
-                | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both))
-                | EventKind::Create(_)
-        );
-        if matters {
-            let names = event.paths.iter().filter_map(|path| path.file_name()?.to_str());
-            names.filter(|name| is_archive(name)).for_each(|name| drop(told.send(Some(name.to_owned()))));
+        if !self.needs_listing && !self.settings.poll {
+            return;
         }
-    };
-    let watching = notify::recommended_watcher(tell).and_then(|mut watcher| {
-        watcher.watch(spool.directory(), RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    watching.inspect_err(|error| debug!(%error, "no inotify: the spool is looked through now and then")).ok()
-}
-
-impl Importer {
-    async fn scan(&self) -> Vec<String> {
-        let spool = self.spool.clone();
+        self.needs_listing = false;
+        let spool = self.importer.spool.clone();
         match tokio::task::spawn_blocking(move || spool.list()).await {
-            Ok(Ok(names)) => names,
+            Ok(Ok(names)) => names.into_iter().for_each(|name| self.queue.add_listed(name)),
             Ok(Err(error)) => {
-                warn!(%error, spool = %self.spool.directory().display(), "cannot look through the spool");
-                Vec::new()
+                let spool = self.importer.spool.directory().display();
+                warn!(%error, %spool, "cannot list the spool");
             }
-            Err(_) => Vec::new(),
+            Err(_) => {}
+        }
+        while self.recovery.try_join_next().is_some() {}
+        if self.recovery.is_empty() {
+            let importer = self.importer.clone();
+            self.recovery.spawn_local(async move { recover_leftovers(&importer).await });
         }
     }
 
-    /// Clears what dead importers left of archives and recordings that nobody will come back to.
-    async fn sweep(&self) {
-        if let Err(error) = self.work.sweep(&self.claims).await {
-            debug!(%error, "cannot look for leftovers");
+    fn record_outcome(&mut self, name: String, outcome: ArchiveOutcome) {
+        self.controls.remove(&name);
+        if !matches!(outcome, ArchiveOutcome::Postponed(ImportError::Index(_))) {
+            self.index_failures = 0;
         }
-        let spool = self.spool.directory().to_owned();
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || receive::sweep(&spool)).await {
-            debug!(%error, "cannot look for uploads that were given up");
-        }
-        let recordings = Recordings { index: self.index.clone(), storage: self.storage.clone() };
-        let Ok(left) = self.storage.leftovers().await else { return };
-        for id in left {
-            // Who holds the lock is alive, and clears up himself.
-            if let Ok(Ok(locked)) = timeout(Duration::from_secs(2), self.index.lock(&id)).await
-                && let Err(error) = recordings.put_right(locked).await
-            {
-                warn!(%error, record_id = %id, "cannot clear what was cut off; it is tried again");
+        match outcome {
+            ArchiveOutcome::Gone => self.queue.finish(name),
+            ArchiveOutcome::Busy => self.queue.delay(name, BUSY_RETRY_DELAY),
+            ArchiveOutcome::Incomplete(sighting) => {
+                self.queue.set_last_seen(&name, sighting);
+                self.queue.delay(name, self.settings.settle);
             }
+            ArchiveOutcome::Imported(report) => {
+                self.batch.count_imported(&report);
+                self.queue.finish(name);
+            }
+            ArchiveOutcome::Quarantined(reasons) => {
+                warn!(archive = name, reason = reasons.join("; "), "bad archive, moved to failed/");
+                self.batch.failed += 1;
+                self.queue.finish(name);
+            }
+            ArchiveOutcome::Postponed(ImportError::Index(error)) => {
+                let pause = exponential_backoff(self.index_failures, MIN_RETRY_DELAY, MAX_INDEX_PAUSE);
+                self.index_failures += 1;
+                self.paused_until = Instant::now() + pause;
+                warn!(archive = name, %error, "index unavailable, imports pause for {pause:?}");
+                self.queue.delay(name, pause);
+            }
+            ArchiveOutcome::Postponed(error) => {
+                let failures = self.queue.count_failure(&name);
+                let delay = exponential_backoff(failures, MIN_RETRY_DELAY, MAX_RETRY_DELAY);
+                warn!(archive = name, %error, "import failed, archive stays in the spool, retry in {delay:?}");
+                self.queue.delay(name, delay);
+            }
+        }
+    }
+
+    /// Lets imports finish for most of the grace, then stops those that are left.
+    async fn shut_down(mut self, grace: Duration) {
+        drop(self.inotify.take());
+        self.recovery.abort_all();
+        let deadline = Instant::now() + grace;
+        let all_done = async |jobs: &mut JoinSet<_>| while jobs.join_next().await.is_some() {};
+        if timeout(grace.mul_f32(FINISHING_SHARE_OF_GRACE), all_done(&mut self.jobs)).await.is_ok() {
+            return;
+        }
+        info!(archives = self.jobs.len(), "stopping unfinished imports; their archives stay in the spool");
+        self.controls.values().for_each(|control| control.stop());
+        if timeout_at(deadline, all_done(&mut self.jobs)).await.is_err() {
+            warn!("SHUTDOWN_GRACE is over; the next run removes what unfinished imports leave behind");
+            self.jobs.abort_all();
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What belongs to a recording, as one JSON text: metadata, formats, images. Kept in the recording's row, or
-//! put together on the way; see migrations/0004_documents.sql.
+//! Metadata, formats and images of a recording as one JSON text: stored in the recording's row, or built by the
+//! query where it is missing; see migrations/0004_documents.sql.
 
 use super::Index;
 use super::page::{PlaybackFormat, Recording};
@@ -8,7 +8,7 @@ use crate::recordings::Thumbnail;
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// Puts it together, for a row `r` of recordings. [`Document`] reads it.
+/// SQL that builds the document of a row `r` of recordings. [`parse_into`] reads it.
 pub(super) const DOCUMENT: &str = "json_build_array( \
     (SELECT coalesce(json_agg(json_build_array(m.key, m.value)), '[]') FROM metadata m WHERE m.recording_id = r.id), \
     (SELECT coalesce(json_agg(json_build_array(f.format, f.url, f.length, f.processing_time, f.size, \
@@ -16,14 +16,14 @@ pub(super) const DOCUMENT: &str = "json_build_array( \
          FROM thumbnails t WHERE t.playback_format_id = f.id))), '[]') \
      FROM playback_formats f WHERE f.recording_id = r.id))::text";
 
-type Image = (Option<String>, Option<String>, Option<i32>, Option<i32>);
-type Format = (Option<String>, Option<String>, Option<i32>, Option<i32>, Option<i64>, Vec<Image>);
+type ImageFields = (Option<String>, Option<String>, Option<i32>, Option<i32>);
+type FormatFields = (Option<String>, Option<String>, Option<i32>, Option<i32>, Option<i64>, Vec<ImageFields>);
 
 #[derive(Deserialize)]
-struct Document(Vec<(Option<String>, Option<String>)>, Vec<Format>);
+struct Document(Vec<(Option<String>, Option<String>)>, Vec<FormatFields>);
 
-/// Fills in metadata, by key, and formats, by name.
-pub(super) fn read(text: &str, recording: &mut Recording) -> Result<(), DbError> {
+/// Fills in metadata, sorted by key, and formats, sorted by name.
+pub(super) fn parse_into(text: &str, recording: &mut Recording) -> Result<(), DbError> {
     let Document(metadata, formats) =
         serde_json::from_str(text).map_err(|error| DbError::Database(sqlx::Error::Decode(error.into())))?;
     recording.metadata = metadata
@@ -54,21 +54,21 @@ pub(super) fn read(text: &str, recording: &mut Recording) -> Result<(), DbError>
     Ok(())
 }
 
-/// Writes the documents of these recordings, in a transaction that has just changed what belongs to them:
-/// its triggers hold their rows.
+/// Stores the documents of these recordings. Call it in the transaction that has changed their metadata, formats
+/// or images: triggers of those tables have locked the rows by then.
 pub(super) async fn write(connection: &mut PgConnection, ids: &[i64]) -> Result<(), sqlx::Error> {
     let sql = format!("UPDATE recordings r SET document = {DOCUMENT} WHERE r.id = ANY ($1)");
     sqlx::query(AssertSqlSafe(sql)).bind(ids).execute(connection).await.map(|_| ())
 }
 
 impl Index {
-    /// Writes the documents that are missing, some at a time; `tell` hears how many so far. Whoever has a
-    /// recording's row just now keeps it: it is left out.
-    pub async fn write_documents(&self, mut tell: impl FnMut(u64)) -> Result<u64, DbError> {
+    /// Stores missing documents in batches, and reports how many are done after each. Rows that another
+    /// transaction has locked are skipped. Returns the number of documents written.
+    pub async fn write_documents(&self, mut report: impl FnMut(u64)) -> Result<u64, DbError> {
         let (mut after, mut written) = (i64::MIN, 0);
         loop {
             let mut transaction = self.db.pool().begin().await?;
-            // Held first, looked at after that.
+            // Lock first: a document must be built from what no other transaction can still change.
             let ids: Vec<i64> = sqlx::query_scalar(
                 "SELECT id FROM recordings WHERE id > $1 AND document IS NULL ORDER BY id LIMIT 500 \
                  FOR NO KEY UPDATE SKIP LOCKED",
@@ -81,7 +81,7 @@ impl Index {
             write(&mut transaction, &ids).await?;
             transaction.commit().await?;
             written += ids.len() as u64;
-            tell(written);
+            report(written);
         }
     }
 }

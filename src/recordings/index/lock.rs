@@ -1,62 +1,62 @@
-//! One recording that nobody else changes meanwhile. Its lock is a transaction's: it goes with the
-//! commit, with the connection, or when [`Locked`] is dropped, which undoes everything.
+//! One recording under its lock. The lock belongs to a transaction: it ends with the commit, with the connection,
+//! or when [`LockedRecording`] is dropped, which rolls back.
 //!
-//! Files are moved while the lock is held and before it is committed, so that what the index says is
-//! there. Cut off in between, the files are ahead of the index, and doing it again ends well.
+//! Files move while the lock is held, before the commit, so that the index never lists files that are not there.
+//! A process killed in between leaves the files ahead of the index; repeating the change completes it.
 
-use super::{Index, document};
+use super::{Index, default_state, document};
 use crate::callbacks::ready_urls;
 use crate::db::DbError;
 use crate::db::advisory_lock::Lock;
 use crate::recordings::{FormatMetadata, RecordId, Shelf};
 use futures_util::FutureExt;
-use sqlx::{Postgres, Row, Transaction};
+use sqlx::{Postgres, Transaction};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// So much sooner than our patience ends, waiting for somebody else does: Busy tells more than Timeout.
-const SOONER: Duration = Duration::from_millis(300);
+/// Waiting for a lock ends this much before the operation's timeout, because Busy says more than Timeout.
+const LOCK_TIMEOUT_MARGIN: Duration = Duration::from_millis(300);
 
-/// How recordings arrive.
+/// How to import recordings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImportOptions {
-    /// As unpublished, whatever their metadata.xml says.
+    /// Unpublished, whatever metadata.xml says.
     pub unpublished: bool,
-    /// As protected.
+    /// Protected.
     pub protected: bool,
     /// When the archive was made. A recording that a client has deleted since then stays deleted;
-    /// without this, importing brings it back.
+    /// without this, the import restores it.
     pub archived: Option<SystemTime>,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// Of which recording.
+    /// The recording.
     pub record_id: RecordId,
-    /// The shelf that its formats belong on, all of them. None: it was deleted after the archive was
-    /// made, nothing has been written, and its files belong nowhere.
+    /// The shelf that all its formats belong on. None: a client deleted it after the archive was made. Then
+    /// nothing was written, and its files belong on no shelf.
     pub shelf: Option<Shelf>,
-    /// It was not in the index before.
+    /// Whether the index did not have it before.
     pub new: bool,
 }
 
-/// What the index holds of a recording under its lock.
+/// The row of a locked recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    pub(super) id: i64,
-    /// See `published` in the answers of getRecordings.
+pub struct IndexEntry {
+    row_id: i64,
+    /// See `published` in the responses of getRecordings.
     pub published: bool,
     /// `published`, `unpublished`, `deleted`, …
     pub state: String,
+    /// Whether a client has set the publish state.
     publish_updated: bool,
-    /// ms since 1970.
-    deleted_at: Option<i64>,
+    deleted_at_unix_ms: Option<i64>,
 }
 
-impl Held {
+impl IndexEntry {
     /// Whether a client has deleted it.
     pub fn is_deleted(&self) -> bool {
         self.state == "deleted"
@@ -65,137 +65,117 @@ impl Held {
 
 /// A recording under its lock.
 #[derive(Debug)]
-pub struct Locked {
+pub struct LockedRecording {
     transaction: Transaction<'static, Postgres>,
     id: RecordId,
-    held: Option<Held>,
-    patience: Duration,
-    _turn: Option<OwnedSemaphorePermit>,
+    entry: Option<IndexEntry>,
+    timeout: Duration,
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Index {
-    /// Takes a recording's lock, whether the index has the recording or not. Waits for whoever has
-    /// it, but not for longer than our patience: [`DbError::Busy`].
-    pub async fn lock(&self, id: &RecordId) -> Result<Locked, DbError> {
+    /// Locks a recording, whether the index has it or not. Waits for another holder of the lock until shortly
+    /// before the timeout, then fails with [`DbError::Busy`].
+    pub async fn lock(&self, id: &RecordId) -> Result<LockedRecording, DbError> {
         let deadline = Instant::now() + self.db.timeout();
-        let turn = match &self.lock_slots {
+        let slot = match &self.lock_slots {
             None => None,
-            Some(locks) => timeout_at(deadline - SOONER, locks.clone().acquire_owned())
+            Some(slots) => timeout_at(deadline - LOCK_TIMEOUT_MARGIN, slots.clone().acquire_owned())
                 .await
                 .map_err(|_| DbError::Busy)?
                 .ok(),
         };
         let mut locked =
             self.db.run_idempotent_until(deadline, || self.lock_once(id, deadline).boxed()).await?;
-        locked._turn = turn;
+        locked._slot = slot;
         Ok(locked)
     }
 
-    async fn lock_once(&self, id: &RecordId, deadline: Instant) -> Result<Locked, DbError> {
+    async fn lock_once(&self, id: &RecordId, deadline: Instant) -> Result<LockedRecording, DbError> {
         let mut transaction = self.db.pool().begin().await?;
-        // 0 would be without end.
-        let wait = (deadline - SOONER).saturating_duration_since(Instant::now()).as_millis().max(1);
+        let wait = (deadline - LOCK_TIMEOUT_MARGIN).saturating_duration_since(Instant::now());
+        // At least 1: 0 means no timeout.
+        let wait_ms = wait.as_millis().max(1);
         sqlx::query("SELECT set_config('lock_timeout', $1, true)")
-            .bind(format!("{wait}ms"))
+            .bind(format!("{wait_ms}ms"))
             .execute(&mut *transaction)
             .await?;
         Lock::Recording.acquire(&mut transaction, id.as_str()).await?;
-        let row = sqlx::query(
+        let row: Option<(i64, Option<bool>, Option<String>, Option<bool>, Option<i64>)> = sqlx::query_as(
             "SELECT id, published, state, publish_updated, (extract(epoch FROM deleted_at) * 1000)::bigint \
              FROM recordings WHERE record_id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(&mut *transaction)
         .await?;
-        let held = match row {
-            None => None,
-            Some(row) => {
-                let published = row.try_get::<Option<bool>, _>(1)?.unwrap_or(false);
-                let state = row.try_get::<Option<String>, _>(2)?;
-                Some(Held {
-                    id: row.try_get(0)?,
-                    published,
-                    state: state.unwrap_or_else(|| state_of(published).to_owned()),
-                    publish_updated: row.try_get::<Option<bool>, _>(3)?.unwrap_or(false),
-                    deleted_at: row.try_get(4)?,
-                })
+        let entry = row.map(|(row_id, published, state, publish_updated, deleted_at_unix_ms)| {
+            let published = published.unwrap_or(false);
+            IndexEntry {
+                row_id,
+                published,
+                state: state.unwrap_or_else(|| default_state(published).to_owned()),
+                publish_updated: publish_updated.unwrap_or(false),
+                deleted_at_unix_ms,
             }
-        };
-        Ok(Locked { transaction, id: id.clone(), held, patience: self.db.timeout(), _turn: None })
-    }
-
-    /// Writes the formats of one recording into the index: lock, import, commit. For whoever has put
-    /// the files in place already; see [`Locked::import`].
-    pub async fn import(
-        &self,
-        formats: &[FormatMetadata],
-        options: ImportOptions,
-    ) -> Result<Imported, DbError> {
-        let first = formats.first().ok_or(DbError::NotOneRecording)?;
-        let mut locked = self.lock(&first.record_id).await?;
-        let imported = locked.import(formats, options).await?;
-        locked.commit().await?;
-        Ok(imported)
+        });
+        Ok(LockedRecording { transaction, id: id.clone(), entry, timeout: self.db.timeout(), _slot: None })
     }
 }
 
-impl Locked {
-    /// Of which recording.
+impl LockedRecording {
+    /// The locked recording's id.
     pub fn id(&self) -> &RecordId {
         &self.id
     }
 
-    /// What the index says of it; None where it has no such recording.
-    pub fn held(&self) -> Option<&Held> {
-        self.held.as_ref()
+    /// Its row in the index. None if the index does not have it.
+    pub fn entry(&self) -> Option<&IndexEntry> {
+        self.entry.as_ref()
     }
 
-    /// The shelf that the index says its files are on. None where it has no such recording, or it is
-    /// deleted.
-    pub fn shelf_now(&self) -> Option<Shelf> {
-        self.held.as_ref().filter(|held| !held.is_deleted()).map(|held| Shelf::of(held.published))
+    /// The shelf of its files according to the index. None if the index does not have it, or it is deleted.
+    pub fn current_shelf(&self) -> Option<Shelf> {
+        self.entry.as_ref().filter(|entry| !entry.is_deleted()).map(|entry| Shelf::of(entry.published))
     }
 
-    /// The shelf that the files of these formats belong on; None where the recording was deleted
-    /// after the archive was made. Changes nothing.
+    /// The shelf that the files of these formats belong on. None if the recording was deleted after the archive
+    /// was made. Changes nothing.
     ///
-    /// The order of an import that can be cut off anywhere: unpack, [`Index::lock`], this,
-    /// `Storage::shift` where other formats are on the other shelf, `Storage::place` for each
-    /// format, [`Locked::import`], [`Locked::commit`], `Storage::finish`, and only then remove the archive. Until the
-    /// commit, getRecordings tells of nothing new; doing it all again ends the same.
-    pub fn shelf(&self, formats: &[FormatMetadata], options: ImportOptions) -> Option<Shelf> {
-        self.published_after(formats, options).map(Shelf::of)
+    /// An import may be killed at any point if it keeps this order: unpack, [`Index::lock`], this,
+    /// `Storage::move_to_shelf` for formats that are on the other shelf, `Storage::put_format` for each new format,
+    /// [`LockedRecording::import`], [`LockedRecording::commit`], `Storage::finish_move`, and only then remove the
+    /// archive. Until the commit, getRecordings shows nothing new; repeating all of it has the same result.
+    pub fn target_shelf(&self, formats: &[FormatMetadata], options: ImportOptions) -> Option<Shelf> {
+        self.published_after_import(formats, options).map(Shelf::of)
     }
 
-    fn published_after(&self, formats: &[FormatMetadata], options: ImportOptions) -> Option<bool> {
-        let arriving = !options.unpublished && formats.iter().any(|format| format.published);
-        match &self.held {
-            Some(held) if held.is_deleted() => {
+    fn published_after_import(&self, formats: &[FormatMetadata], options: ImportOptions) -> Option<bool> {
+        let by_archive = !options.unpublished && formats.iter().any(|format| format.published);
+        match &self.entry {
+            Some(entry) if entry.is_deleted() => {
                 let archived = options.archived.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-                let stays = match (archived, held.deleted_at) {
+                let stays_deleted = match (archived, entry.deleted_at_unix_ms) {
                     (Some(archived), Some(deleted)) => (archived.as_millis() as i64) < deleted,
                     _ => false,
                 };
-                (!stays).then_some(arriving)
+                (!stays_deleted).then_some(by_archive)
             }
-            // A client has said where it is to be.
-            Some(held) if held.publish_updated => Some(held.published),
-            _ => Some(arriving),
+            // A client's decision outlasts imports.
+            Some(entry) if entry.publish_updated => Some(entry.published),
+            _ => Some(by_archive),
         }
     }
 
-    /// Writes the recording and these formats: new ones are added, those that are there replaced.
-    /// Kept are the publish state, where a client has set it, and metadata that a client has
-    /// changed or taken away (all of it, where Scalelite wrote it: it does not say who did). Doing it
-    /// twice is doing it once. A recording that was not there before, or was deleted, is announced to the
-    /// URL that came with its meeting's create. After [`DbError::Timeout`], there is nothing to do but drop it.
+    /// Writes the recording and these formats: adds new ones and replaces existing ones. Keeps the publish state if
+    /// a client has set it, and metadata that a client has changed or removed (all metadata that Scalelite wrote:
+    /// it does not record its origin). Idempotent. A recording that is new, or was deleted, is announced to the
+    /// recording-ready URL of its meeting's create. After [`DbError::Timeout`], drop the lock: nothing else works.
     pub async fn import(
         &mut self,
         formats: &[FormatMetadata],
         options: ImportOptions,
     ) -> Result<Imported, DbError> {
-        let patience = self.patience;
-        timeout(patience, self.import_all(formats, options)).await.map_err(|_| DbError::Timeout)?
+        timeout(self.timeout, self.import_all(formats, options)).await.map_err(|_| DbError::Timeout)?
     }
 
     async fn import_all(
@@ -207,20 +187,20 @@ impl Locked {
         if formats.iter().any(|format| format.record_id != self.id) {
             return Err(DbError::NotOneRecording);
         }
-        let new = self.held.is_none();
-        let Some(published) = self.published_after(formats, options) else {
+        let new = self.entry.is_none();
+        let Some(published) = self.published_after_import(formats, options) else {
             return Ok(Imported { record_id: self.id.clone(), shelf: None, new });
         };
         let rooms: &[String] =
             formats.iter().map(|f| &f.breakout_rooms[..]).find(|rooms| !rooms.is_empty()).unwrap_or_default();
         let parent = formats.iter().find_map(|f| f.breakout_parent.as_ref());
-        let row = sqlx::query(UPSERT)
+        let id: i64 = sqlx::query_scalar(UPSERT)
             .bind(self.id.as_str())
             .bind(&first.meeting_id)
             .bind(formats.iter().find_map(|f| f.name.as_ref()))
             .bind(published)
             .bind(formats.iter().find_map(|f| f.participants))
-            .bind(state_of(published))
+            .bind(default_state(published))
             .bind(formats.iter().find_map(|f| f.start_ms))
             .bind(formats.iter().find_map(|f| f.end_ms))
             .bind(options.protected)
@@ -231,20 +211,19 @@ impl Locked {
             .bind((!rooms.is_empty()).then_some(rooms))
             .fetch_one(&mut *self.transaction)
             .await?;
-        let id: i64 = row.try_get(0)?;
         self.import_metadata(id, formats).await?;
         for format in formats {
             self.import_format(id, format).await?;
         }
         document::write(&mut self.transaction, &[id]).await?;
-        if self.held.as_ref().is_none_or(Held::is_deleted) {
+        if self.entry.as_ref().is_none_or(IndexEntry::is_deleted) {
             ready_urls::announce(&mut self.transaction, self.id.as_str(), &first.meeting_id).await?;
         }
         Ok(Imported { record_id: self.id.clone(), shelf: Some(Shelf::of(published)), new })
     }
 
     async fn import_metadata(&mut self, id: i64, formats: &[FormatMetadata]) -> Result<(), DbError> {
-        // Of formats that differ the first one counts.
+        // Where formats differ, the first one wins.
         let mut pairs = BTreeMap::new();
         for (key, value) in formats.iter().flat_map(|format| &format.metadata) {
             pairs.entry(key.as_str()).or_insert(value.as_str());
@@ -265,7 +244,7 @@ impl Locked {
     }
 
     async fn import_format(&mut self, id: i64, format: &FormatMetadata) -> Result<(), DbError> {
-        let row = sqlx::query(
+        let format_id: i64 = sqlx::query_scalar(
             "INSERT INTO playback_formats (recording_id, format, url, length, processing_time, size) \
              VALUES ($1, $2, $3, $4, $5, $6) \
              ON CONFLICT (recording_id, format) DO UPDATE SET url = excluded.url, length = excluded.length, \
@@ -276,12 +255,11 @@ impl Locked {
         .bind(format.format.as_str())
         .bind(&format.url)
         .bind(format.length)
-        // Scalelite's column is an integer: 24 days of milliseconds.
+        // Scalelite's column is a 32-bit integer: at most 24 days in milliseconds.
         .bind(format.processing_time.map(|ms| i32::try_from(ms).unwrap_or(i32::MAX)))
         .bind(format.size)
         .fetch_one(&mut *self.transaction)
         .await?;
-        let format_id: i64 = row.try_get(0)?;
         sqlx::query("DELETE FROM thumbnails WHERE playback_format_id = $1")
             .bind(format_id)
             .execute(&mut *self.transaction)
@@ -305,25 +283,26 @@ impl Locked {
         Ok(())
     }
 
-    /// Writes that it is published, or not, and that a client said so. Whether the index has it.
+    /// Sets the publish state as a client's decision. False if the index does not have the recording, or it is
+    /// deleted.
     pub async fn set_published(&mut self, published: bool) -> Result<bool, DbError> {
-        let Some(held) = self.held.as_ref().filter(|held| !held.is_deleted()) else { return Ok(false) };
+        let Some(entry) = self.entry.as_ref().filter(|entry| !entry.is_deleted()) else { return Ok(false) };
         let update = sqlx::query(
             "UPDATE recordings SET published = $2, state = $3, publish_updated = true WHERE id = $1",
         )
-        .bind(held.id)
+        .bind(entry.row_id)
         .bind(published)
-        .bind(state_of(published))
+        .bind(default_state(published))
         .execute(&mut *self.transaction);
-        timeout(self.patience, update).await.map_err(|_| DbError::Timeout)??;
+        timeout(self.timeout, update).await.map_err(|_| DbError::Timeout)??;
         Ok(true)
     }
 
-    /// Writes that it is deleted; its metadata, formats and images go, and nobody is told any more that it
-    /// is ready. Whether the index has it: deleting what is deleted succeeds.
+    /// Marks it as deleted; deletes its metadata, formats, images and pending recording-ready callbacks. False if
+    /// the index does not have it; deleting a deleted recording succeeds.
     pub async fn delete(&mut self) -> Result<bool, DbError> {
-        let Some(held) = &self.held else { return Ok(false) };
-        let deadline = Instant::now() + self.patience;
+        let Some(entry) = &self.entry else { return Ok(false) };
+        let deadline = Instant::now() + self.timeout;
         for statement in [
             "DELETE FROM thumbnails WHERE playback_format_id IN \
                  (SELECT id FROM playback_formats WHERE recording_id = $1)",
@@ -335,20 +314,20 @@ impl Locked {
                  deleted_at = coalesce(CASE WHEN state = 'deleted' THEN deleted_at END, now() AT TIME ZONE 'UTC') \
              WHERE id = $1",
         ] {
-            let deleting = sqlx::query(statement).bind(held.id).execute(&mut *self.transaction);
+            let deleting = sqlx::query(statement).bind(entry.row_id).execute(&mut *self.transaction);
             timeout_at(deadline, deleting).await.map_err(|_| DbError::Timeout)??;
         }
         Ok(true)
     }
 
-    /// Makes it so, and lets go.
+    /// Commits, and releases the lock.
     pub async fn commit(self) -> Result<(), DbError> {
-        timeout(self.patience, self.transaction.commit()).await.map_err(|_| DbError::Timeout)??;
+        timeout(self.timeout, self.transaction.commit()).await.map_err(|_| DbError::Timeout)??;
         Ok(())
     }
 }
 
-/// A deleted recording that comes back begins anew: nothing that a client had said of it counts.
+/// A deleted recording that is imported again starts afresh: earlier decisions of clients no longer count.
 const UPSERT: &str = "INSERT INTO recordings AS old (record_id, meeting_id, name, published, participants, state, \
         starttime, endtime, protected, publish_updated, raw_size, is_breakout, breakout_parent, \
         breakout_sequence, breakout_rooms) \
@@ -371,7 +350,3 @@ const UPSERT: &str = "INSERT INTO recordings AS old (record_id, meeting_id, name
         breakout_sequence = coalesce(excluded.breakout_sequence, old.breakout_sequence), \
         breakout_rooms = coalesce(excluded.breakout_rooms, old.breakout_rooms) \
     RETURNING id";
-
-pub(super) fn state_of(published: bool) -> &'static str {
-    if published { "published" } else { "unpublished" }
-}

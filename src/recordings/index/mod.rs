@@ -1,24 +1,25 @@
-//! The index: which recordings there are, in Postgres. It holds nothing that cannot be found again in the files.
+//! The index: which recordings exist, in Postgres. It holds nothing that cannot be read from the files again.
 //!
-//! - [`lock`]: one recording that nobody else changes meanwhile; import, publish, update, delete
-//! - [`query`]: what getRecordings asks for, as SQL; [`page`]: its answer as [`Recording`]s
-//! - `playable`: what playback asks
-//! - `document`: what belongs to a recording, kept with it as one text
-//! - [`update`]: metadata and protection, of several recordings at once
+//! - [`lock`]: one recording under its lock: import, publish, delete
+//! - [`query`]: getRecordings as SQL; [`page`]: its result as [`Recording`]s
+//! - `playable`: the queries of playback
+//! - `document`: metadata, formats and images of a recording as one JSON text in its row
+//! - [`update`]: metadata and protection of several recordings at once
+//! - `timestamp`: Postgres timestamps in milliseconds
 
 mod document;
 pub mod lock;
 pub mod page;
 mod playable;
 pub mod query;
-mod time;
+mod timestamp;
 pub mod update;
 
-pub use lock::{ImportOptions, Imported, Locked};
-pub use page::{Pages, PlaybackFormat, Recording};
-pub use playable::{Playable, PlayableFormat};
-pub use query::{MetaFilter, MetaValue, RecordingQuery};
-pub use update::Update;
+pub use lock::{ImportOptions, Imported, IndexEntry, LockedRecording};
+pub use page::{PlaybackFormat, Recording, RecordingPages};
+pub use playable::{PlayableFormat, PlayableRecording};
+pub use query::{MetaFilter, MetaValue, RecordingQuery, ValueFilter};
+pub use update::RecordingUpdate;
 
 use crate::config::RecordingsConfig;
 use crate::db::{DEFAULT_CONNECTIONS, Database};
@@ -45,12 +46,12 @@ impl Index {
         Some(Index { db, lock_slots: Some(Arc::new(Semaphore::new(MAX_LOCKS))) })
     }
 
-    /// The same for commands and background work, which may wait longer.
+    /// The index for commands and background work, which may wait longer.
     pub fn for_background(config: &RecordingsConfig) -> Option<Index> {
         Index::for_importer(config, DEFAULT_CONNECTIONS)
     }
 
-    /// The same with a given number of connections: an import holds one for as long as moving its files takes.
+    /// [`Index::for_background`] with a given number of connections: an import holds one while its files move.
     pub fn for_importer(config: &RecordingsConfig, connections: u32) -> Option<Index> {
         let db = Database::for_background(config, connections)?;
         Some(Index { db, lock_slots: None })
@@ -60,4 +61,9 @@ impl Index {
     pub fn db(&self) -> &Database {
         &self.db
     }
+}
+
+/// The state of a row that has none, as in the first years of Scalelite.
+fn default_state(published: bool) -> &'static str {
+    if published { "published" } else { "unpublished" }
 }

@@ -1,9 +1,9 @@
-//! Pages of recordings: one round trip each, whatever belongs to them.
+//! Pages of recordings. Each page is one round trip, including metadata, formats and images.
 
-use super::Index;
 use super::document::{self, DOCUMENT};
-use super::query::{Cursor, PAGE, RecordingQuery};
-use super::time::Time;
+use super::query::{Cursor, MAX_PAGE_SIZE, RecordingQuery};
+use super::timestamp::PgTimestamp;
+use super::{Index, default_state};
 use crate::db::DbError;
 use crate::recordings::Thumbnail;
 use futures_util::FutureExt;
@@ -21,7 +21,7 @@ pub struct Recording {
     pub name: Option<String>,
     /// Whether it may be played.
     pub published: bool,
-    /// Whether a token is needed for that, where protection is enabled.
+    /// Whether playing it takes a token, where protection is enabled.
     pub protected: bool,
     /// `published`, `unpublished`, `deleted`, …
     pub state: String,
@@ -29,19 +29,19 @@ pub struct Recording {
     pub start_ms: Option<i64>,
     /// ms since 1970.
     pub end_ms: Option<i64>,
-    /// People who were there.
+    /// Number of participants of the meeting.
     pub participants: Option<i32>,
     /// Bytes of the raw recording.
     pub raw_size: Option<i64>,
-    /// It is of a breakout room.
+    /// Whether the meeting was a breakout room.
     pub is_breakout: bool,
-    /// Of a breakout room: its parent's internal meeting id, its place among the rooms.
+    /// Of a breakout room: internal meeting id of its parent, and its number among the rooms.
     pub breakout_parent: Option<(String, i32)>,
     /// Record ids of its breakout rooms.
     pub breakout_rooms: Vec<String>,
-    /// By key.
+    /// Sorted by key.
     pub metadata: Vec<(String, String)>,
-    /// By name.
+    /// Sorted by name.
     pub formats: Vec<PlaybackFormat>,
 }
 
@@ -62,83 +62,92 @@ pub struct PlaybackFormat {
     pub thumbnails: Vec<Thumbnail>,
 }
 
-/// Pages, one after the other, newest recordings first. Holds no connection between them, so whoever
-/// reads slowly keeps nobody waiting; what changes meanwhile may or may not be seen.
+/// Pages of one query, newest recordings first. Holds no connection between pages, so a slow reader keeps none
+/// from others; changes made meanwhile may or may not be seen.
 #[derive(Debug)]
-pub struct Pages {
+pub struct RecordingPages {
     index: Index,
     query: RecordingQuery,
     cursor: Option<Cursor>,
-    left: Option<u32>,
-    /// Its metadata filters match too much to look up each.
-    walk: bool,
+    /// Recordings until the query's limit.
+    remaining: Option<u32>,
+    /// The metadata filters match too many recordings to look up each: scan the newest recordings instead.
+    scan_newest: bool,
     done: bool,
 }
 
 impl Index {
-    /// The recordings that a query asks for, page by page.
-    pub fn pages(&self, query: RecordingQuery) -> Pages {
-        let query = query.sound();
-        let done = query.is_hopeless() || query.limit == Some(0);
-        Pages { index: self.clone(), left: query.limit, cursor: None, walk: false, query, done }
+    /// The recordings that a query matches, page by page.
+    pub fn pages(&self, query: RecordingQuery) -> RecordingPages {
+        let query = query.without_nul_filters();
+        let done = query.matches_nothing() || query.limit == Some(0);
+        RecordingPages {
+            index: self.clone(),
+            remaining: query.limit,
+            cursor: None,
+            scan_newest: false,
+            query,
+            done,
+        }
     }
 
-    /// How many recordings there are, whatever the query's offset and limit.
+    /// The number of recordings that match, regardless of the query's offset and limit.
     pub async fn total(&self, query: &RecordingQuery) -> Result<i64, DbError> {
-        let query = query.clone().sound();
-        if query.is_hopeless() {
+        let query = query.clone().without_nul_filters();
+        if query.matches_nothing() {
             return Ok(0);
         }
         self.db
             .run_idempotent(|| {
-                async { Ok(query.total().build_query_scalar().fetch_one(self.db.pool()).await?) }.boxed()
+                async { Ok(query.total_sql().build_query_scalar().fetch_one(self.db.pool()).await?) }.boxed()
             })
             .await
     }
 }
 
-impl Pages {
-    /// Whether there are no more.
+impl RecordingPages {
+    /// Whether the last page has been read.
     pub fn is_done(&self) -> bool {
         self.done
     }
 
-    /// The next recordings; none at the end.
+    /// The next page; empty at the end.
     pub async fn next(&mut self) -> Result<Vec<Recording>, DbError> {
         if self.done {
             return Ok(Vec::new());
         }
-        let size = self.left.unwrap_or(PAGE).min(PAGE);
+        let size = self.remaining.unwrap_or(MAX_PAGE_SIZE).min(MAX_PAGE_SIZE);
         let skip = if self.cursor.is_none() { self.query.offset } else { 0 };
         let columns = columns();
-        let mut rows = self.rows(&columns, skip, size).await?;
-        if !self.walk
+        let mut rows = self.fetch_rows(&columns, skip, size).await?;
+        if !self.scan_newest
             && let Some(row) = rows.first()
-            && row.try_get(MANY)?
+            && row.try_get("many")?
         {
-            self.walk = true;
-            rows = self.rows(&columns, skip, size).await?;
+            self.scan_newest = true;
+            rows = self.fetch_rows(&columns, skip, size).await?;
         }
         let mut recordings = Vec::with_capacity(rows.len());
         for row in &rows {
-            if let Some(id) = row.try_get(0)? {
-                let (cursor, recording) = recording(id, row)?;
-                self.cursor = Some(cursor);
-                recordings.push(recording);
+            // A row that only carries `many` has no id.
+            if let Some(id) = row.try_get("id")? {
+                let start = row.try_get::<Option<_>, _>("starttime")?.unwrap_or(PgTimestamp::NEG_INFINITY);
+                self.cursor = Some(Cursor { start, id });
+                recordings.push(read_recording(row)?);
             }
         }
-        self.left = self.left.map(|left| left.saturating_sub(size));
-        self.done = recordings.len() < size as usize || self.left == Some(0);
+        self.remaining = self.remaining.map(|remaining| remaining.saturating_sub(size));
+        self.done = recordings.len() < size as usize || self.remaining == Some(0);
         Ok(recordings)
     }
 
-    async fn rows(&self, columns: &str, skip: u32, size: u32) -> Result<Vec<PgRow>, DbError> {
-        let (index, query, cursor, walk) = (&self.index, &self.query, self.cursor, self.walk);
+    async fn fetch_rows(&self, columns: &str, skip: u32, size: u32) -> Result<Vec<PgRow>, DbError> {
+        let (index, query, cursor, scan_newest) = (&self.index, &self.query, self.cursor, self.scan_newest);
         index
             .db
             .run_idempotent(|| {
                 async {
-                    let mut sql = query.page(columns, cursor, skip, size, walk);
+                    let mut sql = query.page_sql(columns, cursor, skip, size, scan_newest);
                     Ok(sql.build().fetch_all(index.db.pool()).await?)
                 }
                 .boxed()
@@ -147,49 +156,39 @@ impl Pages {
     }
 }
 
-/// The column after those of [`columns`]: see [`RecordingQuery::page`].
-const MANY: usize = 16;
-
-/// What a page has of each recording `r`, in the order in which [`recording`] reads it.
+/// What a page selects of each recording `r`, as [`read_recording`] reads it.
 fn columns() -> String {
     format!(
         "r.id, r.record_id, r.meeting_id, r.name, r.published, r.protected, r.state, r.starttime, r.endtime, \
          r.participants, r.raw_size, r.is_breakout, r.breakout_parent, r.breakout_sequence, r.breakout_rooms, \
-         coalesce(r.document, {DOCUMENT})"
+         coalesce(r.document, {DOCUMENT}) AS document"
     )
 }
 
-fn recording(id: i64, row: &PgRow) -> Result<(Cursor, Recording), DbError> {
-    let published = row.try_get::<Option<bool>, _>(4)?.unwrap_or(false);
-    let state: Option<String> = row.try_get(6)?;
-    let (start, end): (Option<Time>, Option<Time>) = (row.try_get(7)?, row.try_get(8)?);
-    let parent: Option<String> = row.try_get(12)?;
-    let cursor = Cursor { start: start.unwrap_or(Time::NEVER), id };
+/// Reads a row of a page. Columns of Scalelite's tables may be NULL. Written by hand: sqlx's derive(FromRow) would
+/// do the same, but compiles tokio, rustls and sqlx a second time for its macro.
+fn read_recording(row: &PgRow) -> Result<Recording, DbError> {
+    let published = row.try_get::<Option<_>, _>("published")?.unwrap_or(false);
+    let state: Option<String> = row.try_get("state")?;
+    let parent: Option<String> = row.try_get("breakout_parent")?;
+    let sequence: Option<i32> = row.try_get("breakout_sequence")?;
     let mut recording = Recording {
-        record_id: text(row, 1)?,
-        meeting_id: text(row, 2)?,
-        name: row.try_get(3)?,
+        record_id: row.try_get::<Option<_>, _>("record_id")?.unwrap_or_default(),
+        meeting_id: row.try_get::<Option<_>, _>("meeting_id")?.unwrap_or_default(),
+        name: row.try_get("name")?,
         published,
-        protected: row.try_get::<Option<bool>, _>(5)?.unwrap_or(false),
-        state: state.unwrap_or_else(|| super::lock::state_of(published).to_owned()),
-        start_ms: start.map(Time::unix_ms),
-        end_ms: end.map(Time::unix_ms),
-        participants: row.try_get(9)?,
-        raw_size: row.try_get(10)?,
-        is_breakout: row.try_get::<Option<bool>, _>(11)?.unwrap_or(false),
-        breakout_parent: match parent {
-            Some(parent) => Some((parent, row.try_get::<Option<i32>, _>(13)?.unwrap_or(0))),
-            None => None,
-        },
-        breakout_rooms: row.try_get::<Option<Vec<String>>, _>(14)?.unwrap_or_default(),
+        protected: row.try_get::<Option<_>, _>("protected")?.unwrap_or(false),
+        state: state.unwrap_or_else(|| default_state(published).to_owned()),
+        start_ms: row.try_get::<Option<_>, _>("starttime")?.map(PgTimestamp::unix_ms),
+        end_ms: row.try_get::<Option<_>, _>("endtime")?.map(PgTimestamp::unix_ms),
+        participants: row.try_get("participants")?,
+        raw_size: row.try_get("raw_size")?,
+        is_breakout: row.try_get::<Option<_>, _>("is_breakout")?.unwrap_or(false),
+        breakout_parent: parent.map(|id| (id, sequence.unwrap_or(0))),
+        breakout_rooms: row.try_get::<Option<_>, _>("breakout_rooms")?.unwrap_or_default(),
         metadata: Vec::new(),
         formats: Vec::new(),
     };
-    document::read(row.try_get(15)?, &mut recording)?;
-    Ok((cursor, recording))
-}
-
-/// A text; empty where there is none.
-fn text(row: &PgRow, column: usize) -> Result<String, DbError> {
-    Ok(row.try_get::<Option<String>, _>(column)?.unwrap_or_default())
+    document::parse_into(row.try_get("document")?, &mut recording)?;
+    Ok(recording)
 }

@@ -1,35 +1,34 @@
-//! What playback asks before it gives anything out: one index probe, for every request. Nothing is
-//! remembered in between, so what is unpublished, protected or deleted is so at once.
+//! The queries of playback: one index probe for every request. Nothing is cached, so unpublishing, protecting and
+//! deleting take effect at once.
 
-use super::Index;
+use super::{Index, default_state};
 use crate::db::DbError;
 use crate::recordings::{FormatName, RecordId, Shelf};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::Row;
 
 /// A recording that may be played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Playable {
-    /// Only to who came by a link with a token, where protection is enabled.
+pub struct PlayableRecording {
+    /// Whether playing it takes a token, where protection is enabled.
     pub protected: bool,
 }
 
 /// A format of a recording that may be played.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlayableFormat {
-    /// See [`Playable::protected`].
+    /// See [`PlayableRecording::protected`].
     pub protected: bool,
-    /// Where its player is: path and query.
+    /// The address of its player: path and query.
     pub url: String,
 }
 
 impl Index {
-    /// The state of a recording (`published`, `unpublished`, `deleted`, …) and the shelf that it is on. None
-    /// where there is none.
+    /// The state of a recording (`published`, `unpublished`, `deleted`, …) and its shelf. None if the index does
+    /// not have it.
     pub async fn state(&self, id: &RecordId) -> Result<Option<(String, Shelf)>, DbError> {
         let id = id.clone();
-        let found = self.to_its_end(move |index| {
+        let found = self.run_to_completion(move |index| {
             let id = id.clone();
             async move {
                 let row: Option<(Option<String>, Option<bool>)> =
@@ -39,8 +38,7 @@ impl Index {
                         .await?;
                 Ok(row.map(|(state, published)| {
                     let published = published.unwrap_or(false);
-                    let state = state.unwrap_or_else(|| super::lock::state_of(published).to_owned());
-                    (state, Shelf::of(published))
+                    (state.unwrap_or_else(|| default_state(published).to_owned()), Shelf::of(published))
                 }))
             }
             .boxed()
@@ -48,39 +46,37 @@ impl Index {
         found.await
     }
 
-    /// Whether a recording may be played, and by whom. None where there is none, and where it is
-    /// unpublished or deleted.
-    pub async fn playable(&self, id: &RecordId) -> Result<Option<Playable>, DbError> {
+    /// The recording, if it may be played: None if it is unknown, unpublished or deleted.
+    pub async fn playable(&self, id: &RecordId) -> Result<Option<PlayableRecording>, DbError> {
         let id = id.clone();
-        let found = self.to_its_end(move |index| {
+        let found = self.run_to_completion(move |index| {
             let id = id.clone();
             async move {
-                let row = sqlx::query(
+                let protected: Option<bool> = sqlx::query_scalar(
                     "SELECT coalesce(protected, false) FROM recordings \
                      WHERE record_id = $1 AND published AND coalesce(state, '') <> 'deleted'",
                 )
                 .bind(id.as_str())
                 .fetch_optional(index.db.pool())
                 .await?;
-                let Some(row) = row else { return Ok(None) };
-                Ok(Some(Playable { protected: row.try_get(0)? }))
+                Ok(protected.map(|protected| PlayableRecording { protected }))
             }
             .boxed()
         });
         found.await
     }
 
-    /// The same of one of its formats, with where its player is.
+    /// A format of a recording, if it may be played.
     pub async fn playable_format(
         &self,
         id: &RecordId,
         format: &FormatName,
     ) -> Result<Option<PlayableFormat>, DbError> {
         let (id, format) = (id.clone(), format.clone());
-        let found = self.to_its_end(move |index| {
+        let found = self.run_to_completion(move |index| {
             let (id, format) = (id.clone(), format.clone());
             async move {
-                let row = sqlx::query(
+                let row: Option<(bool, Option<String>)> = sqlx::query_as(
                     "SELECT coalesce(r.protected, false), f.url \
                      FROM recordings r JOIN playback_formats f ON f.recording_id = r.id AND f.format = $2 \
                      WHERE r.record_id = $1 AND r.published AND coalesce(r.state, '') <> 'deleted'",
@@ -89,26 +85,22 @@ impl Index {
                 .bind(format.as_str())
                 .fetch_optional(index.db.pool())
                 .await?;
-                let Some(row) = row else { return Ok(None) };
-                let url: Option<String> = row.try_get(1)?;
-                let protected = row.try_get(0)?;
-                Ok(url.map(|url| PlayableFormat { protected, url }))
+                Ok(row.and_then(|(protected, url)| Some(PlayableFormat { protected, url: url? })))
             }
             .boxed()
         });
         found.await
     }
 
-    /// Asks, and hears the answer out even if nobody waits for it any more. Browsers hang up all the time,
-    /// whenever somebody seeks in a film; a connection that is left in the middle of a question is of no use
-    /// to anybody for seconds.
-    async fn to_its_end<T: Send + 'static>(
+    /// Runs a query to completion even if the caller is cancelled. Browsers hang up at every seek in a video; a
+    /// connection that is dropped in the middle of a query cannot be used for seconds.
+    async fn run_to_completion<T: Send + 'static>(
         &self,
-        ask: impl Fn(Index) -> BoxFuture<'static, Result<T, DbError>> + Send + Sync + 'static,
+        query: impl Fn(Index) -> BoxFuture<'static, Result<T, DbError>> + Send + Sync + 'static,
     ) -> Result<T, DbError> {
         let index = self.clone();
-        let asking = tokio::spawn(async move { index.db.run_idempotent(|| ask(index.clone())).await });
-        match asking.await {
+        let task = tokio::spawn(async move { index.db.run_idempotent(|| query(index.clone())).await });
+        match task.await {
             Ok(result) => result,
             Err(failure) => match failure.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

@@ -1,26 +1,26 @@
-//! Metadata and protection, of several recordings at once.
+//! updateRecordings: metadata and protection of several recordings in one transaction.
 
 use super::{Index, document};
 use crate::db::DbError;
 use futures_util::FutureExt;
 use std::collections::HashSet;
 
-/// What updateRecordings asks for.
+/// The changes of one updateRecordings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Update {
+pub struct RecordingUpdate {
     /// Metadata to set.
     pub set: Vec<(String, String)>,
-    /// Keys of metadata to take away.
+    /// Keys of metadata to remove.
     pub remove: Vec<String>,
-    /// Whether a token is to be needed.
+    /// Protect it, or stop protecting it.
     pub protect: Option<bool>,
 }
 
 impl Index {
-    /// Changes recordings, all or none. Whether anything is other than before: not where an id is no
-    /// recording (or a deleted one), or is given twice.
-    pub async fn update(&self, record_ids: &[String], update: &Update) -> Result<bool, DbError> {
-        // No text of Postgres holds a NUL.
+    /// Changes all recordings or none. Returns whether anything changed. If an id is unknown, deleted or given
+    /// twice, nothing does.
+    pub async fn update(&self, record_ids: &[String], update: &RecordingUpdate) -> Result<bool, DbError> {
+        // Postgres stores no text with a NUL.
         let set = update.set.iter().flat_map(|(key, value)| [key, value]);
         if record_ids.iter().chain(set).chain(&update.remove).any(|text| text.contains('\0')) {
             return Ok(false);
@@ -28,9 +28,9 @@ impl Index {
         self.db.run_idempotent(|| self.update_once(record_ids, update).boxed()).await
     }
 
-    async fn update_once(&self, record_ids: &[String], update: &Update) -> Result<bool, DbError> {
+    async fn update_once(&self, record_ids: &[String], update: &RecordingUpdate) -> Result<bool, DbError> {
         let mut transaction = self.db.pool().begin().await?;
-        // In one order, so that two of us do not wait for each other in a circle.
+        // All updates lock in the order of ids, so that two of them cannot deadlock.
         let ids: Vec<i64> = sqlx::query_scalar(
             "SELECT id FROM recordings WHERE record_id = ANY ($1) AND coalesce(state, '') <> 'deleted' \
              ORDER BY id FOR UPDATE",
@@ -45,7 +45,7 @@ impl Index {
         if !update.set.is_empty() {
             let (keys, values): (Vec<&str>, Vec<&str>) =
                 update.set.iter().map(|(key, value)| (key.as_str(), value.as_str())).unzip();
-            changed += sqlx::query_scalar::<_, i64>(SET)
+            changed += sqlx::query_scalar::<_, i64>(SET_METADATA)
                 .bind(&ids)
                 .bind(keys)
                 .bind(values)
@@ -62,7 +62,7 @@ impl Index {
             changed += removed.rows_affected() as i64;
         }
         let set: HashSet<&str> = update.set.iter().map(|(key, _)| key.as_str()).collect();
-        sqlx::query(REMEMBER)
+        sqlx::query(RECORD_REMOVED_KEYS)
             .bind(&ids)
             .bind(&update.remove)
             .bind(set.into_iter().collect::<Vec<_>>())
@@ -86,8 +86,9 @@ impl Index {
     }
 }
 
-/// Counts what is other than before. What a client has set, no import sets back, even where it is the same.
-const SET: &str = "WITH wanted AS (SELECT r.id, new.key, new.value \
+/// Returns the number of changed values. Marks all of them as set by a client (`imported` = false), even if the value
+/// is the same: no import may overwrite them.
+const SET_METADATA: &str = "WITH wanted AS (SELECT r.id, new.key, new.value \
         FROM unnest($1::bigint[]) AS r (id), unnest($2::text[], $3::text[]) AS new (key, value)), \
     before AS MATERIALIZED (SELECT m.recording_id, m.key, m.value FROM metadata m JOIN wanted w \
         ON m.recording_id = w.id AND m.key = w.key), \
@@ -96,7 +97,7 @@ const SET: &str = "WITH wanted AS (SELECT r.id, new.key, new.value \
     SELECT count(*) FROM wanted w LEFT JOIN before b ON b.recording_id = w.id AND b.key = w.key \
         WHERE b.value IS DISTINCT FROM w.value";
 
-/// Which keys a client has taken away, and not set again.
-const REMEMBER: &str = "UPDATE recordings SET removed_metadata = nullif(ARRAY( \
+/// Records the keys that a client has removed and not set again: no import may add them.
+const RECORD_REMOVED_KEYS: &str = "UPDATE recordings SET removed_metadata = nullif(ARRAY( \
         SELECT unnest(coalesce(removed_metadata, '{}') || $2::text[]) EXCEPT SELECT unnest($3::text[]) \
     ), '{}') WHERE id = ANY ($1) AND (cardinality($2::text[]) > 0 OR removed_metadata && $3::text[])";

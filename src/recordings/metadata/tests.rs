@@ -30,8 +30,8 @@ fn presentation() -> String {
 }
 
 #[test]
-fn a_presentation() {
-    let read = read(presentation().as_bytes()).unwrap();
+fn parse_presentation() {
+    let read = parse(presentation().as_bytes()).unwrap();
     assert_eq!(
         read,
         FormatMetadata {
@@ -76,8 +76,8 @@ fn a_presentation() {
 }
 
 #[test]
-fn a_video_has_no_meeting_and_its_meta_after_the_playback() {
-    let read = read(
+fn parse_video_without_meeting_and_with_meta_last() {
+    let read = parse(
         format!(
             "<recording><id>{ID}</id><state>available</state><start_time>1</start_time><end_time>2</end_time>\
              <playback><format>video</format><link>http://b/playback/video/{ID}/</link><duration>89999</duration></playback>\
@@ -96,8 +96,8 @@ fn a_video_has_no_meeting_and_its_meta_after_the_playback() {
 }
 
 #[test]
-fn what_is_not_told_is_none() {
-    let read = read(
+fn missing_elements_are_none() {
+    let read = parse(
         format!(
             "<recording><playback><link>/playback/x</link><format>screenshare</format><duration/></playback>\
              <meeting externalId='m' name='N' breakout='true'/><participants></participants>\
@@ -114,7 +114,7 @@ fn what_is_not_told_is_none() {
 }
 
 #[test]
-fn breakout_rooms_and_their_parent() {
+fn parse_breakout_rooms_and_parent() {
     let body = |inner: &str| {
         format!(
             "<recording><id>{ID}</id>{inner}<meta><meetingId>m</meetingId><isBreakout>true</isBreakout></meta>\
@@ -122,13 +122,13 @@ fn breakout_rooms_and_their_parent() {
         )
     };
     let room =
-        read(body("<breakout parentMeetingId='p-1' sequence='3' freeJoin='false'/>").as_bytes()).unwrap();
+        parse(body("<breakout parentMeetingId='p-1' sequence='3' freeJoin='false'/>").as_bytes()).unwrap();
     assert_eq!(room.breakout_parent, Some(("p-1".into(), 3)));
     assert!(room.is_breakout);
-    let room =
-        read(body("<breakout><parentId>p-2</parentId><sequence>1</sequence></breakout>").as_bytes()).unwrap();
+    let room = parse(body("<breakout><parentId>p-2</parentId><sequence>1</sequence></breakout>").as_bytes())
+        .unwrap();
     assert_eq!(room.breakout_parent, Some(("p-2".into(), 1)));
-    let parent = read(
+    let parent = parse(
         body("<breakout/><breakoutRooms><breakoutRoom>r-1</breakoutRoom><breakoutRoom>r-2</breakoutRoom><x/></breakoutRooms>")
             .as_bytes(),
     )
@@ -137,8 +137,8 @@ fn breakout_rooms_and_their_parent() {
 }
 
 #[test]
-fn the_first_playback_counts() {
-    let read = read(
+fn first_of_several_playbacks_counts() {
+    let read = parse(
         presentation()
             .replace("<raw_size>", "<playback><format>video</format><link>/v</link></playback><raw_size>")
             .as_bytes(),
@@ -148,7 +148,7 @@ fn the_first_playback_counts() {
 }
 
 #[test]
-fn links_become_paths() {
+fn links_become_paths_on_our_host() {
     for (link, path) in [
         ("https://b/playback/video/x/", "/playback/video/x/"),
         ("http://b:8080/p?meetingId=1&x=2#top", "/p?meetingId=1&x=2"),
@@ -168,7 +168,7 @@ fn links_become_paths() {
 }
 
 #[test]
-fn what_is_no_metadata_is_refused_with_a_reason() {
+fn invalid_metadata_is_rejected_with_a_reason() {
     let good = presentation();
     for (bad, reason) in [
         (String::new(), "not well-formed"),
@@ -178,14 +178,14 @@ fn what_is_no_metadata_is_refused_with_a_reason() {
         (good.replace("</recording>", ""), "unexpected end"),
         (good.replace("algebra-101", "\u{1}"), "control character"),
         (good.replace(&format!("<id>{ID}</id>"), ""), "no <id>"),
-        (good.replace(&format!("<id>{ID}"), "<id>../../etc"), "<id> cannot be used: ../../etc"),
-        (good.replace(&format!("<id>{ID}"), "<id>a/b"), "<id> cannot be used: a/b"),
-        (good.replace("<format>presentation", "<format>pre/sent"), "<playback/format> cannot be used"),
+        (good.replace(&format!("<id>{ID}"), "<id>../../etc"), "<id> is invalid: ../../etc"),
+        (good.replace(&format!("<id>{ID}"), "<id>a/b"), "<id> is invalid: a/b"),
+        (good.replace("<format>presentation", "<format>pre/sent"), "<playback/format> is invalid"),
         (good.replace("<format>presentation", "<format>"), "no <playback/format>"),
-        (good.replace("<link>https", "<link>javascript"), "<playback/link> cannot be used"),
+        (good.replace("<link>https", "<link>javascript"), "<playback/link> is invalid"),
         (good.replace("algebra-101", ""), "no <meta/meetingId>"),
-        (good.replace("algebra-101", &"x".repeat(1025)), "<meta/meetingId> cannot be used"),
-        (good.replace("bbb-origin", &"x".repeat(513)), "<meta> cannot be used"),
+        (good.replace("algebra-101", &"x".repeat(1025)), "<meta/meetingId> is invalid"),
+        (good.replace("bbb-origin", &"x".repeat(513)), "<meta> is invalid"),
         (good.replace("<meta>", &format!("<meta>{}", "<a>".repeat(100))), "nested too deep"),
         (
             good.replace(
@@ -196,33 +196,33 @@ fn what_is_no_metadata_is_refused_with_a_reason() {
         ),
         (good.replace("</recording>", &format!("{}</recording>", " ".repeat(4 << 20))), "larger than"),
     ] {
-        let error = read(bad.as_bytes()).unwrap_err().to_string();
+        let error = parse(bad.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(reason), "{error} has no {reason}");
         assert!(!error.contains('\n') && error.len() < 300, "{error}");
     }
-    assert!(read(b"<recording>\xff</recording>").is_err());
+    assert!(parse(b"<recording>\xff</recording>").is_err());
 }
 
 proptest! {
     #[test]
-    fn reading_never_panics(body in "[<>/&;#a-z!\\[\\]\"'= ?-]{0,80}") {
-        let _ = read(body.as_bytes());
+    fn parse_never_panics(body in "[<>/&;#a-z!\\[\\]\"'= ?-]{0,80}") {
+        let _ = parse(body.as_bytes());
     }
 
     #[test]
-    fn a_broken_file_never_panics(at in 0..1500usize, with in "[<>/&;#a-z0-9-]{0,12}", cut in 0..40usize) {
+    fn parse_of_a_corrupted_file_never_panics(at in 0..1500usize, with in "[<>/&;#a-z0-9-]{0,12}", cut in 0..40usize) {
         let mut text = presentation();
         let at = at.min(text.len());
         let end = (at + cut).min(text.len());
         text.replace_range(at..end, &with);
-        if let Ok(read) = read(text.as_bytes()) {
+        if let Ok(read) = parse(text.as_bytes()) {
             prop_assert!(RecordId::parse(read.record_id.as_str()).is_some());
             prop_assert!(read.url.starts_with('/') && !read.url.starts_with("//"));
         }
     }
 
     #[test]
-    fn a_path_is_one_on_our_host(link in "\\PC{0,40}") {
+    fn path_of_stays_on_our_host(link in "\\PC{0,40}") {
         if let Some(path) = path_of(&link) {
             prop_assert!(path.starts_with('/') && !path.starts_with("//"), "{}", path);
             prop_assert!(path.is_ascii() && !path.contains(|c: char| c.is_ascii_control() || c == ' '));

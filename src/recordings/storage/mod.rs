@@ -1,42 +1,65 @@
-//! The files of recordings. Two shelves, published and unpublished; on a shelf each recording has
-//! its playback formats, and each format is moved, replaced and removed as a whole.
+//! The files of recordings, in directories or in an S3 bucket.
 //!
-//! Whoever changes a recording's files holds its lock in the index meanwhile. Then all of this can
-//! be killed at any instant and done again:
+//! There are two shelves, published and unpublished. A shelf holds the playback formats of recordings; a format is
+//! written, moved and deleted as a whole. Which shelf a recording belongs on is recorded in the index, not here.
 //!
-//! - a format is on its shelf whole or not at all; what is being copied or deleted is hidden
-//! - what an earlier attempt left is cleared before anything else is done to the recording
-//!   ([`Storage::settle`]), and [`Storage::leftovers`] says which recordings have such things, or have
-//!   left a shelf and nobody knows whether the index says so
-//! - each call that was cut off finishes when it is made again
+//! # Crash safety
 //!
-//! Apart from what [`Storage::place`] takes in, no path crosses this interface but names within a format:
-//! S3 has no others. What S3 cannot promise is told in `s3`.
+//! A process may be killed at any instant, and the disk or S3 may fail in the middle of any call. These rules keep
+//! the files consistent:
+//!
+//! - **One writer.** A caller that changes a recording holds its lock in the index ([`Index::lock`]) from the first
+//!   change to the commit. Reading needs no lock.
+//! - **Whole or absent.** A format is never visible in part. Copies that are not complete and formats that are being
+//!   deleted are hidden in a work area, `.sl-work`. (S3 cannot rename, so it promises a little less: see `s3`.)
+//! - **Notes.** Where one atomic step is not enough, a note in the work area records the operation before it begins.
+//! - **Recover first.** Every public call that changes a recording begins with [`Storage::recover`], which reads what an
+//!   interrupted call left in the work area, and completes or undoes it.
+//! - **Repeatable.** A call that was interrupted is completed by calling it again with the same arguments.
+//!
+//! A move to the other shelf spans files and index, which no single commit covers. So it takes two calls:
+//! [`Storage::move_to_shelf`] writes a note and moves the files, the caller commits the index, and
+//! [`Storage::finish_move`] deletes the note. A note without a process that works on it means that files and index may
+//! disagree; [`Storage::leftovers`] finds it, and an importer moves the files to the shelf that the index says.
+//!
+//! # Interface
+//!
+//! Recordings and formats are addressed by [`RecordId`], [`FormatName`] and [`Shelf`], and files within a format by
+//! name. Apart from the directory that [`Storage::put_format`] takes over, no file system path crosses this interface:
+//! S3 has none.
+//!
+//! - `local`: shelves as directories; `s3`: shelves in a bucket
+//! - `stored_file`: opening and reading files for playback
+//!
+//! [`Index::lock`]: crate::recordings::Index::lock
 
 mod local;
-mod read;
 mod s3;
+mod stored_file;
 #[cfg(test)]
 mod tests;
 
-pub use read::{Found, Pieces, StoredFile, open_below};
+pub use stored_file::{ByteStream, OpenedPath, StoredFile, open_below};
 
 use super::{FormatName, RecordId};
 use crate::config::{RecordingsConfig, S3Config};
 use bytes::Bytes;
-use local::Local;
-use s3::S3;
+use local::LocalStorage;
+use s3::S3Storage;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Where a recording can be.
+/// Items of [`Storage::list`] that wait for the reader.
+const LIST_BUFFER_ITEMS: usize = 256;
+
+/// The storage area of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shelf {
-    /// Played to whoever has the link (or a token, where recordings are protected).
+    /// Played to everyone who has the link (or a token, for protected recordings).
     Published,
-    /// Kept, but played to nobody.
+    /// Kept, but not played.
     Unpublished,
 }
 
@@ -49,41 +72,41 @@ impl Shelf {
         }
     }
 
-    /// The shelf of a recording whose index says so.
+    /// The shelf of a recording with this `published` in the index.
     pub fn of(published: bool) -> Shelf {
         if published { Shelf::Published } else { Shelf::Unpublished }
     }
 }
 
-/// A recording that [`Storage::shift`] has moved. Until [`Storage::finish`], a note beside its files
-/// says that they may be ahead of the index: [`Storage::leftovers`] tells of it.
+/// A recording whose files [`Storage::move_to_shelf`] has moved. Until [`Storage::finish_move`], a note beside its files
+/// says that they may be ahead of the index, and [`Storage::leftovers`] lists it.
 #[derive(Debug)]
-#[must_use = "finish it when the index says so too"]
-pub struct Shift {
-    /// What came of it.
-    pub shifted: Shifted,
-    marks: Marks,
+#[must_use = "call finish_move once the index is committed"]
+pub struct ShelfMove {
+    /// The result.
+    pub outcome: MoveOutcome,
+    notes: MoveNotes,
 }
 
-/// Where the notes of a shift are.
+/// Where the notes of a move are.
 #[derive(Debug)]
-enum Marks {
+enum MoveNotes {
     Local(Vec<PathBuf>),
     S3(Vec<object_store::path::Path>),
 }
 
-/// What came of [`Storage::shift`].
+/// The result of [`Storage::move_to_shelf`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shifted {
+pub enum MoveOutcome {
     /// At least one format was on the other shelf; all are on the right one now.
     Moved,
-    /// All of it was there before.
+    /// All formats were on the right shelf before.
     AlreadyThere,
-    /// No shelf has anything of it.
+    /// Neither shelf has a format of the recording.
     Missing,
 }
 
-/// Why the storage could not do it. All of it may pass: the disk is full, a mount is gone.
+/// Why the storage failed. Transient, except where a variant says otherwise: the disk is full, a mount is gone.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The operating system refused.
@@ -91,35 +114,35 @@ pub enum StorageError {
     Io {
         /// As in "cannot … PATH".
         what: &'static str,
-        /// Of what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// A shelf's directory does not exist. It is never created, so that recordings do not end up
     /// under the mount point of a disk that is not mounted.
-    #[error("{} is no directory: create it, or mount it", .0.display())]
+    #[error("{} is not a directory: create it, or mount it", .0.display())]
     NoShelf(PathBuf),
     /// S3 refused, or does not answer.
     #[error("S3: cannot {what} {key}: {why}")]
     S3 {
         /// As in "cannot … KEY".
         what: &'static str,
-        /// Of which object, or what several have in common.
+        /// The object, or the common prefix of several.
         key: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// A file whose name no object can have. This will not pass.
+    /// A file name that no S3 object can have. Permanent.
     #[error("{0:?} cannot be an object's name: it is not UTF-8, too long, or has control characters")]
     BadName(String),
-    /// The settings of S3 make no sense together.
-    #[error("S3 cannot be used as it is set up: {0}")]
+    /// The S3 settings contradict each other. Permanent.
+    #[error("S3 cannot be used with these settings: {0}")]
     Setup(String),
 }
 
 impl StorageError {
-    /// The disk, or the quota on it, is full.
+    /// Whether the disk, or the quota on it, is full.
     pub fn is_full(&self) -> bool {
         let StorageError::Io { source, .. } = self else { return false };
         matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -128,16 +151,16 @@ impl StorageError {
 
 /// The files of all recordings. Clones share one storage.
 #[derive(Debug, Clone)]
-pub struct Storage(Arc<Kind>);
+pub struct Storage(Arc<StorageKind>);
 
 #[derive(Debug)]
-enum Kind {
-    Local(Arc<Local>),
-    S3(S3),
+enum StorageKind {
+    Local(Arc<LocalStorage>),
+    S3(S3Storage),
 }
 
 impl Storage {
-    /// By the settings.
+    /// The storage that the settings describe.
     pub fn new(config: &RecordingsConfig) -> Result<Storage, StorageError> {
         match &config.s3 {
             Some(s3) => Storage::s3(s3),
@@ -145,23 +168,22 @@ impl Storage {
         }
     }
 
-    /// Two directories, of this machine or mounted, with `{format}/{record_id}/…` in each, as BBB
-    /// lays them out. They may be on different file systems, and so may single formats (a link to
-    /// another disk in the place of `published/video`, say).
+    /// Two directories, local or mounted, with `{format}/{record_id}/…` in each, as BBB lays them out. They may be
+    /// on different file systems, and so may single formats (`published/video` a symbolic link to another disk, say).
     pub fn local(publish_dir: impl Into<PathBuf>, unpublish_dir: impl Into<PathBuf>) -> Storage {
-        let local = Local::new(publish_dir.into(), unpublish_dir.into());
-        Storage(Arc::new(Kind::Local(Arc::new(local))))
+        let local = LocalStorage::new(publish_dir.into(), unpublish_dir.into());
+        Storage(Arc::new(StorageKind::Local(Arc::new(local))))
     }
 
-    /// A bucket, with `published/{format}/{record_id}/…` and `unpublished/…`. Nobody need be there yet.
+    /// A bucket with `published/{format}/{record_id}/…` and `unpublished/…`. Does not connect yet.
     pub fn s3(config: &S3Config) -> Result<Storage, StorageError> {
-        Ok(Storage(Arc::new(Kind::S3(S3::new(config)?))))
+        Ok(Storage(Arc::new(StorageKind::S3(S3Storage::new(config)?))))
     }
 
-    /// Puts one format, a directory whose files are safe on disk, on a shelf; replaces what is
-    /// there, and takes it off the other shelf. Afterwards `from` is gone. Cut off at any instant,
-    /// either the old format is on the shelf or the new one, and `from` may still be there.
-    pub async fn place(
+    /// Puts a format on a shelf, replaces an earlier version of it, and deletes it from the other shelf. `from` is a
+    /// directory whose files are synced to disk; afterwards it is gone. If interrupted, the shelf has either the
+    /// old version or the new one, and `from` may still exist.
+    pub async fn put_format(
         &self,
         from: &Path,
         id: &RecordId,
@@ -170,52 +192,62 @@ impl Storage {
     ) -> Result<(), StorageError> {
         let (path, record, name) = (from.to_owned(), id.clone(), format.clone());
         match &*self.0 {
-            Kind::Local(local) => blocking(local, move |l| l.place(&path, &record, &name, shelf)).await,
-            Kind::S3(s3) => s3.place(from, id, format, shelf).await,
+            StorageKind::Local(local) => {
+                blocking(local, move |l| l.put_format(&path, &record, &name, shelf)).await
+            }
+            StorageKind::S3(s3) => s3.put_format(from, id, format, shelf).await,
         }
     }
 
-    /// Moves all formats of a recording to a shelf. `now`: the shelf that the index says. A format that
-    /// is on both is right there, or, where the index does not know, on the one that it is moved from.
-    /// Cut off, or followed by no [`Storage::finish`], it stays among the [`Storage::leftovers`].
-    pub async fn shift(&self, id: &RecordId, now: Option<Shelf>, to: Shelf) -> Result<Shift, StorageError> {
+    /// Moves all formats of a recording to a shelf. `current` is the recording's shelf according to the index; if both
+    /// shelves have a format, the copy there is the right one. Without `current`, the copy that is moved is.
+    /// If interrupted, or not followed by [`Storage::finish_move`], the recording stays among the
+    /// [`Storage::leftovers`].
+    pub async fn move_to_shelf(
+        &self,
+        id: &RecordId,
+        current: Option<Shelf>,
+        to: Shelf,
+    ) -> Result<ShelfMove, StorageError> {
         let record = id.clone();
         match &*self.0 {
-            Kind::Local(local) => blocking(local, move |local| local.shift(&record, now, to)).await,
-            Kind::S3(s3) => s3.shift(id, now, to).await,
+            StorageKind::Local(local) => {
+                blocking(local, move |local| local.move_to_shelf(&record, current, to)).await
+            }
+            StorageKind::S3(s3) => s3.move_to_shelf(id, current, to).await,
         }
     }
 
-    /// To be called when the index has committed what it says of a shift; no lock is needed any more.
-    /// What cannot be finished is left for [`Storage::leftovers`].
-    pub async fn finish(&self, shift: Shift) {
-        let finished = match (&*self.0, shift.marks) {
-            (Kind::Local(local), Marks::Local(marks)) => {
-                if marks.is_empty() {
+    /// Deletes the notes of a move. Call it once the index has committed the new shelf; it needs no lock. If it
+    /// fails, the recording stays among the [`Storage::leftovers`].
+    pub async fn finish_move(&self, shelf_move: ShelfMove) {
+        let finished = match (&*self.0, shelf_move.notes) {
+            (StorageKind::Local(local), MoveNotes::Local(notes)) => {
+                if notes.is_empty() {
                     return;
                 }
-                blocking(local, move |local| local.finish(&marks)).await
+                blocking(local, move |local| local.finish_move(&notes)).await
             }
-            (Kind::S3(s3), Marks::S3(marks)) => s3.finish(marks).await,
-            // Of another storage.
+            (StorageKind::S3(s3), MoveNotes::S3(notes)) => s3.finish_move(notes).await,
+            // Notes of another storage.
             _ => Ok(()),
         };
         if let Err(error) = finished {
-            tracing::warn!(%error, "cannot take away the note of a move that is done; an importer will");
+            tracing::warn!(%error, "cannot delete the note of a completed move; an importer will delete it");
         }
     }
 
-    /// Removes a recording from both shelves. How many formats were there.
-    pub async fn remove(&self, id: &RecordId) -> Result<usize, StorageError> {
+    /// Deletes a recording from both shelves. Returns how many formats it had.
+    pub async fn delete(&self, id: &RecordId) -> Result<usize, StorageError> {
         let record = id.clone();
         match &*self.0 {
-            Kind::Local(local) => blocking(local, move |local| local.remove(&record)).await,
-            Kind::S3(s3) => s3.remove(id).await,
+            StorageKind::Local(local) => blocking(local, move |local| local.delete(&record)).await,
+            StorageKind::S3(s3) => s3.delete(id).await,
         }
     }
 
-    /// Removes one format of a recording from a shelf. Whether it was there.
-    pub async fn remove_format(
+    /// Deletes one format of a recording from a shelf. False if it was not there.
+    pub async fn delete_format(
         &self,
         id: &RecordId,
         format: &FormatName,
@@ -223,53 +255,54 @@ impl Storage {
     ) -> Result<bool, StorageError> {
         let (record, name) = (id.clone(), format.clone());
         match &*self.0 {
-            Kind::Local(local) => {
-                blocking(local, move |local| local.remove_format(&record, &name, shelf)).await
+            StorageKind::Local(local) => {
+                blocking(local, move |local| local.delete_format(&record, &name, shelf)).await
             }
-            Kind::S3(s3) => s3.remove_format(id, format, shelf).await,
+            StorageKind::S3(s3) => s3.delete_format(id, format, shelf).await,
         }
     }
 
-    /// The formats of a recording, by name, each with its shelf.
+    /// The formats of a recording with their shelves, sorted by name.
     pub async fn formats(&self, id: &RecordId) -> Result<Vec<(FormatName, Shelf)>, StorageError> {
         let record = id.clone();
         match &*self.0 {
-            Kind::Local(local) => blocking(local, move |local| local.formats(&record)).await,
-            Kind::S3(s3) => s3.formats(id).await,
+            StorageKind::Local(local) => blocking(local, move |local| local.formats(&record)).await,
+            StorageKind::S3(s3) => s3.formats(id).await,
         }
     }
 
-    /// The metadata.xml of a format on a shelf, at most `most` bytes of it. None where there is none.
-    pub async fn metadata(
+    /// The first `max_bytes` of the metadata.xml of a format on a shelf. None if there is none.
+    pub async fn read_metadata(
         &self,
         id: &RecordId,
         format: &FormatName,
         shelf: Shelf,
-        most: u64,
+        max_bytes: u64,
     ) -> Result<Option<Vec<u8>>, StorageError> {
-        self.read_file(id, format, shelf, "metadata.xml", most).await
+        self.read_file(id, format, shelf, "metadata.xml", max_bytes).await
     }
 
-    /// A file that stands directly in a format, at most `most` bytes of it. None where there is none.
+    /// The first `max_bytes` of a file in the top directory of a format. None if there is none.
     pub(super) async fn read_file(
         &self,
         id: &RecordId,
         format: &FormatName,
         shelf: Shelf,
         name: &str,
-        most: u64,
+        max_bytes: u64,
     ) -> Result<Option<Vec<u8>>, StorageError> {
-        let (record, of, file) = (id.clone(), format.clone(), name.to_owned());
+        let (record, format_name, file) = (id.clone(), format.clone(), name.to_owned());
         match &*self.0 {
-            Kind::Local(local) => {
-                blocking(local, move |local| local.read_file(&record, &of, shelf, &file, most)).await
+            StorageKind::Local(local) => {
+                let read =
+                    move |l: &LocalStorage| l.read_file(&record, &format_name, shelf, &file, max_bytes);
+                blocking(local, read).await
             }
-            Kind::S3(s3) => s3.read_file(id, format, shelf, name, most).await,
+            StorageKind::S3(s3) => s3.read_file(id, format, shelf, name, max_bytes).await,
         }
     }
 
-    /// Writes a file that stands directly in a format, which is there; replaces the one of that name. It is
-    /// there whole or not at all.
+    /// Writes a file in the top directory of an existing format, atomically; replaces one of that name.
     pub(super) async fn write_file(
         &self,
         id: &RecordId,
@@ -278,27 +311,28 @@ impl Storage {
         name: &str,
         bytes: Bytes,
     ) -> Result<(), StorageError> {
-        let (record, of, file) = (id.clone(), format.clone(), name.to_owned());
+        let (record, format_name, file) = (id.clone(), format.clone(), name.to_owned());
         match &*self.0 {
-            Kind::Local(local) => {
-                blocking(local, move |local| local.write_file(&record, &of, shelf, &file, &bytes)).await
+            StorageKind::Local(local) => {
+                let write = move |l: &LocalStorage| l.write_file(&record, &format_name, shelf, &file, &bytes);
+                blocking(local, write).await
             }
-            Kind::S3(s3) => s3.write_file(id, format, shelf, name, bytes).await,
+            StorageKind::S3(s3) => s3.write_file(id, format, shelf, name, bytes).await,
         }
     }
 
-    /// Everything on a shelf, in no order, a few at a time. It may be millions.
+    /// Streams everything on a shelf, unordered. It may be millions of formats.
     pub fn list(&self, shelf: Shelf) -> mpsc::Receiver<Result<(RecordId, FormatName), StorageError>> {
-        let (sender, receiver) = mpsc::channel(256);
+        let (sender, receiver) = mpsc::channel(LIST_BUFFER_ITEMS);
         match &*self.0 {
-            Kind::Local(local) => {
+            StorageKind::Local(local) => {
                 let local = local.clone();
                 tokio::task::spawn_blocking(move || local.list(shelf, &sender));
             }
-            Kind::S3(_) => {
+            StorageKind::S3(_) => {
                 let kind = self.0.clone();
                 tokio::spawn(async move {
-                    if let Kind::S3(s3) = &*kind {
+                    if let StorageKind::S3(s3) = &*kind {
                         s3.list(shelf, &sender).await;
                     }
                 });
@@ -307,50 +341,52 @@ impl Storage {
         receiver
     }
 
-    /// Clears what an attempt that was cut off left of a recording, but for the note that it is changing
-    /// its shelf. Every call that changes a recording does so first.
-    pub async fn settle(&self, id: &RecordId) -> Result<(), StorageError> {
+    /// Completes or undoes what interrupted calls left of a recording, except for the note of a move, which only a
+    /// finished move may delete. Every call that changes a recording does this first.
+    pub async fn recover(&self, id: &RecordId) -> Result<(), StorageError> {
         let record = id.clone();
         match &*self.0 {
-            Kind::Local(local) => blocking(local, move |local| local.settle(&record)).await,
-            Kind::S3(s3) => s3.settle(id).await,
+            StorageKind::Local(local) => blocking(local, move |local| local.recover(&record)).await,
+            StorageKind::S3(s3) => s3.recover(id).await,
         }
     }
 
-    /// The same, and the note too: for a recording that the index does not have.
-    pub async fn clear(&self, id: &RecordId) -> Result<(), StorageError> {
+    /// [`Storage::recover`] for a recording that the index does not have: deletes the note of a move too.
+    pub async fn recover_unindexed(&self, id: &RecordId) -> Result<(), StorageError> {
         let record = id.clone();
         match &*self.0 {
-            Kind::Local(local) => blocking(local, move |local| local.clear(&record)).await,
-            Kind::S3(s3) => s3.clear(id).await,
+            StorageKind::Local(local) => blocking(local, move |local| local.recover_unindexed(&record)).await,
+            StorageKind::S3(s3) => s3.recover_unindexed(id).await,
         }
     }
 
-    /// The recordings that [`Storage::settle`] has something to do for, that are halfway to another shelf,
-    /// or that somebody is working on right now: who holds the lock knows which.
+    /// Recordings with something in the work area: left by an interrupted call, between two shelves, or being changed
+    /// right now. The holder of the recording's lock knows which.
     pub async fn leftovers(&self) -> Result<Vec<RecordId>, StorageError> {
         match &*self.0 {
-            Kind::Local(local) => blocking(local, Local::leftovers).await,
-            Kind::S3(s3) => s3.leftovers().await,
+            StorageKind::Local(local) => blocking(local, LocalStorage::leftovers).await,
+            StorageKind::S3(s3) => s3.leftovers().await,
         }
     }
 }
 
-/// The work goes on to its end even if the caller stops waiting.
+/// Runs blocking work to completion, even if the caller is cancelled.
 async fn blocking<T: Send + 'static>(
-    local: &Arc<Local>,
-    work: impl FnOnce(&Local) -> Result<T, StorageError> + Send + 'static,
+    local: &Arc<LocalStorage>,
+    work: impl FnOnce(&LocalStorage) -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
     let local = local.clone();
     match tokio::task::spawn_blocking(move || work(&local)).await {
         Ok(result) => result,
         Err(failure) => match failure.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(StorageError::Io {
-                what: "finish",
-                path: PathBuf::new(),
-                source: io::Error::other("this process is stopping"),
-            }),
+            Err(_) => Err(shutting_down()),
         },
     }
+}
+
+/// A task was cancelled, which only the end of the runtime does.
+fn shutting_down() -> StorageError {
+    let source = io::Error::other("this process is shutting down");
+    StorageError::Io { what: "finish", path: PathBuf::new(), source }
 }

@@ -1,4 +1,4 @@
-//! The directories, and every state that a kill can leave them in.
+//! Local storage, and every state that a kill can leave it in.
 
 use super::*;
 use std::collections::BTreeMap;
@@ -20,13 +20,13 @@ impl Shelves {
         Shelves { published, unpublished, work }
     }
 
-    /// Published on another file system than the rest; None where there is no second one.
+    /// The published shelf on another file system than the rest. None if there is only one.
     fn across() -> Option<Shelves> {
         let published = TempDir::new_in("/dev/shm").ok()?;
         let shelves = Shelves { published, ..Shelves::new() };
         let device = |directory: &TempDir| fs::metadata(directory.path()).unwrap().dev();
         if device(&shelves.published) == device(&shelves.work) {
-            eprintln!("not tested: /dev/shm and the temporary directory are one file system");
+            eprintln!("skipped: /dev/shm and the temporary directory are one file system");
             return None;
         }
         Some(shelves)
@@ -43,7 +43,7 @@ impl Shelves {
         }
     }
 
-    /// A format as an importer unpacked it; `text` tells it from others.
+    /// A format as an importer unpacks it, identified by `text`.
     fn unpacked(&self, text: &str) -> PathBuf {
         let directory = self.work.path().join(text);
         fs::create_dir_all(directory.join("deep/er")).unwrap();
@@ -53,7 +53,7 @@ impl Shelves {
         directory
     }
 
-    /// Puts a format straight where it belongs, or anywhere else on the shelf.
+    /// Creates a format at any path of a shelf, bypassing the storage.
     fn lay(&self, shelf: Shelf, at: &str, text: &str) {
         let place = self.path(shelf).join(at);
         fs::create_dir_all(place.parent().unwrap()).unwrap();
@@ -67,7 +67,7 @@ impl Shelves {
             .unwrap();
     }
 
-    /// Everything on a shelf that is a file, hidden or not: path and text.
+    /// All files on a shelf, hidden or not: path and content.
     fn files(&self, shelf: Shelf) -> BTreeMap<String, String> {
         let mut files = BTreeMap::new();
         let mut todo = vec![self.path(shelf).to_owned()];
@@ -84,7 +84,7 @@ impl Shelves {
         files
     }
 
-    /// Exactly these formats are there, whole, and nothing else.
+    /// Asserts that the shelf has exactly these formats, complete, and nothing else.
     #[track_caller]
     fn holds(&self, shelf: Shelf, formats: &[(&str, &str)]) {
         let expected: BTreeMap<String, String> = formats
@@ -108,19 +108,19 @@ fn format(name: &str) -> FormatName {
     FormatName::parse(name).unwrap()
 }
 
-/// A shift and its end.
-async fn shift(storage: &Storage, now: Option<Shelf>, to: Shelf) -> Shifted {
-    let shift = storage.shift(&id(), now, to).await.unwrap();
-    let shifted = shift.shifted;
-    storage.finish(shift).await;
-    shifted
+/// Moves a recording and finishes the move.
+async fn move_and_finish(storage: &Storage, current: Option<Shelf>, to: Shelf) -> MoveOutcome {
+    let shelf_move = storage.move_to_shelf(&id(), current, to).await.unwrap();
+    let outcome = shelf_move.outcome;
+    storage.finish_move(shelf_move).await;
+    outcome
 }
 
 #[tokio::test]
-async fn a_format_is_placed_and_its_directory_is_gone_from_where_it_was() {
+async fn put_format_moves_the_directory_onto_the_shelf() {
     let shelves = Shelves::new();
     let from = shelves.unpacked("one");
-    shelves.storage().place(&from, &id(), &format("video"), Shelf::Unpublished).await.unwrap();
+    shelves.storage().put_format(&from, &id(), &format("video"), Shelf::Unpublished).await.unwrap();
     shelves.holds(Shelf::Unpublished, &[("video", "one")]);
     shelves.holds(Shelf::Published, &[]);
     assert!(!from.exists());
@@ -128,13 +128,13 @@ async fn a_format_is_placed_and_its_directory_is_gone_from_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_format_replaces_the_one_before_on_whichever_shelf_it_is() {
+async fn put_format_replaces_the_earlier_version_on_either_shelf() {
     for shelf in [Shelf::Published, Shelf::Unpublished] {
         let shelves = Shelves::new();
         shelves.lay(shelf, &format!("video/{ID}"), "before");
         shelves.lay(shelf, &format!("notes/{ID}"), "notes");
         let from = shelves.unpacked("after");
-        shelves.storage().place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+        shelves.storage().put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
         assert!(!from.exists());
         match shelf {
             Shelf::Published => shelves.holds(shelf, &[("video", "after"), ("notes", "notes")]),
@@ -147,165 +147,171 @@ async fn a_format_replaces_the_one_before_on_whichever_shelf_it_is() {
 }
 
 #[tokio::test]
-async fn a_format_crosses_file_systems_with_all_in_it_and_follows_no_links() {
+async fn formats_cross_file_systems_complete_and_no_link_is_followed() {
     let Some(shelves) = Shelves::across() else { return };
     let storage = shelves.storage();
     for text in ["one", "two"] {
         let from = shelves.unpacked(text);
-        storage.place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+        storage.put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
         shelves.holds(Shelf::Published, &[("video", text)]);
         assert!(!from.exists());
     }
     let link = format!("video/{ID}/deep/link");
     assert_eq!(fs::read_link(shelves.published.path().join(&link)).unwrap(), Path::new("/etc/passwd"));
-    assert_eq!(shift(&storage, None, Shelf::Unpublished).await, Shifted::Moved);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Unpublished).await, MoveOutcome::Moved);
     shelves.holds(Shelf::Unpublished, &[("video", "two")]);
     shelves.holds(Shelf::Published, &[]);
 }
 
 #[tokio::test]
-async fn all_formats_shift_and_shifting_again_does_nothing() {
+async fn move_to_shelf_moves_all_formats_once() {
     let shelves = Shelves::new();
     let storage = shelves.storage();
-    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::Missing);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Published).await, MoveOutcome::Missing);
     for name in ["presentation", "video"] {
         shelves.lay(Shelf::Unpublished, &format!("{name}/{ID}"), name);
     }
-    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::Moved);
-    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::AlreadyThere);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Published).await, MoveOutcome::Moved);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Published).await, MoveOutcome::AlreadyThere);
     shelves.holds(Shelf::Published, &[("presentation", "presentation"), ("video", "video")]);
     shelves.holds(Shelf::Unpublished, &[]);
 }
 
 #[tokio::test]
-async fn a_shift_that_was_cut_off_is_finished_by_the_next() {
+async fn move_to_shelf_completes_an_interrupted_move() {
     let shelves = Shelves::new();
     shelves.lay(Shelf::Published, &format!("video/{ID}"), "moved");
     shelves.lay(Shelf::Unpublished, &format!("notes/{ID}"), "not yet");
-    // Across file systems a format is on both shelves for an instant, and one that was there long
-    // before must not come back.
+    // Across file systems a format is on both shelves for an instant. A stale copy on the target shelf must not
+    // survive.
     shelves.lay(Shelf::Published, &format!("podcast/{ID}"), "stale");
     shelves.lay(Shelf::Unpublished, &format!("podcast/{ID}"), "right");
-    assert_eq!(shift(&shelves.storage(), None, Shelf::Published).await, Shifted::Moved);
+    assert_eq!(move_and_finish(&shelves.storage(), None, Shelf::Published).await, MoveOutcome::Moved);
     shelves.holds(Shelf::Published, &[("video", "moved"), ("notes", "not yet"), ("podcast", "right")]);
     shelves.holds(Shelf::Unpublished, &[]);
 }
 
 #[tokio::test]
-async fn a_stale_copy_does_not_replace_what_the_index_means() {
+async fn move_to_shelf_keeps_the_copy_on_the_shelf_that_the_index_says() {
     let shelves = Shelves::new();
     let storage = shelves.storage();
     shelves.lay(Shelf::Published, &format!("video/{ID}"), "right");
     shelves.lay(Shelf::Unpublished, &format!("video/{ID}"), "stale");
     shelves.lay(Shelf::Unpublished, &format!("notes/{ID}"), "notes");
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Published).await, Shifted::Moved);
+    assert_eq!(move_and_finish(&storage, Some(Shelf::Published), Shelf::Published).await, MoveOutcome::Moved);
     shelves.holds(Shelf::Published, &[("video", "right"), ("notes", "notes")]);
     shelves.holds(Shelf::Unpublished, &[]);
-    // On its way elsewhere, it is the other way round.
+    // In the other direction too.
     shelves.lay(Shelf::Unpublished, &format!("video/{ID}"), "stale");
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
+    assert_eq!(
+        move_and_finish(&storage, Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::Moved
+    );
     shelves.holds(Shelf::Unpublished, &[("video", "right"), ("notes", "notes")]);
     shelves.holds(Shelf::Published, &[]);
 }
 
 #[tokio::test]
-async fn a_note_is_ones_own() {
+async fn finish_move_deletes_only_notes_of_its_own_move() {
     let shelves = Shelves::new();
     let storage = shelves.storage();
     shelves.lay(Shelf::Published, &format!("video/{ID}"), "video");
-    // The first has committed, and has not taken its note away yet.
-    let first = storage.shift(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap();
-    let second = storage.shift(&id(), Some(Shelf::Unpublished), Shelf::Published).await.unwrap();
-    storage.finish(first).await;
-    assert_eq!(storage.leftovers().await.unwrap(), [id()], "the second one's move is noted");
-    storage.finish(second).await;
+    // The first move is committed, but its note is not deleted yet.
+    let first = storage.move_to_shelf(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap();
+    let second = storage.move_to_shelf(&id(), Some(Shelf::Unpublished), Shelf::Published).await.unwrap();
+    storage.finish_move(first).await;
+    assert_eq!(storage.leftovers().await.unwrap(), [id()], "the note of the second move is still there");
+    storage.finish_move(second).await;
     assert_eq!(storage.leftovers().await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn a_shift_that_nobody_finishes_is_among_the_leftovers() {
+async fn unfinished_moves_are_among_the_leftovers() {
     let shelves = Shelves::new();
     let storage = shelves.storage();
     shelves.lay(Shelf::Published, &format!("video/{ID}"), "video");
-    let left = storage.shift(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap();
-    assert_eq!(left.shifted, Shifted::Moved);
+    let left = storage.move_to_shelf(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap();
+    assert_eq!(left.outcome, MoveOutcome::Moved);
     drop(left);
     assert_eq!(storage.leftovers().await.unwrap(), [id()]);
-    storage.settle(&id()).await.unwrap();
-    assert_eq!(storage.leftovers().await.unwrap(), [id()], "clearing up does not finish it");
-    // Whoever moves it next finishes it, even with nothing left to move.
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::AlreadyThere);
+    storage.recover(&id()).await.unwrap();
+    assert_eq!(storage.leftovers().await.unwrap(), [id()], "recovery does not finish a move");
+    // The next move finishes it, even with nothing left to move.
+    assert_eq!(
+        move_and_finish(&storage, Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::AlreadyThere
+    );
     assert_eq!(storage.leftovers().await.unwrap(), []);
-    drop(storage.shift(&id(), Some(Shelf::Unpublished), Shelf::Published).await.unwrap());
-    storage.remove(&id()).await.unwrap();
+    drop(storage.move_to_shelf(&id(), Some(Shelf::Unpublished), Shelf::Published).await.unwrap());
+    storage.delete(&id()).await.unwrap();
     assert_eq!(storage.leftovers().await.unwrap(), []);
     shelves.lay(Shelf::Published, &format!("video/{ID}"), "video");
-    drop(storage.shift(&id(), None, Shelf::Unpublished).await.unwrap());
-    storage.clear(&id()).await.unwrap();
+    drop(storage.move_to_shelf(&id(), None, Shelf::Unpublished).await.unwrap());
+    storage.recover_unindexed(&id()).await.unwrap();
     shelves.holds(Shelf::Published, &[]);
     shelves.holds(Shelf::Unpublished, &[("video", "video")]);
 }
 
 #[tokio::test]
-async fn a_removal_takes_both_shelves() {
+async fn delete_deletes_from_both_shelves() {
     let shelves = Shelves::new();
     shelves.lay(Shelf::Published, &format!("video/{ID}"), "1");
     shelves.lay(Shelf::Unpublished, &format!("video/{ID}"), "2");
     shelves.lay(Shelf::Unpublished, &format!("notes/{ID}"), "3");
-    assert_eq!(shelves.storage().remove(&id()).await.unwrap(), 2);
+    assert_eq!(shelves.storage().delete(&id()).await.unwrap(), 2);
     shelves.holds(Shelf::Published, &[]);
     shelves.holds(Shelf::Unpublished, &[]);
-    assert_eq!(shelves.storage().remove(&id()).await.unwrap(), 0);
+    assert_eq!(shelves.storage().delete(&id()).await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn what_a_kill_left_hidden_is_found_and_cleared() {
+async fn recover_cleans_up_the_work_directories() {
     let shelves = Shelves::new();
     let storage = shelves.storage();
     shelves.lay(Shelf::Published, &format!("video/.sl-work/{ID}.new.1"), "half a copy");
     shelves.lay(Shelf::Published, &format!("notes/.sl-work/{ID}.gone.1"), "half deleted");
-    // Killed between the two renames: only the old one is whole.
+    // Killed between the two renames: only the old version is complete.
     shelves.lay(Shelf::Unpublished, &format!("podcast/.sl-work/{ID}.old.1"), "old");
     // Killed after them.
     shelves.lay(Shelf::Unpublished, &format!("capture/{ID}"), "new");
     shelves.lay(Shelf::Unpublished, &format!("capture/.sl-work/{ID}.old.1"), "old");
     assert_eq!(storage.leftovers().await.unwrap(), [id()]);
     let seen: Vec<_> = storage.formats(&id()).await.unwrap().into_iter().map(|(f, _)| f).collect();
-    assert_eq!(seen, [format("capture")], "nothing hidden is seen");
-    storage.settle(&id()).await.unwrap();
+    assert_eq!(seen, [format("capture")], "the work directories are hidden");
+    storage.recover(&id()).await.unwrap();
     shelves.holds(Shelf::Published, &[]);
     shelves.holds(Shelf::Unpublished, &[("podcast", "old"), ("capture", "new")]);
     assert_eq!(storage.leftovers().await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn without_an_exchange_the_old_format_comes_back_or_goes() {
+async fn put_format_replaces_an_old_version_that_is_set_aside() {
     let shelves = Shelves::new();
     let storage = shelves.storage();
     shelves.lay(Shelf::Published, &format!("video/.sl-work/{ID}.old.1"), "old");
     let from = shelves.unpacked("new");
-    storage.place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+    storage.put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
     shelves.holds(Shelf::Published, &[("video", "new")]);
 }
 
 #[tokio::test]
-async fn another_recordings_work_is_left_alone() {
+async fn recover_leaves_other_recordings_alone() {
     let shelves = Shelves::new();
     let storage = shelves.storage();
-    shelves.lay(Shelf::Published, &format!("video/.sl-work/{ID}0.new.1"), "somebody else's");
+    shelves.lay(Shelf::Published, &format!("video/.sl-work/{ID}0.new.1"), "of another recording");
     let from = shelves.unpacked("mine");
-    storage.place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
-    storage.remove(&id()).await.unwrap();
+    storage.put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+    storage.delete(&id()).await.unwrap();
     assert_eq!(shelves.files(Shelf::Published).len(), 2);
 }
 
 #[tokio::test]
-async fn a_shelf_that_is_not_there_is_not_made() {
+async fn put_format_does_not_create_a_missing_shelf() {
     let shelves = Shelves::new();
     let missing = shelves.work.path().join("not mounted");
     let storage = Storage::local(&missing, shelves.unpublished.path());
     let from = shelves.unpacked("one");
-    let error = storage.place(&from, &id(), &format("video"), Shelf::Published).await.unwrap_err();
+    let error = storage.put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap_err();
     assert!(matches!(error, StorageError::NoShelf(ref path) if *path == missing), "{error}");
     assert!(from.join("metadata.xml").exists());
     assert!(!missing.exists());
@@ -313,7 +319,7 @@ async fn a_shelf_that_is_not_there_is_not_made() {
 }
 
 #[tokio::test]
-async fn a_list_has_recordings_and_nothing_else() {
+async fn list_contains_only_recordings() {
     let shelves = Shelves::new();
     for name in ["video", "notes"] {
         shelves.lay(Shelf::Published, &format!("{name}/{ID}"), name);
@@ -322,7 +328,7 @@ async fn a_list_has_recordings_and_nothing_else() {
     shelves.lay(Shelf::Published, &format!("not a format!/{ID}"), "x");
     shelves.lay(Shelf::Published, "video/not an id!", "x");
     fs::write(shelves.published.path().join("video/a-file"), "x").unwrap();
-    // A format whose directory the operator has put elsewhere.
+    // A format whose directory is a link to another place.
     let elsewhere = TempDir::new().unwrap();
     fs::create_dir(elsewhere.path().join("r2")).unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), shelves.published.path().join("podcast")).unwrap();

@@ -1,20 +1,20 @@
-//! What clients upload, as WebVTT. It may be that already, or SRT, which nearly is.
+//! Converts uploaded text tracks to WebVTT, from SRT, which is nearly the same.
 
-/// Why a text track cannot be taken.
+/// Why a text track is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadTrack {
-    /// There is nothing in it.
+    /// No text.
     #[error("it is empty")]
     Empty,
-    /// Other bytes.
+    /// Not UTF-8.
     #[error("it is not UTF-8")]
     NotUtf8,
-    /// Something else.
+    /// Another kind of file.
     #[error("it is neither WebVTT nor SRT")]
     NeitherKind,
 }
 
-/// A text track as WebVTT.
+/// Returns a text track as WebVTT.
 pub fn to_webvtt(bytes: &[u8]) -> Result<String, BadTrack> {
     let text = std::str::from_utf8(bytes).map_err(|_| BadTrack::NotUtf8)?;
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
@@ -30,12 +30,12 @@ pub fn to_webvtt(bytes: &[u8]) -> Result<String, BadTrack> {
     }
 }
 
-/// Cues are parted by empty lines: a number, the time with commas, lines of text.
+/// SRT: cues separated by empty lines, each a number, a time line with commas, and lines of text.
 fn from_srt(text: &str) -> Result<String, BadTrack> {
     let mut out = String::from("WEBVTT\n");
     let mut cues = 0;
     let mut lines = text.lines().peekable();
-    // A number is one only if a time follows.
+    // A line before the first cue is its number only if a time line follows.
     let mut in_cue = false;
     while let Some(line) = lines.next() {
         if let Some(time) = time_line(line) {
@@ -55,14 +55,14 @@ fn from_srt(text: &str) -> Result<String, BadTrack> {
     if cues == 0 { Err(BadTrack::NeitherKind) } else { Ok(out) }
 }
 
-/// `00:00:01,000 --> 00:00:04,000`, as WebVTT has it. What follows (coordinates) is left out.
+/// Converts `00:00:01,000 --> 00:00:04,000`. Drops what follows (coordinates).
 fn time_line(line: &str) -> Option<String> {
     let (from, to) = line.split_once("-->")?;
     let (from, to) = (time(from.trim())?, time(to.split_whitespace().next()?)?);
     Some(format!("{from} --> {to}"))
 }
 
-/// Hours, minutes, seconds, a comma (or a point, as many write), milliseconds.
+/// Converts a time: hours, minutes, seconds, a comma (or, in many files, a point), milliseconds.
 fn time(text: &str) -> Option<String> {
     let (clock, fraction) = text.split_once([',', '.'])?;
     let parts: Vec<&str> = clock.split(':').collect();
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn srt_becomes_webvtt() {
+    fn srt_is_converted() {
         let srt = "\u{feff}1\r\n00:00:01,000 --> 00:00:04,5 X1:40\r\nHello\r\n<i>there</i> --> you\r\n\r\n\
             2\r\n1:02:03,004-->1:02:05,006\r\nÜber\r\n";
         let expected = "WEBVTT\n\n00:00:01.000 --> 00:00:04.500\nHello\n<i>there</i> --&gt; you\n\n\
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn webvtt_stays() {
+    fn webvtt_keeps_its_text() {
         for vtt in ["WEBVTT\n\n00:01.000 --> 00:02.000\nHi\n", "WEBVTT - title\n", "WEBVTT"] {
             assert_eq!(to_webvtt(vtt.as_bytes()).unwrap(), vtt);
         }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_refused() {
+    fn other_files_are_refused() {
         for empty in ["", " \r\n", "\u{feff}"] {
             assert_eq!(to_webvtt(empty.as_bytes()), Err(BadTrack::Empty), "{empty:?}");
         }

@@ -1,7 +1,6 @@
-//! Text tracks: subtitles and captions, where the player of presentations finds them. Each is a WebVTT
-//! file of the presentation, `caption_{lang}.vtt`, and captions.json lists them:
-//! `[{"localeName": …, "locale": …}]`, to which `kind` and `source` are added here. The player does not
-//! mind; lists that BBB has written have neither.
+//! Text tracks: subtitles and captions, stored where the presentation player looks for them. Each is a WebVTT file of
+//! the presentation, `caption_{lang}.vtt`; captions.json lists them: `[{"localeName": …, "locale": …}]`. `sl` adds
+//! `kind` and `source`, which the player ignores; lists written by BBB have neither.
 
 mod convert;
 
@@ -14,21 +13,21 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-const LIST: &str = "captions.json";
-/// A list that is larger is not read.
-const LONGEST_LIST: u64 = 1 << 20;
-/// A track that is larger was not uploaded here.
-const LONGEST_TRACK: u64 = 64 << 20;
-/// Tracks of a recording.
-const MOST: usize = 500;
+const LIST_FILE: &str = "captions.json";
+/// Only this much of captions.json is read.
+const MAX_LIST_BYTES: u64 = 1 << 20;
+/// Larger than any track that was uploaded here.
+const MAX_TRACK_BYTES: u64 = 64 << 20;
+/// Tracks of one recording.
+const MAX_TRACKS: usize = 500;
 
-/// A language by its BCP 47 tag. Letters, digits and `-`, so that it can stand in a file's name.
+/// A language by its BCP 47 tag: letters, digits and `-`, so it is safe in a file name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Language(String);
 
 impl Language {
-    /// None if the text is no such tag. Its parts get their usual case: `en-US`, `zh-Hant`.
+    /// None if the text is not such a tag. Normalises the case of its parts: `en-US`, `zh-Hant`.
     pub fn parse(text: &str) -> Option<Language> {
         let mut parts = Vec::new();
         for (n, part) in text.split('-').enumerate() {
@@ -51,13 +50,13 @@ impl Language {
         (tag.len() <= 35).then_some(Language(tag))
     }
 
-    /// As it stands in the file's name.
+    /// The tag, as in the file name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The file of a track in this language.
-    pub fn file(&self) -> String {
+    /// The file name of a track in this language.
+    pub fn file_name(&self) -> String {
         format!("caption_{}.vtt", self.0)
     }
 }
@@ -66,7 +65,7 @@ impl TryFrom<String> for Language {
     type Error = String;
 
     fn try_from(text: String) -> Result<Language, String> {
-        Language::parse(&text).ok_or_else(|| format!("{text:?} is no language"))
+        Language::parse(&text).ok_or_else(|| format!("{text:?} is not a language tag"))
     }
 }
 
@@ -76,216 +75,218 @@ impl From<Language> for String {
     }
 }
 
-/// What a track is for.
+/// The purpose of a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// What is said, for who does not know the language.
+pub enum TrackKind {
+    /// The spoken words, for viewers who do not know the language.
     Subtitles,
-    /// What is heard, for who does not hear.
+    /// All sounds, for viewers who cannot hear.
     #[default]
     Captions,
 }
 
-impl Kind {
-    /// As clients name it.
-    pub fn parse(text: &str) -> Option<Kind> {
+impl TrackKind {
+    /// From the API's name.
+    pub fn parse(text: &str) -> Option<TrackKind> {
         match text {
-            "subtitles" => Some(Kind::Subtitles),
-            "captions" => Some(Kind::Captions),
+            "subtitles" => Some(TrackKind::Subtitles),
+            "captions" => Some(TrackKind::Captions),
             _ => None,
         }
     }
 
-    /// As clients name it.
+    /// The API's name.
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Subtitles => "subtitles",
-            Kind::Captions => "captions",
+            TrackKind::Subtitles => "subtitles",
+            TrackKind::Captions => "captions",
         }
     }
 }
 
-/// Where a track came from.
+/// The origin of a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum TrackSource {
     /// Written during the meeting.
     #[default]
     Live,
-    /// Uploaded later.
+    /// Uploaded afterwards.
     Upload,
 }
 
-impl Source {
-    /// As clients see it.
+impl TrackSource {
+    /// The API's name.
     pub fn as_str(self) -> &'static str {
         match self {
-            Source::Live => "live",
-            Source::Upload => "upload",
+            TrackSource::Live => "live",
+            TrackSource::Upload => "upload",
         }
     }
 }
 
-/// A track, as it stands in captions.json.
+/// An entry of captions.json.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextTrack {
-    /// For people.
+    /// The name shown to viewers.
     #[serde(rename = "localeName")]
     pub label: String,
-    /// In which language.
+    /// The language.
     #[serde(rename = "locale")]
     pub language: Language,
-    /// What it is for.
+    /// The purpose.
     #[serde(default)]
-    pub kind: Kind,
-    /// Where it came from.
+    pub kind: TrackKind,
+    /// The origin.
     #[serde(default)]
-    pub source: Source,
+    pub source: TrackSource,
 }
 
-/// What came of putting one.
+/// The result of [`Recordings::put_text_track`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
-    /// It is there now.
-    Done,
-    /// There is no such recording.
-    NoRecording,
-    /// The recording has no presentation, or too many tracks already.
-    NoPlace,
+pub enum PutTrackOutcome {
+    /// The track is stored.
+    Stored,
+    /// The recording does not exist, or is deleted.
+    RecordingNotFound,
+    /// The recording has no presentation, an unreadable captions.json, or too many tracks.
+    Rejected,
 }
 
 impl Recordings {
-    /// The text tracks of a recording, as they are listed. None where there is no such recording.
+    /// The tracks that captions.json lists. None if the recording does not exist, or is deleted.
     pub async fn text_tracks(&self, id: &RecordId) -> Result<Option<Vec<TextTrack>>, ChangeError> {
         let Some((state, shelf)) = self.index.state(id).await? else { return Ok(None) };
         if state == "deleted" {
             return Ok(None);
         }
-        let Some(format) = presentation() else { return Ok(Some(Vec::new())) };
-        Ok(Some(listed(&self.storage, id, &format, shelf).await?))
+        let Some(format) = presentation_format() else { return Ok(Some(Vec::new())) };
+        Ok(Some(read_tracks(&self.storage, id, &format, shelf).await?))
     }
 
-    /// Puts a text track in the place of the one in that language, if there is one. Two at once lose
-    /// nothing: it is done under the recording's lock. Cut off, a file may be there that no list names.
+    /// Stores a text track; replaces the one in the same language. The recording's lock keeps two calls from losing one
+    /// of the tracks. If interrupted, there may be a file that captions.json does not list.
     pub async fn put_text_track(
         &self,
         id: &RecordId,
         track: TextTrack,
         webvtt: String,
-    ) -> Result<Put, ChangeError> {
+    ) -> Result<PutTrackOutcome, ChangeError> {
         let locked = self.index.lock(id).await?;
-        let Some(shelf) = locked.shelf_now() else { return Ok(Put::NoRecording) };
-        let Some(format) = presentation() else { return Ok(Put::NoPlace) };
-        // What is still to come into its place would replace what is put there now.
-        self.storage.settle(id).await?;
+        let Some(shelf) = locked.current_shelf() else { return Ok(PutTrackOutcome::RecordingNotFound) };
+        let Some(format) = presentation_format() else { return Ok(PutTrackOutcome::Rejected) };
+        // Recover first: a new version of the format that is still staged would replace the track later.
+        self.storage.recover(id).await?;
         if !self.storage.formats(id).await?.contains(&(format.clone(), shelf)) {
-            return Ok(Put::NoPlace);
+            return Ok(PutTrackOutcome::Rejected);
         }
-        let bytes = self.storage.read_file(id, &format, shelf, LIST, LONGEST_LIST).await?;
-        // What is no list is not written over: somebody may want to mend it.
-        let Some(mut list) = entries(&bytes.unwrap_or_default()) else { return Ok(Put::NoPlace) };
-        let file = track.language.file();
-        if !put_into(&mut list, &track) {
-            return Ok(Put::NoPlace);
+        let bytes = self.storage.read_file(id, &format, shelf, LIST_FILE, MAX_LIST_BYTES).await?;
+        // Do not overwrite a broken list: the operator may want to repair it.
+        let Some(mut list) = parse_entries(&bytes.unwrap_or_default()) else {
+            return Ok(PutTrackOutcome::Rejected);
+        };
+        let file = track.language.file_name();
+        if !upsert_track(&mut list, &track) {
+            return Ok(PutTrackOutcome::Rejected);
         }
-        // Names and texts: they can be written.
+        // Serializing JSON values does not fail.
         let list = serde_json::to_vec(&list).unwrap_or_default();
         self.storage.write_file(id, &format, shelf, &file, webvtt.into()).await?;
-        self.storage.write_file(id, &format, shelf, LIST, Bytes::from(list)).await?;
+        self.storage.write_file(id, &format, shelf, LIST_FILE, Bytes::from(list)).await?;
         locked.commit().await?;
-        Ok(Put::Done)
+        Ok(PutTrackOutcome::Stored)
     }
 }
 
-/// The tracks of a presentation on a shelf.
-async fn listed(
+/// The listed tracks of a presentation on a shelf.
+async fn read_tracks(
     storage: &Storage,
     id: &RecordId,
     format: &FormatName,
     shelf: Shelf,
 ) -> Result<Vec<TextTrack>, StorageError> {
-    let bytes = storage.read_file(id, format, shelf, LIST, LONGEST_LIST).await?.unwrap_or_default();
-    Ok(read_list(&bytes))
+    let bytes = storage.read_file(id, format, shelf, LIST_FILE, MAX_LIST_BYTES).await?.unwrap_or_default();
+    Ok(parse_list(&bytes))
 }
 
-/// What is no list, and what in it is no track, is as if it was not there.
-fn read_list(bytes: &[u8]) -> Vec<TextTrack> {
-    let entries = entries(bytes).unwrap_or_default();
+/// Ignores a broken list, and entries that are not tracks.
+fn parse_list(bytes: &[u8]) -> Vec<TextTrack> {
+    let entries = parse_entries(bytes).unwrap_or_default();
     entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect()
 }
 
-/// All that stands in a list, in whatever form BBB has it. None if it is none.
-fn entries(bytes: &[u8]) -> Option<Vec<serde_json::Value>> {
+/// The entries of a list, in whatever form BBB has written them. None if it is not a list.
+fn parse_entries(bytes: &[u8]) -> Option<Vec<serde_json::Value>> {
     if bytes.is_empty() { Some(Vec::new()) } else { serde_json::from_slice(bytes).ok() }
 }
 
-/// Puts a track into a list, in the place of the one in that language; all else stays as it is. Whether
-/// there was room.
-fn put_into(list: &mut Vec<serde_json::Value>, track: &TextTrack) -> bool {
+/// Adds a track to a list, or replaces the one in its language; leaves other entries as they are. False if the list is
+/// full.
+fn upsert_track(list: &mut Vec<serde_json::Value>, track: &TextTrack) -> bool {
     let language = |entry: &serde_json::Value| {
         serde_json::from_value::<TextTrack>(entry.clone()).ok().map(|other| other.language)
     };
     let Ok(entry) = serde_json::to_value(track) else { return false };
     match list.iter().position(|other| language(other).as_ref() == Some(&track.language)) {
         Some(n) => list[n] = entry,
-        None if list.len() >= MOST => return false,
+        None if list.len() >= MAX_TRACKS => return false,
         None => list.push(entry),
     }
     true
 }
 
-/// Takes the tracks that clients have uploaded over into a presentation that is to replace the one on the
-/// shelf: a directory that nobody else knows yet. Theirs count more than those that it brings itself.
-pub(super) async fn keep(
+/// Copies the tracks that clients have uploaded from the presentation on the shelf into `into`, the unpacked new version
+/// that will replace it. They take precedence over the new version's own tracks.
+pub(super) async fn carry_over_uploads(
     storage: &Storage,
     id: &RecordId,
     format: &FormatName,
     shelf: Shelf,
     into: &Path,
 ) -> Result<(), StorageError> {
-    if presentation().as_ref() != Some(format) {
+    if presentation_format().as_ref() != Some(format) {
         return Ok(());
     }
     let directory = into.to_owned();
-    let failed = |source| StorageError::Io { what: "keep the text tracks in", path: into.to_owned(), source };
-    let lost = || io::Error::other("this process is stopping");
+    let failed = |source| StorageError::Io { what: "copy text tracks into", path: into.to_owned(), source };
+    let cancelled = || io::Error::other("this process is shutting down");
     let mut kept = Vec::new();
-    for track in listed(storage, id, format, shelf).await? {
-        if track.source != Source::Upload {
+    for track in read_tracks(storage, id, format, shelf).await? {
+        if track.source != TrackSource::Upload {
             continue;
         }
-        let file = track.language.file();
+        let file = track.language.file_name();
         // One at a time in memory.
-        if let Some(bytes) = storage.read_file(id, format, shelf, &file, LONGEST_TRACK).await? {
+        if let Some(bytes) = storage.read_file(id, format, shelf, &file, MAX_TRACK_BYTES).await? {
             let path = directory.join(file);
             let written = tokio::task::spawn_blocking(move || write_synced(&path, &bytes)).await;
-            written.unwrap_or_else(|_| Err(lost())).map_err(failed)?;
+            written.unwrap_or_else(|_| Err(cancelled())).map_err(failed)?;
             kept.push(track);
         }
     }
     if kept.is_empty() {
         return Ok(());
     }
-    let written = tokio::task::spawn_blocking(move || list_in(&directory, kept)).await;
-    written.unwrap_or_else(|_| Err(lost())).map_err(failed)
+    let written = tokio::task::spawn_blocking(move || merge_into_list(&directory, kept)).await;
+    written.unwrap_or_else(|_| Err(cancelled())).map_err(failed)
 }
 
-fn list_in(directory: &Path, kept: Vec<TextTrack>) -> io::Result<()> {
+fn merge_into_list(directory: &Path, kept: Vec<TextTrack>) -> io::Result<()> {
     let mut bytes = Vec::new();
-    if let Ok(list) = File::open(directory.join(LIST)) {
-        // What cannot be read is no list.
-        let _ = list.take(LONGEST_LIST).read_to_end(&mut bytes);
+    if let Ok(list) = File::open(directory.join(LIST_FILE)) {
+        // An unreadable list counts as empty.
+        let _ = list.take(MAX_LIST_BYTES).read_to_end(&mut bytes);
     }
-    let mut list = entries(&bytes).unwrap_or_default();
+    let mut list = parse_entries(&bytes).unwrap_or_default();
     for track in kept {
-        put_into(&mut list, &track);
+        upsert_track(&mut list, &track);
     }
-    write_synced(&directory.join(LIST), &serde_json::to_vec(&list)?)
+    write_synced(&directory.join(LIST_FILE), &serde_json::to_vec(&list)?)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // The archive may have anything in its place.
+    // The archive may have a directory of this name.
     if path.is_dir() {
         std::fs::remove_dir_all(path)?;
     }
@@ -294,7 +295,7 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn presentation() -> Option<FormatName> {
+fn presentation_format() -> Option<FormatName> {
     FormatName::parse("presentation")
 }
 
@@ -303,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn languages() {
+    fn language_parse_normalises_tags_and_refuses_others() {
         for (text, expected) in [
             ("en", "en"),
             ("EN-us", "en-US"),
@@ -314,21 +315,21 @@ mod tests {
         ] {
             assert_eq!(Language::parse(text).unwrap().as_str(), expected);
         }
-        for no in
+        for invalid in
             ["", "e", "en_US", "../en", "en/..", "en-", "-en", "en--US", "en\0", "1a", "en-ninechars", "ü"]
         {
-            assert_eq!(Language::parse(no), None, "{no:?}");
+            assert_eq!(Language::parse(invalid), None, "{invalid:?}");
         }
         assert_eq!(Language::parse(&format!("en{}", "-abcdefgh".repeat(5))), None);
     }
 
     #[test]
-    fn a_list_of_bbbs_is_read() {
+    fn text_track_reads_entries_of_bbb() {
         let entry = serde_json::json!({"localeName": "Deutsch", "locale": "de"});
         let track: TextTrack = serde_json::from_value(entry).unwrap();
         assert_eq!(
-            (track.kind, track.source, track.language.file()),
-            (Kind::Captions, Source::Live, "caption_de.vtt".into())
+            (track.kind, track.source, track.language.file_name()),
+            (TrackKind::Captions, TrackSource::Live, "caption_de.vtt".into())
         );
         let hostile = serde_json::json!({"localeName": "x", "locale": "../../x"});
         assert!(serde_json::from_value::<TextTrack>(hostile).is_err());

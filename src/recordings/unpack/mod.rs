@@ -1,98 +1,99 @@
-//! Unpacking an archive of recordings into a directory of one's own, trusting nothing in it.
+//! Unpacks an archive of recordings into an empty directory, trusting nothing in it.
 //!
-//! A member's path is `{format}/{record_id}/…`, relative, of plain names. Whatever else it is called
-//! never becomes a path: absolute ones, `..`, and what would lead through a link are refused, and
-//! the archive with them. So are devices and pipes. Links become copies of the file that they lead
-//! to, which must be in the archive too, so that nothing that comes out is a link. Owners and modes
-//! are ours. Count, size and ratio have limits, which hold while unpacking and not after it.
+//! A member's path is `{format}/{record_id}/…`, relative, of plain names. No other path is ever used: an
+//! absolute one, `..`, or one that passes through a link makes the whole archive bad; so do devices and pipes.
+//! Links become copies of the file that they lead to, which must be in the archive too, so that nothing
+//! unpacked is a link. Owners and modes are ours. Count, size and ratio are limited while unpacking, not
+//! after it.
 //!
-//! - `source`: the bytes of the tar, counted, out of whatever it is compressed with
+//! - `meter`: reads the tar from whatever it is compressed with, and counts its bytes
 //! - `tree`: the files on disk
 
-mod source;
+mod meter;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 use super::{FormatName, RecordId};
-use source::Source;
+use meter::ReadMeter;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tree::Tree;
+use tree::UnpackedTree;
 
-/// What an archive may hold.
+/// What an archive may contain.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct UnpackLimits {
     /// Members: files, directories, links.
-    pub members: u64,
+    pub max_members: u64,
     /// Bytes of all files together.
-    pub bytes: u64,
-    /// Bytes unpacked for each byte of the archive. Counts from 64 MiB on.
-    pub ratio: u64,
+    pub max_bytes: u64,
+    /// Bytes unpacked for each byte of the archive. Applies from 64 MiB on.
+    pub max_ratio: u64,
 }
 
-/// Below this nothing is a bomb, however well it was compressed.
-const RATIO_COUNTS_FROM: u64 = 64 * 1024 * 1024;
+/// Below this an archive is no bomb, however well it was compressed.
+const MIN_BYTES_FOR_RATIO: u64 = 64 * 1024 * 1024;
+/// The end of a tar is at least one block of zeros.
+const TAR_BLOCK_BYTES: u64 = 512;
 
-/// What is wrong with an archive. It will not get better.
+/// What is wrong with an archive. A retry cannot help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadArchive {
-    /// A member that has no business in a recording.
+    /// A member that must not be in a recording.
     #[error("unsafe member {0}: {1}")]
     Member(String, &'static str),
-    /// One of the limits.
+    /// It exceeds one of the limits.
     #[error("more than {0} {1}")]
     Limit(u64, &'static str),
     /// Not an archive, or a damaged one.
-    #[error("not readable: {0}")]
+    #[error("unreadable: {0}")]
     Damaged(String),
-    /// It ends too early. Perhaps the rest is still to come.
-    #[error("broken off after {0} bytes")]
+    /// It ends too early. The rest may still arrive.
+    #[error("truncated after {0} bytes")]
     Truncated(u64),
 }
 
 /// Why an archive was not unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    /// The archive is to blame.
+    /// The archive is bad.
     #[error(transparent)]
     Bad(#[from] BadArchive),
-    /// The disk is, or the network: it may pass.
+    /// The disk or the network failed: transient.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
         /// As in "cannot … PATH".
         what: &'static str,
-        /// Of what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// [`Watch::stop`] was called.
-    #[error("told to stop")]
+    /// [`UnpackControl::stop`] was called.
+    #[error("unpacking was stopped")]
     Stopped,
 }
 
-/// One format of one recording, unpacked.
+/// One unpacked format of one recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unpacked {
-    /// Name of the directory that it is in, which metadata.xml must repeat.
+pub struct UnpackedFormat {
+    /// From the directory's name; metadata.xml must repeat it.
     pub record_id: RecordId,
     /// Likewise.
     pub format: FormatName,
-    /// Where it is now.
+    /// Where it was unpacked.
     pub path: PathBuf,
 }
 
 /// What was in an archive.
 #[derive(Debug, Default)]
-pub struct Contents {
+pub struct ArchiveContents {
     /// By record id and format.
-    pub formats: Vec<Unpacked>,
-    /// Formats or recordings whose names cannot be: a line each, at most 20. Nothing of them was
-    /// unpacked.
-    pub refused: Vec<String>,
+    pub formats: Vec<UnpackedFormat>,
+    /// Formats or recordings with invalid names, one line each, at most 20. They were not unpacked.
+    pub rejected: Vec<String>,
     /// Files that belong to no recording, likewise.
     pub ignored: Vec<String>,
     /// Bytes of all files.
@@ -101,62 +102,70 @@ pub struct Contents {
     pub files: u64,
 }
 
-/// Shared with whoever watches an archive being unpacked.
+/// Watches and stops an unpacking from another thread.
 #[derive(Debug, Default)]
-pub struct Watch {
-    read: AtomicU64,
-    stop: AtomicBool,
+pub struct UnpackControl {
+    bytes_read: AtomicU64,
+    is_stopped: AtomicBool,
 }
 
-impl Watch {
+impl UnpackControl {
     /// Bytes of the archive that were read.
-    pub fn read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
     }
 
     /// Makes the unpacking end soon, with [`UnpackError::Stopped`].
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.is_stopped.store(true, Ordering::Relaxed);
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    fn set_bytes_read(&self, bytes: u64) {
+        self.bytes_read.store(bytes, Ordering::Relaxed);
     }
 }
 
-/// Unpacks `archive`, read from its beginning, into the empty directory `into`. When this returns,
-/// all is safe on disk. After an error `into` holds whatever it got to.
-pub fn unpack(archive: &File, into: &Path, limits: &Limits, watch: &Watch) -> Result<Contents, UnpackError> {
-    let (source, reader) = Source::open(archive, limits, watch)?;
-    let source = &source;
-    let mut tree = Tree::new(into, source);
+/// Unpacks `archive`, read from its beginning, into the empty directory `into`. When this returns, everything
+/// is synced to disk. After an error `into` contains what was unpacked before it.
+pub fn unpack(
+    archive: &File,
+    into: &Path,
+    limits: &UnpackLimits,
+    control: &UnpackControl,
+) -> Result<ArchiveContents, UnpackError> {
+    let (meter, reader) = ReadMeter::open(archive, limits, control)?;
+    let meter = &meter;
+    let mut tree = UnpackedTree::new(into, meter);
     let mut tar = tar::Archive::new(reader);
-    let mut entries = tar.entries().map_err(|error| source.explain(&error))?;
+    let mut entries = tar.entries().map_err(|error| meter.explain(&error))?;
     let mut members = 0;
     loop {
-        source.expect_header();
-        let before = source.plain();
+        meter.begin_header();
+        let before = meter.tar_bytes();
         let Some(entry) = entries.next() else {
-            // The end is at least one block of zeros.
-            if source.plain() < before + 512 {
-                return Err(source.truncated());
+            if meter.tar_bytes() < before + TAR_BLOCK_BYTES {
+                return Err(meter.truncated());
             }
             break;
         };
-        let mut entry = entry.map_err(|error| source.explain(&error))?;
-        source.expect_data();
+        let mut entry = entry.map_err(|error| meter.explain(&error))?;
+        meter.end_header();
         members += 1;
-        tree.take(&mut entry)?;
-        // A long path makes directories that no member names.
-        if members.max(tree.size()) > limits.members {
-            return Err(BadArchive::Limit(limits.members, "members").into());
+        tree.unpack_member(&mut entry)?;
+        // A long path creates directories that are no members.
+        if members.max(tree.entry_count()) > limits.max_members {
+            return Err(BadArchive::Limit(limits.max_members, "members").into());
         }
     }
-    source.drain(tar.into_inner())?;
+    meter.read_trailer(tar.into_inner())?;
     tree.copy_links()?;
     let contents = tree.finish();
     let fail = |source| UnpackError::Io { what: "sync", path: into.to_owned(), source };
-    // One call for the whole file system: many times faster than a sync of each of many files.
+    // One call for the whole file system is many times faster than a sync of each of many files.
     rustix::fs::syncfs(File::open(into).map_err(fail)?).map_err(|error| fail(error.into()))?;
     Ok(contents)
 }

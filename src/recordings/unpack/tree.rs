@@ -1,9 +1,9 @@
-//! The files of an archive on disk. Each path is made of names that were looked at one by one, below
-//! a directory of our own in which nothing is a link; what is there already is remembered here and
-//! not asked of the disk.
+//! The files of an archive on disk. Each path consists of names that were checked one by one, below a
+//! directory of our own in which nothing is a link; what exists already is known from memory and not from the
+//! disk.
 
-use super::source::Source;
-use super::{BadArchive, Contents, UnpackError, Unpacked};
+use super::meter::ReadMeter;
+use super::{ArchiveContents, BadArchive, UnpackError, UnpackedFormat};
 use crate::recordings::{FormatName, RecordId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -15,34 +15,39 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tar::{Entry, EntryType};
 
-const LONGEST_PATH: usize = 1024;
-const LONGEST_NAME: usize = 255;
-/// Directories within each other. A presentation has five.
-const DEEPEST: usize = 32;
-/// A link may lead to a link, and so on, so often.
-const MOST_HOPS: usize = 16;
-const MOST_NOTES: usize = 20;
+const MAX_PATH_BYTES: usize = 1024;
+const MAX_NAME_BYTES: usize = 255;
+/// Nested directories. A presentation has five.
+const MAX_DEPTH: usize = 32;
+/// A link may lead to a link, and so on, this many times.
+const MAX_LINK_HOPS: usize = 16;
+/// Lines of each kind that are reported.
+const MAX_NOTES: usize = 20;
+/// Names come from the archive and go to a log: escaped, and cut to these.
+const MAX_SHOWN_PATH_CHARS: usize = 200;
+const MAX_SHOWN_NAME_CHARS: usize = 150;
+const BUFFER_BYTES: usize = 256 * 1024;
 const FILE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o755;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum EntryKind {
     Directory,
     File,
     Link,
 }
 
-/// A member's path: its names, joined by `/`.
-type Name = Vec<u8>;
+/// A member's path: its checked names, joined by `/`.
+type MemberPath = Vec<u8>;
 
-pub(super) struct Tree<'a> {
+pub(super) struct UnpackedTree<'a> {
     into: &'a Path,
-    source: &'a Source<'a>,
-    present: HashMap<Name, Kind>,
-    /// Where each link leads. Copied when all is there.
-    links: BTreeMap<Name, Name>,
+    meter: &'a ReadMeter<'a>,
+    entries: HashMap<MemberPath, EntryKind>,
+    /// Where each link leads. Copied once all files are there.
+    links: BTreeMap<MemberPath, MemberPath>,
     formats: BTreeSet<(RecordId, FormatName)>,
-    refused: BTreeSet<String>,
+    rejected: BTreeSet<String>,
     ignored: BTreeSet<String>,
     bytes: u64,
     files: u64,
@@ -50,93 +55,93 @@ pub(super) struct Tree<'a> {
 }
 
 fn unsafe_member(path: &[u8], why: &'static str) -> UnpackError {
-    let shown: String = String::from_utf8_lossy(path).escape_debug().take(200).collect();
+    let shown: String = String::from_utf8_lossy(path).escape_debug().take(MAX_SHOWN_PATH_CHARS).collect();
     BadArchive::Member(shown, why).into()
 }
 
 /// The names of a member's path; None if it is the root.
-fn names(path: &[u8]) -> Result<Option<Vec<&[u8]>>, UnpackError> {
-    let refuse = |why| Err(unsafe_member(path, why));
+fn checked_names(path: &[u8]) -> Result<Option<Vec<&[u8]>>, UnpackError> {
+    let bad = |why| Err(unsafe_member(path, why));
     if path.starts_with(b"/") {
-        return refuse("its path is absolute");
+        return bad("its path is absolute");
     }
-    if path.len() > LONGEST_PATH {
-        return refuse("its path is too long");
+    if path.len() > MAX_PATH_BYTES {
+        return bad("its path is too long");
     }
     let mut names = Vec::new();
     for name in path.split(|byte| *byte == b'/') {
         match name {
             b"" | b"." => {}
-            b".." => return refuse("its path has `..`"),
-            name if name.len() > LONGEST_NAME => return refuse("its name is too long"),
-            name if name.contains(&0) => return refuse("its name has a zero byte"),
+            b".." => return bad("its path has `..`"),
+            name if name.len() > MAX_NAME_BYTES => return bad("its name is too long"),
+            name if name.contains(&0) => return bad("its name has a zero byte"),
             name => names.push(name),
         }
     }
-    if names.len() > DEEPEST {
-        return refuse("its path is too deep");
+    if names.len() > MAX_DEPTH {
+        return bad("its path is too deep");
     }
     Ok((!names.is_empty()).then_some(names))
 }
 
-impl<'a> Tree<'a> {
-    pub(super) fn new(into: &'a Path, source: &'a Source<'a>) -> Tree<'a> {
-        Tree {
+impl<'a> UnpackedTree<'a> {
+    pub(super) fn new(into: &'a Path, meter: &'a ReadMeter<'a>) -> UnpackedTree<'a> {
+        UnpackedTree {
             into,
-            source,
-            present: HashMap::new(),
+            meter,
+            entries: HashMap::new(),
             links: BTreeMap::new(),
             formats: BTreeSet::new(),
-            refused: BTreeSet::new(),
+            rejected: BTreeSet::new(),
             ignored: BTreeSet::new(),
             bytes: 0,
             files: 0,
-            buffer: vec![0; 256 * 1024],
+            buffer: vec![0; BUFFER_BYTES],
         }
     }
 
-    /// How many files, links and directories there are.
-    pub(super) fn size(&self) -> u64 {
-        self.present.len() as u64
+    /// Files, links and directories.
+    pub(super) fn entry_count(&self) -> u64 {
+        self.entries.len() as u64
     }
 
-    /// Takes one member and reads it to its end.
-    pub(super) fn take(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<(), UnpackError> {
+    /// Unpacks one member, read to its end.
+    pub(super) fn unpack_member(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<(), UnpackError> {
         let path = entry.path_bytes().into_owned();
         let kind = entry.header().entry_type();
-        // A comment on the whole archive.
+        // Attributes of the whole archive.
         if matches!(kind, EntryType::XGlobalHeader) {
             return self.skip(entry);
         }
-        let names = names(&path)?;
-        // Old tars say that something is a directory by its name only.
+        let names = checked_names(&path)?;
+        // In old tars only the name says that a member is a directory.
         let is_directory = kind.is_dir() || (kind.is_file() && path.ends_with(b"/"));
         let is_link = kind.is_symlink() || kind.is_hard_link();
-        if !is_directory && !is_link && !is_plain(kind) {
+        if !is_directory && !is_link && !is_file(kind) {
             return Err(unsafe_member(&path, "it is neither file, directory nor link"));
         }
         if has_pax_holes(entry, &path)? {
-            return Err(unsafe_member(&path, "it has holes, in a form that is not understood"));
+            return Err(unsafe_member(&path, "it has holes in an unsupported format"));
         }
         let Some(names) = names else {
             return if is_directory { self.skip(entry) } else { Err(unsafe_member(&path, "it has no name")) };
         };
-        if !self.belongs(&names, is_directory, is_link) {
+        if !self.is_in_recording(&names, is_directory, is_link) {
             return self.skip(entry);
         }
         let name = names.join(&b'/');
         if is_directory {
-            self.make_directory(&names)?;
+            self.create_directory(&names)?;
             return self.skip(entry);
         }
-        self.make_directory(&names[..names.len() - 1])?;
-        match self.present.get(&name) {
-            Some(Kind::Directory) => return Err(unsafe_member(&path, "it is a directory too")),
-            // The later one counts, as for tar.
-            Some(Kind::Link) => drop(self.links.remove(&name)),
-            Some(Kind::File) => {
-                let old = self.at(&name);
-                fs::remove_file(&old).map_err(|error| fail("remove", &old, error))?;
+        self.create_directory(&names[..names.len() - 1])?;
+        match self.entries.get(&name) {
+            Some(EntryKind::Directory) => return Err(unsafe_member(&path, "it is a directory as well")),
+            // The later of two members wins, as for tar.
+            Some(EntryKind::Link) => drop(self.links.remove(&name)),
+            Some(EntryKind::File) => {
+                let old = self.disk_path(&name);
+                fs::remove_file(&old).map_err(|error| io_error("remove", &old, error))?;
             }
             None => {}
         }
@@ -147,111 +152,116 @@ impl<'a> Tree<'a> {
                 _ => hard_link_target(&target)?,
             };
             self.links.insert(name.clone(), target);
-            self.present.insert(name, Kind::Link);
+            self.entries.insert(name, EntryKind::Link);
             self.skip(entry)
         } else {
-            self.write(entry, &name)?;
-            self.present.insert(name, Kind::File);
+            self.write_file(entry, &name)?;
+            self.entries.insert(name, EntryKind::File);
             Ok(())
         }
     }
 
-    /// Makes copies of what links lead to, which is all there now.
+    /// Copies the file that each link leads to. To be called after the last member.
     pub(super) fn copy_links(&mut self) -> Result<(), UnpackError> {
         for (link, first) in &self.links {
             let mut target = first;
-            for _ in 0..MOST_HOPS {
+            for _ in 0..MAX_LINK_HOPS {
                 let Some(next) = self.links.get(target) else { break };
                 target = next;
             }
-            if self.present.get(target) != Some(&Kind::File) {
-                return Err(unsafe_member(link, "it is a link to what is no file of the archive"));
+            if self.entries.get(target) != Some(&EntryKind::File) {
+                return Err(unsafe_member(
+                    link,
+                    "it is a link to something that is not a file of the archive",
+                ));
             }
-            let (from, to) = (self.at(target), self.at(link));
-            let size = fs::symlink_metadata(&from).map_err(|error| fail("look at", &from, error))?.len();
-            self.source.grow(size)?;
-            // Both are files of ours below a directory without links.
-            fs::copy(&from, &to).map_err(|error| fail("write", &to, error))?;
+            let (from, to) = (self.disk_path(target), self.disk_path(link));
+            let size = fs::symlink_metadata(&from).map_err(|error| io_error("read", &from, error))?.len();
+            self.meter.count_file_bytes(size)?;
+            // Both paths are ours, below a directory without links.
+            fs::copy(&from, &to).map_err(|error| io_error("write", &to, error))?;
             self.bytes += size;
             self.files += 1;
         }
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Contents {
+    pub(super) fn finish(self) -> ArchiveContents {
         let formats = self.formats.into_iter().map(|(record_id, format)| {
             let path = self.into.join(format.as_str()).join(record_id.as_str());
-            Unpacked { record_id, format, path }
+            UnpackedFormat { record_id, format, path }
         });
-        Contents {
+        ArchiveContents {
             formats: formats.collect(),
-            refused: self.refused.into_iter().collect(),
+            rejected: self.rejected.into_iter().collect(),
             ignored: self.ignored.into_iter().collect(),
             bytes: self.bytes,
             files: self.files,
         }
     }
 
-    /// Whether a member is part of a format of a recording. What is not is noted, unless it is only
-    /// a directory on the way.
-    fn belongs(&mut self, names: &[&[u8]], is_directory: bool, is_link: bool) -> bool {
-        let text = |name: &[u8]| String::from_utf8_lossy(name).escape_debug().take(150).collect::<String>();
+    /// Whether a member is part of a format of a recording. Any other is noted, unless it is a directory above
+    /// the recordings.
+    fn is_in_recording(&mut self, names: &[&[u8]], is_directory: bool, is_link: bool) -> bool {
+        let text = |name: &[u8]| {
+            String::from_utf8_lossy(name).escape_debug().take(MAX_SHOWN_NAME_CHARS).collect::<String>()
+        };
         let as_text = |name| std::str::from_utf8(name).ok();
         let (to, note) = match names {
             [format, record, rest @ ..] if is_directory || is_link || !rest.is_empty() => {
                 let known_format = as_text(format).and_then(FormatName::parse);
                 let known_record = as_text(record).and_then(RecordId::parse);
                 let note = match (known_format, known_record) {
-                    (Some(_), Some(_)) if rest.is_empty() && is_link => "a link in a recording's place",
+                    (Some(_), Some(_)) if rest.is_empty() && is_link => "a link in place of a recording",
                     (Some(format), Some(record)) => {
                         self.formats.insert((record, format));
                         return true;
                     }
-                    (None, _) => "not the name of a format",
+                    (None, _) => "not a format name",
                     (_, None) => "not a record id",
                 };
-                (&mut self.refused, format!("{}/{}: {note}", text(format), text(record)))
+                (&mut self.rejected, format!("{}/{}: {note}", text(format), text(record)))
             }
             [_] if is_directory => return false,
-            _ => (&mut self.ignored, format!("{}: belongs to no recording", text(&names.join(&b'/')))),
+            _ => (&mut self.ignored, format!("{}: not part of a recording", text(&names.join(&b'/')))),
         };
-        if to.len() < MOST_NOTES {
+        if to.len() < MAX_NOTES {
             to.insert(note);
         }
         false
     }
 
-    fn at(&self, name: &[u8]) -> PathBuf {
+    fn disk_path(&self, name: &[u8]) -> PathBuf {
         self.into.join(OsStr::from_bytes(name))
     }
 
-    fn make_directory(&mut self, names: &[&[u8]]) -> Result<(), UnpackError> {
-        let whole = names.join(&b'/');
-        if self.present.get(&whole) == Some(&Kind::Directory) {
+    fn create_directory(&mut self, names: &[&[u8]]) -> Result<(), UnpackError> {
+        let path = names.join(&b'/');
+        if self.entries.get(&path) == Some(&EntryKind::Directory) {
             return Ok(());
         }
         for length in 1..=names.len() {
             let name = names[..length].join(&b'/');
-            match self.present.get(&name) {
-                Some(Kind::Directory) => continue,
-                Some(Kind::Link) => return Err(unsafe_member(&whole, "its path passes through a link")),
-                Some(Kind::File) => return Err(unsafe_member(&whole, "its path passes through a file")),
+            match self.entries.get(&name) {
+                Some(EntryKind::Directory) => continue,
+                Some(EntryKind::Link) => return Err(unsafe_member(&path, "its path passes through a link")),
+                Some(EntryKind::File) => return Err(unsafe_member(&path, "its path passes through a file")),
                 None => {}
             }
-            let path = self.at(&name);
+            let disk_path = self.disk_path(&name);
             DirBuilder::new()
                 .mode(DIRECTORY_MODE)
-                .create(&path)
-                .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(DIRECTORY_MODE)))
-                .map_err(|error| fail("create", &path, error))?;
-            self.present.insert(name, Kind::Directory);
+                .create(&disk_path)
+                .and_then(|()| fs::set_permissions(&disk_path, Permissions::from_mode(DIRECTORY_MODE)))
+                .map_err(|error| io_error("create", &disk_path, error))?;
+            self.entries.insert(name, EntryKind::Directory);
         }
         Ok(())
     }
 
-    fn write(&mut self, entry: &mut Entry<'_, impl Read>, name: &[u8]) -> Result<(), UnpackError> {
-        let path = self.at(name);
-        let failed = |error| fail("write", &path, error);
+    fn write_file(&mut self, entry: &mut Entry<'_, impl Read>, name: &[u8]) -> Result<(), UnpackError> {
+        let path = self.disk_path(name);
+        let failed = |error| io_error("write", &path, error);
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -261,13 +271,13 @@ impl<'a> Tree<'a> {
             .map_err(failed)?;
         let size = entry.size();
         let written = self.copy(entry, Some((&mut file, &path)))?;
-        // The crate takes the end of the archive for the end of the member.
+        // The tar crate mistakes the end of the archive for the end of the member.
         if written != size {
-            return Err(self.source.truncated());
+            return Err(self.meter.truncated());
         }
         file.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(failed)?;
-        // What browsers compare: the same on every import of the same archive.
-        if let Some(modified) = modified(entry) {
+        // Browsers compare it for their cache: it must be the same on every import of the archive.
+        if let Some(modified) = modified_time(entry) {
             file.set_modified(modified).map_err(failed)?;
         }
         self.bytes += written;
@@ -290,22 +300,22 @@ impl<'a> Tree<'a> {
                 Ok(0) => return Ok(written),
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.source.explain(&error)),
+                Err(error) => return Err(self.meter.explain(&error)),
             };
-            self.source.grow(n as u64)?;
+            self.meter.count_file_bytes(n as u64)?;
             if let Some((file, path)) = &mut to {
-                file.write_all(&self.buffer[..n]).map_err(|error| fail("write", path, error))?;
+                file.write_all(&self.buffer[..n]).map_err(|error| io_error("write", path, error))?;
             }
             written += n as u64;
         }
     }
 }
 
-fn is_plain(kind: EntryType) -> bool {
+fn is_file(kind: EntryType) -> bool {
     matches!(kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse)
 }
 
-/// GNU tar's newer forms of sparse files: the crate would take the map of the holes for content.
+/// GNU tar's newer formats of sparse files: the tar crate would unpack the map of the holes as content.
 fn has_pax_holes(entry: &mut Entry<'_, impl Read>, path: &[u8]) -> Result<bool, UnpackError> {
     let unreadable = |_| unsafe_member(path, "its header cannot be read");
     let Some(extensions) = entry.pax_extensions().map_err(unreadable)? else { return Ok(false) };
@@ -317,24 +327,24 @@ fn has_pax_holes(entry: &mut Entry<'_, impl Read>, path: &[u8]) -> Result<bool, 
     Ok(false)
 }
 
-/// Where a symbolic link leads: relative to its directory, `..` at the beginning only (further on it
-/// would depend on what is a link), and within its format of its recording.
-fn symlink_target(link: &[&[u8]], target: &[u8]) -> Result<Name, UnpackError> {
-    let refuse = |why| Err(unsafe_member(&link.join(&b'/'), why));
+/// Where a symbolic link leads. It must be relative, with `..` at the beginning only (further on its meaning
+/// would depend on other links), and stay within its format of its recording.
+fn symlink_target(link: &[&[u8]], target: &[u8]) -> Result<MemberPath, UnpackError> {
+    let bad = |why| Err(unsafe_member(&link.join(&b'/'), why));
     let mut names: Vec<&[u8]> = link[..link.len() - 1].to_vec();
-    let mut began = false;
+    let mut has_name = false;
     if target.is_empty() || target.starts_with(b"/") || target.contains(&0) {
-        return refuse("it is a link to an absolute path, or to none");
+        return bad("it is a link to an absolute path, or to nothing");
     }
     for name in target.split(|byte| *byte == b'/') {
         match name {
             b"" | b"." => {}
-            b".." if began => return refuse("it is a link with `..` inside"),
-            // Format and record id stay.
-            b".." if names.len() <= 2 => return refuse("it is a link out of its format"),
+            b".." if has_name => return bad("it is a link with `..` after a name"),
+            // Format and record id cannot be left.
+            b".." if names.len() <= 2 => return bad("it is a link out of its format"),
             b".." => drop(names.pop()),
             name => {
-                began = true;
+                has_name = true;
                 names.push(name);
             }
         }
@@ -342,21 +352,21 @@ fn symlink_target(link: &[&[u8]], target: &[u8]) -> Result<Name, UnpackError> {
     Ok(names.join(&b'/'))
 }
 
-/// A hard link's target is a member's path.
-fn hard_link_target(target: &[u8]) -> Result<Name, UnpackError> {
-    match names(target)? {
+/// Where a hard link leads: the path of another member.
+fn hard_link_target(target: &[u8]) -> Result<MemberPath, UnpackError> {
+    match checked_names(target)? {
         Some(names) => Ok(names.join(&b'/')),
         None => Err(unsafe_member(target, "it is a link to nothing")),
     }
 }
 
-/// When the file was last changed, if that can be.
-fn modified(entry: &Entry<'_, impl Read>) -> Option<SystemTime> {
+/// When the file was last modified; None if it is not set or in the future.
+fn modified_time(entry: &Entry<'_, impl Read>) -> Option<SystemTime> {
     let seconds = entry.header().mtime().ok().filter(|seconds| *seconds > 0)?;
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
     (time <= SystemTime::now()).then_some(time)
 }
 
-fn fail(what: &'static str, path: &Path, source: io::Error) -> UnpackError {
+fn io_error(what: &'static str, path: &Path, source: io::Error) -> UnpackError {
     UnpackError::Io { what, path: path.to_owned(), source }
 }

@@ -4,7 +4,7 @@
 
 use super::suspects::SuspectPoller;
 use super::{Poller, Round};
-use crate::store::{LeaseOutcome, StoreError};
+use crate::store::{Fence, LeaseOutcome, StoreError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -58,7 +58,7 @@ impl LeaseCandidate {
             match self.poller.store.lease(&self.name, poll.lease, false).await {
                 Ok(LeaseOutcome::Held { fence, since_round }) => {
                     redis_fails = false;
-                    debug!(fence, "this replica polls");
+                    debug!(?fence, "this replica polls");
                     match self.poll_until_lost(&fence, since_round).await {
                         Ended::Lost => debug!("another replica polls"),
                         Ended::SteppedDown => {
@@ -82,7 +82,7 @@ impl LeaseCandidate {
         self.poller.store.give_up_lease(&self.name).await.map(drop)
     }
 
-    async fn poll_until_lost(&self, fence: &str, since_round: Option<Duration>) -> Ended {
+    async fn poll_until_lost(&self, fence: &Fence, since_round: Option<Duration>) -> Ended {
         tokio::select! {
             () = self.renew_until_lost(fence) => Ended::Lost,
             () = self.poll_suspects_until_lost(fence) => Ended::Lost,
@@ -90,14 +90,14 @@ impl LeaseCandidate {
         }
     }
 
-    async fn renew_until_lost(&self, fence: &str) {
+    async fn renew_until_lost(&self, fence: &Fence) {
         let lease = self.poller.config.poll.lease;
         let mut expires_at = Instant::now() + lease;
         loop {
             sleep(lease / 3).await;
             let sent_at = Instant::now();
             match self.poller.store.lease(&self.name, lease, false).await {
-                Ok(LeaseOutcome::Held { fence: ours, .. }) if ours == fence => expires_at = sent_at + lease,
+                Ok(LeaseOutcome::Held { fence: ours, .. }) if ours == *fence => expires_at = sent_at + lease,
                 Ok(_) => return,
                 Err(failure) if Instant::now() >= expires_at => {
                     error!(%failure, "the poll lease could not be renewed");
@@ -108,7 +108,7 @@ impl LeaseCandidate {
         }
     }
 
-    async fn poll_suspects_until_lost(&self, fence: &str) {
+    async fn poll_suspects_until_lost(&self, fence: &Fence) {
         let mut suspects = SuspectPoller::new(&self.poller);
         loop {
             sleep(SUSPECT_INTERVAL.min(self.poller.config.poll.interval)).await;
@@ -119,7 +119,7 @@ impl LeaseCandidate {
         }
     }
 
-    async fn poll_rounds(&self, fence: &str, since_round: Option<Duration>) -> Ended {
+    async fn poll_rounds(&self, fence: &Fence, since_round: Option<Duration>) -> Ended {
         let interval = self.poller.config.poll.interval;
         // The previous holder may have polled in this interval already.
         let mut due =
@@ -153,9 +153,9 @@ impl LeaseCandidate {
     }
 
     /// None if the lease is lost.
-    async fn poll_round(&self, fence: &str) -> Result<Option<Round>, StoreError> {
+    async fn poll_round(&self, fence: &Fence) -> Result<Option<Round>, StoreError> {
         match self.poller.store.lease(&self.name, self.poller.config.poll.lease, true).await? {
-            LeaseOutcome::Held { fence: ours, .. } if ours == fence => {}
+            LeaseOutcome::Held { fence: ours, .. } if ours == *fence => {}
             _ => return Ok(None),
         }
         self.poller.poll_round(fence, |_, _| {}).await.map(Some)

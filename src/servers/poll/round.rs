@@ -2,7 +2,9 @@
 //! server delays none of the others. Servers that did not respond last time come last.
 
 use super::{PollError, Poller, UNFENCED};
-use crate::store::{AbandonOutcome, BrakeOutcome, PollOutcome, Server, ServerState, Standings, StoreError};
+use crate::store::{
+    AbandonOutcome, BrakeOutcome, Fence, PollHistory, PollOutcome, Server, ServerState, StoreError,
+};
 use futures_util::StreamExt;
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info};
@@ -32,7 +34,7 @@ pub struct Round {
 }
 
 /// A server whose poll failed, and why.
-type FailedPoll<'a> = (&'a Server, &'a Standings, PollError);
+type FailedPoll<'a> = (&'a Server, &'a PollHistory, PollError);
 
 impl Poller {
     /// Polls all servers once. `on_result` is called for each.
@@ -41,7 +43,7 @@ impl Poller {
     /// Redis does not respond. A server that does not is no error.
     pub async fn poll_round(
         &self,
-        fence: &str,
+        fence: &Fence,
         mut on_result: impl FnMut(&Server, &Result<PollOutcome, PollError>),
     ) -> Result<Round, StoreError> {
         let store = &self.store;
@@ -50,12 +52,12 @@ impl Poller {
         if fence == UNFENCED {
             store.note_round(began_ms).await?;
         }
-        store.sweep_on().await?;
+        store.sweep_some().await?;
         store.reindex().await?;
         let mut servers = store.servers().await?;
         servers.sort_by_key(|server| !server.online);
         let ids: Vec<&str> = servers.iter().map(|server| server.at.id.as_str()).collect();
-        let histories = store.standings(&ids).await?;
+        let histories = store.poll_history(&ids).await?;
         let expected =
             servers.iter().zip(&histories).filter(|(server, history)| is_expected(server, history)).count();
 
@@ -103,13 +105,13 @@ impl Poller {
     /// (the brake); and if the servers failed, which of them to abandon.
     async fn finish_round(
         &self,
-        fence: &str,
+        fence: &Fence,
         expected: usize,
         failures: &[FailedPoll<'_>],
         round: &mut Round,
     ) -> Result<(), StoreError> {
         let failed = failures.iter().filter(|(server, history, _)| is_expected(server, history)).count();
-        match self.store.brake(failed, expected, fence).await? {
+        match self.store.update_brake(failed, expected, fence).await? {
             BrakeOutcome::On => {
                 round.braked = true;
                 let example = failures.first().map(|(_, _, failure)| failure.to_string()).unwrap_or_default();
@@ -142,7 +144,7 @@ impl Poller {
     /// Releases the meetings of servers that have been offline for longer than OFFLINE_GRACE.
     async fn abandon_servers(
         &self,
-        fence: &str,
+        fence: &Fence,
         failures: &[FailedPoll<'_>],
         round: &mut Round,
     ) -> Result<(), StoreError> {
@@ -176,7 +178,7 @@ impl Poller {
 
 /// Whether a failed poll of this server can be a sign that our own network is at fault. Not if the server
 /// was never there, was abandoned, or is not in use.
-fn is_expected(server: &Server, history: &Standings) -> bool {
+fn is_expected(server: &Server, history: &PollHistory) -> bool {
     let unused = server.state == ServerState::Disabled && history.meetings == 0;
     !history.lost && !unused && (server.online || history.answered_once || history.meetings > 0)
 }

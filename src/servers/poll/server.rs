@@ -5,7 +5,7 @@ use crate::bbb::voice_bridge;
 use crate::bbb::xml_reader::{self, MeetingStats};
 use crate::config::LoadConfig;
 use crate::servers::ServerCallError;
-use crate::store::{Listed, MeetingKey, PollFigures, PollOutcome, ServerRef};
+use crate::store::{AdoptOutcome, Fence, Listed, MeetingKey, PollFigures, PollOutcome, ServerRef};
 use std::collections::HashSet;
 use tokio::time::timeout;
 use tracing::info;
@@ -24,7 +24,7 @@ impl Poller {
         &self,
         server: &ServerRef,
         started_ms: u64,
-        fence: &str,
+        fence: &Fence,
     ) -> Result<PollOutcome, PollError> {
         let response = self.query_server(server).await;
         self.write_result(server, started_ms, fence, response).await
@@ -58,7 +58,7 @@ impl Poller {
         &self,
         server: &ServerRef,
         started_ms: u64,
-        fence: &str,
+        fence: &Fence,
         response: Result<PollResponse, ServerCallError>,
     ) -> Result<PollOutcome, PollError> {
         let (store, poll, load) = (&self.store, &self.config.poll, &self.config.load);
@@ -83,7 +83,10 @@ impl Poller {
                 let wanted: HashSet<&str> = unrecorded.iter().map(String::as_str).collect();
                 let found =
                     figures.listed.iter().filter(|(m, _)| wanted.contains(m.as_str())).map(|(m, l)| (m, l));
-                *unrecorded = store.adopt(id, started_ms, fence, load, found).await?;
+                *unrecorded = match store.adopt(id, started_ms, fence, load, found).await? {
+                    AdoptOutcome::Adopted(meetings) => meetings,
+                    AdoptOutcome::Unknown | AdoptOutcome::Fenced | AdoptOutcome::Stale => Vec::new(),
+                };
                 for meeting in unrecorded {
                     info!(server = id, meeting, "adopted a meeting that ran without a record");
                 }

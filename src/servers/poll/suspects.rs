@@ -4,7 +4,7 @@
 
 use super::{PollError, Poller, UNFENCED};
 use crate::servers::ServerCallError;
-use crate::store::{PollOutcome, ServerRef, StoreError};
+use crate::store::{Fence, PollOutcome, ServerRef, StoreError, SuspectOutcome};
 use futures_util::StreamExt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,7 +61,9 @@ impl Poller {
     /// Counts a failed request against a server, and polls it if no other replica does.
     async fn probe(&self, server: &ServerRef) -> Result<(), PollError> {
         let store = &self.store;
-        let Some(delay) = store.suspect(&server.id, &self.config.poll).await? else { return Ok(()) };
+        let SuspectOutcome::Probe(delay) = store.suspect(&server.id, &self.config.poll).await? else {
+            return Ok(());
+        };
         tokio::time::sleep(delay).await;
         let begun = Instant::now();
         let mut started_ms = store.now_ms().await?;
@@ -91,7 +93,7 @@ impl SuspectPoller<'_> {
     ///
     /// # Errors
     /// Redis does not respond.
-    pub(super) async fn poll_suspects(&mut self, fence: &str) -> Result<bool, StoreError> {
+    pub(super) async fn poll_suspects(&mut self, fence: &Fence) -> Result<bool, StoreError> {
         let (poller, store) = (self.poller, &self.poller.store);
         let ids = store.suspects().await?;
         self.last_polls.retain(|id, _| ids.contains(id));

@@ -1,7 +1,7 @@
 //! Postgres or Redis is away for a while.
 
 use super::*;
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 use std::sync::{Arc, Barrier};
 
 #[test]

@@ -9,7 +9,7 @@ mod targets;
 
 use crate::support::{Library, eventually};
 use receiver::{Receiver, Seen, status, with_header};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 
 /// Importers that do not wait, and receivers on this host.
 const HERE: [(&str, &str); 3] = [
@@ -60,7 +60,7 @@ fn recording(meeting: &str, internal_id: &str) -> Recording {
 /// Its archive arrives in the spool and is imported.
 #[track_caller]
 fn import(library: &Library, recording: &Recording) {
-    let archive = recording.archive(&library.spool(), Packing::None).unwrap();
+    let archive = recording.write_archive(&library.spool(), Compression::None).unwrap();
     eventually("the recording is imported", || !archive.exists());
 }
 

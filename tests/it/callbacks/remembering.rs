@@ -117,7 +117,7 @@ fn a_recording_is_announced_once_and_again_only_if_it_was_deleted() {
     assert_eq!(library.postgres.sql("SELECT count(*) FROM playback_formats"), "2");
     assert_eq!(library.postgres.sql("SELECT count(*) FROM callbacks WHERE state = 'pending'"), "0");
     library.pool.get("deleteRecordings", &format!("recordID={id}")).success();
-    let archive = recorded.archive(&library.spool(), Packing::None).unwrap();
+    let archive = recorded.write_archive(&library.spool(), Compression::None).unwrap();
     std::fs::File::options()
         .write(true)
         .open(&archive)

@@ -3,7 +3,7 @@
 
 use crate::assert_answer;
 use crate::support::{Pool, QUICK, Reply};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 
 #[track_caller]
 fn could_not_create(reply: &Reply) {

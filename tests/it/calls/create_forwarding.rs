@@ -1,9 +1,9 @@
 //! create: what the meeting's server gets to read.
 
 use crate::support::{Pool, parameter, parameters, sign};
-use sl::sim::RawRequest;
+use sl_sim::RecordedRequest;
 
-fn created(pool: &Pool, query: &str) -> RawRequest {
+fn created(pool: &Pool, query: &str) -> RecordedRequest {
     pool.get("create", query).success();
     pool.server(1).last_request("create").unwrap()
 }

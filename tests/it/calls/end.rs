@@ -2,7 +2,7 @@
 
 use crate::assert_answer;
 use crate::support::{Pool, QUICK};
-use sl::sim::FaultKind;
+use sl_sim::FaultKind;
 
 #[test]
 fn a_meeting_that_ended_leaves_nothing_behind() {

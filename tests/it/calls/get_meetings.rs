@@ -2,7 +2,7 @@
 
 use crate::assert_answer;
 use crate::support::{Pool, QUICK};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 use std::time::{Duration, Instant};
 
 fn busy(servers: usize, variables: &[(&str, &str)]) -> Pool {

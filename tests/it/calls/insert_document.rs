@@ -2,7 +2,7 @@
 
 use crate::assert_answer;
 use crate::support::{Pool, QUICK, parameter};
-use sl::sim::FaultKind;
+use sl_sim::FaultKind;
 
 const DOCUMENT: &str = "<modules>\n <module name='presentation'><document name=\"\u{e9}\">QUJD+/==</document></module></modules>";
 

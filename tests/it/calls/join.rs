@@ -3,7 +3,7 @@
 use crate::assert_answer;
 use crate::support::client::fetch;
 use crate::support::{Pool, QUICK};
-use sl::sim::FaultKind;
+use sl_sim::FaultKind;
 
 fn users(pool: &Pool, meeting: &str) -> String {
     pool.redis.cli(&["HGET", &format!("scalelite:sl:meeting:{meeting}"), "users"])

@@ -3,7 +3,7 @@
 use crate::assert_answer;
 use crate::support::s3::Bucket;
 use crate::support::{Library, Reply, eventually};
-use sl::sim::{Packing, Recording};
+use sl_sim::{Compression, Recording};
 use std::collections::BTreeSet;
 
 const SRT: &str = "1\r\n00:00:01,000 --> 00:00:02,500\r\nGrüße\r\n";
@@ -227,7 +227,7 @@ fn a_recording_that_is_processed_again_keeps_what_was_uploaded() {
         let library = library(1, bucket);
         let first = Recording::default();
         let import = |recording: &Recording| {
-            let archive = recording.archive(&library.spool(), Packing::None).unwrap();
+            let archive = recording.write_archive(&library.spool(), Compression::None).unwrap();
             library.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
         };
         import(&first);

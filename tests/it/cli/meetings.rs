@@ -47,7 +47,7 @@ fn names_cannot_play_with_the_terminal() {
 fn a_server_that_does_not_end_a_meeting_keeps_its_record() {
     let pool = Pool::with(1, 1, &[("CONNECT_TIMEOUT", "0.5"), ("RESPONSE_TIMEOUT", "0.5")]);
     pool.get("create", "meetingID=m1&name=M").success();
-    pool.server(1).set_fault(sl::sim::FaultKind::Refuse);
+    pool.server(1).set_fault(sl_sim::FaultKind::Refuse);
     let line = pool.sl_fails(&["meetings", "end", "m1", "--yes"]);
     assert!(line.contains("its record stays"), "{line}");
     assert_eq!(pool.redis.cli(&["SCARD", "scalelite:meetings"]), "1");

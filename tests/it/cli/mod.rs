@@ -4,5 +4,6 @@ mod dev;
 mod drain;
 mod meetings;
 mod recordings;
+mod script;
 mod servers;
 mod settings;

@@ -1,7 +1,7 @@
 //! `sl servers`, `sl status`, `sl poll`
 
 use crate::support::{Pool, eventually};
-use sl::sim::{Fault, FaultKind};
+use sl_sim::{Fault, FaultKind};
 
 #[test]
 fn a_server_is_added_enabled_changed_and_removed() {

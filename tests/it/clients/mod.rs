@@ -13,7 +13,7 @@ mod recordings;
 use crate::support::client::fetch;
 use crate::support::{Pool, ROOT};
 use serde_json::{Value, json};
-use sl::sim::MeetingView;
+use sl_sim::MeetingView;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -9,8 +9,9 @@ fn archives_are_imported_by_hand_and_stay_where_they_are() {
     let import = Import::start();
     let elsewhere = TempDir::new().unwrap();
     let recordings = [recording(1, &[Presentation, Video]), recording(2, &[Notes])];
-    let paths =
-        recordings.each_ref().map(|recording| recording.archive(elsewhere.path(), Packing::Zst).unwrap());
+    let paths = recordings
+        .each_ref()
+        .map(|recording| recording.write_archive(elsewhere.path(), Compression::Zst).unwrap());
     let printed = import.sl_ok(&["recordings", "import", paths[0].to_str().unwrap()]);
     assert_eq!(printed, format!("OK {}: presentation, video\n", recordings[0].record_id()));
     assert!(paths[0].exists());
@@ -21,7 +22,7 @@ fn archives_are_imported_by_hand_and_stay_where_they_are() {
     let output = import.sl(&args);
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("broken off") && errors.contains("1 of 2 archives"), "{errors}");
+    assert!(errors.contains("truncated") && errors.contains("1 of 2 archives"), "{errors}");
     assert!(bad.exists() && !paths[1].exists());
     let output = import.sl(&["recordings", "import", "/nonexistent.tar"]);
     assert_eq!(output.status.code(), Some(1));

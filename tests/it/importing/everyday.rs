@@ -44,9 +44,11 @@ fn an_archive_becomes_a_recording_with_all_that_its_metadata_say() {
 fn every_packing_is_taken_and_what_was_there_before_the_start_too() {
     let import = Import::start();
     let mut recordings = Vec::new();
-    for (n, packing) in [Packing::None, Packing::Gz, Packing::Zst, Packing::Xz].into_iter().enumerate() {
+    for (n, compression) in
+        [Compression::None, Compression::Gz, Compression::Zst, Compression::Xz].into_iter().enumerate()
+    {
         let recording = recording(n as u64, &[Notes, Podcast]);
-        recording.archive(&import.path("spool"), packing).unwrap();
+        recording.write_archive(&import.path("spool"), compression).unwrap();
         recordings.push(recording);
     }
     let importer = import.importer();
@@ -71,7 +73,7 @@ fn a_file_that_is_still_growing_is_left_alone() {
     let importer = import.importer();
     let recording = recording(1, &[Notes]);
     let mut bytes = Vec::new();
-    recording.write(&mut bytes).unwrap();
+    recording.write_tar(&mut bytes).unwrap();
     let name = format!("{}.tar", recording.record_id());
     let mut file = fs::File::create(import.path("spool").join(&name)).unwrap();
     let (first, second) = bytes.split_at(bytes.len() / 2);
@@ -81,7 +83,7 @@ fn a_file_that_is_still_growing_is_left_alone() {
     let other = super::recording(2, &[Video]);
     import.arrives(&other);
     import.imported(&other);
-    assert_eq!(importer.logged("a bad archive"), 0, "{}", importer.log());
+    assert_eq!(importer.logged("bad archive"), 0, "{}", importer.log());
     assert!(import.path("spool").join(&name).exists());
     file.write_all(second).unwrap();
     drop(file);

@@ -57,7 +57,7 @@ fn when_it_has_claimed_the_archive() {
     let import = Import::start();
     let recording = large();
     let importer = import.importer();
-    eventually("it runs", || importer.logged("importing") == 1);
+    eventually("it runs", || importer.logged("importer started") == 1);
     // It is stopped as soon as it holds a claim: the first thing that it does in Postgres.
     import.arrives(&recording);
     assert!(step_until(&importer, || import.claims() == 1), "{}", importer.log());
@@ -195,7 +195,7 @@ fn what_a_dead_importer_left_of_an_archive_that_is_gone_is_cleared() {
     });
     // Somebody alive is not disturbed by one that starts.
     let other = import.importer();
-    eventually("the other one runs", || other.logged("importing") == 1);
+    eventually("the other one runs", || other.logged("importer started") == 1);
     std::thread::sleep(Duration::from_secs(1));
     assert!(!files(&import.path("work")).is_empty());
     other.kill();

@@ -11,7 +11,7 @@ mod stopping;
 use crate::support::{Postgres, eventually};
 use sl::config::Config;
 use sl::recordings::Index;
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -135,7 +135,7 @@ impl Import {
 
     /// Puts an archive into the spool, whole.
     pub fn arrives(&self, recording: &Recording) -> PathBuf {
-        recording.archive(&self.path("spool"), Packing::None).unwrap()
+        recording.write_archive(&self.path("spool"), Compression::None).unwrap()
     }
 
     /// Puts bytes into the spool under a name, whole.
@@ -184,7 +184,7 @@ impl Import {
         let expected = TempDir::new().unwrap();
         for recording in recordings {
             let mut bytes = Vec::new();
-            recording.write(&mut bytes).unwrap();
+            recording.write_tar(&mut bytes).unwrap();
             let archive = expected.path().join("archive.tar");
             fs::write(&archive, bytes).unwrap();
             let status = Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(expected.path()).status();

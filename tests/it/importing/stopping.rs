@@ -20,7 +20,7 @@ fn what_is_in_hand_is_finished() {
     let import = Import::start();
     let recording = Recording { size: 20_000_000, ..recording(1, &[Presentation, Video]) };
     let mut importer = import.importer();
-    eventually("it runs", || importer.logged("importing") == 1);
+    eventually("it runs", || importer.logged("importer started") == 1);
     import.arrives(&recording);
     eventually("it is being imported", || !files(&import.path("work")).is_empty());
     importer.signal("-TERM");
@@ -38,7 +38,7 @@ fn what_takes_too_long_is_let_go_of_and_finished_by_the_next() {
     eventually("it is being imported", || !files(&import.path("work")).is_empty());
     importer.signal("-TERM");
     ends_within(&mut importer, Duration::from_secs(10));
-    if importer.logged("letting go") > 0 && archive.exists() {
+    if importer.logged("stopping unfinished imports") > 0 && archive.exists() {
         assert!(entries(&import.path("work")).is_empty(), "{:?}", entries(&import.path("work")));
         import.nothing_is_visible();
     } else {

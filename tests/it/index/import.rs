@@ -2,6 +2,7 @@
 
 use crate::support::Library;
 use sl::config::Config;
+use sl::db::DbError;
 use sl::recordings::{
     FormatMetadata, FormatName, ImportOptions, Imported, Index, RecordId, Shelf, Thumbnail,
 };
@@ -47,8 +48,20 @@ fn with_index<T>(library: &Library, run: impl AsyncFnOnce(&Index) -> T) -> T {
     runtime.block_on(async { run(&Index::for_background(&config.recordings).unwrap()).await })
 }
 
+/// Locks the recording, imports, commits.
+async fn import_into(
+    index: &Index,
+    formats: &[FormatMetadata],
+    options: ImportOptions,
+) -> Result<Imported, DbError> {
+    let mut locked = index.lock(&RecordId::parse("r1").unwrap()).await?;
+    let imported = locked.import(formats, options).await?;
+    locked.commit().await?;
+    Ok(imported)
+}
+
 fn import(library: &Library, formats: &[FormatMetadata], options: ImportOptions) -> Imported {
-    with_index(library, async |index| index.import(formats, options).await.unwrap())
+    with_index(library, async |index| import_into(index, formats, options).await.unwrap())
 }
 
 fn row(library: &Library) -> String {
@@ -158,17 +171,17 @@ fn wrong_data_is_an_error_for_good_and_leaves_nothing() {
         let mut other = format("video");
         other.record_id = RecordId::parse("r2").unwrap();
         for formats in [vec![], vec![format("presentation"), other]] {
-            let failure = index.import(&formats, plain()).await.unwrap_err();
+            let failure = import_into(index, &formats, plain()).await.unwrap_err();
             assert!(!failure.is_transient(), "{failure}");
         }
         let mut long = format("video");
         // Longer than an index takes, and not to be made shorter by compressing it.
         long.meeting_id = (0..9000u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()).collect();
-        let failure = index.import(&[long], plain()).await.unwrap_err();
+        let failure = import_into(index, &[long], plain()).await.unwrap_err();
         assert!(!failure.is_transient(), "{failure}");
         let mut nul = format("video");
         nul.name = Some("\0".to_owned());
-        let failure = index.import(&[nul], plain()).await.unwrap_err();
+        let failure = import_into(index, &[nul], plain()).await.unwrap_err();
         assert!(!failure.is_transient(), "{failure}");
     });
     assert_eq!(library.postgres.sql("SELECT count(*) FROM recordings"), "0");

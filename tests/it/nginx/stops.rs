@@ -44,7 +44,7 @@ fn replicas_that_are_restarted_in_turn_under_load_cost_nobody_anything() {
     let seen = load.finish();
     assert!(seen.kept.len() > 20 && seen.ended.len() > 40 && seen.crowd > 60, "{seen:?}");
     // Each call reached a server once.
-    let sum = |count: fn(sl::sim::Counts) -> u64| -> usize {
+    let sum = |count: fn(sl_sim::Counts) -> u64| -> usize {
         pool.sim.servers().iter().map(|server| count(server.counts()) as usize).sum()
     };
     assert_eq!(sum(|c| c.create), seen.kept.len() + seen.ended.len() + 1);

@@ -4,7 +4,7 @@ use super::Stage;
 use crate::nginx::Site;
 use crate::support::chromium::{Chromium, Tab};
 use serde_json::json;
-use sl::sim::RecordingFormat;
+use sl_sim::RecordingFormat;
 
 /// Too much to be fetched all at once: who seeks asks for a part.
 const FILM: u64 = 30_000_000;

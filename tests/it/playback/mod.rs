@@ -10,7 +10,7 @@ mod tokens;
 
 use crate::support::client::{self, Reply};
 use crate::support::{Library, Pool};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 
 /// One that everybody may see, and one that is protected, in all formats; protection is in force.
 struct Stage {
@@ -46,7 +46,7 @@ impl Stage {
                 ..Recording::default()
             };
             let spool = library.spool();
-            let archive = recording.archive(&spool, Packing::None).unwrap();
+            let archive = recording.write_archive(&spool, Compression::None).unwrap();
             library.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
             library.pool.set("PROTECTED_RECORDINGS_ENABLED", "true");
             recording.record_id()

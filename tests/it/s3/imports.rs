@@ -4,7 +4,7 @@ use super::*;
 use crate::importing::{Import, Importer, entries, recording};
 use crate::support::eventually;
 use RecordingFormat::{Notes, Presentation, Screenshare, Video};
-use sl::sim::{Recording, RecordingFormat};
+use sl_sim::{Recording, RecordingFormat};
 use std::process::Command;
 
 fn on(bucket: &Bucket, more: &[(&str, &str)]) -> Import {
@@ -17,7 +17,7 @@ fn on(bucket: &Bucket, more: &[(&str, &str)]) -> Import {
 /// The files of a recording as the system's tar unpacks them.
 fn expected(recording: &Recording, shelf: &str) -> BTreeMap<String, Vec<u8>> {
     let (directory, mut bytes) = (TempDir::new().unwrap(), Vec::new());
-    recording.write(&mut bytes).unwrap();
+    recording.write_tar(&mut bytes).unwrap();
     let archive = directory.path().join("archive.tar");
     std::fs::write(&archive, bytes).unwrap();
     assert!(
@@ -90,7 +90,7 @@ fn a_name_that_no_object_can_have_makes_the_archive_bad() {
     let import = on(&bucket, &[]);
     let good = recording(1, &[Notes]);
     let (directory, mut bytes) = (TempDir::new().unwrap(), Vec::new());
-    good.write(&mut bytes).unwrap();
+    good.write_tar(&mut bytes).unwrap();
     let archive = directory.path().join("bad.tar");
     std::fs::write(&archive, bytes).unwrap();
     let place = directory.path().join("notes").join(good.record_id());
@@ -161,7 +161,7 @@ fn a_network_that_breaks_again_and_again_loses_nothing() {
     bucket.network.cut_after(3_000_000, 40);
     import.arrives(&recording);
     let importer = import.importer();
-    eventually("an attempt has failed", || importer.logged("not imported: it stays") > 0);
+    eventually("an attempt has failed", || importer.logged("import failed") > 0);
     import.nothing_is_visible();
     only_this_is_there(&import, &bucket, &recording, "published");
     assert_eq!(bucket.network.cuts(), 40);
@@ -175,7 +175,7 @@ fn while_s3_is_down_archives_wait() {
     let recording = recording(1, &[Notes, Video]);
     import.arrives(&recording);
     let importer = import.importer();
-    eventually("an attempt has failed", || importer.logged("not imported: it stays") > 0);
+    eventually("an attempt has failed", || importer.logged("import failed") > 0);
     import.nothing_is_visible();
     bucket.network.down(false);
     only_this_is_there(&import, &bucket, &recording, "published");

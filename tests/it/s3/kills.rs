@@ -15,10 +15,10 @@ fn stage(bucket: &Bucket, text: &str) {
     }
 }
 
-async fn settled(bucket: &Bucket) {
+async fn assert_recovers(bucket: &Bucket) {
     let storage = bucket.storage();
     assert_eq!(storage.leftovers().await.unwrap(), [id()]);
-    storage.settle(&id()).await.unwrap();
+    storage.recover(&id()).await.unwrap();
     assert_eq!(storage.leftovers().await.unwrap(), []);
 }
 
@@ -31,7 +31,7 @@ async fn half_of_a_format_that_was_coming_or_going_is_not_there_and_is_cleared()
     bucket.lay(&work(&format!("half/published/video/{U}")), b"");
     let formats = bucket.storage().formats(&id()).await.unwrap();
     assert_eq!(formats, [(format("notes"), Shelf::Published)]);
-    settled(&bucket).await;
+    assert_recovers(&bucket).await;
     holds(&bucket, &[("published/notes", "whole")]);
 }
 
@@ -41,7 +41,7 @@ async fn a_format_that_had_all_come_stays() {
     lay(&bucket, "published/video", "whole");
     bucket.lay(&work(&format!("half/published/video/{U}")), b"");
     assert_eq!(bucket.storage().formats(&id()).await.unwrap().len(), 1);
-    settled(&bucket).await;
+    assert_recovers(&bucket).await;
     holds(&bucket, &[("published/video", "whole")]);
 }
 
@@ -50,7 +50,7 @@ async fn a_successor_that_is_not_whole_is_forgotten() {
     let bucket = Bucket::start();
     lay(&bucket, "published/video", "old");
     stage(&bucket, "new");
-    settled(&bucket).await;
+    assert_recovers(&bucket).await;
     holds(&bucket, &[("published/video", "old")]);
 }
 
@@ -65,7 +65,7 @@ async fn a_successor_that_is_whole_comes_in() {
         if copied {
             bucket.lay(&format!("published/video/{ID}/deep/er/file.txt"), b"new");
         }
-        settled(&bucket).await;
+        assert_recovers(&bucket).await;
         holds(&bucket, &[("published/video", "new")]);
     }
 }
@@ -76,7 +76,7 @@ async fn a_successor_that_came_in_is_not_taken_for_an_empty_one() {
     lay(&bucket, "published/video", "new");
     // Two that cleared up at once: what waited is gone, its note is not.
     bucket.lay(&work(&format!("ready/published/video/{U}")), b"");
-    settled(&bucket).await;
+    assert_recovers(&bucket).await;
     holds(&bucket, &[("published/video", "new")]);
 }
 
@@ -88,7 +88,10 @@ async fn a_move_that_was_cut_off_while_it_copied_begins_anew() {
     bucket.lay(&format!("unpublished/video/{ID}/stray"), b"half");
     bucket.lay(&work(&format!("half/unpublished/video/{U}")), b"");
     bucket.lay(&work(&format!("move/{U}")), b"");
-    assert_eq!(shift(&bucket.storage(), Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
+    assert_eq!(
+        move_and_finish(&bucket.storage(), Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::Moved
+    );
     holds(&bucket, &[("unpublished/video", "all")]);
 }
 
@@ -101,7 +104,7 @@ async fn a_move_that_was_cut_off_while_it_deleted_loses_nothing() {
         bucket.lay(&format!("published/video/{ID}/deep/er/file.txt"), b"all");
         bucket.lay(&work(&format!("half/published/video/{U}")), b"");
         bucket.lay(&work(&format!("move/{U}")), b"");
-        shift(&bucket.storage(), Some(Shelf::Published), to).await;
+        move_and_finish(&bucket.storage(), Some(Shelf::Published), to).await;
         let at = if to == Shelf::Published { "published/video" } else { "unpublished/video" };
         holds(&bucket, &[(at, "all")]);
     }
@@ -112,17 +115,20 @@ async fn a_move_that_nobody_finishes_is_among_the_leftovers() {
     let bucket = Bucket::start();
     let storage = bucket.storage();
     lay(&bucket, "published/video", "video");
-    drop(storage.shift(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap());
+    drop(storage.move_to_shelf(&id(), Some(Shelf::Published), Shelf::Unpublished).await.unwrap());
     assert_eq!(storage.leftovers().await.unwrap(), [id()]);
-    storage.settle(&id()).await.unwrap();
+    storage.recover(&id()).await.unwrap();
     assert_eq!(storage.leftovers().await.unwrap(), [id()], "clearing up does not finish it");
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::AlreadyThere);
+    assert_eq!(
+        move_and_finish(&storage, Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::AlreadyThere
+    );
     holds(&bucket, &[("unpublished/video", "video")]);
-    drop(storage.shift(&id(), None, Shelf::Published).await.unwrap());
-    storage.clear(&id()).await.unwrap();
+    drop(storage.move_to_shelf(&id(), None, Shelf::Published).await.unwrap());
+    storage.recover_unindexed(&id()).await.unwrap();
     holds(&bucket, &[("published/video", "video")]);
-    drop(storage.shift(&id(), None, Shelf::Unpublished).await.unwrap());
-    storage.remove(&id()).await.unwrap();
+    drop(storage.move_to_shelf(&id(), None, Shelf::Unpublished).await.unwrap());
+    storage.delete(&id()).await.unwrap();
     holds(&bucket, &[]);
 }
 
@@ -132,6 +138,6 @@ async fn what_nobody_of_us_has_put_there_goes_and_others_work_stays() {
     bucket.lay(&work("strange/thing"), b"");
     bucket.lay(&work(&format!("upload/{U}")), b"not what we write");
     bucket.lay(&format!(".sl-work/{ID}0/move/{U}"), b"");
-    bucket.storage().settle(&id()).await.unwrap();
+    bucket.storage().recover(&id()).await.unwrap();
     assert_eq!(bucket.keys(), [format!(".sl-work/{ID}0/move/{U}")]);
 }

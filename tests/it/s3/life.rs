@@ -5,7 +5,7 @@ use crate::importing::recording;
 use crate::support::snapshot::shown;
 use crate::support::{Library, s3::tree};
 use RecordingFormat::{Notes, Presentation, Video};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 use std::fs;
 
 /// A pool with recordings, wherever its files are.
@@ -94,7 +94,7 @@ impl Place {
     }
 
     fn import(&mut self, recording: &Recording) {
-        let archive = recording.archive(self.archives.path(), Packing::None).unwrap();
+        let archive = recording.write_archive(self.archives.path(), Compression::None).unwrap();
         self.sl(&["--json", "recordings", "import", archive.to_str().unwrap()]);
     }
 }

@@ -8,7 +8,7 @@ mod storage;
 mod watching;
 
 use crate::support::s3::Bucket;
-use sl::recordings::{FormatName, RecordId, Shelf, Shifted, Storage};
+use sl::recordings::{FormatName, MoveOutcome, RecordId, Shelf, Storage};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -66,10 +66,10 @@ fn holds(bucket: &Bucket, formats: &[(&str, &str)]) {
     assert_eq!(bucket.unfinished(), 0);
 }
 
-/// A shift and its end.
-async fn shift(storage: &Storage, now: Option<Shelf>, to: Shelf) -> Shifted {
-    let shift = storage.shift(&id(), now, to).await.unwrap();
-    let shifted = shift.shifted;
-    storage.finish(shift).await;
-    shifted
+/// Moves a recording and finishes the move.
+async fn move_and_finish(storage: &Storage, current: Option<Shelf>, to: Shelf) -> MoveOutcome {
+    let shelf_move = storage.move_to_shelf(&id(), current, to).await.unwrap();
+    let outcome = shelf_move.outcome;
+    storage.finish_move(shelf_move).await;
+    outcome
 }

@@ -8,14 +8,14 @@ async fn a_format_is_placed_and_its_directory_is_gone_from_where_it_was() {
     let (bucket, work) = (Bucket::start(), TempDir::new().unwrap());
     let storage = bucket.storage();
     let from = unpacked(&work, &files("one"));
-    storage.place(&from, &id(), &format("video"), Shelf::Unpublished).await.unwrap();
+    storage.put_format(&from, &id(), &format("video"), Shelf::Unpublished).await.unwrap();
     holds(&bucket, &[("unpublished/video", "one")]);
     assert!(!from.exists());
     assert_eq!(storage.formats(&id()).await.unwrap(), [(format("video"), Shelf::Unpublished)]);
-    let metadata = storage.metadata(&id(), &format("video"), Shelf::Unpublished, 6).await.unwrap();
+    let metadata = storage.read_metadata(&id(), &format("video"), Shelf::Unpublished, 6).await.unwrap();
     assert_eq!(metadata.as_deref(), Some(&b"<x>one"[..]));
     for (of, shelf) in [("video", Shelf::Published), ("notes", Shelf::Unpublished)] {
-        assert_eq!(storage.metadata(&id(), &format(of), shelf, 6).await.unwrap(), None);
+        assert_eq!(storage.read_metadata(&id(), &format(of), shelf, 6).await.unwrap(), None);
     }
 }
 
@@ -27,7 +27,7 @@ async fn a_format_replaces_the_one_before_on_whichever_shelf_it_is() {
         bucket.lay(&format!("{shelf}/video/{ID}/only/the/old/one/has.it"), b"old");
         lay(&bucket, &format!("{shelf}/notes"), "notes");
         let from = unpacked(&work, &files("after"));
-        bucket.storage().place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+        bucket.storage().put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
         holds(&bucket, &[("published/video", "after"), (&format!("{shelf}/notes"), "notes")]);
         assert!(!from.exists());
     }
@@ -47,17 +47,20 @@ async fn more_than_a_thousand_objects_come_move_are_replaced_and_go() {
         let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
         unpacked(&work, &files)
     };
-    storage.place(&directory(1_200), &id(), &format("presentation"), Shelf::Published).await.unwrap();
+    storage.put_format(&directory(1_200), &id(), &format("presentation"), Shelf::Published).await.unwrap();
     assert_eq!(bucket.objects().len(), 1_200);
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
+    assert_eq!(
+        move_and_finish(&storage, Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::Moved
+    );
     let expected: BTreeMap<String, Vec<u8>> = many(1_200)
         .into_iter()
         .map(|(name, text)| (format!("unpublished/presentation/{ID}/{name}"), text.into_bytes()))
         .collect();
     assert!(bucket.objects() == expected);
-    storage.place(&directory(1_020), &id(), &format("presentation"), Shelf::Unpublished).await.unwrap();
+    storage.put_format(&directory(1_020), &id(), &format("presentation"), Shelf::Unpublished).await.unwrap();
     assert_eq!(bucket.objects().len(), 1_020);
-    assert_eq!(storage.remove(&id()).await.unwrap(), 1);
+    assert_eq!(storage.delete(&id()).await.unwrap(), 1);
     assert_eq!(bucket.keys(), [""; 0]);
 }
 
@@ -69,14 +72,14 @@ async fn a_large_file_goes_in_parts_and_arrives_whole() {
     let files = [("metadata.xml", "<x/>".to_owned()), ("video.webm", film.clone())];
     let from = unpacked(&work, &files);
     let storage = bucket.storage();
-    storage.place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+    storage.put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
     let objects = bucket.objects();
     assert_eq!(objects.len(), 2, "{:?}", objects.keys());
     assert!(objects[&format!("published/video/{ID}/video.webm")] == film.as_bytes());
     assert_eq!(bucket.unfinished(), 0);
     // As its own successor it is copied.
     let from = unpacked(&work, &files);
-    storage.place(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
+    storage.put_format(&from, &id(), &format("video"), Shelf::Published).await.unwrap();
     assert!(bucket.objects() == objects);
 }
 
@@ -84,12 +87,12 @@ async fn a_large_file_goes_in_parts_and_arrives_whole() {
 async fn all_formats_shift_and_shifting_again_does_nothing() {
     let bucket = Bucket::start();
     let storage = bucket.storage();
-    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::Missing);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Published).await, MoveOutcome::Missing);
     for name in ["presentation", "video"] {
         lay(&bucket, &format!("unpublished/{name}"), name);
     }
-    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::Moved);
-    assert_eq!(shift(&storage, None, Shelf::Published).await, Shifted::AlreadyThere);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Published).await, MoveOutcome::Moved);
+    assert_eq!(move_and_finish(&storage, None, Shelf::Published).await, MoveOutcome::AlreadyThere);
     holds(&bucket, &[("published/presentation", "presentation"), ("published/video", "video")]);
 }
 
@@ -101,15 +104,18 @@ async fn a_stale_copy_does_not_replace_what_the_index_means() {
     lay(&bucket, "unpublished/video", "stale");
     bucket.lay(&format!("unpublished/video/{ID}/stale.txt"), b"stale");
     lay(&bucket, "unpublished/notes", "notes");
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Published).await, Shifted::Moved);
+    assert_eq!(move_and_finish(&storage, Some(Shelf::Published), Shelf::Published).await, MoveOutcome::Moved);
     holds(&bucket, &[("published/video", "right"), ("published/notes", "notes")]);
     // On its way elsewhere, or where the index does not know, it is the other way round.
     for now in [Some(Shelf::Published), None] {
         lay(&bucket, "unpublished/video", "stale");
         bucket.lay(&format!("unpublished/video/{ID}/stale.txt"), b"stale");
-        assert_eq!(shift(&storage, now, Shelf::Unpublished).await, Shifted::Moved);
+        assert_eq!(move_and_finish(&storage, now, Shelf::Unpublished).await, MoveOutcome::Moved);
         holds(&bucket, &[("unpublished/video", "right"), ("unpublished/notes", "notes")]);
-        assert_eq!(shift(&storage, Some(Shelf::Unpublished), Shelf::Published).await, Shifted::Moved);
+        assert_eq!(
+            move_and_finish(&storage, Some(Shelf::Unpublished), Shelf::Published).await,
+            MoveOutcome::Moved
+        );
     }
 }
 
@@ -123,13 +129,13 @@ async fn a_removal_takes_both_shelves_and_nothing_of_others() {
     for other in [format!("published/video/{ID}0/metadata.xml"), format!(".sl-work/{ID}0/move/x")] {
         bucket.lay(&other, b"somebody else's");
     }
-    assert_eq!(storage.remove(&id()).await.unwrap(), 2);
+    assert_eq!(storage.delete(&id()).await.unwrap(), 2);
     assert_eq!(bucket.keys().len(), 2, "{:?}", bucket.keys());
-    assert_eq!(storage.remove(&id()).await.unwrap(), 0);
+    assert_eq!(storage.delete(&id()).await.unwrap(), 0);
     lay(&bucket, "published/video", "1");
     lay(&bucket, "published/notes", "3");
-    assert!(storage.remove_format(&id(), &format("video"), Shelf::Published).await.unwrap());
-    assert!(!storage.remove_format(&id(), &format("video"), Shelf::Published).await.unwrap());
+    assert!(storage.delete_format(&id(), &format("video"), Shelf::Published).await.unwrap());
+    assert!(!storage.delete_format(&id(), &format("video"), Shelf::Published).await.unwrap());
     assert_eq!(storage.formats(&id()).await.unwrap(), [(format("notes"), Shelf::Published)]);
 }
 
@@ -188,13 +194,19 @@ async fn what_says_that_a_format_is_whole_comes_last_and_goes_first_and_a_note_c
     let storage = bucket.storage();
     let note = |shelf: &str| format!("put_object .sl-work/{ID}/half/{shelf}/video/");
     let last = |call: &str, shelf: &str| format!("{call} {shelf}/video/{ID}/metadata.xml");
-    storage.place(&unpacked(&work, &files("one")), &id(), &format("video"), Shelf::Published).await.unwrap();
+    storage
+        .put_format(&unpacked(&work, &files("one")), &id(), &format("video"), Shelf::Published)
+        .await
+        .unwrap();
     let changes = bucket.changes();
     let puts = span(&changes, "put_object published/video/");
     assert!(span(&changes, &note("published")).1 < puts.0, "{changes:#?}");
     assert_eq!(span(&changes, &last("put_object", "published")).0, puts.1, "{changes:#?}");
     // A move copies everything first.
-    assert_eq!(shift(&storage, Some(Shelf::Published), Shelf::Unpublished).await, Shifted::Moved);
+    assert_eq!(
+        move_and_finish(&storage, Some(Shelf::Published), Shelf::Unpublished).await,
+        MoveOutcome::Moved
+    );
     let changes = bucket.changes();
     let (copies, deletes) =
         (span(&changes, "copy_object unpublished/"), span(&changes, "delete_object published/"));
@@ -206,7 +218,7 @@ async fn what_says_that_a_format_is_whole_comes_last_and_goes_first_and_a_note_c
     assert_eq!(span(&changes, &last("delete_object", "published")).1, deletes.0, "{changes:#?}");
     // A successor is whole, and noted, before anything on the shelf changes.
     storage
-        .place(&unpacked(&work, &files("two")), &id(), &format("video"), Shelf::Unpublished)
+        .put_format(&unpacked(&work, &files("two")), &id(), &format("video"), Shelf::Unpublished)
         .await
         .unwrap();
     let changes = bucket.changes();

@@ -4,7 +4,7 @@ use super::*;
 use crate::support::client::fetch;
 use crate::support::{Library, Reply};
 use RecordingFormat::{Notes, Podcast, Presentation, Video};
-use sl::sim::{Packing, Recording, RecordingFormat};
+use sl_sim::{Compression, Recording, RecordingFormat};
 
 struct Stage {
     library: Library,
@@ -23,7 +23,7 @@ impl Stage {
             size: 3_000_000,
             ..Recording::default()
         };
-        let archive = recording.archive(&library.spool(), Packing::None).unwrap();
+        let archive = recording.write_archive(&library.spool(), Compression::None).unwrap();
         library.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
         Stage { library, recording, bucket }
     }

@@ -1,9 +1,9 @@
-//! adopt.lua, and what apply_poll.lua says is not recorded.
+//! adopt.lua, and the unrecorded meetings that apply_poll.lua returns.
 
 use super::Lab;
-use sl::store::{Listed, MeetingKey, PollFigures, PollOutcome};
+use sl::store::{AdoptOutcome, Fence, Listed, MeetingKey, PollFigures, PollOutcome};
 
-/// The whole of a poll: what is unrecorded is adopted. Each meeting: id, people, voice bridge.
+/// A whole poll: applies it and adopts unrecorded meetings. Each meeting: id, participants, voice bridge.
 fn poll(lab: &Lab, id: &str, meetings: &[(&str, u64, &str)]) -> Vec<String> {
     let now = lab.run(lab.store.now_ms()).unwrap();
     let listed = meetings
@@ -21,16 +21,19 @@ fn poll(lab: &Lab, id: &str, meetings: &[(&str, u64, &str)]) -> Vec<String> {
         .collect();
     let figures = PollFigures { started_ms: 0, meetings: meetings.len(), listed, ..Default::default() };
     let (config, load) = (&lab.config.poll, &lab.config.load);
-    let unrecorded = match lab.run(lab.store.apply_poll(id, &figures, "", config, load)).unwrap() {
+    let unrecorded = match lab.run(lab.store.apply_poll(id, &figures, &Fence::None, config, load)).unwrap() {
         PollOutcome::Applied { unrecorded, .. } => unrecorded,
         other => panic!("{other:?}"),
     };
     let wanted = figures.listed.iter().filter(|(m, _)| unrecorded.iter().any(|u| u == m.as_str()));
-    lab.run(lab.store.adopt(id, 0, "", load, wanted.map(|(m, l)| (m, l)))).unwrap()
+    match lab.run(lab.store.adopt(id, 0, &Fence::None, load, wanted.map(|(m, l)| (m, l)))).unwrap() {
+        AdoptOutcome::Adopted(meetings) => meetings,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
-fn meetings_without_a_record_are_taken_up_as_they_run() {
+fn meetings_without_a_record_are_adopted_as_they_run() {
     let lab = Lab::with_servers(2);
     lab.assign_as("known", "", &["70"]);
     let at = lab.hget("scalelite:meeting:known", "server_id");
@@ -43,7 +46,7 @@ fn meetings_without_a_record_are_taken_up_as_they_run() {
     let ttl: i64 = lab.redis.cli(&["TTL", "scalelite:meeting:lost"]).parse().unwrap();
     assert!(ttl > 80_000);
     assert!(poll(&lab, &at, &[("known", 2, "70"), ("lost", 3, "71"), ("full", 40, "72")]).is_empty());
-    // It counts and ends like any other.
+    // It counts and ends like any other meeting.
     assert_eq!(lab.redis.eval("join", &["full"])[0], "found");
     assert_eq!(lab.load(&at), Some(71.0));
     for meeting in ["lost", "full", "known"] {
@@ -54,7 +57,7 @@ fn meetings_without_a_record_are_taken_up_as_they_run() {
 }
 
 #[test]
-fn a_number_that_another_meeting_has_stays_that_ones() {
+fn adopt_leaves_a_voice_bridge_to_the_meeting_that_has_it() {
     let lab = Lab::with_servers(1);
     lab.assign_as("first", "", &["70"]);
     assert_eq!(poll(&lab, "s1", &[("first", 1, "70"), ("second", 1, "70"), ("third", 1, "")]).len(), 2);
@@ -65,17 +68,17 @@ fn a_number_that_another_meeting_has_stays_that_ones() {
 }
 
 #[test]
-fn what_runs_elsewhere_by_its_record_stays_there() {
+fn a_meeting_recorded_on_another_server_is_not_adopted() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("a");
     let other = if at == "s1" { "s2" } else { "s1" };
     assert!(poll(&lab, other, &[("a", 4, "70")]).is_empty());
     assert_eq!(lab.hget("scalelite:meeting:a", "server_id"), at);
-    assert_eq!(lab.load(other), Some(15.0), "its people weigh where they are");
+    assert_eq!(lab.load(other), Some(15.0), "its participants count where they are");
 }
 
 #[test]
-fn what_was_released_is_not_taken_up_while_its_server_still_lists_it() {
+fn a_released_meeting_is_not_adopted_while_its_server_still_lists_it() {
     let lab = Lab::with_servers(1);
     lab.assign("ended");
     lab.assign("panicked");
@@ -86,18 +89,18 @@ fn what_was_released_is_not_taken_up_while_its_server_still_lists_it() {
         assert!(poll(&lab, "s1", &[("ended", 0, "70"), ("panicked", 9, "71")]).is_empty());
     }
     assert!(poll(&lab, "s1", &[("panicked", 9, "71")]).is_empty());
-    // It was gone, and is there again: somebody has made it anew.
+    // The server stopped listing it and lists it again: it was created again.
     assert_eq!(poll(&lab, "s1", &[("panicked", 9, "71"), ("ended", 1, "70")]), ["ended"]);
 }
 
 #[test]
-fn what_was_released_and_created_again_is_a_meeting_like_any_other() {
+fn a_meeting_released_and_created_again_is_adopted_when_its_record_is_lost() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     lab.redis.eval("release", &["a"]);
     lab.assign("a");
     assert!(poll(&lab, "s1", &[("a", 2, "70")]).is_empty(), "it is recorded");
-    // Its record is lost; it runs on.
+    // Its record is lost; it still runs.
     lab.redis.cli(&["DEL", "scalelite:meeting:a", "scalelite:sl:meeting:a"]);
     assert_eq!(poll(&lab, "s1", &[("a", 2, "70")]), ["a"]);
 }

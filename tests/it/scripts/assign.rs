@@ -5,7 +5,7 @@ use sl::store::AssignOutcome;
 use std::collections::BTreeMap;
 
 #[test]
-fn the_least_loaded_candidate_takes_it_and_its_load_grows() {
+fn assign_picks_the_least_loaded_candidate_and_adds_the_reservation() {
     let lab = Lab::with_servers(3);
     lab.poll("s1", &[("x", 40, 0)]);
     lab.poll("s2", &[("y", 20, 0)]);
@@ -13,11 +13,11 @@ fn the_least_loaded_candidate_takes_it_and_its_load_grows() {
     assert_eq!(lab.assign("a"), "s2");
     assert_eq!(lab.load("s2"), Some(35.0));
     assert_eq!(lab.assign("b"), "s3");
-    lab.index_is_true();
+    lab.assert_index_matches();
 }
 
 #[test]
-fn a_record_holds_what_scalelite_writes_and_expires() {
+fn assign_writes_a_record_as_scalelite_does_with_an_expiry() {
     let lab = Lab::with_servers(1);
     let placement = assigned(lab.assign_as("a", "", &["123456789"]));
     assert_eq!(placement.voice_bridge, "123456789");
@@ -32,7 +32,7 @@ fn a_record_holds_what_scalelite_writes_and_expires() {
 }
 
 #[test]
-fn a_repeat_finds_the_record_and_counts_nothing() {
+fn a_repeated_assign_finds_the_record_and_adds_no_load() {
     let lab = Lab::with_servers(3);
     let first = assigned(lab.assign_as("a", "", &["1", "2"]));
     let again = existing(lab.assign_as("a", "", &["1", "2"]));
@@ -44,9 +44,9 @@ fn a_repeat_finds_the_record_and_counts_nothing() {
 }
 
 #[test]
-fn equals_are_taken_in_turn() {
+fn equally_loaded_servers_are_taken_in_turn() {
     let lab = Lab::with_servers(5);
-    // One at a time on an idle pool: nobody is favoured.
+    // One at a time on an idle pool: no server is favoured.
     let mut taken: BTreeMap<String, u32> = BTreeMap::new();
     for n in 0..50 {
         let id = format!("m{n}");
@@ -57,7 +57,7 @@ fn equals_are_taken_in_turn() {
 }
 
 #[test]
-fn multipliers_weigh() {
+fn load_multipliers_scale_the_load() {
     let lab = Lab::new();
     lab.server("big", 0.5, "");
     lab.server("small", 2.0, "");
@@ -70,7 +70,7 @@ fn multipliers_weigh() {
 }
 
 #[test]
-fn tags() {
+fn each_tag_argument_picks_the_servers_it_names() {
     let lab = Lab::new();
     lab.server("plain", 1.0, "");
     lab.server("gpu", 1.0, "gpu");
@@ -97,11 +97,11 @@ fn tags() {
         other => panic!("{other:?}"),
     }
     assert!(!lab.exists("scalelite:meeting:x"));
-    lab.index_is_true();
+    lab.assert_index_matches();
 }
 
 #[test]
-fn several_tags_go_to_the_least_loaded_of_all_and_ties_in_turn() {
+fn several_tags_pick_the_least_loaded_of_all_and_equals_in_turn() {
     let lab = Lab::new();
     lab.server("a1", 1.0, "a");
     lab.server("b1", 1.0, "b");
@@ -114,16 +114,16 @@ fn several_tags_go_to_the_least_loaded_of_all_and_ties_in_turn() {
 }
 
 #[test]
-fn without_candidates_nothing_is_written() {
+fn assign_without_candidates_writes_nothing() {
     let lab = Lab::new();
     lab.server("gpu", 1.0, "gpu");
     assert!(matches!(lab.assign_as("a", "", &["1"]), AssignOutcome::NoServer));
     assert!(!lab.exists("scalelite:meeting:a"));
     assert!(!lab.exists("scalelite:voice_bridges"));
-    // By hand, with UNTAGGED_FALLBACK: no untagged server at all, so any.
+    // By hand, with UNTAGGED_FALLBACK: the pool has no untagged server, so any server will do.
     let answer = lab.redis.eval("assign", &["a", "", "15", "60", "pw", "", "1"]);
     assert_eq!(&answer[..2], ["assigned", "gpu"]);
-    // One untagged server in the pool, though offline, and the fallback is off.
+    // With one untagged server in the pool, even offline, there is no fallback.
     lab.redis.cli(&["SADD", "scalelite:servers", "plain"]);
     lab.redis.cli(&["HSET", "scalelite:server:plain", "url", "http://p/bigbluebutton/api", "secret", "s"]);
     lab.redis.eval("reindex", &[]);
@@ -131,7 +131,7 @@ fn without_candidates_nothing_is_written() {
 }
 
 #[test]
-fn voice_bridges_collide_and_move_on() {
+fn assign_takes_the_next_voice_bridge_when_one_is_taken() {
     let lab = Lab::with_servers(2);
     assert_eq!(assigned(lab.assign_as("a", "", &["11", "12"])).voice_bridge, "11");
     assert_eq!(assigned(lab.assign_as("b", "", &["11", "12"])).voice_bridge, "12");
@@ -139,17 +139,17 @@ fn voice_bridges_collide_and_move_on() {
     assert!(matches!(lab.assign_as("c", "", &["11", "12"]), AssignOutcome::NoVoiceBridge));
     assert!(!lab.exists("scalelite:meeting:c"));
     assert_eq!(lab.redis.loads(), before);
-    // The number of a meeting whose record has expired is free.
+    // The voice bridge of a meeting whose record has expired is free.
     lab.redis.cli(&["DEL", "scalelite:meeting:a"]);
     assert_eq!(assigned(lab.assign_as("c", "", &["11", "12"])).voice_bridge, "11");
     assert_eq!(lab.hget("scalelite:voice_bridges", "11"), "c");
 }
 
 #[test]
-fn a_record_on_a_server_that_left_is_assigned_anew() {
+fn a_meeting_recorded_on_a_removed_server_is_assigned_again() {
     let lab = Lab::with_servers(2);
     let first = assigned(lab.assign_as("a", "", &["11"]));
-    // As Scalelite or somebody with redis-cli removes a server: the record of the meeting stays.
+    // Scalelite, or an operator with redis-cli, removes a server: the record of the meeting stays.
     let gone = first.server.id;
     lab.redis.cli(&["DEL", &format!("scalelite:server:{gone}")]);
     lab.redis.cli(&["SREM", "scalelite:servers", &gone]);
@@ -161,45 +161,45 @@ fn a_record_on_a_server_that_left_is_assigned_anew() {
 }
 
 #[test]
-fn what_somebody_edits_by_hand_is_healed() {
+fn assign_corrects_its_index_after_edits_by_hand() {
     let lab = Lab::with_servers(3);
     lab.assign("warm");
     lab.redis.eval("release", &["warm"]);
-    // Out of the candidates.
+    // Removed from the candidates.
     lab.redis.cli(&["ZREM", "scalelite:server_load", "s1"]);
     for n in 0..6 {
         assert_ne!(lab.assign(&format!("a{n}")), "s1");
     }
-    // Back in.
+    // Added again.
     lab.redis.cli(&["ZADD", "scalelite:server_load", "0", "s1"]);
     assert_eq!(lab.assign("b"), "s1");
-    // A tag nobody else has: found, since a failed search looks again.
+    // A tag that no other server has is found, since a failed search rebuilds the index.
     lab.redis.cli(&["HSET", "scalelite:server:s2", "tag", "gpu"]);
     lab.redis.cli(&["HDEL", "scalelite:sl:index", "built"]);
     assert_eq!(lab.assign_tagged("c", "gpu!"), "s2");
-    // Tagged servers are not for untagged meetings, whatever the index thought.
+    // Tagged servers get no untagged meetings, whatever the index says.
     lab.redis.cli(&["ZADD", "scalelite:sl:tag_load:", "-5", "s2"]);
     assert_ne!(lab.assign("d"), "s2");
-    // A load that somebody raised.
+    // A load that was raised by hand.
     lab.redis.cli(&["ZADD", "scalelite:server_load", "1000", "s1"]);
     assert_eq!(lab.assign("e"), "s3");
     lab.redis.eval("reindex", &[]);
-    lab.index_is_true();
+    lab.assert_index_matches();
 }
 
 #[test]
-fn an_old_index_is_made_anew_by_itself() {
+fn assign_rebuilds_an_old_index() {
     let lab = Lab::with_servers(2);
     lab.assign("warm");
     lab.redis.cli(&["HSET", "scalelite:server:s1", "tag", "gpu"]);
     let built: u64 = lab.hget("scalelite:sl:index", "built").parse().unwrap();
     lab.redis.cli(&["HSET", "scalelite:sl:index", "built", &(built - 6000).to_string()]);
     assert_eq!(lab.assign_tagged("a", "gpu!"), "s1");
-    lab.index_is_true();
+    lab.assert_index_matches();
 }
 
 #[test]
-fn a_candidate_without_a_record_is_passed_over() {
+fn assign_skips_a_candidate_without_a_record() {
     let lab = Lab::with_servers(1);
     lab.redis.cli(&["ZADD", "scalelite:server_load", "-1", "ghost"]);
     assert_eq!(lab.assign("a"), "s1");

@@ -1,14 +1,14 @@
-//! The same steps by the program and by an operator with `redis-cli --eval` leave the same state.
+//! The same steps by `sl` and by an operator with `redis-cli --eval` leave the same state.
 
 use super::Lab;
 use crate::support::Redis;
 use sl::bbb::Secret;
 use sl::config::Accounting;
-use sl::store::{Assignment, Listed, MeetingKey, ServerState, Why};
+use sl::store::{Assignment, Fence, Listed, MeetingKey, ReassignReason, ServerState};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Everything under a prefix, without the times.
+/// All keys under a prefix, without the times.
 fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for key in redis.cli(&["KEYS", "*"]).lines() {
@@ -60,7 +60,7 @@ fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_program_and_redis_cli_leave_the_same_state() {
+fn sl_and_redis_cli_leave_the_same_state() {
     let program = Lab::new();
     for id in ["s1", "s2", "s3"] {
         let url = format!("http://{id}/bigbluebutton/api");
@@ -83,13 +83,15 @@ fn the_program_and_redis_cli_leave_the_same_state() {
     program.run(program.store.recreated(&key("m2"), "s3", "real", 15)).unwrap();
     program.run(program.store.find(&key("m1"), true)).unwrap();
     program.run(program.store.release(&key("m1"), None)).unwrap();
-    program.run(program.store.poll_failed("s1", 0, "", &program.config.poll)).unwrap();
+    program.run(program.store.poll_failed("s1", 0, &Fence::None, &program.config.poll)).unwrap();
     program.run(program.store.suspect("s3", &program.config.poll)).unwrap();
-    program.run(program.store.brake(3, 3, "")).unwrap();
-    program.run(program.store.abandon("s1", Duration::ZERO, "")).unwrap();
+    program.run(program.store.update_brake(3, 3, &Fence::None)).unwrap();
+    program.run(program.store.abandon("s1", Duration::ZERO, &Fence::None)).unwrap();
     let adopted = Listed { users: 4, created_ms: 0, voice_bridge: "14".into(), ..Listed::default() };
     let load = &program.config.load;
-    program.run(program.store.adopt("s3", 0, "", load, [(&key("m4"), &adopted)].into_iter())).unwrap();
+    program
+        .run(program.store.adopt("s3", 0, &Fence::None, load, [(&key("m4"), &adopted)].into_iter()))
+        .unwrap();
     program.assign_as("m5", "", &["15"]);
     let m5 = program.hget("scalelite:meeting:m5", "server_id");
     let meeting = key("m5");
@@ -103,7 +105,7 @@ fn the_program_and_redis_cli_leave_the_same_state() {
         ttl_seconds: 86_400,
         voice_bridges: &[],
     };
-    program.run(program.store.reassign(&wanted, &m5, Why::Gone, &[])).unwrap();
+    program.run(program.store.reassign(&wanted, &m5, ReassignReason::Gone, &[])).unwrap();
     program.run(program.store.lease("me", Duration::from_secs(60), true)).unwrap();
     program.run(program.store.panic("s2", false)).unwrap();
     program.run(program.store.remove_server("s1", true)).unwrap();

@@ -2,10 +2,10 @@
 
 use super::{Lab, assigned};
 use sl::config::Accounting;
-use sl::store::{FindOutcome, JoinOutcome, MeetingKey, ReleaseOutcome};
+use sl::store::{FindOutcome, JoinOutcome, MeetingKey, ReleaseOutcome, Swept};
 
 #[test]
-fn find_finds_and_writes_nothing() {
+fn find_returns_the_server_and_writes_nothing() {
     let lab = Lab::with_servers(1);
     assigned(lab.assign_as("a", "", &["77"]));
     lab.redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]); // every write fails now
@@ -25,7 +25,7 @@ fn join(lab: &Lab, meeting: &str) -> JoinOutcome {
 }
 
 #[test]
-fn joins_weigh_only_beyond_the_reservation() {
+fn joins_add_load_only_beyond_the_reservation() {
     let lab = Lab::new();
     lab.server("s1", 2.0, "");
     lab.assign("a");
@@ -37,11 +37,11 @@ fn joins_weigh_only_beyond_the_reservation() {
     join(&lab, "a");
     join(&lab, "a");
     assert_eq!(lab.load("s1"), Some(34.0));
-    lab.index_is_true();
+    lab.assert_index_matches();
 }
 
 #[test]
-fn a_person_can_be_taken_back() {
+fn unjoin_subtracts_a_participant() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     let key = MeetingKey::of("a");
@@ -54,11 +54,11 @@ fn a_person_can_be_taken_back() {
         assert_eq!(lab.load("s1"), Some(left));
     }
     assert_eq!(lab.hget("scalelite:sl:meeting:a", "users"), "13");
-    lab.index_is_true();
+    lab.assert_index_matches();
 }
 
 #[test]
-fn a_password_is_noted_only_where_the_meeting_is() {
+fn recreated_records_a_password_only_on_the_meetings_server() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     lab.run(lab.store.recreated(&MeetingKey::of("a"), "s2", "other", 15)).unwrap();
@@ -70,7 +70,7 @@ fn a_password_is_noted_only_where_the_meeting_is() {
 }
 
 #[test]
-fn nobody_joins_on_a_server_that_is_offline_and_nobody_is_counted() {
+fn join_on_an_offline_server_is_refused_and_not_counted() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     lab.redis.cli(&["HSET", "scalelite:server:s1", "online", "false"]);
@@ -79,7 +79,7 @@ fn nobody_joins_on_a_server_that_is_offline_and_nobody_is_counted() {
 }
 
 #[test]
-fn a_disabled_server_is_joined_unless_refused() {
+fn join_on_a_disabled_server_works_unless_refused() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     lab.redis.eval("set_state", &["s1", "disabled"]);
@@ -92,7 +92,7 @@ fn a_disabled_server_is_joined_unless_refused() {
 }
 
 #[test]
-fn a_meeting_that_scalelite_recorded_is_joined_and_leaves_nothing_that_stays_forever() {
+fn join_of_a_meeting_scalelite_recorded_writes_only_keys_that_expire() {
     let lab = Lab::with_servers(1);
     lab.redis.cli(&["HSET", "scalelite:meeting:old", "server_id", "s1", "moderator_pw", "x"]);
     lab.redis.cli(&["EXPIRE", "scalelite:meeting:old", "500"]);
@@ -103,7 +103,7 @@ fn a_meeting_that_scalelite_recorded_is_joined_and_leaves_nothing_that_stays_for
 }
 
 #[test]
-fn release_gives_everything_back_and_once() {
+fn release_removes_all_traces_of_a_meeting_and_only_once() {
     let lab = Lab::with_servers(1);
     let before: Vec<_> = lab.redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
     assigned(lab.assign_as("a", "", &["77"]));
@@ -118,21 +118,21 @@ fn release_gives_everything_back_and_once() {
     assert_eq!(lab.load("s1"), Some(0.0));
     let mut after: Vec<_> = lab.redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
     after.retain(|key| !before.contains(key) && !key.contains("sl:index"));
-    // That it was released is remembered until its server has stopped listing it.
+    // The release is noted until its server has stopped listing the meeting.
     assert_eq!(after, ["scalelite:sl:released:s1"]);
     lab.poll("s1", &[("a", 1, 0)]);
     assert!(lab.exists("scalelite:sl:released:s1"));
     lab.poll("s1", &[]);
     assert!(!lab.exists("scalelite:sl:released:s1"));
-    lab.index_is_true();
+    lab.assert_index_matches();
 }
 
 #[test]
-fn release_spares_a_meeting_that_was_created_again_or_moved() {
+fn release_keeps_a_meeting_that_was_created_again_or_moved() {
     let lab = Lab::with_servers(1);
     let first = assigned(lab.assign_as("a", "", &[]));
     let key = MeetingKey::of("a");
-    lab.assign_as("a", "", &[]); // somebody creates it again
+    lab.assign_as("a", "", &[]); // another create of it
     let kept = lab.run(lab.store.release(&key, Some(("s1", &first.generation)))).unwrap();
     assert_eq!(kept, ReleaseOutcome::Kept);
     let elsewhere = lab.run(lab.store.release(&key, Some(("s9", "")))).unwrap();
@@ -152,7 +152,7 @@ fn release_does_not_take_another_meetings_voice_bridge() {
 }
 
 #[test]
-fn fractions_of_load_leave_no_residue() {
+fn fractional_loads_leave_no_residue() {
     let lab = Lab::new();
     lab.server("s1", 0.1, "");
     for n in 0..7 {
@@ -165,7 +165,7 @@ fn fractions_of_load_leave_no_residue() {
 }
 
 #[test]
-fn sweep_forgets_expired_records_and_notes_foreign_ones() {
+fn sweep_deletes_expired_ids_and_lists_meetings_of_other_programs() {
     let lab = Lab::with_servers(1);
     for n in 0..1200 {
         lab.assign(&format!("m{n}"));
@@ -173,10 +173,10 @@ fn sweep_forgets_expired_records_and_notes_foreign_ones() {
     lab.redis.cli(&["DEL", "scalelite:meeting:m7"]);
     lab.redis.cli(&["HSET", "scalelite:meeting:foreign", "server_id", "s1"]);
     lab.redis.cli(&["SADD", "scalelite:meetings", "foreign", "nothing"]);
-    assert_eq!(lab.run(lab.store.sweep()).unwrap(), (2, 0));
+    assert_eq!(lab.run(lab.store.sweep()).unwrap(), Swept { expired: 2, dropped: 0 });
     assert_eq!(lab.redis.cli(&["EXISTS", "scalelite:sl:meeting:m7", "scalelite:sl:meeting:m8"]), "1");
     assert_eq!(lab.redis.cli(&["SCARD", "scalelite:meetings"]), "1200");
     let noted = lab.redis.cli(&["ZSCORE", "scalelite:sl:server_meetings:s1", "foreign"]);
     assert!(noted.parse::<u64>().unwrap() > 1_700_000_000_000, "{noted}");
-    assert_eq!(lab.run(lab.store.sweep()).unwrap(), (0, 0));
+    assert_eq!(lab.run(lab.store.sweep()).unwrap(), Swept::default());
 }

@@ -4,20 +4,23 @@ mod adopt;
 mod assign;
 mod by_hand;
 mod lease;
-mod library;
+mod lua_files;
 mod meetings;
+mod offline;
 mod polls;
 mod reassign;
 mod servers;
-mod suspicion;
 
 use crate::support::Redis;
 use sl::config::Config;
-use sl::store::{AssignOutcome, Assignment, Listed, MeetingKey, Placement, PollFigures, Store};
+use sl::store::{
+    AddOutcome, AssignOutcome, Assignment, Fence, Listed, MeetingKey, Placement, PollFigures,
+    SetStateOutcome, Store,
+};
 use std::future::Future;
 use tokio::runtime::Runtime;
 
-/// A Redis, and the program's own way to it.
+/// A Redis, and the store of `sl` on it.
 struct Lab {
     redis: Redis,
     store: Store,
@@ -35,8 +38,8 @@ impl Lab {
         Lab { redis, store, config, runtime }
     }
 
-    /// With servers s1, s2, … enabled and online, and one with a tag that nobody uses, so that there
-    /// is an index by tag to keep.
+    /// With servers s1, s2, … enabled and online, and one with a tag that no meeting uses, so that there is
+    /// an index by tag.
     fn with_servers(n: usize) -> Lab {
         let lab = Lab::new();
         lab.redis.eval("add_server", &["tagged", "http://tagged/bigbluebutton/api", "x", "1.0", "unused"]);
@@ -50,34 +53,41 @@ impl Lab {
         self.runtime.block_on(future)
     }
 
-    /// A server, enabled and online.
+    /// Adds a server, enabled and online.
     fn server(&self, id: &str, multiplier: f64, tag: &str) {
         let url = format!("http://{id}/bigbluebutton/api");
         let secret = sl::bbb::Secret::from("secret");
         let tag = (!tag.is_empty()).then_some(tag);
-        assert!(self.run(self.store.add_server(id, &url, &secret, Some(multiplier), tag)).unwrap());
-        self.run(self.store.set_state(id, sl::store::ServerState::Enabled)).unwrap().unwrap();
+        let added = self.run(self.store.add_server(id, &url, &secret, Some(multiplier), tag)).unwrap();
+        assert_eq!(added, AddOutcome::Added);
+        let set = self.run(self.store.set_state(id, sl::store::ServerState::Enabled)).unwrap();
+        assert_eq!(set, SetStateOutcome::Set { meetings: 0 });
         self.poll(id, &[]);
     }
 
-    /// The time by Redis' clock, later than anything so far.
+    /// Waits for the next millisecond of Redis' clock; returns it.
     fn tick(&self) -> u64 {
         let before = self.run(self.store.now_ms()).unwrap();
         let mut now = before;
-        crate::support::eventually("the clock goes on", || {
+        crate::support::eventually("the next millisecond", || {
             now = self.run(self.store.now_ms()).unwrap();
             now > before
         });
         now
     }
 
-    /// The server answers a poll with these meetings: id, people, seconds since it was created.
+    /// Applies a poll with these meetings: id, participants, seconds since it was created.
     fn poll(&self, id: &str, meetings: &[(&str, u64, u64)]) -> sl::store::PollOutcome {
-        self.poll_begun(id, meetings, 0)
+        self.poll_sent_at(id, meetings, 0)
     }
 
-    /// The same to a question that was sent at a certain time.
-    fn poll_begun(&self, id: &str, meetings: &[(&str, u64, u64)], started_ms: u64) -> sl::store::PollOutcome {
+    /// The same for a poll that was sent at `started_ms`.
+    fn poll_sent_at(
+        &self,
+        id: &str,
+        meetings: &[(&str, u64, u64)],
+        started_ms: u64,
+    ) -> sl::store::PollOutcome {
         let now = self.run(self.store.now_ms()).unwrap();
         let figures = PollFigures {
             started_ms,
@@ -88,7 +98,8 @@ impl Lab {
             videos: 0,
             listed: meetings.iter().map(|m| (MeetingKey::of(m.0), listed(m.1, now - m.2 * 1000))).collect(),
         };
-        self.run(self.store.apply_poll(id, &figures, "", &self.config.poll, &self.config.load)).unwrap()
+        self.run(self.store.apply_poll(id, &figures, &Fence::None, &self.config.poll, &self.config.load))
+            .unwrap()
     }
 
     fn assign_as(&self, meeting: &str, tag: &str, bridges: &[&str]) -> AssignOutcome {
@@ -107,7 +118,7 @@ impl Lab {
         self.run(self.store.assign(&wanted)).unwrap()
     }
 
-    /// Assigns a new meeting; its server.
+    /// Assigns a new meeting; returns its server.
     #[track_caller]
     fn assign(&self, meeting: &str) -> String {
         self.assign_tagged(meeting, "")
@@ -133,7 +144,7 @@ impl Lab {
         self.redis.cli(&["HGET", key, field])
     }
 
-    /// Makes a meeting older than it is.
+    /// Makes a meeting this much older.
     fn age(&self, meeting: &str, seconds: u64) {
         let key = format!("scalelite:sl:meeting:{meeting}");
         let created: u64 = self.hget(&key, "created").parse::<u64>().unwrap() - seconds * 1000;
@@ -143,9 +154,9 @@ impl Lab {
         self.redis.cli(&["ZADD", &set, &created.to_string(), meeting]);
     }
 
-    /// The index by tag says what server_load and the hashes say; without tags there is none.
+    /// Asserts that the index by tag matches server_load and the hashes; without tags there is none.
     #[track_caller]
-    fn index_is_true(&self) {
+    fn assert_index_matches(&self) {
         if self.hget("scalelite:sl:index", "tagged") == "0" {
             return;
         }

@@ -1,7 +1,7 @@
 //! apply_poll.lua and poll_failed.lua
 
 use super::Lab;
-use sl::store::{PollOutcome, ServerState};
+use sl::store::{Fence, PollOutcome, ServerState};
 
 fn applied(outcome: PollOutcome) -> (bool, bool, ServerState, Vec<String>) {
     match outcome {
@@ -11,13 +11,13 @@ fn applied(outcome: PollOutcome) -> (bool, bool, ServerState, Vec<String>) {
 }
 
 fn fail(lab: &Lab, id: &str) -> (bool, bool) {
-    let outcome = lab.run(lab.store.poll_failed(id, 0, "", &lab.config.poll)).unwrap();
+    let outcome = lab.run(lab.store.poll_failed(id, 0, &Fence::None, &lab.config.poll)).unwrap();
     let (online, changed, ..) = applied(outcome);
     (online, changed)
 }
 
 #[test]
-fn load_counts_people_and_young_meetings_at_least_their_reservation() {
+fn load_counts_participants_and_young_meetings_at_least_their_reservation() {
     let lab = Lab::new();
     lab.server("s1", 2.0, "");
     lab.assign("young");
@@ -34,15 +34,15 @@ fn load_counts_people_and_young_meetings_at_least_their_reservation() {
     assert_eq!(lab.hget("scalelite:server:s1", "meetings"), "5");
     assert_eq!(lab.hget("scalelite:server:s1", "largest_meeting"), "40");
     assert_eq!(lab.hget("scalelite:server:s1", "bbb_version"), "3.0.9");
-    lab.index_is_true();
-    // Joins go on from what the poll found.
+    lab.assert_index_matches();
+    // Joins count from what the poll found.
     lab.redis.eval("join", &["full"]);
     lab.redis.eval("join", &["young"]);
     assert_eq!(lab.load("s1"), Some(150.0));
 }
 
 #[test]
-fn the_poll_finds_the_load_that_assignments_made() {
+fn a_poll_confirms_the_load_that_assign_added() {
     let lab = Lab::with_servers(1);
     for n in 0..4 {
         lab.assign(&format!("m{n}"));
@@ -53,17 +53,17 @@ fn the_poll_finds_the_load_that_assignments_made() {
 }
 
 #[test]
-fn what_was_assigned_while_the_poll_was_under_way_is_not_swallowed() {
+fn a_meeting_assigned_during_a_poll_keeps_its_load() {
     let lab = Lab::with_servers(1);
     let started = lab.tick();
     lab.assign("meanwhile");
-    lab.poll_begun("s1", &[], started);
+    lab.poll_sent_at("s1", &[], started);
     assert_eq!(lab.load("s1"), Some(15.0));
     assert!(lab.exists("scalelite:meeting:meanwhile"));
 }
 
 #[test]
-fn a_meeting_goes_after_two_polls_without_it_and_a_minute() {
+fn a_meeting_is_released_after_two_polls_without_it_and_a_minute() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     for _ in 0..3 {
@@ -82,14 +82,14 @@ fn a_meeting_goes_after_two_polls_without_it_and_a_minute() {
 }
 
 #[test]
-fn records_of_meetings_that_live_are_renewed() {
+fn polls_renew_the_records_of_running_meetings() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     for key in ["scalelite:meeting:a", "scalelite:sl:meeting:a"] {
         lab.redis.cli(&["EXPIRE", key, "10"]);
     }
     lab.poll("s1", &[("a", 1, 100)]);
-    // Its record with each poll; our notes whenever they change.
+    // Its record is renewed with each poll; sl:meeting:{id} when it changes.
     lab.redis.cli(&["EXPIRE", "scalelite:meeting:a", "10"]);
     lab.poll("s1", &[("a", 1, 100)]);
     for key in ["scalelite:meeting:a", "scalelite:sl:meeting:a"] {
@@ -99,27 +99,27 @@ fn records_of_meetings_that_live_are_renewed() {
 }
 
 #[test]
-fn thresholds_decide_online_and_offline_and_records_stay() {
+fn thresholds_decide_online_and_offline_and_meetings_stay_recorded() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     assert_eq!(fail(&lab, "s1"), (true, false));
     assert_eq!(lab.load("s1"), Some(15.0));
     assert_eq!(fail(&lab, "s1"), (false, true));
     assert_eq!(lab.load("s1"), None);
-    lab.index_is_true();
+    lab.assert_index_matches();
     assert_eq!(fail(&lab, "s1"), (false, false));
     assert!(lab.exists("scalelite:meeting:a"));
     let (online, changed, ..) = applied(lab.poll("s1", &[("a", 1, 0)]));
     assert!(online && changed);
     assert_eq!(lab.load("s1"), Some(15.0));
-    // A success in between begins the count anew.
+    // A success in between resets the count.
     fail(&lab, "s1");
     lab.poll("s1", &[("a", 1, 0)]);
     assert_eq!(fail(&lab, "s1"), (true, false));
 }
 
 #[test]
-fn a_server_comes_online_only_after_as_many_successes_as_are_asked() {
+fn a_server_comes_online_after_the_healthy_threshold_of_polls() {
     let lab = Lab::with_servers(1);
     fail(&lab, "s1");
     fail(&lab, "s1");
@@ -141,7 +141,7 @@ fn only_enabled_servers_become_candidates() {
     lab.poll("s1", &[("x", 50, 0)]);
     assert_eq!(lab.load("s1"), None);
     assert_eq!(lab.redis.cli(&["ZSCORE", "scalelite:cordoned_server_load", "s1"]), "50");
-    lab.index_is_true();
+    lab.assert_index_matches();
 }
 
 #[test]
@@ -157,17 +157,20 @@ fn a_cordoned_server_without_meetings_becomes_disabled() {
 }
 
 #[test]
-fn a_server_that_left_meanwhile_is_not_made_anew() {
+fn a_poll_of_a_removed_server_writes_nothing() {
     let lab = Lab::with_servers(1);
     lab.redis.eval("remove_server", &["s1"]);
     assert_eq!(lab.poll("s1", &[]), PollOutcome::Unknown);
-    assert_eq!(lab.run(lab.store.poll_failed("s1", 0, "", &lab.config.poll)).unwrap(), PollOutcome::Unknown);
+    assert_eq!(
+        lab.run(lab.store.poll_failed("s1", 0, &Fence::None, &lab.config.poll)).unwrap(),
+        PollOutcome::Unknown
+    );
     let left = lab.redis.cli(&["KEYS", "*s1*"]);
     assert_eq!(left, "");
 }
 
 #[test]
-fn a_create_that_finds_its_record_while_a_poll_is_under_way_keeps_it() {
+fn a_create_during_a_poll_keeps_the_record_it_found() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     lab.age("a", 3600);
@@ -175,13 +178,13 @@ fn a_create_that_finds_its_record_while_a_poll_is_under_way_keeps_it() {
     let started = lab.tick();
     lab.tick();
     super::existing(lab.assign_as("a", "", &[]));
-    assert!(applied(lab.poll_begun("s1", &[], started)).3.is_empty());
+    assert!(applied(lab.poll_sent_at("s1", &[], started)).3.is_empty());
     assert!(applied(lab.poll("s1", &[])).3.is_empty(), "missed once since");
     assert!(lab.exists("scalelite:meeting:a"));
 }
 
 #[test]
-fn a_meeting_that_its_server_made_anew_counts_as_new() {
+fn a_recreated_meeting_counts_as_new() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
     lab.age("a", 3600);
@@ -196,7 +199,7 @@ fn a_meeting_that_its_server_made_anew_counts_as_new() {
 }
 
 #[test]
-fn numbers_of_meetings_whose_record_has_expired_are_given_back() {
+fn sweep_frees_the_voice_bridges_of_expired_meetings() {
     let lab = Lab::with_servers(1);
     lab.assign_as("a", "", &["71"]);
     lab.assign_as("b", "", &["72"]);

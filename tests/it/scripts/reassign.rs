@@ -2,10 +2,18 @@
 
 use super::{Lab, assigned, existing};
 use sl::store::{
-    Assignment, MeetingKey, Placement, PollOutcome, ReassignOutcome, ReleaseOutcome, Standing, Why,
+    Assignment, MeetingKey, Placement, PollOutcome, ReassignOutcome, ReassignReason, ReleaseOutcome,
+    ServerAvailability,
 };
 
-fn reassign(lab: &Lab, meeting: &str, tag: &str, from: &str, why: Why, tried: &[&str]) -> ReassignOutcome {
+fn reassign(
+    lab: &Lab,
+    meeting: &str,
+    tag: &str,
+    from: &str,
+    reason: ReassignReason,
+    tried: &[&str],
+) -> ReassignOutcome {
     let meeting = MeetingKey::of(meeting);
     let wanted = Assignment {
         meeting: &meeting,
@@ -18,7 +26,7 @@ fn reassign(lab: &Lab, meeting: &str, tag: &str, from: &str, why: Why, tried: &[
         voice_bridges: &[],
     };
     let tried: Vec<String> = tried.iter().map(|id| (*id).to_owned()).collect();
-    lab.run(lab.store.reassign(&wanted, from, why, &tried)).unwrap()
+    lab.run(lab.store.reassign(&wanted, from, reason, &tried)).unwrap()
 }
 
 #[track_caller]
@@ -30,7 +38,7 @@ fn moved(outcome: ReassignOutcome) -> Placement {
 }
 
 #[test]
-fn record_bridge_and_load_go_to_the_next_candidate() {
+fn reassign_moves_record_voice_bridge_and_load() {
     let lab = Lab::with_servers(0);
     lab.server("s1", 2.0, "");
     lab.server("s2", 1.0, "");
@@ -39,42 +47,42 @@ fn record_bridge_and_load_go_to_the_next_candidate() {
     lab.poll("s3", &[("y", 30, 0)]);
     let first = assigned(lab.assign_as("a", "", &["71"]));
     assert_eq!((first.server.id.as_str(), lab.load("s1")), ("s1", Some(30.0)));
-    let second = moved(reassign(&lab, "a", "", "s1", Why::Failed, &["s1"]));
+    let second = moved(reassign(&lab, "a", "", "s1", ReassignReason::Failed, &["s1"]));
     assert_eq!(second.server.id, "s2");
     assert_eq!((second.voice_bridge.as_str(), second.moderator_pw.as_str()), ("71", "mp"));
-    assert_eq!(lab.load("s1"), Some(0.0), "its load is taken off");
+    assert_eq!(lab.load("s1"), Some(0.0), "its load is subtracted");
     assert_eq!(lab.load("s2"), Some(35.0));
     assert_eq!(lab.hget("scalelite:meeting:a", "server_id"), "s2");
     assert_eq!(lab.hget("scalelite:voice_bridges", "71"), "a");
     assert!(!lab.exists("scalelite:sl:server_meetings:s1"));
-    lab.index_is_true();
+    lab.assert_index_matches();
 
     // A repeat, and another create of this meeting that failed there too.
-    match reassign(&lab, "a", "", "s1", Why::Failed, &["s1"]) {
+    match reassign(&lab, "a", "", "s1", ReassignReason::Failed, &["s1"]) {
         ReassignOutcome::Existing(at) => assert_eq!(at.server.id, "s2"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(moved(reassign(&lab, "a", "", "s2", Why::Failed, &["s1", "s2"])).server.id, "s3");
+    assert_eq!(moved(reassign(&lab, "a", "", "s2", ReassignReason::Failed, &["s1", "s2"])).server.id, "s3");
     assert!(matches!(
-        reassign(&lab, "a", "", "s3", Why::Failed, &["s1", "s2", "s3"]),
+        reassign(&lab, "a", "", "s3", ReassignReason::Failed, &["s1", "s2", "s3"]),
         ReassignOutcome::NoServer
     ));
     assert_eq!(lab.hget("scalelite:meeting:a", "server_id"), "s3", "it stays where it is");
     assert_eq!([lab.load("s1"), lab.load("s2"), lab.load("s3")], [Some(0.0), Some(20.0), Some(45.0)]);
-    assert!(matches!(reassign(&lab, "b", "", "s3", Why::Failed, &[]), ReassignOutcome::Unknown));
+    assert!(matches!(reassign(&lab, "b", "", "s3", ReassignReason::Failed, &[]), ReassignOutcome::Unknown));
 }
 
 #[test]
-fn tags_count_as_for_a_first_assignment() {
+fn reassign_respects_tags_as_assign_does() {
     let lab = Lab::with_servers(1);
     lab.server("g1", 1.0, "gpu");
     lab.server("g2", 1.0, "gpu");
     for (meeting, tag) in [("a", "gpu!"), ("b", "gpu")] {
         let at = lab.assign_tagged(meeting, tag);
-        let next = moved(reassign(&lab, meeting, tag, &at, Why::Failed, &[&at]));
+        let next = moved(reassign(&lab, meeting, tag, &at, ReassignReason::Failed, &[&at]));
         assert_eq!(next.tag, "gpu");
         assert_ne!(next.server.id, at);
-        match reassign(&lab, meeting, tag, &next.server.id, Why::Failed, &["g1", "g2"]) {
+        match reassign(&lab, meeting, tag, &next.server.id, ReassignReason::Failed, &["g1", "g2"]) {
             ReassignOutcome::TagUnavailable(list) => assert_eq!((tag, list.as_str()), ("gpu!", "gpu")),
             ReassignOutcome::Moved(at) => assert_eq!((tag, at.server.id.as_str()), ("gpu", "s1")),
             other => panic!("{other:?}"),
@@ -83,35 +91,35 @@ fn tags_count_as_for_a_first_assignment() {
 }
 
 #[test]
-fn nobody_is_moved_away_from_people() {
+fn a_failed_create_moves_no_meeting_that_may_have_participants() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("joined");
     lab.redis.eval("join", &["joined"]);
-    assert!(matches!(reassign(&lab, "joined", "", &at, Why::Failed, &[]), ReassignOutcome::Kept));
+    assert!(matches!(reassign(&lab, "joined", "", &at, ReassignReason::Failed, &[]), ReassignOutcome::Kept));
     let at = lab.assign("polled");
     lab.poll(&at, &[("polled", 0, 1)]);
-    assert!(matches!(reassign(&lab, "polled", "", &at, Why::Failed, &[]), ReassignOutcome::Kept));
+    assert!(matches!(reassign(&lab, "polled", "", &at, ReassignReason::Failed, &[]), ReassignOutcome::Kept));
     let at = lab.assign("old");
     lab.age("old", 121);
-    assert!(matches!(reassign(&lab, "old", "", &at, Why::Failed, &[]), ReassignOutcome::Kept));
-    // Whoever knows that the server has no such meeting moves it all the same.
+    assert!(matches!(reassign(&lab, "old", "", &at, ReassignReason::Failed, &[]), ReassignOutcome::Kept));
+    // A create that knows that the server does not have the meeting moves it all the same.
     for meeting in ["joined", "polled", "old"] {
         let at = lab.hget(&format!("scalelite:meeting:{meeting}"), "server_id");
         lab.redis.eval("set_state", &[&at, "cordoned"]);
         let placement = existing(lab.assign_as(meeting, "", &[]));
-        assert_eq!(placement.standing, Standing::Closed);
-        assert_ne!(moved(reassign(&lab, meeting, "", &at, Why::Gone, &[])).server.id, at);
+        assert_eq!(placement.availability, ServerAvailability::Closed);
+        assert_ne!(moved(reassign(&lab, meeting, "", &at, ReassignReason::Gone, &[])).server.id, at);
         lab.redis.eval("set_state", &[&at, "enabled"]);
     }
 }
 
 #[test]
-fn a_server_on_which_a_create_failed_gets_no_more_while_there_are_others() {
+fn a_server_where_a_create_failed_is_held_while_there_are_others() {
     let lab = Lab::with_servers(3);
     lab.poll("s2", &[("x", 500, 0)]);
     lab.poll("s3", &[("y", 500, 0)]);
     assert_eq!(lab.assign("a"), "s1");
-    assert_ne!(moved(reassign(&lab, "a", "", "s1", Why::Failed, &["s1"])).server.id, "s1");
+    assert_ne!(moved(reassign(&lab, "a", "", "s1", ReassignReason::Failed, &["s1"])).server.id, "s1");
     for n in 0..6 {
         assert_ne!(lab.assign(&format!("m{n}")), "s1", "though it is the least loaded by far");
     }
@@ -123,11 +131,11 @@ fn a_server_on_which_a_create_failed_gets_no_more_while_there_are_others() {
         lab.redis.eval("set_state", &[id, "enabled"]);
     }
     lab.redis.cli(&["ZADD", "scalelite:sl:held", "1", "s1"]);
-    assert_eq!(lab.assign("later"), "s1", "its time is over");
+    assert_eq!(lab.assign("later"), "s1", "it is no longer held");
 }
 
 #[test]
-fn of_two_creates_whose_server_failed_one_moves_the_meeting_and_the_other_follows() {
+fn of_two_failed_creates_one_moves_the_meeting_and_the_other_follows() {
     let lab = Lab::with_servers(3);
     let at = lab.assign("a");
     existing(lab.assign_as("a", "", &[]));
@@ -142,7 +150,7 @@ fn of_two_creates_whose_server_failed_one_moves_the_meeting_and_the_other_follow
         ttl_seconds: 86_400,
         voice_bridges: &[],
     };
-    let go = || lab.store.reassign(&wanted, &at, Why::Failed, &[]);
+    let go = || lab.store.reassign(&wanted, &at, ReassignReason::Failed, &[]);
     let (one, two) = lab.run(async { tokio::join!(go(), go()) });
     match (one.unwrap(), two.unwrap()) {
         (ReassignOutcome::Moved(a), ReassignOutcome::Existing(b))
@@ -153,16 +161,16 @@ fn of_two_creates_whose_server_failed_one_moves_the_meeting_and_the_other_follow
 }
 
 #[test]
-fn what_its_first_create_may_still_be_making_is_not_moved_at_once() {
+fn a_young_meeting_is_not_moved_as_stale() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("young");
-    assert!(matches!(reassign(&lab, "young", "", &at, Why::Stale, &[]), ReassignOutcome::Kept));
+    assert!(matches!(reassign(&lab, "young", "", &at, ReassignReason::Stale, &[]), ReassignOutcome::Kept));
     lab.age("young", 16);
-    moved(reassign(&lab, "young", "", &at, Why::Stale, &[]));
+    moved(reassign(&lab, "young", "", &at, ReassignReason::Stale, &[]));
 }
 
 #[test]
-fn a_meeting_goes_when_all_of_its_creates_have_failed_and_not_before() {
+fn withdraw_releases_a_meeting_once_all_of_its_creates_have_failed() {
     let lab = Lab::with_servers(3);
     let meeting = MeetingKey::of("a");
     let withdraw = |at: &str| lab.run(lab.store.withdraw(&meeting, at)).unwrap();
@@ -170,14 +178,17 @@ fn a_meeting_goes_when_all_of_its_creates_have_failed_and_not_before() {
     existing(lab.assign_as("a", "", &[]));
     assert_eq!(withdraw(&at), ReleaseOutcome::Kept, "the other may succeed");
     assert_eq!(withdraw(&at), ReleaseOutcome::Released);
-    // Both fail on one, go to the next, and fail there.
+    // Both creates fail on one server, move to the next, and fail there.
     let at = lab.assign("a");
     existing(lab.assign_as("a", "", &[]));
-    let next = moved(reassign(&lab, "a", "", &at, Why::Failed, &[])).server.id;
-    assert!(matches!(reassign(&lab, "a", "", &at, Why::Failed, &[]), ReassignOutcome::Existing(_)));
+    let next = moved(reassign(&lab, "a", "", &at, ReassignReason::Failed, &[])).server.id;
+    assert!(matches!(
+        reassign(&lab, "a", "", &at, ReassignReason::Failed, &[]),
+        ReassignOutcome::Existing(_)
+    ));
     assert_eq!(withdraw(&next), ReleaseOutcome::Kept);
     assert_eq!(withdraw(&next), ReleaseOutcome::Released);
-    // One succeeded, and another fails; or somebody is in it; or another program made it.
+    // One succeeded and another fails; or a participant has joined; or another program recorded it.
     let at = lab.assign("a");
     existing(lab.assign_as("a", "", &[]));
     assert_eq!(withdraw(&at), ReleaseOutcome::Kept);
@@ -191,10 +202,10 @@ fn a_meeting_goes_when_all_of_its_creates_have_failed_and_not_before() {
 }
 
 #[test]
-fn what_the_failed_server_made_late_is_not_taken_for_a_meeting_without_a_record() {
+fn a_meeting_created_late_on_the_failed_server_is_not_adopted() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("a");
-    moved(reassign(&lab, "a", "", &at, Why::Failed, &[]));
+    moved(reassign(&lab, "a", "", &at, ReassignReason::Failed, &[]));
     lab.redis.eval("release", &["a"]);
     match lab.poll(&at, &[("a", 0, 1)]) {
         PollOutcome::Applied { unrecorded, .. } => assert!(unrecorded.is_empty(), "{unrecorded:?}"),

@@ -2,14 +2,14 @@
 
 use super::Lab;
 use sl::bbb::Secret;
-use sl::store::{RemoveOutcome, ServerState};
+use sl::store::{AddOutcome, PanicOutcome, RemoveOutcome, ServerState, SetStateOutcome};
 
 #[test]
-fn a_new_server_is_disabled_and_offline_and_an_id_is_taken_once() {
+fn a_new_server_is_disabled_and_offline_and_its_id_is_unique() {
     let lab = Lab::new();
     let add = |url: &str| lab.run(lab.store.add_server("s1", url, &Secret::from("x"), None, Some("gpu")));
-    assert!(add("http://a/bigbluebutton/api").unwrap());
-    assert!(!add("http://b/bigbluebutton/api").unwrap());
+    assert_eq!(add("http://a/bigbluebutton/api").unwrap(), AddOutcome::Added);
+    assert_eq!(add("http://b/bigbluebutton/api").unwrap(), AddOutcome::Exists);
     let server = lab.run(lab.store.server("s1")).unwrap().unwrap();
     assert_eq!(server.at.url, "http://a/bigbluebutton/api");
     assert_eq!((server.state, server.online), (ServerState::Disabled, false));
@@ -18,7 +18,7 @@ fn a_new_server_is_disabled_and_offline_and_an_id_is_taken_once() {
 }
 
 #[test]
-fn wrong_fields_change_nothing() {
+fn invalid_arguments_change_nothing() {
     let lab = Lab::with_servers(1);
     let before = lab.redis.cli(&["HGETALL", "scalelite:server:s1"]);
     for (args, says) in [
@@ -46,26 +46,29 @@ fn wrong_fields_change_nothing() {
 }
 
 #[test]
-fn a_new_multiplier_and_a_new_tag_count_at_once() {
+fn update_server_applies_multiplier_and_tag_at_once() {
     let lab = Lab::with_servers(2);
     lab.assign("a");
     lab.assign("b");
     assert_eq!(lab.redis.eval("update_server", &["s1", "load_multiplier", "3", "tag", "gpu"]), ["updated"]);
     assert_eq!(lab.load("s1"), Some(45.0));
-    lab.index_is_true();
+    lab.assert_index_matches();
     assert_eq!(lab.assign_tagged("c", "gpu!"), "s1");
     assert_eq!(lab.redis.eval("update_server", &["s1", "tag", ""]), ["updated"]);
     assert_eq!(lab.redis.cli(&["HEXISTS", "scalelite:server:s1", "tag"]), "0");
-    lab.index_is_true();
+    lab.assert_index_matches();
     assert_eq!(lab.redis.eval("update_server", &["s9", "tag", "x"]), ["unknown"]);
 }
 
 #[test]
-fn states_move_the_load_and_keep_the_meetings() {
+fn set_state_moves_the_load_and_keeps_the_meetings() {
     let lab = Lab::with_servers(2);
     lab.assign("a");
     lab.assign("b");
-    let set = |state| lab.run(lab.store.set_state("s1", state)).unwrap();
+    let set = |state| match lab.run(lab.store.set_state("s1", state)).unwrap() {
+        SetStateOutcome::Set { meetings } => Some(meetings),
+        SetStateOutcome::Unknown => None,
+    };
     assert_eq!(set(ServerState::Cordoned), Some(1));
     assert_eq!(lab.load("s1"), None);
     assert_eq!(lab.redis.cli(&["ZSCORE", "scalelite:cordoned_server_load", "s1"]), "15");
@@ -73,11 +76,11 @@ fn states_move_the_load_and_keep_the_meetings() {
     assert_eq!(set(ServerState::Disabled), Some(1));
     assert!(!lab.exists("scalelite:cordoned_server_load"));
     assert_eq!(lab.assign("c"), "s2");
-    // Back, with the load of what still runs there.
+    // Enabled again, with the load of the meetings that still run there.
     assert_eq!(set(ServerState::Enabled), Some(1));
     assert_eq!(lab.load("s1"), Some(15.0));
-    lab.index_is_true();
-    assert_eq!(lab.run(lab.store.set_state("s9", ServerState::Enabled)).unwrap(), None);
+    lab.assert_index_matches();
+    assert_eq!(lab.run(lab.store.set_state("s9", ServerState::Enabled)).unwrap(), SetStateOutcome::Unknown);
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn an_enabled_server_that_is_offline_is_no_candidate() {
 }
 
 #[test]
-fn remove_refuses_while_meetings_run_and_then_takes_all_of_it() {
+fn remove_server_needs_force_while_meetings_run_and_leaves_no_keys() {
     let lab = Lab::with_servers(1);
     lab.assign_as("a", "", &["77"]);
     let remove = |force| lab.run(lab.store.remove_server("s1", force)).unwrap();
@@ -108,15 +111,17 @@ fn remove_refuses_while_meetings_run_and_then_takes_all_of_it() {
 }
 
 #[test]
-fn panic_releases_everything_there_and_nothing_elsewhere() {
+fn panic_releases_all_meetings_of_that_server_and_no_others() {
     let lab = Lab::with_servers(2);
     for n in 0..6 {
         lab.assign_as(&format!("m{n}"), "", &[&format!("10{n}")]);
     }
-    // One that Scalelite recorded, so that no index of ours has it.
+    // One that Scalelite recorded, so that none of our own keys has it.
     lab.redis.cli(&["HSET", "scalelite:meeting:old", "server_id", "s1", "moderator_pw", "opw"]);
     lab.redis.cli(&["SADD", "scalelite:meetings", "old"]);
-    let released = lab.run(lab.store.panic("s1", false)).unwrap().unwrap();
+    let PanicOutcome::Panicked(released) = lab.run(lab.store.panic("s1", false)).unwrap() else {
+        panic!("no such server")
+    };
     assert_eq!(released.len(), 4);
     assert!(released.iter().any(|(key, password)| key.as_str() == "old" && password == "opw"));
     assert_eq!(lab.redis.cli(&["SCARD", "scalelite:meetings"]), "3");
@@ -124,23 +129,23 @@ fn panic_releases_everything_there_and_nothing_elsewhere() {
     assert_eq!(lab.load("s1"), None);
     assert_eq!(lab.load("s2"), Some(45.0));
     assert_eq!(lab.hget("scalelite:server:s1", "state"), "disabled");
-    assert_eq!(lab.run(lab.store.panic("s1", false)).unwrap().unwrap(), []);
-    assert!(lab.run(lab.store.panic("s9", false)).unwrap().is_none());
-    lab.index_is_true();
+    assert_eq!(lab.run(lab.store.panic("s1", false)).unwrap(), PanicOutcome::Panicked(vec![]));
+    assert_eq!(lab.run(lab.store.panic("s9", false)).unwrap(), PanicOutcome::Unknown);
+    lab.assert_index_matches();
 }
 
 #[test]
 fn panic_can_keep_the_state() {
     let lab = Lab::with_servers(1);
     lab.assign("a");
-    lab.run(lab.store.panic("s1", true)).unwrap().unwrap();
+    lab.run(lab.store.panic("s1", true)).unwrap();
     assert_eq!(lab.hget("scalelite:server:s1", "state"), "enabled");
     assert_eq!(lab.load("s1"), Some(0.0));
     assert_eq!(lab.assign("a"), "s1");
 }
 
 #[test]
-fn online_servers_are_listed_in_any_state() {
+fn online_lists_servers_in_any_state() {
     let lab = Lab::with_servers(3);
     lab.redis.eval("set_state", &["s1", "disabled"]);
     lab.redis.cli(&["HSET", "scalelite:server:s2", "online", "false"]);

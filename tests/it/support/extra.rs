@@ -3,7 +3,7 @@
 use super::client::{self, Reply, sign};
 use super::pool::Replica;
 use super::{Pool, within};
-use sl::sim::RawRequest;
+use sl_sim::RecordedRequest;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Pool {
 
     /// What server `n` answers when it is asked itself.
     pub fn directly(&self, n: usize, call: &str, query: &str) -> Reply {
-        client::fetch("GET", &self.server(n).signed(call, query), &[], b"")
+        client::fetch("GET", &self.server(n).signed_url(call, query), &[], b"")
     }
 
     /// Whether a meeting has left nothing at all in Redis, and no load on any server.
@@ -124,7 +124,7 @@ impl Replica {
 }
 
 /// The parameters that a server got, decoded, checksum left out.
-pub fn parameters(request: &RawRequest) -> Vec<(String, String)> {
+pub fn parameters(request: &RecordedRequest) -> Vec<(String, String)> {
     let is_form = request.header("content-type").is_some_and(|t| t.contains("x-www-form-urlencoded"));
     let text = if is_form { &request.body } else { request.query() };
     form_urlencoded::parse(text.as_bytes())
@@ -134,7 +134,7 @@ pub fn parameters(request: &RawRequest) -> Vec<(String, String)> {
 }
 
 /// The value of one parameter that a server got.
-pub fn parameter(request: &RawRequest, name: &str) -> Option<String> {
+pub fn parameter(request: &RecordedRequest, name: &str) -> Option<String> {
     let found: Vec<_> = parameters(request).into_iter().filter(|(n, _)| n == name).collect();
     assert!(found.len() <= 1, "{name} was sent twice: {found:?}");
     found.into_iter().next().map(|(_, value)| value)

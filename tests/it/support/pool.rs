@@ -2,7 +2,7 @@
 
 use super::client::{self, Reply, sign};
 use super::{Redis, eventually, free_port};
-use sl::sim::{Sim, SimConfig, SimServer};
+use sl_sim::{Sim, SimConfig, SimServer};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 

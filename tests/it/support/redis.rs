@@ -1,6 +1,6 @@
 //! A private redis-server.
 
-use super::{ROOT, eventually, free_port};
+use super::{eventually, free_port};
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -83,15 +83,16 @@ impl Redis {
         text
     }
 
-    /// `redis-cli --eval lua/NAME.lua scalelite: , ARG…`, as an operator does it; its lines.
+    /// `redis-cli --eval <(sl script NAME) scalelite: , ARG…`, as an operator does it; its lines.
     pub fn eval(&self, name: &str, args: &[&str]) -> Vec<String> {
         self.eval_in("scalelite:", name, args)
     }
 
     /// The same under another key prefix; an empty one passes no key at all.
     pub fn eval_in(&self, prefix: &str, name: &str, args: &[&str]) -> Vec<String> {
-        let script = format!("{ROOT}/lua/{name}.lua");
-        let mut all = vec!["--eval", &script];
+        let script = self.directory.path().join(format!("{name}.lua"));
+        std::fs::write(&script, sl::store::scripts::text(name).unwrap()).unwrap();
+        let mut all = vec!["--eval", script.to_str().unwrap()];
         if !prefix.is_empty() {
             all.push(prefix);
         }

@@ -10,7 +10,7 @@ use crate::support::{Library, eventually};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sl::jwt::{Algorithm, sign};
-use sl::sim::{Recording, RecordingFormat::*};
+use sl_sim::{Recording, RecordingFormat::*};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn now() -> u64 {
@@ -20,7 +20,7 @@ fn now() -> u64 {
 /// The bytes of an archive.
 fn archive(recording: &Recording) -> Vec<u8> {
     let mut bytes = Vec::new();
-    recording.write(&mut bytes).unwrap();
+    recording.write_tar(&mut bytes).unwrap();
     bytes
 }
 

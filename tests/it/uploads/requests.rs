@@ -23,7 +23,7 @@ fn an_archive_that_is_sent_becomes_a_recording() {
     let after = library.send("HEAD", &id, &token, None, b"");
     assert_eq!(after.header("recording-state"), Some("published"));
     let log = library.pool.replicas[0].log();
-    assert!(log.contains("an archive was sent"), "{log}");
+    assert!(log.contains("archive uploaded"), "{log}");
     assert!(!log.contains(&token), "{log}");
 }
 

@@ -1,30 +1,30 @@
-//! Metadata: how recordings are found by it, and filtered.
+//! Metadata filters: how recordings are found by them, and checked.
 
-use super::{Cursor, RecordingQuery, Sql, after};
+use super::{Cursor, RecordingQuery, Sql, prefix_end};
 use crate::config::MetaMatch;
 
-/// So many matches of a metadata filter are looked up one by one. Where there are more, the newest
-/// recordings are looked at in turn until the page is full: of a million, some 30,000 if the matches are
-/// spread evenly.
-const FEW: u32 = 3000;
+/// Up to this number, the matches of a metadata filter are looked up one by one. If there are more, the newest
+/// recordings are checked in turn until the page is full: of a million, some 30,000 if the matches are spread
+/// evenly.
+const MAX_LOOKUPS: u32 = 3000;
 
-/// One key, and what its value may be.
+/// A key and its accepted values.
 #[derive(Debug, Clone)]
 pub struct MetaFilter {
-    /// As asked for; matches the same in lower case too, as BBB keeps keys.
+    /// The client's spelling. Matches its lower case too: BBB stores keys in lower case.
     pub key: String,
-    /// One of these.
+    /// One of these must match.
     pub values: Vec<MetaValue>,
 }
 
-/// A value, or a part of it.
+/// A value, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetaValue {
     /// The text.
     pub text: String,
-    /// Anything may stand before it.
+    /// Whether other text may precede it.
     pub open_start: bool,
-    /// Anything may stand after it.
+    /// Whether other text may follow it.
     pub open_end: bool,
 }
 
@@ -42,6 +42,7 @@ impl MetaValue {
         MetaValue { text: text.to_owned(), open_start, open_end }
     }
 
+    /// For LIKE.
     fn pattern(&self) -> String {
         let mut pattern = String::with_capacity(self.text.len() + 2);
         pattern.extend(self.open_start.then_some('%'));
@@ -57,26 +58,26 @@ impl MetaValue {
 }
 
 impl RecordingQuery {
-    /// `found`: whether a metadata filter matches too much to look up each. `hits`: the recordings of
-    /// the first one that does not (with MetaMatch::Any: of all).
-    pub(super) fn hits(&self, sql: &mut Sql) {
+    /// CTEs `found` (its column `many`: the filters match too many recordings to look up each) and `hits`: the
+    /// recordings of the first filter that does not match too many (with MetaMatch::Any: of all filters).
+    pub(super) fn push_metadata_hits(&self, sql: &mut Sql) {
         if let [filter] = &self.meta[..]
             && filter.keys().len() == 1
         {
             sql.push("hits AS MATERIALIZED (SELECT m.recording_id FROM metadata m WHERE ");
-            filter.condition(sql, true);
+            filter.push_condition(sql, true);
             sql.push(format!(
-                " LIMIT {}), found AS MATERIALIZED (SELECT count(*) > {FEW} AS many FROM hits)",
-                FEW + 1
+                " LIMIT {}), found AS MATERIALIZED (SELECT count(*) > {MAX_LOOKUPS} AS many FROM hits)",
+                MAX_LOOKUPS + 1
             ));
             return;
         }
         for (n, filter) in self.meta.iter().enumerate() {
             sql.push(format!("hits_{n} AS MATERIALIZED (SELECT m.recording_id FROM metadata m WHERE "));
-            filter.condition(sql, true);
+            filter.push_condition(sql, true);
             sql.push(format!(
-                " LIMIT {}), count_{n} AS MATERIALIZED (SELECT count(*) > {FEW} AS many FROM hits_{n}), ",
-                FEW + 1
+                " LIMIT {}), count_{n} AS MATERIALIZED (SELECT count(*) > {MAX_LOOKUPS} AS many FROM hits_{n}), ",
+                MAX_LOOKUPS + 1
             ));
         }
         let all = 0..self.meta.len();
@@ -121,19 +122,19 @@ impl RecordingQuery {
         sql.push(")");
     }
 
-    /// What else is asked of the recordings among `hits`.
-    pub(super) fn filters_of_hits(&self, sql: &mut Sql, cursor: Option<Cursor>) {
-        self.in_states(sql);
-        self.places(sql, false, cursor);
-        // Of one filter, or one of several, they are all there is.
+    /// The remaining conditions on the recordings in `hits`.
+    pub(super) fn push_filters_of_hits(&self, sql: &mut Sql, cursor: Option<Cursor>) {
+        self.push_states(sql);
+        self.push_meetings_and_start(sql, false, cursor);
+        // With one filter, or with MetaMatch::Any, every hit matches.
         if self.meta.len() > 1 && self.meta_match == MetaMatch::All {
-            self.metadata(sql, 0);
+            self.push_metadata_filters(sql, 0);
         }
     }
 
-    /// The filters by metadata from this one on. As scalars, not as EXISTS: each is to be a probe for a
-    /// recording that has been found, and never a join with all metadata.
-    pub(super) fn metadata(&self, sql: &mut Sql, from: usize) {
+    /// The metadata filters with an index of at least `from`. Scalar subqueries, not EXISTS: each must be a probe
+    /// for a recording already found, and never a join with the whole of metadata.
+    pub(super) fn push_metadata_filters(&self, sql: &mut Sql, from: usize) {
         let or = self.meta_match == MetaMatch::Any;
         let filters = self.meta.get(from..).unwrap_or_default();
         for (n, filter) in filters.iter().enumerate() {
@@ -143,7 +144,7 @@ impl RecordingQuery {
                 (_, false) => " AND ",
             });
             sql.push("(SELECT true FROM metadata m WHERE m.recording_id = r.id AND ");
-            filter.condition(sql, false);
+            filter.push_condition(sql, false);
             sql.push(" LIMIT 1)");
         }
         if or && !filters.is_empty() {
@@ -151,37 +152,37 @@ impl RecordingQuery {
         }
     }
 
-    /// How many, whatever offset and limit.
-    pub(super) fn total_by_metadata(&self) -> Sql {
+    /// Counts the matches, regardless of offset and limit.
+    pub(super) fn total_by_metadata_sql(&self) -> Sql {
         let mut sql = Sql::new("WITH ");
-        self.hits(&mut sql);
+        self.push_metadata_hits(&mut sql);
         sql.push(" SELECT CASE WHEN (SELECT many FROM found) THEN (SELECT count(*) FROM (");
-        let enough = match self.meta_match {
+        let driving_filters = match self.meta_match {
             MetaMatch::All => 1,
             MetaMatch::Any => self.meta.len(),
         };
-        for (n, filter) in self.meta.iter().take(enough).enumerate() {
+        for (n, filter) in self.meta.iter().take(driving_filters).enumerate() {
             sql.push(if n > 0 { " UNION " } else { "" });
             sql.push("SELECT m.recording_id FROM metadata m WHERE ");
-            filter.condition(&mut sql, true);
+            filter.push_condition(&mut sql, true);
         }
-        sql.push(if enough == 1 { " GROUP BY m.recording_id" } else { "" });
+        sql.push(if driving_filters == 1 { " GROUP BY m.recording_id" } else { "" });
         sql.push(") AS all_hits JOIN recordings r ON r.id = all_hits.recording_id WHERE true");
-        self.in_states(&mut sql);
-        self.places(&mut sql, false, None);
-        self.metadata(&mut sql, enough);
+        self.push_states(&mut sql);
+        self.push_meetings_and_start(&mut sql, false, None);
+        self.push_metadata_filters(&mut sql, driving_filters);
         sql.push(
             ") ELSE (SELECT count(*) FROM hits JOIN recordings r ON r.id = hits.recording_id WHERE true",
         );
-        self.filters_of_hits(&mut sql, None);
+        self.push_filters_of_hits(&mut sql, None);
         sql.push(") END");
         sql
     }
 }
 
 impl MetaFilter {
-    /// No text of Postgres holds a NUL.
-    pub(super) fn is_hopeless(&self) -> bool {
+    /// Whether no recording can match: Postgres stores no text with a NUL.
+    pub(super) fn matches_nothing(&self) -> bool {
         self.key.contains('\0') || self.values.iter().all(|value| value.text.contains('\0'))
     }
 
@@ -190,9 +191,9 @@ impl MetaFilter {
         if lower == self.key { vec![lower] } else { vec![self.key.clone(), lower] }
     }
 
-    /// On `m`, a row of metadata. Values stand in their index by their first 256 characters: `by_value` where
-    /// they are what is looked for, and not for a recording that has been found.
-    fn condition(&self, sql: &mut Sql, by_value: bool) {
+    /// The condition on `m`, a row of metadata. `by_value`: the value is what finds the row, so the condition must
+    /// use the index on values, which holds their first 256 characters; otherwise the recording is found already.
+    fn push_condition(&self, sql: &mut Sql, by_value: bool) {
         sql.push("m.key = ANY (");
         sql.push_bind(self.keys());
         sql.push("::text[])");
@@ -213,11 +214,11 @@ impl MetaFilter {
             return;
         }
         if let ([MetaValue { text, open_start: false, .. }], true) = (&self.values[..], by_value) {
-            let beginning: String = text.chars().take(256).collect();
+            let prefix: String = text.chars().take(256).collect();
             sql.push(" AND left(m.value, 256) ~>=~ ");
-            sql.push_bind(beginning.clone());
+            sql.push_bind(prefix.clone());
             sql.push(" AND left(m.value, 256) ~<~ ");
-            sql.push_bind(after(&beginning));
+            sql.push_bind(prefix_end(&prefix));
         }
         sql.push(" AND m.value LIKE ANY (");
         sql.push_bind(self.values.iter().map(MetaValue::pattern).collect::<Vec<String>>());

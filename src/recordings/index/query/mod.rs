@@ -1,144 +1,181 @@
-//! What getRecordings asks for, as SQL: one statement for a page, whatever is asked.
+//! getRecordings as SQL: one statement for each page, whatever the filters.
 //!
-//! `meta` is what has to do with metadata. A page is found by what narrows most: record ids, meetings, metadata, the newest. Each is a few
-//! probes of an index, by the shape of the statement and not by what the planner believes of the values.
+//! The most selective filter drives the statement: record ids, meetings, metadata (`meta`), or else the newest
+//! recordings. Each way is a few index probes because of the shape of the statement, and not because of the
+//! planner's estimates.
 
 mod meta;
 
 pub use meta::{MetaFilter, MetaValue};
 
-use super::time::Time;
+use super::timestamp::PgTimestamp;
 use crate::config::MetaMatch;
 use sqlx::{Postgres, QueryBuilder};
 
-/// Recordings of one page at most; what is streamed comes in such pages.
-pub const PAGE: u32 = 100;
+/// Recordings in one page. Longer results are streamed in such pages.
+pub const MAX_PAGE_SIZE: u32 = 100;
 
 const ORDER: &str = " ORDER BY coalesce(r.starttime, '-infinity'::timestamp) DESC, r.id DESC ";
 
-/// Which recordings.
+/// Values of one column that a query accepts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ValueFilter {
+    /// Every value.
+    #[default]
+    Any,
+    /// One of these. An empty list matches nothing.
+    OneOf(Vec<String>),
+}
+
+impl ValueFilter {
+    /// [`ValueFilter::Any`] if the list is empty, as where no filter was given.
+    pub fn any_if_empty(values: Vec<String>) -> ValueFilter {
+        if values.is_empty() { ValueFilter::Any } else { ValueFilter::OneOf(values) }
+    }
+
+    /// Whether no value can match: Postgres stores no text with a NUL.
+    fn matches_nothing(&self) -> bool {
+        match self {
+            ValueFilter::Any => false,
+            ValueFilter::OneOf(values) => values.iter().all(|value| value.contains('\0')),
+        }
+    }
+
+    /// The values to bind: sorted, distinct, without those that Postgres refuses. None for [`ValueFilter::Any`].
+    fn values(&self) -> Option<Vec<String>> {
+        match self {
+            ValueFilter::Any => None,
+            ValueFilter::OneOf(values) => {
+                let mut values: Vec<String> =
+                    values.iter().filter(|value| !value.contains('\0')).cloned().collect();
+                values.sort_unstable();
+                values.dedup();
+                Some(values)
+            }
+        }
+    }
+}
+
+/// Selects recordings.
 #[derive(Debug, Clone, Default)]
 pub struct RecordingQuery {
-    /// Of one of these meetings; empty: of any.
-    pub meeting_ids: Vec<String>,
-    /// With a record id that begins with one of these; empty: any.
-    pub record_ids: Vec<String>,
-    /// In one of these states; None: in any.
-    pub states: Option<Vec<String>>,
-    /// With this metadata. (A tenant's recordings will be a filter by `tenant-id` here.)
+    /// The clients' meetingIDs.
+    pub meeting_ids: ValueFilter,
+    /// Prefixes of record ids.
+    pub record_ids: ValueFilter,
+    /// `published`, `unpublished`, …
+    pub states: ValueFilter,
+    /// Metadata. (A tenant's recordings will be a filter by `tenant-id` here.)
     pub meta: Vec<MetaFilter>,
-    /// That began before this, ms since 1970; not those of which it is not known.
+    /// Only recordings that began before this, ms since 1970. Leaves out those without a start.
     pub before_ms: Option<i64>,
-    /// Whether one filter of `meta` is enough.
+    /// Whether all filters of `meta` must match, or one of them.
     pub meta_match: MetaMatch,
-    /// Leave out so many of the newest.
+    /// Number of recordings to skip, from the newest.
     pub offset: u32,
-    /// At most so many.
+    /// Maximum number of recordings.
     pub limit: Option<u32>,
 }
 
-/// Where a page ended.
+/// The last recording of a page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor {
-    pub start: Time,
+    pub start: PgTimestamp,
     pub id: i64,
 }
 
 type Sql = QueryBuilder<Postgres>;
 
-/// What narrows most.
-enum Driver {
-    Records,
+/// The filter that drives the statement.
+enum AccessPath {
+    RecordIds,
     Meetings,
     Metadata,
     Newest,
 }
 
 impl RecordingQuery {
-    /// No text of Postgres holds a NUL: what asks for one finds nothing.
-    pub(super) fn is_hopeless(&self) -> bool {
-        let nul = |text: &str| text.contains('\0');
-        let all = |list: &[String]| !list.is_empty() && list.iter().all(|text| nul(text));
-        all(&self.meeting_ids)
-            || all(&self.record_ids)
-            || self.states.as_ref().is_some_and(|states| states.is_empty() || all(states))
+    /// Whether no recording can match, which needs no query.
+    pub(super) fn matches_nothing(&self) -> bool {
+        [&self.meeting_ids, &self.record_ids, &self.states].into_iter().any(ValueFilter::matches_nothing)
             || match self.meta_match {
-                MetaMatch::All => self.meta.iter().any(MetaFilter::is_hopeless),
-                MetaMatch::Any => !self.meta.is_empty() && self.meta.iter().all(MetaFilter::is_hopeless),
+                MetaMatch::All => self.meta.iter().any(MetaFilter::matches_nothing),
+                MetaMatch::Any => !self.meta.is_empty() && self.meta.iter().all(MetaFilter::matches_nothing),
             }
     }
 
-    /// Without what finds nothing and Postgres would not take.
-    pub(super) fn sound(mut self) -> RecordingQuery {
+    /// Drops metadata filters on texts with a NUL: they match nothing, and Postgres refuses them.
+    pub(super) fn without_nul_filters(mut self) -> RecordingQuery {
         for filter in &mut self.meta {
             filter.values.retain(|value| !value.text.contains('\0'));
         }
-        if self.meta_match == MetaMatch::Any && !self.is_hopeless() {
-            self.meta.retain(|filter| !filter.is_hopeless());
+        if self.meta_match == MetaMatch::Any && !self.matches_nothing() {
+            self.meta.retain(|filter| !filter.matches_nothing());
         }
         self
     }
 
-    fn driver(&self) -> Driver {
-        if !self.record_ids.is_empty() {
-            Driver::Records
-        } else if !self.meeting_ids.is_empty() {
-            Driver::Meetings
+    fn access_path(&self) -> AccessPath {
+        if self.record_ids != ValueFilter::Any {
+            AccessPath::RecordIds
+        } else if self.meeting_ids != ValueFilter::Any {
+            AccessPath::Meetings
         } else if !self.meta.is_empty() {
-            Driver::Metadata
+            AccessPath::Metadata
         } else {
-            Driver::Newest
+            AccessPath::Newest
         }
     }
 
-    /// Up to `size` recordings after `cursor` and `skip` more: these columns of `r`, and `many`.
+    /// Selects up to `size` recordings after `cursor`, skipping `skip` more: these columns of `r`, and `many`.
     ///
-    /// A row without an `r` is none: it is there to say `many`. Then metadata matches too much to be looked
-    /// up, and the page must be asked for with `walk`: the newest recordings in turn.
-    pub(super) fn page(
+    /// `many` says that the metadata filters match too many recordings to look up each. Then there is one row,
+    /// whose columns of `r` are all NULL, and the page must be queried with `scan_newest`, which checks the
+    /// newest recordings in turn.
+    pub(super) fn page_sql(
         &self,
         columns: &str,
         cursor: Option<Cursor>,
         skip: u32,
         size: u32,
-        walk: bool,
+        scan_newest: bool,
     ) -> Sql {
-        // In the text, so that the planner knows how little it is; in few sizes, so that there are few
-        // statements to remember.
-        let most = u64::from(skip) + u64::from(size);
-        let most = most.next_power_of_two().max(16);
+        // Part of the text, so that the planner knows how few rows are needed; rounded up, so that few different
+        // statements are prepared.
+        let row_limit = u64::from(skip) + u64::from(size);
+        let row_limit = row_limit.next_power_of_two().max(16);
         let mut sql = Sql::new("");
-        let driver = if walk { Driver::Newest } else { self.driver() };
-        let by_metadata = matches!(driver, Driver::Metadata);
+        let path = if scan_newest { AccessPath::Newest } else { self.access_path() };
+        let by_metadata = matches!(path, AccessPath::Metadata);
         if by_metadata {
             sql.push("WITH ");
-            self.hits(&mut sql);
+            self.push_metadata_hits(&mut sql);
             sql.push(format!(" SELECT {columns}, found.many FROM found LEFT JOIN (SELECT * FROM ("));
         } else {
-            sql.push(format!("SELECT {columns}, false FROM (SELECT * FROM ("));
+            sql.push(format!("SELECT {columns}, false AS many FROM (SELECT * FROM ("));
         }
-        match driver {
-            Driver::Records => {
+        match path {
+            AccessPath::RecordIds => {
                 sql.push("SELECT r.* FROM ");
-                self.prefixes(&mut sql);
+                self.push_prefix_probes(&mut sql);
                 sql.push(" WHERE true");
-                self.filters(&mut sql, true, cursor);
+                self.push_filters(&mut sql, true, cursor);
             }
-            Driver::Meetings => {
+            AccessPath::Meetings => {
                 sql.push("SELECT r.* FROM unnest(");
-                sql.push_bind(distinct(&self.meeting_ids));
+                sql.push_bind(self.meeting_ids.values().unwrap_or_default());
                 sql.push("::text[]) AS asked (meeting) CROSS JOIN LATERAL (SELECT r.* FROM recordings r WHERE r.meeting_id = asked.meeting");
-                self.filters(&mut sql, false, cursor);
-                sql.push(format!("{ORDER} LIMIT {most}) r"));
+                self.push_filters(&mut sql, false, cursor);
+                sql.push(format!("{ORDER} LIMIT {row_limit}) r"));
             }
-            Driver::Newest => self.newest(&mut sql, cursor, most),
-            Driver::Metadata => {
+            AccessPath::Newest => self.push_newest(&mut sql, cursor, row_limit),
+            AccessPath::Metadata => {
                 sql.push("SELECT r.* FROM hits JOIN recordings r ON r.id = hits.recording_id ");
                 sql.push("WHERE NOT (SELECT many FROM found)");
-                self.filters_of_hits(&mut sql, cursor);
+                self.push_filters_of_hits(&mut sql, cursor);
             }
         }
-        sql.push(format!("{ORDER} LIMIT {most}) r {ORDER} OFFSET "));
+        sql.push(format!("{ORDER} LIMIT {row_limit}) r {ORDER} OFFSET "));
         sql.push_bind(i64::from(skip));
         sql.push(" LIMIT ");
         sql.push_bind(i64::from(size));
@@ -146,13 +183,14 @@ impl RecordingQuery {
         sql
     }
 
-    /// The newest of each state, of which the newest are the newest of all.
-    fn newest(&self, sql: &mut Sql, cursor: Option<Cursor>, most: u64) {
+    /// The newest recordings of each state, which the index on state finds; the newest of those are the newest
+    /// of all.
+    fn push_newest(&self, sql: &mut Sql, cursor: Option<Cursor>, row_limit: u64) {
         sql.push("SELECT r.* FROM (");
-        match &self.states {
+        match self.states.values() {
             Some(states) => {
                 sql.push("SELECT unnest(");
-                sql.push_bind(distinct(states));
+                sql.push_bind(states);
                 sql.push("::text[])");
             }
             None => {
@@ -165,13 +203,13 @@ impl RecordingQuery {
         sql.push(
             ") AS asked (state) CROSS JOIN LATERAL (SELECT r.* FROM recordings r WHERE r.state = asked.state",
         );
-        self.other_filters(sql, false, cursor);
-        sql.push(format!("{ORDER} LIMIT {most}) r"));
+        self.push_other_filters(sql, false, cursor);
+        sql.push(format!("{ORDER} LIMIT {row_limit}) r"));
     }
 
-    /// OFFSET 0 keeps it as it stands: a probe for each beginning.
-    fn prefixes(&self, sql: &mut Sql) {
-        let (from, to) = ranges(&self.record_ids);
+    /// One index probe for each prefix. OFFSET 0 keeps the planner from rewriting it.
+    fn push_prefix_probes(&self, sql: &mut Sql) {
+        let (from, to) = prefix_ranges(self.record_ids.values().unwrap_or_default());
         sql.push("unnest(");
         sql.push_bind(from);
         sql.push("::text[], ");
@@ -180,29 +218,29 @@ impl RecordingQuery {
         sql.push("WHERE r.record_id ~>=~ asked.low AND r.record_id ~<~ asked.high OFFSET 0) r");
     }
 
-    fn filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
-        self.in_states(sql);
-        self.other_filters(sql, with_meetings, cursor);
+    fn push_filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
+        self.push_states(sql);
+        self.push_other_filters(sql, with_meetings, cursor);
     }
 
-    fn in_states(&self, sql: &mut Sql) {
-        if let Some(states) = &self.states {
-            // No condition for an index: something else narrows more.
+    fn push_states(&self, sql: &mut Sql) {
+        if let Some(states) = self.states.values() {
+            // coalesce() keeps the planner from using the index on state: another filter is more selective.
             sql.push(" AND coalesce(r.state, '') = ANY (");
-            sql.push_bind(distinct(states));
+            sql.push_bind(states);
             sql.push("::text[])");
         }
     }
 
-    fn other_filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
-        self.places(sql, with_meetings, cursor);
-        self.metadata(sql, 0);
+    fn push_other_filters(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
+        self.push_meetings_and_start(sql, with_meetings, cursor);
+        self.push_metadata_filters(sql, 0);
     }
 
-    fn places(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
-        if with_meetings && !self.meeting_ids.is_empty() {
+    fn push_meetings_and_start(&self, sql: &mut Sql, with_meetings: bool, cursor: Option<Cursor>) {
+        if with_meetings && let Some(meetings) = self.meeting_ids.values() {
             sql.push(" AND r.meeting_id = ANY (");
-            sql.push_bind(distinct(&self.meeting_ids));
+            sql.push_bind(meetings);
             sql.push("::text[])");
         }
         if let Some(cursor) = cursor {
@@ -214,54 +252,47 @@ impl RecordingQuery {
         }
         if let Some(ms) = self.before_ms {
             sql.push(" AND r.starttime IS NOT NULL AND coalesce(r.starttime, '-infinity'::timestamp) < ");
-            sql.push_bind(Time::of_unix_ms(ms));
+            sql.push_bind(PgTimestamp::from_unix_ms(ms));
         }
     }
 
-    /// How many there are in all, whatever offset and limit.
-    pub(super) fn total(&self) -> Sql {
+    /// Counts the matches, regardless of offset and limit.
+    pub(super) fn total_sql(&self) -> Sql {
         let mut sql = Sql::new("SELECT ");
-        match self.driver() {
-            Driver::Newest if self.before_ms.is_none() => {
+        match self.access_path() {
+            AccessPath::Newest if self.before_ms.is_none() => {
                 sql.push("coalesce(sum(r.change), 0)::bigint FROM recording_counts r WHERE true");
-                self.filters(&mut sql, false, None);
+                self.push_filters(&mut sql, false, None);
             }
-            Driver::Records => {
+            AccessPath::RecordIds => {
                 sql.push("count(*) FROM ");
-                self.prefixes(&mut sql);
+                self.push_prefix_probes(&mut sql);
                 sql.push(" WHERE true");
-                self.filters(&mut sql, true, None);
+                self.push_filters(&mut sql, true, None);
             }
-            Driver::Meetings | Driver::Newest => {
+            AccessPath::Meetings | AccessPath::Newest => {
                 sql.push("count(*) FROM recordings r WHERE true");
-                self.filters(&mut sql, true, None);
+                self.push_filters(&mut sql, true, None);
             }
-            Driver::Metadata => return self.total_by_metadata(),
+            AccessPath::Metadata => return self.total_by_metadata_sql(),
         }
         sql
     }
 }
 
-/// What all texts that begin so are before, byte by byte.
-fn after(beginning: &str) -> String {
-    format!("{beginning}{}", char::MAX)
+/// An upper bound, in byte order, of all texts with this prefix.
+fn prefix_end(prefix: &str) -> String {
+    format!("{prefix}{}", char::MAX)
 }
 
-/// The beginnings as ranges that do not meet, so that nothing is found twice.
-fn ranges(beginnings: &[String]) -> (Vec<String>, Vec<String>) {
-    let mut kept: Vec<String> = Vec::new();
-    for beginning in distinct(beginnings) {
-        if kept.last().is_none_or(|last| !beginning.starts_with(last.as_str())) {
-            kept.push(beginning);
+/// Sorted prefixes as disjoint ranges, so that no record is found twice.
+fn prefix_ranges(prefixes: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let mut starts: Vec<String> = Vec::new();
+    for prefix in prefixes {
+        if starts.last().is_none_or(|last| !prefix.starts_with(last.as_str())) {
+            starts.push(prefix);
         }
     }
-    let ends = kept.iter().map(|beginning| after(beginning)).collect();
-    (kept, ends)
-}
-
-fn distinct(list: &[String]) -> Vec<String> {
-    let mut list: Vec<String> = list.iter().filter(|text| !text.contains('\0')).cloned().collect();
-    list.sort_unstable();
-    list.dedup();
-    list
+    let ends = starts.iter().map(|prefix| prefix_end(prefix)).collect();
+    (starts, ends)
 }

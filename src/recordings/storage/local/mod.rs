@@ -1,20 +1,24 @@
 //! Shelves that are directories: `{shelf}/{format}/{record_id}/…`.
 //!
-//! Beside the recordings of a format lies `.sl-work`, closed to others, with what is on its way in
-//! or out: `{record_id}.{kind}.{unique}`. `new` is a copy that is not whole yet, `old` a format
-//! that makes place for its successor, `gone` one that is being deleted. Being in the same
-//! directory, they are on the same file system, and a rename is all that makes them seen or unseen.
-//! `move`, an empty file, says that the recording is changing its shelf.
+//! Each `{shelf}/{format}` has a work directory, `.sl-work`, which only `sl` may enter. Its entries are named
+//! `{record_id}.{kind}.{unique}`:
 //!
-//! - `home`: one format on one shelf; `files`: directories, as the system has them
+//! - `new`: a copy that is not complete yet
+//! - `old`: a format that is being replaced
+//! - `gone`: a format that is being deleted
+//! - `move`: the note (an empty file) that the recording is moving to the other shelf
+//!
+//! The work directory is on the same file system as the recordings, so one atomic rename shows or hides a format.
+//!
+//! - `format_dir`: one format on one shelf; `fs_ops`: copy, delete and sync of directories
 
-mod files;
-mod home;
+mod format_dir;
+mod fs_ops;
 
-use super::{Found, Marks, Shelf, Shift, Shifted, StorageError, read};
+use super::{MoveNotes, MoveOutcome, OpenedPath, Shelf, ShelfMove, StorageError, stored_file};
 use crate::recordings::{FilePath, FormatName, RecordId};
-use files::{fail, is_absent, sync_directory};
-use home::Home;
+use format_dir::FormatDir;
+use fs_ops::{fail, is_absent, sync_directory};
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -25,101 +29,112 @@ use tokio::sync::mpsc;
 type Result<T> = std::result::Result<T, StorageError>;
 
 #[derive(Debug)]
-pub(super) struct Local {
+pub(super) struct LocalStorage {
     published: PathBuf,
     unpublished: PathBuf,
 }
 
-impl Local {
-    pub(super) fn new(published: PathBuf, unpublished: PathBuf) -> Local {
-        Local { published, unpublished }
+impl LocalStorage {
+    pub(super) fn new(published: PathBuf, unpublished: PathBuf) -> LocalStorage {
+        LocalStorage { published, unpublished }
     }
 
-    pub(super) fn place(&self, from: &Path, id: &RecordId, format: &FormatName, shelf: Shelf) -> Result<()> {
-        let home = self.make_home(shelf, format)?;
-        home.settle(id)?;
-        home.replace(from, id)?;
-        let other = self.home(shelf.other(), format);
-        other.settle(id)?;
-        other.take_out(id)?;
+    pub(super) fn put_format(
+        &self,
+        from: &Path,
+        id: &RecordId,
+        format: &FormatName,
+        shelf: Shelf,
+    ) -> Result<()> {
+        let format_dir = self.create_format_dir(shelf, format)?;
+        format_dir.recover(id)?;
+        format_dir.replace(from, id)?;
+        let other = self.format_dir(shelf.other(), format);
+        other.recover(id)?;
+        other.delete(id)?;
         Ok(())
     }
 
-    pub(super) fn shift(&self, id: &RecordId, now: Option<Shelf>, to: Shelf) -> Result<Shift> {
-        self.settle(id)?;
+    pub(super) fn move_to_shelf(
+        &self,
+        id: &RecordId,
+        current: Option<Shelf>,
+        to: Shelf,
+    ) -> Result<ShelfMove> {
+        self.recover(id)?;
         let mut sources = Vec::new();
-        for home in self.homes(to.other())? {
-            if home.has(id)? {
-                sources.push(home);
+        for format_dir in self.format_dirs(to.other())? {
+            if format_dir.contains(id)? {
+                sources.push(format_dir);
             }
         }
-        // One of our own: those that are there may be taken away by whoever has just committed.
-        let mut marks = self.marks(id)?;
+        // A new note even if there are others: their owner may have just committed, and will delete them.
+        let mut notes = self.move_notes(id)?;
         if let Some(source) = sources.first() {
-            marks.push(source.mark(id)?);
+            notes.push(source.write_move_note(id)?);
         }
         let moved = !sources.is_empty();
         for source in sources {
-            let target = self.make_home(to, &source.format)?;
-            if now == Some(to) && target.has(id)? {
-                source.take_out(id)?;
+            let target = self.create_format_dir(to, &source.format)?;
+            if current == Some(to) && target.contains(id)? {
+                source.delete(id)?;
             } else {
-                // Gone before the other one comes: changing places, a kill would leave it to chance which of
-                // the two is taken for the right one.
-                target.take_out(id)?;
-                target.take_over(&source, id)?;
+                // Delete before moving. If the two were exchanged instead, a kill would leave it to chance which of
+                // them counts.
+                target.delete(id)?;
+                target.move_from(&source, id)?;
             }
         }
-        let shifted = if moved {
-            Shifted::Moved
-        } else if self.homes(to)?.iter().any(|home| home.has(id).unwrap_or(false)) {
-            Shifted::AlreadyThere
+        let outcome = if moved {
+            MoveOutcome::Moved
+        } else if self.format_dirs(to)?.iter().any(|format_dir| format_dir.contains(id).unwrap_or(false)) {
+            MoveOutcome::AlreadyThere
         } else {
-            Shifted::Missing
+            MoveOutcome::Missing
         };
-        Ok(Shift { shifted, marks: Marks::Local(marks) })
+        Ok(ShelfMove { outcome, notes: MoveNotes::Local(notes) })
     }
 
-    pub(super) fn finish(&self, marks: &[PathBuf]) -> Result<()> {
-        marks.iter().try_for_each(|mark| home::unmark(mark))
+    pub(super) fn finish_move(&self, notes: &[PathBuf]) -> Result<()> {
+        notes.iter().try_for_each(|note| format_dir::delete_move_note(note))
     }
 
-    fn marks(&self, id: &RecordId) -> Result<Vec<PathBuf>> {
-        let mut marks = Vec::new();
+    fn move_notes(&self, id: &RecordId) -> Result<Vec<PathBuf>> {
+        let mut notes = Vec::new();
         for shelf in [Shelf::Published, Shelf::Unpublished] {
-            for home in self.homes(shelf)? {
-                marks.extend(home.marks(id)?);
+            for format_dir in self.format_dirs(shelf)? {
+                notes.extend(format_dir.move_notes(id)?);
             }
         }
-        Ok(marks)
+        Ok(notes)
     }
 
-    pub(super) fn remove(&self, id: &RecordId) -> Result<usize> {
-        self.settle(id)?;
-        let mut removed = BTreeSet::new();
+    pub(super) fn delete(&self, id: &RecordId) -> Result<usize> {
+        self.recover(id)?;
+        let mut deleted = BTreeSet::new();
         for shelf in [Shelf::Published, Shelf::Unpublished] {
-            for home in self.homes(shelf)? {
-                if home.take_out(id)? {
-                    removed.insert(home.format);
+            for format_dir in self.format_dirs(shelf)? {
+                if format_dir.delete(id)? {
+                    deleted.insert(format_dir.format);
                 }
             }
         }
-        self.finish(&self.marks(id)?)?;
-        Ok(removed.len())
+        self.finish_move(&self.move_notes(id)?)?;
+        Ok(deleted.len())
     }
 
-    pub(super) fn remove_format(&self, id: &RecordId, format: &FormatName, shelf: Shelf) -> Result<bool> {
-        let home = self.home(shelf, format);
-        home.settle(id)?;
-        home.take_out(id)
+    pub(super) fn delete_format(&self, id: &RecordId, format: &FormatName, shelf: Shelf) -> Result<bool> {
+        let format_dir = self.format_dir(shelf, format);
+        format_dir.recover(id)?;
+        format_dir.delete(id)
     }
 
     pub(super) fn formats(&self, id: &RecordId) -> Result<Vec<(FormatName, Shelf)>> {
         let mut found = Vec::new();
         for shelf in [Shelf::Published, Shelf::Unpublished] {
-            for home in self.homes(shelf)? {
-                if home.has(id)? {
-                    found.push((home.format, shelf));
+            for format_dir in self.format_dirs(shelf)? {
+                if format_dir.contains(id)? {
+                    found.push((format_dir.format, shelf));
                 }
             }
         }
@@ -133,9 +148,9 @@ impl Local {
         format: &FormatName,
         shelf: Shelf,
         name: &str,
-        most: u64,
+        max_bytes: u64,
     ) -> Result<Option<Vec<u8>>> {
-        let path = self.home(shelf, format).at(id).join(name);
+        let path = self.format_dir(shelf, format).path(id).join(name);
         let failed = |error| fail("read", &path, error);
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
@@ -146,7 +161,7 @@ impl Local {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(max_bytes).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Some(bytes))
     }
 
@@ -158,9 +173,9 @@ impl Local {
         name: &str,
         bytes: &[u8],
     ) -> Result<()> {
-        let home = self.home(shelf, format);
-        home.settle(id)?;
-        home.write_file(id, name, bytes)
+        let format_dir = self.format_dir(shelf, format);
+        format_dir.recover(id)?;
+        format_dir.write_file(id, name, bytes)
     }
 
     pub(super) fn open(
@@ -169,30 +184,30 @@ impl Local {
         format: &FormatName,
         shelf: Shelf,
         path: &FilePath,
-    ) -> Result<Option<Found>> {
-        read::open(&self.home(shelf, format).directory, &format!("{id}/{}", path.as_str()))
+    ) -> Result<Option<OpenedPath>> {
+        stored_file::open(&self.format_dir(shelf, format).directory, &format!("{id}/{}", path.as_str()))
     }
 
     pub(super) fn list(&self, shelf: Shelf, to: &mpsc::Sender<Result<(RecordId, FormatName)>>) {
-        let homes = match self.homes(shelf) {
-            Ok(homes) => homes,
+        let format_dirs = match self.format_dirs(shelf) {
+            Ok(format_dirs) => format_dirs,
             Err(error) => return drop(to.blocking_send(Err(error))),
         };
-        for home in homes {
-            let entries = match fs::read_dir(&home.directory) {
+        for format_dir in format_dirs {
+            let entries = match fs::read_dir(&format_dir.directory) {
                 Ok(entries) => entries,
-                Err(error) => return drop(to.blocking_send(Err(fail("read", &home.directory, error)))),
+                Err(error) => return drop(to.blocking_send(Err(fail("read", &format_dir.directory, error)))),
             };
             for entry in entries {
                 let item = match entry.and_then(|e| Ok((e.file_type()?.is_dir(), e.file_name()))) {
                     Ok((true, name)) => match name.to_str().and_then(RecordId::parse) {
-                        Some(id) => Ok((id, home.format.clone())),
+                        Some(id) => Ok((id, format_dir.format.clone())),
                         None => continue,
                     },
                     Ok((false, _)) => continue,
-                    Err(error) => Err(fail("read", &home.directory, error)),
+                    Err(error) => Err(fail("read", &format_dir.directory, error)),
                 };
-                // Nobody reads on.
+                // The reader has gone.
                 if to.blocking_send(item).is_err() {
                     return;
                 }
@@ -200,25 +215,25 @@ impl Local {
         }
     }
 
-    pub(super) fn settle(&self, id: &RecordId) -> Result<()> {
+    pub(super) fn recover(&self, id: &RecordId) -> Result<()> {
         for shelf in [Shelf::Published, Shelf::Unpublished] {
-            for home in self.homes(shelf)? {
-                home.settle(id)?;
+            for format_dir in self.format_dirs(shelf)? {
+                format_dir.recover(id)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn clear(&self, id: &RecordId) -> Result<()> {
-        self.settle(id)?;
-        self.finish(&self.marks(id)?)
+    pub(super) fn recover_unindexed(&self, id: &RecordId) -> Result<()> {
+        self.recover(id)?;
+        self.finish_move(&self.move_notes(id)?)
     }
 
     pub(super) fn leftovers(&self) -> Result<Vec<RecordId>> {
         let mut ids = BTreeSet::new();
         for shelf in [Shelf::Published, Shelf::Unpublished] {
-            for home in self.homes(shelf)? {
-                let names = home.hidden()?;
+            for format_dir in self.format_dirs(shelf)? {
+                let names = format_dir.work_names()?;
                 ids.extend(names.iter().filter_map(|n| RecordId::parse(n.split('.').next()?)));
             }
         }
@@ -232,44 +247,44 @@ impl Local {
         }
     }
 
-    fn home(&self, shelf: Shelf, format: &FormatName) -> Home {
-        Home { directory: self.shelf(shelf).join(format.as_str()), format: format.clone() }
+    fn format_dir(&self, shelf: Shelf, format: &FormatName) -> FormatDir {
+        FormatDir { directory: self.shelf(shelf).join(format.as_str()), format: format.clone() }
     }
 
-    /// The same, and it exists.
-    fn make_home(&self, shelf: Shelf, format: &FormatName) -> Result<Home> {
-        let home = self.home(shelf, format);
-        match fs::DirBuilder::new().mode(0o755).create(&home.directory) {
+    /// [`LocalStorage::format_dir`], created if missing.
+    fn create_format_dir(&self, shelf: Shelf, format: &FormatName) -> Result<FormatDir> {
+        let format_dir = self.format_dir(shelf, format);
+        match fs::DirBuilder::new().mode(0o755).create(&format_dir.directory) {
             Ok(()) => sync_directory(self.shelf(shelf))?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(StorageError::NoShelf(self.shelf(shelf).to_owned()));
             }
-            Err(error) => return Err(fail("create", &home.directory, error)),
+            Err(error) => return Err(fail("create", &format_dir.directory, error)),
         }
-        Ok(home)
+        Ok(format_dir)
     }
 
-    /// All formats of a shelf. A format may be a link to a directory elsewhere.
-    fn homes(&self, shelf: Shelf) -> Result<Vec<Home>> {
+    /// All formats of a shelf. A format may be a symbolic link to a directory elsewhere.
+    fn format_dirs(&self, shelf: Shelf) -> Result<Vec<FormatDir>> {
         let directory = self.shelf(shelf);
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
-            // Publishing nothing, one needs no shelf for what is unpublished. A mount that is gone
-            // shows where a format is put there.
+            // A pool that never unpublishes needs no such directory. A missing mount shows up when a format is put
+            // there.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(fail("read", directory, error)),
         };
-        let mut homes = Vec::new();
+        let mut format_dirs = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|error| fail("read", directory, error))?;
             let path = entry.path();
             if let Some(format) = entry.file_name().to_str().and_then(FormatName::parse)
                 && path.is_dir()
             {
-                homes.push(Home { directory: path, format });
+                format_dirs.push(FormatDir { directory: path, format });
             }
         }
-        Ok(homes)
+        Ok(format_dirs)
     }
 }

@@ -1,7 +1,7 @@
-//! One bucket: what S3 can do with objects, and how its errors read.
+//! One bucket: the operations of S3, with readable errors.
 
 use super::super::StorageError;
-use super::connection::Connection;
+use super::http_client::S3Connector;
 use crate::config::S3Config;
 use crate::net::tls;
 use bytes::Bytes;
@@ -15,10 +15,10 @@ use object_store::{
 };
 use std::time::Duration;
 
-/// Requests at once, of one operation on many objects.
-pub(super) const AT_ONCE: usize = 16;
-/// S3 takes no longer key.
-const LONGEST_KEY: usize = 1024;
+/// Parallel requests of one operation on many objects.
+pub(super) const MAX_PARALLEL_REQUESTS: usize = 16;
+/// S3's limit.
+const MAX_KEY_BYTES: usize = 1024;
 
 pub(super) type Result<T> = std::result::Result<T, StorageError>;
 
@@ -26,11 +26,11 @@ pub(super) type Result<T> = std::result::Result<T, StorageError>;
 #[derive(Debug)]
 pub(super) struct Bucket(pub(super) AmazonS3);
 
-/// What a listing of one level shows.
-pub(super) struct Page {
-    /// Names of what has more below it.
+/// A page of a listing of one level.
+pub(super) struct ListingPage {
+    /// Names of prefixes with objects below them.
     pub(super) directories: Vec<String>,
-    /// Where to go on.
+    /// Token of the next page.
     pub(super) next: Option<String>,
 }
 
@@ -39,10 +39,10 @@ impl Bucket {
         let setup = |error: &dyn std::fmt::Display| StorageError::Setup(error.to_string());
         let tls = tls::client_config(config.extra_ca_file.as_deref()).map_err(|error| setup(&error))?;
         let mut builder = AmazonS3Builder::new()
-            .with_http_connector(Connection::new(tls))
+            .with_http_connector(S3Connector::new(tls))
             .with_bucket_name(&config.bucket)
             .with_region(&config.region)
-            // A request that waits for S3 fails within a quarter of a minute; the importer tries again.
+            // A client's request must fail within 15 seconds if S3 is down; the importer retries.
             .with_retry(RetryConfig {
                 max_retries: 4,
                 retry_timeout: Duration::from_secs(10),
@@ -64,33 +64,33 @@ impl Bucket {
 
     /// Writes a small object.
     pub(super) async fn put(&self, key: &Path, bytes: Bytes) -> Result<()> {
-        let options = PutOptions { attributes: attributes(key), ..PutOptions::default() };
+        let options = PutOptions { attributes: content_type(key), ..PutOptions::default() };
         let put = self.0.put_opts(key, PutPayload::from_bytes(bytes), options).await;
         put.map(drop).map_err(|error| fail("write", key, &error))
     }
 
-    /// What an object is; None where there is none.
+    /// Size, time and ETag of an object. None if it does not exist.
     pub(super) async fn head(&self, key: &Path) -> Result<Option<ObjectMeta>> {
-        none(self.0.head(key).await).map_err(|error| fail("look at", key, &error))
+        not_found_as_none(self.0.head(key).await).map_err(|error| fail("inspect", key, &error))
     }
 
-    /// The first bytes of an object, at most so many; None where there is none.
-    pub(super) async fn read(&self, key: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    /// The first `max_bytes` of an object. None if it does not exist.
+    pub(super) async fn read(&self, key: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
         let failed = |error| fail("read", key, &error);
-        let Some(found) = none(self.0.get(key).await).map_err(failed)? else { return Ok(None) };
+        let Some(found) = not_found_as_none(self.0.get(key).await).map_err(failed)? else { return Ok(None) };
         let mut pieces = found.into_stream();
         let mut bytes = Vec::new();
         while let Some(piece) = pieces.try_next().await.map_err(failed)? {
-            let room = usize::try_from(most).unwrap_or(usize::MAX) - bytes.len();
-            bytes.extend_from_slice(&piece[..piece.len().min(room)]);
-            if bytes.len() as u64 >= most {
+            let space = usize::try_from(max_bytes).unwrap_or(usize::MAX) - bytes.len();
+            bytes.extend_from_slice(&piece[..piece.len().min(space)]);
+            if bytes.len() as u64 >= max_bytes {
                 break;
             }
         }
         Ok(Some(bytes))
     }
 
-    /// A part of an object that is still the one with that tag.
+    /// Reads a range of an object; fails if its ETag is no longer `tag`.
     pub(super) async fn read_range(
         &self,
         key: &Path,
@@ -107,9 +107,9 @@ impl Bucket {
         self.0.copy(from, to).await.map_err(|error| fail("copy", from, &error))
     }
 
-    /// Deletes objects, a thousand with each request. That one is not there is fine.
+    /// Deletes objects, a thousand with each request. Missing ones are fine.
     pub(super) async fn delete(&self, keys: Vec<Path>) -> Result<()> {
-        // One that is not there is an error only where they are deleted one by one.
+        // A missing object is an error only for services that delete objects one by one.
         let Some(first) = keys.first().cloned() else { return Ok(()) };
         let keys = stream::iter(keys.into_iter().map(Ok)).boxed();
         let deleted = self
@@ -124,19 +124,19 @@ impl Bucket {
     }
 
     /// All objects below a prefix.
-    pub(super) async fn below(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
+    pub(super) async fn list_below(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
         self.0.list(Some(prefix)).try_collect().await.map_err(|error| fail("list", prefix, &error))
     }
 
-    /// Whether there is any.
-    pub(super) async fn has_below(&self, prefix: &Path) -> Result<bool> {
+    /// Whether there are objects below a prefix.
+    pub(super) async fn any_below(&self, prefix: &Path) -> Result<bool> {
         let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
         let page = self.0.list_paginated(Some(&format!("{prefix}/")), options).await;
         Ok(!page.map_err(|error| fail("list", prefix, &error))?.result.objects.is_empty())
     }
 
-    /// A page of what is one level below a prefix.
-    pub(super) async fn page(&self, prefix: &Path, from: Option<String>) -> Result<Page> {
+    /// Lists one level below a prefix, page by page.
+    pub(super) async fn page(&self, prefix: &Path, from: Option<String>) -> Result<ListingPage> {
         let options = PaginatedListOptions {
             delimiter: Some("/".into()),
             page_token: from,
@@ -145,10 +145,10 @@ impl Bucket {
         let page = self.0.list_paginated(Some(&format!("{prefix}/")), options).await;
         let page = page.map_err(|error| fail("list", prefix, &error))?;
         let directories = page.result.common_prefixes.iter().filter_map(|path| path.filename());
-        Ok(Page { directories: directories.map(str::to_owned).collect(), next: page.page_token })
+        Ok(ListingPage { directories: directories.map(str::to_owned).collect(), next: page.page_token })
     }
 
-    /// All of that.
+    /// The directories one level below a prefix.
     pub(super) async fn directories(&self, prefix: &Path) -> Result<Vec<String>> {
         let mut names = Vec::new();
         let mut from = None;
@@ -163,43 +163,43 @@ impl Bucket {
     }
 }
 
-/// A key as it stands, without the escapes that this library would put in.
-pub(super) fn key(text: &str) -> Result<Path> {
+/// A key with exactly this text, without the escapes that object_store would insert.
+pub(super) fn object_key(text: &str) -> Result<Path> {
     let bad = || StorageError::BadName(text.escape_debug().take(200).collect());
-    if text.len() > LONGEST_KEY {
+    if text.len() > MAX_KEY_BYTES {
         return Err(bad());
     }
     Path::parse(text).ok().filter(|key| key.as_ref() == text).ok_or_else(bad)
 }
 
-/// What a browser that is sent to the bucket must be told.
-pub(super) fn attributes(key: &Path) -> Attributes {
+/// The Content-Type of an object, for browsers that are redirected to the bucket.
+pub(super) fn content_type(key: &Path) -> Attributes {
     let kind = mime_guess::from_path(key.as_ref()).first_raw().unwrap_or("application/octet-stream");
     Attributes::from_iter([(Attribute::ContentType, kind)])
 }
 
-fn none<T>(found: object_store::Result<T>) -> object_store::Result<Option<T>> {
+fn not_found_as_none<T>(found: object_store::Result<T>) -> object_store::Result<Option<T>> {
     match found {
         Err(Error::NotFound { .. }) => Ok(None),
         found => found.map(Some),
     }
 }
 
-/// What went wrong, in one line, without what S3 repeats of our signatures.
+/// An error in one line, without the signatures of our request, which S3 repeats in its responses.
 pub(super) fn fail(what: &'static str, key: &Path, error: &Error) -> StorageError {
     let mut why = error.to_string();
     if let Some(at) = why.find("<?xml").or_else(|| why.find("<Error>")) {
-        let told: Vec<&str> =
-            ["<Code>", "<Message>"].into_iter().filter_map(|name| element(&why[at..], name)).collect();
-        let said = told.join(": ");
+        let details: Vec<&str> =
+            ["<Code>", "<Message>"].into_iter().filter_map(|name| element_text(&why[at..], name)).collect();
+        let summary = details.join(": ");
         why.truncate(at);
-        why.push_str(&said);
+        why.push_str(&summary);
     }
     let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
     StorageError::S3 { what, key: key.to_string(), why: why.chars().take(500).collect() }
 }
 
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+fn element_text<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(name)?;
     rest.split('<').next()
 }
@@ -209,17 +209,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_what_they_are_called() {
+    fn object_key_keeps_the_text() {
         for fine in ["published/video/r1/a b.webm", "published/x/y/[1]~%41#?{ü}", "a/.hidden", "a/..."] {
-            assert_eq!(key(fine).unwrap().as_ref(), fine);
+            assert_eq!(object_key(fine).unwrap().as_ref(), fine);
         }
         for bad in ["a//b", "/a", "a/", "a/../b", "a/./b", "a/b\nc", &"a".repeat(1025)] {
-            assert!(matches!(key(bad), Err(StorageError::BadName(_))), "{bad:?}");
+            assert!(matches!(object_key(bad), Err(StorageError::BadName(_))), "{bad:?}");
         }
     }
 
     #[test]
-    fn errors_are_told_without_signatures() {
+    fn errors_contain_no_signatures() {
         let body = "Server returned non-2xx status code: 403: <?xml version=\"1.0\"?><Error>\
             <Code>SignatureDoesNotMatch</Code><Message>The signature does not match.</Message>\
             <StringToSign>AWS4-HMAC-SHA256 hidden</StringToSign><SignatureProvided>hidden</SignatureProvided></Error>";

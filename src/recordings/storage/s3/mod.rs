@@ -1,39 +1,39 @@
-//! Shelves that are in a bucket: `published/{format}/{record_id}/…`, `unpublished/{format}/{record_id}/…`.
+//! Shelves in a bucket: `published/{format}/{record_id}/…`, `unpublished/{format}/{record_id}/…`.
 //!
-//! S3 renames nothing and exchanges nothing; an object is written, copied or deleted whole, and that is
-//! all. So what is under way is noted beside the shelves, under `.sl-work/{record_id}/`, before it begins
-//! (`names`), and what a kill leaves is finished or undone by whoever comes next ([`S3::settle`]):
+//! S3 cannot rename or exchange. It writes, copies and deletes single objects atomically, nothing more. So every
+//! operation on several objects writes a note in the work area, `.sl-work/{record_id}/`, before it begins (`keys`);
+//! after a kill, [`S3Storage::recover`] reads the notes and completes or undoes the operation:
 //!
-//! - A format that comes where there was none is uploaded into its place, metadata.xml last. Half of it
-//!   without metadata.xml is deleted. The index does not know it yet, so nobody sees it meanwhile.
-//! - A successor is uploaded beside the shelves first. Once it is whole, it is copied into place, and what
-//!   it lacks is deleted; that goes on after a kill. For the time of the copying, who watches may see
-//!   some of the old and some of the new.
-//! - A format that goes is deleted, metadata.xml first. Half of it without metadata.xml is deleted.
-//! - A move copies all formats, and only then deletes what it copied. While a recording is being
-//!   unpublished, its files go a moment before the index says so.
+//! - **A new format** is uploaded to its location, metadata.xml last. Recovery deletes a part of it that has no
+//!   metadata.xml. The index does not have the format yet, so no client sees the part.
+//! - **A new version of a format** is staged in the work area first. Once it is complete, it is copied to its
+//!   location, and files that it lacks are deleted there; recovery continues from that point. During the copy,
+//!   viewers may get a mixture of old and new files.
+//! - **Deleting a format** deletes metadata.xml first. Recovery deletes a part that has no metadata.xml.
+//! - **A move** copies all formats and then deletes the originals. When a recording is unpublished, its files
+//!   disappear a moment before the index says so.
 //!
-//! - `bucket`: what S3 can do; `connection`: the way there
-//! - `upload`: files, in parts where they are large; `read`: for who watches
+//! - `bucket`: the operations of S3; `http_client`: the connection to it
+//! - `upload`: uploads, in parts for large files; `object`: reading for playback; `recover`: the notes
 
 mod bucket;
-mod connection;
-mod names;
-mod read;
-mod settle;
+mod http_client;
+mod keys;
+mod object;
+mod recover;
 #[cfg(test)]
 mod tests;
 mod upload;
 
-pub(super) use read::Object;
+pub(super) use object::Object;
 
-use super::{Marks, Shelf, Shift, Shifted, StorageError};
+use super::{MoveNotes, MoveOutcome, Shelf, ShelfMove, StorageError, shutting_down};
 use crate::config::S3Config;
 use crate::recordings::{FormatName, RecordId};
-use bucket::{AT_ONCE, Bucket, Result};
+use bucket::{Bucket, MAX_PARALLEL_REQUESTS, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use names::{LAST, Note, Place, WORK, shelf_name};
+use keys::{FormatLocation, LAST_FILE, Note, WORK_ROOT, shelf_name};
 use object_store::ObjectMeta;
 use object_store::path::Path as Key;
 use std::collections::BTreeSet;
@@ -42,57 +42,57 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
-/// S3 copies no larger object with one request.
-const COPY_LIMIT: u64 = 5 << 30;
+/// The largest object that S3 copies with one request.
+const MAX_COPY_BYTES: u64 = 5 << 30;
 
 /// A bucket with recordings.
 #[derive(Debug)]
-pub(super) struct S3 {
+pub(super) struct S3Storage {
     bucket: Arc<Bucket>,
-    /// Room for pieces of files in memory.
-    pieces: Semaphore,
-    copy_limit: u64,
-    /// How long a signed URL works; None: there are none.
+    /// Limits the parts of files in memory.
+    parts_in_memory: Semaphore,
+    max_copy_bytes: u64,
+    /// Lifetime of signed URLs. None: browsers get all files from `sl`.
     url_expires: Option<Duration>,
 }
 
-fn taken_over(id: &RecordId) -> StorageError {
-    let why = "somebody else has taken it in hand meanwhile".to_owned();
+fn ownership_lost(id: &RecordId) -> StorageError {
+    let why = "the recording's lock was lost, and another process has recovered it meanwhile".to_owned();
     StorageError::S3 { what: "move", key: id.to_string(), why }
 }
 
-impl S3 {
-    pub(super) fn new(config: &S3Config) -> Result<S3> {
-        Ok(S3 {
+impl S3Storage {
+    pub(super) fn new(config: &S3Config) -> Result<S3Storage> {
+        Ok(S3Storage {
             bucket: Arc::new(Bucket::new(config)?),
-            pieces: Semaphore::new(upload::PIECES),
-            copy_limit: COPY_LIMIT,
+            parts_in_memory: Semaphore::new(upload::MAX_PARTS_IN_MEMORY),
+            max_copy_bytes: MAX_COPY_BYTES,
             url_expires: config.redirect.then_some(config.url_expires),
         })
     }
 
-    pub(super) async fn place(
+    pub(super) async fn put_format(
         &self,
         from: &Path,
         id: &RecordId,
         format: &FormatName,
         shelf: Shelf,
     ) -> Result<()> {
-        self.settle(id).await?;
-        let place = Place::new(shelf, format, id);
+        self.recover(id).await?;
+        let location = FormatLocation::new(shelf, format, id);
         let directory = from.to_owned();
-        let files = blocking(move || upload::files(&directory)).await?;
-        if self.bucket.has_below(&place.prefix()).await? {
-            let unique = names::unique();
-            self.upload(id, files, &names::new(id, &unique)).await?;
-            self.note(id, &Note::Ready(place.clone(), unique.clone())).await?;
-            self.bring_in(&place, &unique).await?;
+        let files = blocking(move || upload::list_files(&directory)).await?;
+        if self.bucket.any_below(&location.prefix()).await? {
+            let unique = keys::unique_name();
+            self.upload(id, files, &keys::staging_prefix(id, &unique)).await?;
+            self.write_note(id, &Note::Ready(location.clone(), unique.clone())).await?;
+            self.install_successor(&location, &unique).await?;
         } else {
-            let half = self.note(id, &Note::Half(place.clone())).await?;
-            self.upload(id, files, &place.prefix()).await?;
-            self.bucket.delete(vec![half]).await?;
+            let partial = self.write_note(id, &Note::Partial(location.clone())).await?;
+            self.upload(id, files, &location.prefix()).await?;
+            self.bucket.delete(vec![partial]).await?;
         }
-        self.take_out(&Place::new(shelf.other(), format, id)).await?;
+        self.delete_at(&FormatLocation::new(shelf.other(), format, id)).await?;
         let directory = from.to_owned();
         blocking(move || match std::fs::remove_dir_all(&directory) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -103,103 +103,108 @@ impl S3 {
         .await
     }
 
-    pub(super) async fn shift(&self, id: &RecordId, now: Option<Shelf>, to: Shelf) -> Result<Shift> {
-        self.settle(id).await?;
-        let sources = self.places(id, to.other()).await?;
-        let targets = self.places(id, to).await?;
-        // One of our own: those that are there may be taken away by whoever has just committed.
-        let mut marks = self.moves(id).await?;
-        let mut ours = None;
+    pub(super) async fn move_to_shelf(
+        &self,
+        id: &RecordId,
+        current: Option<Shelf>,
+        to: Shelf,
+    ) -> Result<ShelfMove> {
+        self.recover(id).await?;
+        let sources = self.locations(id, to.other()).await?;
+        let targets = self.locations(id, to).await?;
+        // A new note even if there are others: their owner may have just committed, and will delete them.
+        let mut notes = self.move_notes(id).await?;
+        let mut own_note = None;
         if !sources.is_empty() {
-            let mark = self.note(id, &Note::Move).await?;
-            ours = Some(mark.clone());
-            marks.push(mark);
+            let note = self.write_note(id, &Note::Move).await?;
+            own_note = Some(note.clone());
+            notes.push(note);
         }
         for source in &sources {
-            let target = Place { shelf: to, ..source.clone() };
+            let target = FormatLocation { shelf: to, ..source.clone() };
             let is_there = targets.contains(&target);
-            if now == Some(to) && is_there {
+            if current == Some(to) && is_there {
                 continue;
             }
             if is_there {
-                self.take_out(&target).await?;
+                self.delete_at(&target).await?;
             }
-            let half = self.note(id, &Note::Half(target.clone())).await?;
+            let partial = self.write_note(id, &Note::Partial(target.clone())).await?;
             self.copy_all(id, &source.prefix(), &target.prefix()).await?;
-            self.still_ours(id, ours.as_ref()).await?;
-            if self.below(source).await? != self.below(&target).await? {
-                return Err(taken_over(id));
+            self.check_ownership(id, own_note.as_ref()).await?;
+            if self.contents(source).await? != self.contents(&target).await? {
+                return Err(ownership_lost(id));
             }
-            self.bucket.delete(vec![half]).await?;
+            self.bucket.delete(vec![partial]).await?;
         }
         for source in &sources {
-            self.still_ours(id, ours.as_ref()).await?;
-            self.take_out(source).await?;
+            self.check_ownership(id, own_note.as_ref()).await?;
+            self.delete_at(source).await?;
         }
-        let shifted = match (sources.is_empty(), targets.is_empty()) {
-            (false, _) => Shifted::Moved,
-            (true, false) => Shifted::AlreadyThere,
-            (true, true) => Shifted::Missing,
+        let outcome = match (sources.is_empty(), targets.is_empty()) {
+            (false, _) => MoveOutcome::Moved,
+            (true, false) => MoveOutcome::AlreadyThere,
+            (true, true) => MoveOutcome::Missing,
         };
-        Ok(Shift { shifted, marks: Marks::S3(marks) })
+        Ok(ShelfMove { outcome, notes: MoveNotes::S3(notes) })
     }
 
-    /// Copying may take minutes. If the lock was lost meanwhile (Postgres was restarted), whoever got it has
-    /// cleared up what he took for ours, our note too: then nothing may be deleted any more.
-    async fn still_ours(&self, id: &RecordId, mark: Option<&Key>) -> Result<()> {
-        match mark {
-            Some(mark) if self.bucket.head(mark).await?.is_none() => Err(taken_over(id)),
+    /// Copying may take minutes. If the lock was lost meanwhile (Postgres was restarted), its next holder has
+    /// recovered the recording and deleted our note. Then we must not delete anything more.
+    async fn check_ownership(&self, id: &RecordId, note: Option<&Key>) -> Result<()> {
+        match note {
+            Some(note) if self.bucket.head(note).await?.is_none() => Err(ownership_lost(id)),
             _ => Ok(()),
         }
     }
 
-    /// What a format consists of: names within it, and bytes.
-    async fn below(&self, place: &Place) -> Result<BTreeSet<(String, u64)>> {
-        let prefix = place.prefix();
-        let objects = self.bucket.below(&prefix).await?;
+    /// The files of a format: names within it, and sizes.
+    async fn contents(&self, location: &FormatLocation) -> Result<BTreeSet<(String, u64)>> {
+        let prefix = location.prefix();
+        let objects = self.bucket.list_below(&prefix).await?;
         let within = |key: &str| key.strip_prefix(prefix.as_ref()).unwrap_or(key).to_owned();
         Ok(objects.into_iter().map(|object| (within(object.location.as_ref()), object.size)).collect())
     }
 
-    pub(super) async fn finish(&self, marks: Vec<Key>) -> Result<()> {
-        self.bucket.delete(marks).await
+    pub(super) async fn finish_move(&self, notes: Vec<Key>) -> Result<()> {
+        self.bucket.delete(notes).await
     }
 
-    pub(super) async fn remove(&self, id: &RecordId) -> Result<usize> {
-        self.settle(id).await?;
-        let mut removed = BTreeSet::new();
+    pub(super) async fn delete(&self, id: &RecordId) -> Result<usize> {
+        self.recover(id).await?;
+        let mut deleted = BTreeSet::new();
         for shelf in [Shelf::Published, Shelf::Unpublished] {
-            for place in self.places(id, shelf).await? {
-                self.take_out(&place).await?;
-                removed.insert(place.format);
+            for location in self.locations(id, shelf).await? {
+                self.delete_at(&location).await?;
+                deleted.insert(location.format);
             }
         }
-        self.finish(self.moves(id).await?).await?;
-        Ok(removed.len())
+        self.finish_move(self.move_notes(id).await?).await?;
+        Ok(deleted.len())
     }
 
-    pub(super) async fn remove_format(
+    pub(super) async fn delete_format(
         &self,
         id: &RecordId,
         format: &FormatName,
         shelf: Shelf,
     ) -> Result<bool> {
-        self.settle(id).await?;
-        self.take_out(&Place::new(shelf, format, id)).await
+        self.recover(id).await?;
+        self.delete_at(&FormatLocation::new(shelf, format, id)).await
     }
 
     pub(super) async fn formats(&self, id: &RecordId) -> Result<Vec<(FormatName, Shelf)>> {
         let (published, unpublished) =
-            tokio::try_join!(self.places(id, Shelf::Published), self.places(id, Shelf::Unpublished))?;
-        let mut found: Vec<Place> = published.into_iter().chain(unpublished).collect();
-        // What is there by half is not there.
-        for half in self.halves(id).await? {
-            if found.contains(&half) && self.bucket.head(&half.last()?).await?.is_none() {
-                found.retain(|place| *place != half);
+            tokio::try_join!(self.locations(id, Shelf::Published), self.locations(id, Shelf::Unpublished))?;
+        let mut found: Vec<FormatLocation> = published.into_iter().chain(unpublished).collect();
+        // An incomplete format does not count.
+        for partial in self.partial_formats(id).await? {
+            if found.contains(&partial) && self.bucket.head(&partial.last_file()?).await?.is_none() {
+                found.retain(|location| *location != partial);
             }
         }
         found.sort_by(|a, b| a.format.cmp(&b.format));
-        Ok(found.into_iter().map(|place| (place.format, place.shelf)).collect())
+        Ok(found.into_iter().map(|location| (location.format, location.shelf)).collect())
     }
 
     pub(super) async fn read_file(
@@ -208,9 +213,9 @@ impl S3 {
         format: &FormatName,
         shelf: Shelf,
         name: &str,
-        most: u64,
+        max_bytes: u64,
     ) -> Result<Option<Vec<u8>>> {
-        self.bucket.read(&Place::new(shelf, format, id).at(name)?, most).await
+        self.bucket.read(&FormatLocation::new(shelf, format, id).at(name)?, max_bytes).await
     }
 
     pub(super) async fn write_file(
@@ -221,12 +226,12 @@ impl S3 {
         name: &str,
         bytes: Bytes,
     ) -> Result<()> {
-        self.bucket.put(&Place::new(shelf, format, id).at(name)?, bytes).await
+        self.bucket.put(&FormatLocation::new(shelf, format, id).at(name)?, bytes).await
     }
 
     pub(super) async fn list(&self, shelf: Shelf, to: &mpsc::Sender<Result<(RecordId, FormatName)>>) {
         if let Err(error) = self.list_all(shelf, to).await {
-            // Nobody reads on.
+            // If the reader has gone, the error has no addressee.
             let _ = to.send(Err(error)).await;
         }
     }
@@ -252,7 +257,7 @@ impl S3 {
     }
 
     pub(super) async fn leftovers(&self) -> Result<Vec<RecordId>> {
-        let names = self.bucket.directories(&Key::from_iter([WORK])).await?;
+        let names = self.bucket.directories(&Key::from_iter([WORK_ROOT])).await?;
         Ok(names.iter().filter_map(|name| RecordId::parse(name)).collect())
     }
 
@@ -261,55 +266,55 @@ impl S3 {
         Ok(names.iter().filter_map(|name| FormatName::parse(name)).collect())
     }
 
-    /// The formats of a recording on a shelf, by half or whole.
-    async fn places(&self, id: &RecordId, shelf: Shelf) -> Result<Vec<Place>> {
+    /// The formats of a recording on a shelf, complete or not.
+    async fn locations(&self, id: &RecordId, shelf: Shelf) -> Result<Vec<FormatLocation>> {
         let formats = self.shelf_formats(shelf).await?;
         stream::iter(formats)
             .map(|format| async move {
-                let place = Place::new(shelf, &format, id);
-                Ok(self.bucket.has_below(&place.prefix()).await?.then_some(place))
+                let location = FormatLocation::new(shelf, &format, id);
+                Ok(self.bucket.any_below(&location.prefix()).await?.then_some(location))
             })
-            .buffered(AT_ONCE)
-            .try_filter_map(|place| std::future::ready(Ok(place)))
+            .buffered(MAX_PARALLEL_REQUESTS)
+            .try_filter_map(|location| std::future::ready(Ok(location)))
             .try_collect()
             .await
     }
 
-    /// Writes a note. Its key.
-    async fn note(&self, id: &RecordId, note: &Note) -> Result<Key> {
+    /// Writes a note. Returns its key.
+    async fn write_note(&self, id: &RecordId, note: &Note) -> Result<Key> {
         let key = note.key(id);
         self.bucket.put(&key, Bytes::new()).await?;
         Ok(key)
     }
 
-    /// Deletes a format. Whether it was there.
-    async fn take_out(&self, place: &Place) -> Result<bool> {
-        let objects = self.bucket.below(&place.prefix()).await?;
+    /// Deletes a format. False if it was not there.
+    async fn delete_at(&self, location: &FormatLocation) -> Result<bool> {
+        let objects = self.bucket.list_below(&location.prefix()).await?;
         if objects.is_empty() {
             return Ok(false);
         }
-        let half = self.note(&place.id, &Note::Half(place.clone())).await?;
-        self.delete_all(place, objects).await?;
-        self.bucket.delete(vec![half]).await?;
+        let partial = self.write_note(&location.id, &Note::Partial(location.clone())).await?;
+        self.delete_all(location, objects).await?;
+        self.bucket.delete(vec![partial]).await?;
         Ok(true)
     }
 
-    async fn delete_all(&self, place: &Place, objects: Vec<ObjectMeta>) -> Result<()> {
-        let last = place.last()?;
+    async fn delete_all(&self, location: &FormatLocation, objects: Vec<ObjectMeta>) -> Result<()> {
+        let last = location.last_file()?;
         self.bucket.delete(vec![last.clone()]).await?;
         let others = objects.into_iter().map(|object| object.location).filter(|key| *key != last);
         self.bucket.delete(others.collect()).await
     }
 
-    /// Copies what is below one prefix to another, metadata.xml last. The keys that are there now.
+    /// Copies everything below one prefix to another, metadata.xml last. Returns the keys of the copies.
     async fn copy_all(&self, id: &RecordId, from: &Key, to: &Key) -> Result<BTreeSet<Key>> {
         let mut pairs = Vec::new();
-        for object in self.bucket.below(from).await? {
+        for object in self.bucket.list_below(from).await? {
             let rest = object.location.as_ref().strip_prefix(from.as_ref()).unwrap_or_default();
-            let target = bucket::key(&format!("{to}{rest}"))?;
+            let target = bucket::object_key(&format!("{to}{rest}"))?;
             pairs.push((object, target));
         }
-        let last = bucket::key(&format!("{to}/{LAST}"))?;
+        let last = bucket::object_key(&format!("{to}/{LAST_FILE}"))?;
         let keys = pairs.iter().map(|(_, target)| target.clone()).collect();
         let (end, others): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(_, target)| *target == last);
         for group in [others, end] {
@@ -317,7 +322,7 @@ impl S3 {
                 .map(|(object, target)| async move {
                     self.copy(id, &object.location, &target, object.size).await
                 })
-                .buffer_unordered(AT_ONCE)
+                .buffer_unordered(MAX_PARALLEL_REQUESTS)
                 .try_collect::<()>()
                 .await?;
         }
@@ -326,10 +331,5 @@ impl S3 {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(stopping()))
-}
-
-fn stopping() -> StorageError {
-    let source = std::io::Error::other("this process is stopping");
-    StorageError::Io { what: "finish", path: Default::default(), source }
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(shutting_down()))
 }

@@ -1,4 +1,4 @@
-//! What needs more than the outside of a storage; all else is in tests/it/s3.
+//! Tests that need private parts of the storage; all others are in tests/it/s3.
 
 use super::*;
 use crate::bbb::Secret;
@@ -7,7 +7,7 @@ use s3s::service::S3ServiceBuilder;
 use std::path::PathBuf;
 
 /// A bucket named `bucket` below a directory, and a storage in it.
-async fn start(directory: &Path) -> S3 {
+async fn start(directory: &Path) -> S3Storage {
     std::fs::create_dir(directory.join("bucket")).unwrap();
     let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory).unwrap());
     service.set_auth(SimpleAuth::from_single("AK", "SK"));
@@ -24,9 +24,9 @@ async fn start(directory: &Path) -> S3 {
             });
         }
     });
-    // As the program does when it starts.
+    // As main() does.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    S3::new(&S3Config {
+    S3Storage::new(&S3Config {
         bucket: "bucket".into(),
         endpoint: Some(format!("http://127.0.0.1:{port}")),
         region: "us-east-1".into(),
@@ -40,10 +40,10 @@ async fn start(directory: &Path) -> S3 {
 }
 
 #[tokio::test]
-async fn what_s3_does_not_copy_as_one_is_copied_in_parts() {
+async fn objects_over_the_copy_limit_are_copied_in_parts() {
     let directory = tempfile::TempDir::new().unwrap();
     let mut s3 = start(directory.path()).await;
-    s3.copy_limit = 1_000_000;
+    s3.max_copy_bytes = 1_000_000;
     let (id, video) = (RecordId::parse("r1").unwrap(), FormatName::parse("video").unwrap());
     let film: Vec<u8> = (0..20_000_003u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let at = |shelf: &str, name: &str| -> PathBuf {
@@ -52,11 +52,11 @@ async fn what_s3_does_not_copy_as_one_is_copied_in_parts() {
     std::fs::create_dir_all(at("published", "")).unwrap();
     std::fs::write(at("published", "film.webm"), &film).unwrap();
     std::fs::write(at("published", "metadata.xml"), "<x/>").unwrap();
-    let shift = s3.shift(&id, Some(Shelf::Published), Shelf::Unpublished).await.unwrap();
-    assert_eq!(shift.shifted, Shifted::Moved);
+    let shelf_move = s3.move_to_shelf(&id, Some(Shelf::Published), Shelf::Unpublished).await.unwrap();
+    assert_eq!(shelf_move.outcome, MoveOutcome::Moved);
     assert!(std::fs::read(at("unpublished", "film.webm")).unwrap() == film);
     assert_eq!(s3.formats(&id).await.unwrap(), [(video, Shelf::Unpublished)]);
-    // Nothing unfinished, and no note of it.
+    // Neither an unfinished upload nor its note is left.
     let names = |at: PathBuf| -> Vec<String> {
         std::fs::read_dir(at)
             .unwrap()

@@ -1,10 +1,9 @@
-//! Files into the bucket: many at once, large ones in parts, and never more than so many bytes of them
-//! in memory.
+//! Uploads: many files in parallel, large ones in parts, with a limit on the bytes in memory.
 
-use super::super::StorageError;
-use super::S3;
-use super::bucket::{AT_ONCE, Result, attributes, fail, key};
-use super::names::{LAST, Note};
+use super::super::{StorageError, shutting_down};
+use super::S3Storage;
+use super::bucket::{MAX_PARALLEL_REQUESTS, Result, content_type, fail, object_key};
+use super::keys::{LAST_FILE, Note};
 use crate::recordings::RecordId;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -14,38 +13,37 @@ use object_store::path::Path as Key;
 use object_store::{PutMultipartOptions, PutPayload};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is read and sent as one. S3 wants parts of 5 MiB at least, and all but the last of one size.
-pub(super) const PIECE: u64 = 8 << 20;
-/// Pieces in memory at once.
-pub(super) const PIECES: usize = 8;
-/// S3 takes no more parts.
-const PARTS: u64 = 10_000;
+/// Size of a part. S3 requires at least 5 MiB, and one size for all parts but the last.
+pub(super) const PART_BYTES: u64 = 8 << 20;
+/// Parts in memory at the same time, over all uploads.
+pub(super) const MAX_PARTS_IN_MEMORY: usize = 8;
+/// S3's limit of parts in one upload.
+const MAX_PARTS: u64 = 10_000;
 
 /// A file to upload.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct UploadFile {
     /// Its path within the format.
     name: String,
     path: PathBuf,
     size: u64,
 }
 
-/// What an unfinished upload in parts is, for whoever clears it.
+/// The note of a multipart upload, with what recovery needs to abort it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Unfinished {
+pub(super) struct MultipartNote {
     pub(super) key: String,
     pub(super) id: String,
 }
 
-/// All files below a directory. A link to a file within it becomes that file; S3 has no links, and no
-/// empty directories. The importer leaves no links, so others are of somebody's own making: left out.
-pub(super) fn files(from: &Path) -> Result<Vec<Source>> {
+/// All files below a directory. A link to a file within the directory is uploaded as that file: S3 has no links, and no
+/// empty directories. Other links are skipped; the importer creates none.
+pub(super) fn list_files(from: &Path) -> Result<Vec<UploadFile>> {
     let failed = |path: &Path, source| StorageError::Io { what: "read", path: path.to_owned(), source };
     let root = from.canonicalize().map_err(|error| failed(from, error))?;
     let mut found = Vec::new();
@@ -62,48 +60,49 @@ pub(super) fn files(from: &Path) -> Result<Vec<Source>> {
                 true => path.canonicalize().ok().filter(|target| target.starts_with(&root)),
                 false => Some(path.clone()),
             };
-            let about = target.as_ref().and_then(|target| target.symlink_metadata().ok());
-            let (Some(target), Some(about)) = (target, about.filter(|about| about.is_file())) else {
-                tracing::warn!(path = %path.display(), "neither a file nor a link to one here: left out");
+            let metadata = target.as_ref().and_then(|target| target.symlink_metadata().ok());
+            let (Some(target), Some(metadata)) = (target, metadata.filter(|metadata| metadata.is_file()))
+            else {
+                tracing::warn!(path = %path.display(), "not uploaded: neither a file nor a link to a file of the format");
                 continue;
             };
             let name = path.strip_prefix(&root).ok().and_then(Path::to_str);
             let name = name.ok_or_else(|| StorageError::BadName(path.to_string_lossy().into_owned()))?;
-            found.push(Source { name: name.to_owned(), path: target, size: about.len() });
+            found.push(UploadFile { name: name.to_owned(), path: target, size: metadata.len() });
         }
     }
     Ok(found)
 }
 
-impl S3 {
-    /// Uploads files to keys that begin with `prefix/`; [`LAST`] after all others.
-    pub(super) async fn upload(&self, id: &RecordId, files: Vec<Source>, prefix: &Key) -> Result<()> {
+impl S3Storage {
+    /// Uploads files to keys that begin with `prefix/`, [`LAST_FILE`] after all others.
+    pub(super) async fn upload(&self, id: &RecordId, files: Vec<UploadFile>, prefix: &Key) -> Result<()> {
         let mut keys = Vec::new();
         for file in files {
-            keys.push((key(&format!("{prefix}/{}", file.name))?, file));
+            keys.push((object_key(&format!("{prefix}/{}", file.name))?, file));
         }
-        let (last, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(_, file)| file.name == LAST);
+        let (last, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(_, file)| file.name == LAST_FILE);
         for group in [others, last] {
             stream::iter(group)
                 .map(|(to, file)| async move { self.upload_file(id, file, &to).await })
-                .buffer_unordered(AT_ONCE)
+                .buffer_unordered(MAX_PARALLEL_REQUESTS)
                 .try_collect::<()>()
                 .await?;
         }
         Ok(())
     }
 
-    async fn upload_file(&self, id: &RecordId, file: Source, to: &Key) -> Result<()> {
-        if file.size > PIECE {
+    async fn upload_file(&self, id: &RecordId, file: UploadFile, to: &Key) -> Result<()> {
+        if file.size > PART_BYTES {
             let read = move |range: Range<u64>| read_file(file.path.clone(), range).boxed();
             return self.upload_parts(id, file.size, to, read).await;
         }
-        let _room = self.pieces.acquire().await;
+        let _permit = self.parts_in_memory.acquire().await;
         let bytes = read_file(file.path, 0..file.size).await?;
         self.bucket.put(to, bytes).await
     }
 
-    /// Writes an object in parts. Its note goes when it is done, or not begun any more.
+    /// Writes an object in parts. Its note is deleted once the upload is completed or aborted.
     pub(super) async fn upload_parts(
         &self,
         id: &RecordId,
@@ -113,30 +112,30 @@ impl S3 {
     ) -> Result<()> {
         let failed = |error| fail("upload", to, &error);
         let store = &self.bucket.0;
-        let options = PutMultipartOptions { attributes: attributes(to), ..PutMultipartOptions::default() };
+        let options = PutMultipartOptions { attributes: content_type(to), ..PutMultipartOptions::default() };
         let upload = store.create_multipart_opts(to, options).await.map_err(failed)?;
-        let note = Note::Upload.key(id);
-        let unfinished = Unfinished { key: to.to_string(), id: upload.clone() };
+        let note = Note::Multipart.key(id);
+        let unfinished = MultipartNote { key: to.to_string(), id: upload.clone() };
         let text = serde_json::to_vec(&unfinished).map_err(|error| StorageError::Setup(error.to_string()))?;
-        let piece = PIECE.max(size.div_ceil(PARTS));
-        let ranges = (0..size.div_ceil(piece)).map(|n| n * piece..size.min((n + 1) * piece));
+        let part_bytes = PART_BYTES.max(size.div_ceil(MAX_PARTS));
+        let ranges = (0..size.div_ceil(part_bytes)).map(|n| n * part_bytes..size.min((n + 1) * part_bytes));
         let (upload_id, read) = (&upload, &read);
         let all = async {
             self.bucket.put(&note, text.into()).await?;
             let parts: Vec<_> = stream::iter(ranges.enumerate())
                 .map(|(n, range)| async move {
-                    let _room = self.pieces.acquire().await;
+                    let _permit = self.parts_in_memory.acquire().await;
                     let bytes = PutPayload::from_bytes(read(range).await?);
                     store.put_part(to, upload_id, n, bytes).await.map_err(failed)
                 })
-                .buffered(PIECES)
+                .buffered(MAX_PARTS_IN_MEMORY)
                 .try_collect()
                 .await?;
             store.complete_multipart(to, upload_id, parts).await.map_err(failed)
         };
         let done = all.await;
         if done.is_err() && store.abort_multipart(to, &upload).await.is_err() {
-            // Whoever comes next finds the note.
+            // The note stays for recovery.
             return done.map(drop);
         }
         let cleared = self.bucket.delete(vec![note]).await;
@@ -145,7 +144,7 @@ impl S3 {
 
     /// Copies an object within the bucket.
     pub(super) async fn copy(&self, id: &RecordId, from: &Key, to: &Key, size: u64) -> Result<()> {
-        if size <= self.copy_limit {
+        if size <= self.max_copy_bytes {
             return self.bucket.copy(from, to).await;
         }
         let (bucket, source) = (self.bucket.clone(), from.clone());
@@ -166,7 +165,10 @@ async fn read_file(path: PathBuf, range: Range<u64>) -> Result<Bytes> {
         File::open(&*file)?.read_exact_at(&mut bytes, range.start)?;
         Ok(Bytes::from(bytes))
     });
-    read.await.unwrap_or_else(|_| Err(io::Error::other("this process is stopping"))).map_err(failed)
+    match read.await {
+        Ok(read) => read.map_err(failed),
+        Err(_) => Err(shutting_down()),
+    }
 }
 
 #[cfg(test)]
@@ -190,7 +192,7 @@ mod tests {
         symlink(outside.path().join("file"), at("out")).unwrap();
         symlink("/etc/passwd", at("passwd")).unwrap();
         let mut found: Vec<_> =
-            files(directory.path()).unwrap().into_iter().map(|file| (file.name, file.size)).collect();
+            list_files(directory.path()).unwrap().into_iter().map(|file| (file.name, file.size)).collect();
         found.sort();
         let expected = [("deep/chain", 4), ("deep/er/file", 4), ("deep/link", 4)];
         assert_eq!(found, expected.map(|(name, size)| (name.to_owned(), size)));

@@ -1,0 +1,6 @@
+//! Tests over TCP.
+
+mod calls;
+mod client;
+mod control;
+mod faults;

@@ -1,0 +1,288 @@
+//! What polls and failed requests say about a server, and what follows for its meetings.
+
+use super::connection::{Store, StoreResult};
+use super::keys::MeetingKey;
+use super::lease::Fence;
+use super::model::ServerState;
+use super::scripts::{Abandon, Adopt, ApplyPoll, PollFailed, Reply, Suspect};
+use crate::config::{Accounting, LoadConfig, PollConfig};
+use std::time::Duration;
+
+/// Servers read in one pipeline.
+const PAGE_SERVERS: usize = 500;
+
+/// A meeting as a server lists it.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// Participants.
+    pub users: u64,
+    /// Its server's createTime, ms since 1970.
+    pub created_ms: u64,
+    /// Its dial-in number; empty if it has none.
+    pub voice_bridge: String,
+    /// Its moderator password.
+    pub moderator_pw: String,
+    /// The tenant in its metadata; empty without one.
+    pub tenant: String,
+}
+
+/// What a server answered to a poll.
+#[derive(Debug, Clone, Default)]
+pub struct PollFigures {
+    /// When the poll was sent, ms by Redis' clock.
+    pub started_ms: u64,
+    /// BBB version; empty if unknown.
+    pub version: String,
+    /// Meetings, breakout rooms included.
+    pub meetings: usize,
+    /// Participants in all of them.
+    pub users: u64,
+    /// Participants in the largest one.
+    pub largest: u64,
+    /// Cameras.
+    pub videos: u64,
+    /// The meetings that are not breakout rooms.
+    pub listed: Vec<(MeetingKey, Listed)>,
+}
+
+/// Outcomes of `apply_poll.lua` and `poll_failed.lua`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PollOutcome {
+    /// Written.
+    Applied {
+        /// Online now.
+        online: bool,
+        /// Whether that has changed.
+        changed: bool,
+        /// Its state now.
+        state: ServerState,
+        /// Meetings released because their server no longer has them.
+        released: Vec<String>,
+        /// Meetings that it lists and that have no record. The poller narrows these to the ones that it
+        /// has adopted.
+        unrecorded: Vec<String>,
+    },
+    /// The server has left the pool.
+    Unknown,
+    /// The poller has lost its lease: nothing was written.
+    Fenced,
+    /// A later poll of this server has been written: nothing was written.
+    Stale,
+}
+
+/// Outcomes of `adopt.lua`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdoptOutcome {
+    /// The meetings that were recorded.
+    Adopted(Vec<String>),
+    /// The server has left the pool.
+    Unknown,
+    /// The poller has lost its lease.
+    Fenced,
+    /// A later poll of this server has been written.
+    Stale,
+}
+
+/// Outcomes of `suspect.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuspectOutcome {
+    /// The caller must poll it, after this time.
+    Probe(Duration),
+    /// Another caller polls it.
+    Wait,
+    /// The server has left the pool.
+    Unknown,
+}
+
+/// Outcomes of `abandon.lua`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AbandonOutcome {
+    /// Abandoned; the meetings that were released.
+    Abandoned(Vec<String>),
+    /// Not abandoned: online, within its grace, braked, or not in the pool.
+    Kept,
+    /// The lease is lost.
+    Fenced,
+}
+
+/// What earlier polls found out about a server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PollHistory {
+    /// It has answered a poll before.
+    pub answered_once: bool,
+    /// It was abandoned, and has not answered since.
+    pub lost: bool,
+    /// Meetings recorded there.
+    pub meetings: u64,
+}
+
+impl Store {
+    /// Writes what a server answered to a poll: see `lua/apply_poll.lua`.
+    pub async fn apply_poll(
+        &self,
+        id: &str,
+        figures: &PollFigures,
+        fence: &Fence,
+        poll: &PollConfig,
+        load: &LoadConfig,
+    ) -> StoreResult<PollOutcome> {
+        let listed = figures.listed.iter();
+        let call = ApplyPoll {
+            server: id,
+            started_ms: figures.started_ms,
+            healthy_threshold: poll.healthy_threshold,
+            reserve: load.min_users,
+            young_ms: load.join_buffer.as_millis(),
+            ttl_seconds: load.meeting_ttl.as_secs(),
+            version: &figures.version,
+            meetings: figures.meetings,
+            users: figures.users,
+            largest: figures.largest,
+            videos: figures.videos,
+            fence,
+            increment: load.accounting == Accounting::Increment,
+            listed: listed.map(|(meeting, listed)| (meeting, listed.users, listed.created_ms)).collect(),
+        };
+        let mut reply = self.run(&call).await?;
+        let online = match reply.text()?.as_str() {
+            "online" => true,
+            "offline" => false,
+            other => return reply.not_applied(other),
+        };
+        let (state, _load, changed) = (reply.state()?, reply.text()?, reply.flag()?);
+        let released = reply.number()?;
+        let released = reply.texts(released)?;
+        Ok(PollOutcome::Applied { online, changed, state, released, unrecorded: reply.rest() })
+    }
+
+    /// Counts a poll that a server did not answer: see `lua/poll_failed.lua`.
+    pub async fn poll_failed(
+        &self,
+        id: &str,
+        started_ms: u64,
+        fence: &Fence,
+        poll: &PollConfig,
+    ) -> StoreResult<PollOutcome> {
+        let unhealthy_threshold = poll.unhealthy_threshold;
+        let mut reply = self.run(&PollFailed { server: id, unhealthy_threshold, started_ms, fence }).await?;
+        let online = match reply.text()?.as_str() {
+            "online" => true,
+            "offline" => false,
+            other => return reply.not_applied(other),
+        };
+        let (state, _failures, changed) = (reply.state()?, reply.text()?, reply.flag()?);
+        Ok(PollOutcome::Applied { online, changed, state, released: Vec::new(), unrecorded: Vec::new() })
+    }
+
+    /// Records meetings that a server runs and that have no record: see `lua/adopt.lua`.
+    pub async fn adopt(
+        &self,
+        id: &str,
+        started_ms: u64,
+        fence: &Fence,
+        load: &LoadConfig,
+        meetings: impl Iterator<Item = (&MeetingKey, &Listed)>,
+    ) -> StoreResult<AdoptOutcome> {
+        let call = Adopt {
+            server: id,
+            started_ms,
+            fence,
+            reserve: load.min_users,
+            young_ms: load.join_buffer.as_millis(),
+            ttl_seconds: load.meeting_ttl.as_secs(),
+            meetings: meetings
+                .map(|(meeting, listed)| {
+                    let Listed { users, created_ms, voice_bridge, moderator_pw, tenant } = listed;
+                    let (bridge, password) = (voice_bridge.as_str(), moderator_pw.as_str());
+                    (meeting, *created_ms, *users, bridge, password, tenant.as_str())
+                })
+                .collect(),
+        };
+        let mut reply = self.run(&call).await?;
+        match reply.text()?.as_str() {
+            "adopted" => Ok(AdoptOutcome::Adopted(reply.rest())),
+            "unknown" => Ok(AdoptOutcome::Unknown),
+            "fenced" => Ok(AdoptOutcome::Fenced),
+            "stale" => Ok(AdoptOutcome::Stale),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Counts a request that failed on a server, and says whether the caller must poll it: see
+    /// `lua/suspect.lua`.
+    pub async fn suspect(&self, id: &str, poll: &PollConfig) -> StoreResult<SuspectOutcome> {
+        let unhealthy_threshold = poll.unhealthy_threshold;
+        let probe_ms = poll.timeout.as_millis();
+        let mut reply = self.run(&Suspect { server: id, unhealthy_threshold, probe_ms }).await?;
+        match reply.text()?.as_str() {
+            "probe" => {
+                let _failures = reply.text()?;
+                Ok(SuspectOutcome::Probe(Duration::from_millis(reply.number()?)))
+            }
+            "wait" => Ok(SuspectOutcome::Wait),
+            "unknown" => Ok(SuspectOutcome::Unknown),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Servers whose last poll or request failed, without the abandoned ones.
+    pub async fn suspects(&self) -> StoreResult<Vec<String>> {
+        self.command(redis::cmd("SMEMBERS").arg(self.keys.suspects())).await
+    }
+
+    /// Abandons a server that has been offline for longer than its grace: see `lua/abandon.lua`.
+    pub async fn abandon(&self, id: &str, grace: Duration, fence: &Fence) -> StoreResult<AbandonOutcome> {
+        let mut reply = self.run(&Abandon { server: id, grace_ms: grace.as_millis(), fence }).await?;
+        match reply.text()?.as_str() {
+            "abandoned" => Ok(AbandonOutcome::Abandoned(reply.rest())),
+            "waiting" | "online" | "braked" | "unknown" => Ok(AbandonOutcome::Kept),
+            "fenced" => Ok(AbandonOutcome::Fenced),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// What earlier polls found out about these servers, in the same order.
+    pub async fn poll_history(&self, ids: &[&str]) -> StoreResult<Vec<PollHistory>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for page in ids.chunks(PAGE_SERVERS) {
+            let mut pipeline = redis::pipe();
+            for id in page {
+                pipeline.hexists(self.keys.server_notes(id), "polled");
+                pipeline.hexists(self.keys.server_notes(id), "lost");
+                pipeline.zcard(self.keys.server_meetings(id));
+            }
+            let reply: Vec<u64> = self.pipeline(&pipeline).await?;
+            let (rows, _) = reply.as_chunks::<3>();
+            found.extend(rows.iter().map(|[answered, lost, meetings]| PollHistory {
+                answered_once: *answered == 1,
+                lost: *lost == 1,
+                meetings: *meetings,
+            }));
+        }
+        Ok(found)
+    }
+}
+
+impl Reply {
+    fn state(&mut self) -> StoreResult<ServerState> {
+        ServerState::parse(&self.text()?).ok_or(self.unexpected())
+    }
+
+    fn flag(&mut self) -> StoreResult<bool> {
+        match self.text()?.as_str() {
+            "1" => Ok(true),
+            "0" => Ok(false),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// The outcomes of apply_poll and poll_failed that write nothing.
+    fn not_applied(&self, outcome: &str) -> StoreResult<PollOutcome> {
+        match outcome {
+            "unknown" => Ok(PollOutcome::Unknown),
+            "fenced" => Ok(PollOutcome::Fenced),
+            "stale" => Ok(PollOutcome::Stale),
+            _ => Err(self.unexpected()),
+        }
+    }
+}
