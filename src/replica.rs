@@ -164,8 +164,8 @@ async fn serve_requests(
 }
 
 /// Always keeps a timer that is due soon. Otherwise each request sets the earliest timer of the runtime, which then
-/// wakes itself by a write to its eventfd. Such writes for each request without this and with it, by strace under
-/// wrk: getMeetingInfo 0.77 and 0.04 (1 connection), join 0.55 and 0.02, create 0.55 and 0.03 (4 connections).
+/// wakes itself by a write to its eventfd: 0.55 to 0.77 such writes for each request instead of 0.02 to 0.04 ("Current
+/// figures" in docs/BENCHMARKS.md).
 async fn keep_timer_due() {
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     loop {

@@ -10,8 +10,8 @@ use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
 use crate::net::tls;
 use crate::servers::ServerClient;
-use crate::servers::poll::{Poller, UNFENCED};
-use crate::store::{ServerState, Store};
+use crate::servers::poll::Poller;
+use crate::store::{Fence, ServerState, Store};
 use anyhow::{Context, bail};
 use clap::Args;
 use samples::Samples;
@@ -150,7 +150,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     }
     let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
     let client = ServerClient::new(&config.servers, &tls, config.api.sign_with);
-    Poller::new(store.clone(), client, Arc::new(config.clone())).poll_round(UNFENCED, |_, _| {}).await?;
+    Poller::new(store.clone(), client, Arc::new(config.clone())).poll_round(&Fence::None, |_, _| {}).await?;
 
     let program = std::env::current_exe()?;
     let mut replicas = Vec::new();
