@@ -61,8 +61,8 @@ impl Drop for ChildGuard {
     }
 }
 
-/// Starts a child process with a small environment of its own: variables of the shell, such as the REDIS_URL of a
-/// real pool, must not reach it. It has its own process group, so that Ctrl-C reaches only this process.
+/// Starts a child process with a small environment of its own: variables of the shell, such as the REDIS_URL
+/// of a real pool, must not reach it. It has its own process group, so that Ctrl-C reaches only this process.
 fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> io::Result<ChildGuard> {
     start_as(program, args, variables, None)
 }
