@@ -3,11 +3,12 @@
 //! - [`Database`]: one small pool of connections for each runtime
 //! - [`error`]: errors, and which of them are transient
 //! - [`advisory_lock`]: the numbers of all advisory locks
-//! - [`migrations`]: `sl migrate`
+//! - [`migrations`]: `sl migrate`; `required_indexes`: the indexes that it builds
 
 pub mod advisory_lock;
 pub mod error;
 pub mod migrations;
+mod required_indexes;
 
 pub use error::DbError;
 

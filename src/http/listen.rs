@@ -181,7 +181,7 @@ where
 }
 
 /// Lets connections that were just accepted read their first bytes: hyper's graceful shutdown closes a
-/// connection that has not, and loses its request (hyperium/hyper#3792). Tasks run in the order in which
+/// connection that has not, and loses its request (see hyperium/hyper#3808). Tasks run in the order in which
 /// they were woken: each connection runs once and registers its socket, the runtime looks at the sockets,
 /// each runs once more and reads.
 async fn read_queued_requests() {

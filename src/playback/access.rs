@@ -134,8 +134,8 @@ impl AccessCheck<'_> {
             return Ok(PlaybackDecision::NotFound);
         };
         // The token is used up now, even if it belongs to another recording.
-        let claims = self.app.store.take_playback_token(&token).await?;
-        let is_valid = claims
+        let issued_for = self.app.store.take_playback_token(&token).await?;
+        let is_valid = issued_for
             .is_some_and(|t| t.record_id == format_id.id.as_str() && t.format == format_id.format.as_str());
         if !is_valid {
             return Ok(PlaybackDecision::NotFound);

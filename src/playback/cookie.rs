@@ -1,6 +1,6 @@
-//! The cookie of a browser that has used a link to a protected recording. It admits to one format of one recording
-//! for some hours, and is signed, so replicas share no state for it. Scalelite's cookies are the same: viewers are not
-//! interrupted when one program replaces the other.
+//! The cookie of a browser that has used a link to a protected recording. It admits to one format of one
+//! recording for some hours, and is signed, so replicas share no state for it. Scalelite's cookies are the same:
+//! viewers are not interrupted when one program replaces the other.
 
 use super::FormatId;
 use crate::bbb::Secret;

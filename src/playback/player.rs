@@ -1,5 +1,5 @@
-//! A small presentation player: video, the slides of the current time, chat. For pools without bbb-playback. It fetches
-//! everything that it shows from `/presentation/{recordID}/`, where access is checked.
+//! A small presentation player: video, the slides of the current time, chat. For pools without bbb-playback. It
+//! fetches everything that it shows from `/presentation/{recordID}/`, where access is checked.
 
 use crate::recordings::{FilePath, RecordId};
 

@@ -1,5 +1,5 @@
-//! Parses the paths of playback. A path is split before it is percent-decoded, so `%2f` is part of a name; no valid name
-//! contains a slash, so such a path is refused.
+//! Parses the paths of playback. A path is split before it is percent-decoded, so `%2f` is part of a name; no
+//! valid name contains a slash, so such a path is refused.
 
 use crate::config::{PlaybackConfig, USUAL_FORMATS};
 use crate::recordings::{FilePath, FormatName, RecordId};

@@ -1,25 +1,25 @@
-// Takes one step with the npm package bigbluebutton-js, as an application would, and prints what it
-// made of the answer as JSON: drive.cjs BASE SECRET STEP [ARGUMENT…], arguments in JSON.
+// Makes one call with the npm package bigbluebutton-js, as an application would, and prints the response as the
+// package parsed it, in JSON: drive.cjs BASE SECRET STEP [ARGUMENT…], arguments in JSON.
 'use strict'
 
 const bbb = require('bigbluebutton-js')
 
 const [base, secret, step, ...rest] = process.argv.slice(2)
-const given = rest.map((argument) => JSON.parse(argument))
+const args = rest.map((argument) => JSON.parse(argument))
 const { administration, monitoring, recording } = bbb.api(base, secret)
 
-// The library makes a URL, and the application hands it to its HTTP client.
+// The library builds a URL; the application passes it to its HTTP client.
 const url = {
-  create: () => administration.create(...given),
-  join: () => administration.join(...given),
-  end: () => administration.end(...given),
-  info: () => monitoring.getMeetingInfo(...given),
-  running: () => monitoring.isMeetingRunning(...given),
+  create: () => administration.create(...args),
+  join: () => administration.join(...args),
+  end: () => administration.end(...args),
+  info: () => monitoring.getMeetingInfo(...args),
+  running: () => monitoring.isMeetingRunning(...args),
   meetings: () => monitoring.getMeetings(),
-  recordings: () => recording.getRecordings(...given),
-  publish: () => recording.publishRecordings(...given),
-  update: () => recording.updateRecordings(...given),
-  remove: () => recording.deleteRecordings(...given),
+  recordings: () => recording.getRecordings(...args),
+  publish: () => recording.publishRecordings(...args),
+  update: () => recording.updateRecordings(...args),
+  remove: () => recording.deleteRecordings(...args),
 }[step]()
 
 const result = step === 'join' ? Promise.resolve(url) : bbb.http(url)

@@ -1,5 +1,5 @@
-"""Takes one step with the PyPI package bigbluebutton-api-python, as an application would, and prints
-what it made of the answer as JSON: drive.py BASE SECRET STEP [ARGUMENT...], arguments in JSON.
+"""Makes one call with the PyPI package bigbluebutton-api-python, as an application would, and prints the response
+as the package parsed it, in JSON: drive.py BASE SECRET STEP [ARGUMENT...], arguments in JSON.
 """
 
 import json
@@ -14,8 +14,8 @@ def attendee(person):
 
 
 def info(client, meeting):
-    answer = client.get_meeting_info(meeting)
-    found = answer.get_meetinginfo()
+    response = client.get_meeting_info(meeting)
+    found = response.get_meetinginfo()
     return {
         "id": found.get_meetingid(),
         "name": found.get_meetingname(),
@@ -25,19 +25,19 @@ def info(client, meeting):
         "moderators": found.get_moderator_count(),
         "has_user_joined": found.has_user_joined(),
         "recording": found.is_recording(),
-        "attendees": [attendee(person) for person in answer.get_attendees()],
+        "attendees": [attendee(person) for person in response.get_attendees()],
     }
 
 
 def create(client, meeting, params, meta):
-    answer = client.create_meeting(meeting, params, meta)
+    response = client.create_meeting(meeting, params, meta)
     return {
-        "id": answer.get_meetingid(),
-        "moderator_pw": answer.get_moderator_pw(),
-        "attendee_pw": answer.get_attendee_pw(),
-        "voice_bridge": answer.get_voice_bridge(),
-        "created": answer.get_create_time(),
-        "key": answer.get_message_key(),
+        "id": response.get_meetingid(),
+        "moderator_pw": response.get_moderator_pw(),
+        "attendee_pw": response.get_attendee_pw(),
+        "voice_bridge": response.get_voice_bridge(),
+        "created": response.get_create_time(),
+        "key": response.get_message_key(),
     }
 
 
@@ -53,12 +53,12 @@ STEPS = {
 
 
 def main():
-    base, secret, step, *given = sys.argv[1:]
+    base, secret, step, *arguments = sys.argv[1:]
     try:
-        result = STEPS[step](BigBlueButton(base, secret), *map(json.loads, given))
+        result = STEPS[step](BigBlueButton(base, secret), *map(json.loads, arguments))
     except BBBException as error:
         result = {"failed": error.key, "message": str(error)}
-    # Its values are strings of a class of its own; what is no value is none of ours.
+    # The values are of a subclass of str, which json can print.
     print(json.dumps(result))
 
 

@@ -1,6 +1,6 @@
-//! Who may call: checksums as clients make them, and as nobody should.
+//! Checksums: valid ones as clients make them, and invalid ones.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::{Pool, Reply, sign};
 
 const VECTORS: &str = include_str!("../vectors/checksum.tsv");
@@ -15,23 +15,23 @@ fn signed_with(secret: &str, variables: &[(&str, &str)]) -> Pool {
     pool
 }
 
-fn running(pool: &Pool, query: &str) -> Reply {
+fn is_meeting_running(pool: &Pool, query: &str) -> Reply {
     pool.fetch("GET", &format!("/bigbluebutton/api/isMeetingRunning?{query}"), &[], b"")
 }
 
 #[track_caller]
-fn passes(reply: &Reply) {
+fn assert_accepted(reply: &Reply) {
     assert_ne!(reply.xml("messageKey"), Some("checksumError"), "{reply:#?}");
     assert!(reply.status == 302 || reply.xml("returncode").is_some(), "{reply:#?}");
 }
 
 #[test]
-fn every_vector_of_a_call_that_we_serve_passes_in_either_case_and_no_other_does() {
+fn checksum_vectors_pass_in_either_case_and_altered_ones_fail() {
     let pool = signed_with("639259d4-9dd8-4b25-bf01-95f9567eaf4b", &[]);
     let mut rows = 0;
     for line in VECTORS.lines().skip(1) {
         let [call, query, _, _, checksum] = line.split('\t').collect::<Vec<_>>()[..] else {
-            panic!("a vector of another shape: {line}")
+            panic!("malformed vector: {line}")
         };
         let and = if query.is_empty() { "" } else { "&" };
         let ask = |sum: &str| {
@@ -40,8 +40,8 @@ fn every_vector_of_a_call_that_we_serve_passes_in_either_case_and_no_other_does(
         if ask(checksum).xml("messageKey") == Some("unsupportedRequest") {
             continue;
         }
-        passes(&ask(checksum));
-        passes(&ask(&checksum.to_uppercase()));
+        assert_accepted(&ask(checksum));
+        assert_accepted(&ask(&checksum.to_uppercase()));
         let last = if checksum.ends_with('0') { "1" } else { "0" };
         for wrong in
             [&checksum[1..], &format!("{}{last}", &checksum[..checksum.len() - 1]), &format!("{checksum}0")]
@@ -54,9 +54,13 @@ fn every_vector_of_a_call_that_we_serve_passes_in_either_case_and_no_other_does(
 }
 
 #[test]
-fn a_missing_or_wrong_checksum_is_refused_in_bbbs_own_form() {
+fn missing_or_wrong_checksum_gets_bbb_checksum_error() {
     let pool = Pool::start(1);
-    assert_answer!(running(&pool, "meetingID=m1"));
+    assert_response!(
+        is_meeting_running(&pool, "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>checksumError</messageKey><message>You \
+              did not pass the checksum security check</message></response>"
+    );
     for sum in [
         "",
         "x",
@@ -68,16 +72,16 @@ fn a_missing_or_wrong_checksum_is_refused_in_bbbs_own_form() {
         &"0".repeat(1000),
         &"é".repeat(20),
     ] {
-        let reply = running(&pool, &format!("meetingID=m1&checksum={sum}"));
+        let reply = is_meeting_running(&pool, &format!("meetingID=m1&checksum={sum}"));
         assert_eq!(reply.failed(), "checksumError", "{sum}");
     }
-    assert_eq!(running(&pool, "meetingID=m1&checksum").failed(), "checksumError");
-    assert_eq!(running(&pool, "").failed(), "checksumError");
+    assert_eq!(is_meeting_running(&pool, "meetingID=m1&checksum").failed(), "checksumError");
+    assert_eq!(is_meeting_running(&pool, "").failed(), "checksumError");
     assert_eq!(pool.server(1).counts().is_meeting_running, 0);
 }
 
 #[test]
-fn every_call_but_the_index_needs_a_checksum() {
+fn every_call_except_index_requires_checksum() {
     let pool = Pool::start(1);
     for call in
         ["create", "join", "end", "isMeetingRunning", "getMeetingInfo", "getMeetings", "sendChatMessage"]
@@ -95,7 +99,7 @@ fn every_call_but_the_index_needs_a_checksum() {
 }
 
 #[test]
-fn a_checksum_for_one_call_or_secret_is_none_for_another() {
+fn checksum_of_another_call_or_secret_is_rejected() {
     let pool = Pool::start(1);
     for sum in [
         sign("sha1", "create", "meetingID=m1", &pool.secret),
@@ -104,12 +108,15 @@ fn a_checksum_for_one_call_or_secret_is_none_for_another() {
         sign("sha1", "isMeetingRunning", "meetingID=m1", ""),
         sign("sha1", "ismeetingrunning", "meetingID=m1", &pool.secret),
     ] {
-        assert_eq!(running(&pool, &format!("meetingID=m1&checksum={sum}")).failed(), "checksumError");
+        assert_eq!(
+            is_meeting_running(&pool, &format!("meetingID=m1&checksum={sum}")).failed(),
+            "checksumError"
+        );
     }
 }
 
 #[test]
-fn a_second_checksum_is_refused_wherever_it_stands() {
+fn duplicate_checksum_is_rejected_in_query_and_form() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "isMeetingRunning", "meetingID=m1", &pool.secret);
     for query in [
@@ -117,7 +124,7 @@ fn a_second_checksum_is_refused_wherever_it_stands() {
         format!("checksum=x&meetingID=m1&checksum={sum}"),
         format!("meetingID=m1&checksum={sum}&checksum="),
     ] {
-        assert_eq!(running(&pool, &query).failed(), "checksumError", "{query}");
+        assert_eq!(is_meeting_running(&pool, &query).failed(), "checksumError", "{query}");
     }
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let target = format!("/bigbluebutton/api/isMeetingRunning?meetingID=m1&checksum={sum}");
@@ -130,7 +137,7 @@ fn a_second_checksum_is_refused_wherever_it_stands() {
 }
 
 #[test]
-fn a_second_checksum_in_a_multipart_form_is_refused() {
+fn duplicate_checksum_is_rejected_in_multipart_form() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "isMeetingRunning", "", &pool.secret);
     let field = format!("--B\r\nContent-Disposition: form-data; name=\"checksum\"\r\n\r\n{sum}\r\n");
@@ -143,7 +150,7 @@ fn a_second_checksum_in_a_multipart_form_is_refused() {
 }
 
 #[test]
-fn the_checksum_may_stand_anywhere_in_the_query() {
+fn checksum_may_be_anywhere_in_query() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "isMeetingRunning", "meetingID=m1&password=", &pool.secret);
     for query in [
@@ -151,7 +158,7 @@ fn the_checksum_may_stand_anywhere_in_the_query() {
         format!("meetingID=m1&checksum={sum}&password="),
         format!("meetingID=m1&password=&checksum={sum}"),
     ] {
-        running(&pool, &query).success();
+        is_meeting_running(&pool, &query).success();
     }
     for query in ["checksum=", "&checksum="] {
         let sum = sign("sha1", "getMeetings", "", &pool.secret);
@@ -160,13 +167,13 @@ fn the_checksum_may_stand_anywhere_in_the_query() {
 }
 
 #[test]
-fn a_parameter_whose_name_ends_in_checksum_is_a_parameter() {
+fn parameter_whose_name_ends_in_checksum_is_not_the_checksum() {
     let pool = Pool::start(1);
     pool.get("isMeetingRunning", "meetingID=m1&mychecksum=1&Checksum=2").success();
 }
 
 #[test]
-fn the_query_is_hashed_as_it_came() {
+fn query_is_hashed_byte_for_byte() {
     let pool = Pool::start(1);
     for query in [
         "meetingID=a+b",
@@ -181,13 +188,13 @@ fn the_query_is_hashed_as_it_came() {
         "meetingID=\u{fc}\u{1f600}",
         "meetingID=a{}|^`\\b[]",
     ] {
-        let answer = pool.raw_get(&pool.target("isMeetingRunning", query));
-        assert!(answer.contains("<running>false</running>"), "{query}: {answer}");
+        let response = pool.raw_get(&pool.target("isMeetingRunning", query));
+        assert!(response.contains("<running>false</running>"), "{query}: {response}");
     }
 }
 
 #[test]
-fn a_body_is_never_hashed() {
+fn body_is_never_hashed() {
     let pool = Pool::start(1);
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let over_both = sign("sha1", "isMeetingRunning", "meetingID=m1", &pool.secret);
@@ -197,7 +204,7 @@ fn a_body_is_never_hashed() {
 }
 
 #[test]
-fn any_of_several_secrets_may_sign() {
+fn any_configured_secret_may_sign() {
     let pool = Pool::with(0, 1, &[("LOADBALANCER_SECRETS", "second: third ::")]);
     for (secret, valid) in [
         (pool.secret.as_str(), true),
@@ -208,28 +215,28 @@ fn any_of_several_secrets_may_sign() {
         ("second: third ::", false),
     ] {
         let sum = sign("sha256", "isMeetingRunning", "meetingID=m1", secret);
-        let reply = running(&pool, &format!("meetingID=m1&checksum={sum}"));
+        let reply = is_meeting_running(&pool, &format!("meetingID=m1&checksum={sum}"));
         let refused = reply.xml("messageKey") == Some("checksumError");
         assert_eq!(!refused, valid, "{secret:?}");
     }
 }
 
 #[test]
-fn only_the_algorithms_that_are_allowed_pass() {
+fn only_configured_algorithms_are_accepted() {
     let pool = Pool::with(0, 1, &[("LOADBALANCER_CHECKSUM_ALGORITHM", "SHA256")]);
     for (algorithm, valid) in [("sha1", false), ("sha256", true), ("sha384", false), ("sha512", false)] {
         let sum = sign(algorithm, "isMeetingRunning", "meetingID=m1", &pool.secret);
-        let reply = running(&pool, &format!("meetingID=m1&checksum={sum}"));
+        let reply = is_meeting_running(&pool, &format!("meetingID=m1&checksum={sum}"));
         assert_eq!(reply.xml("returncode") == Some("SUCCESS"), valid, "{algorithm}: {reply:?}");
     }
 }
 
 #[test]
-fn the_content_type_is_checked_before_the_checksum_and_that_before_the_parameters() {
+fn content_type_is_checked_before_checksum_and_checksum_before_parameters() {
     let pool = Pool::start(1);
     let json = [("content-type", "application/json")];
     let reply = pool.fetch("POST", "/bigbluebutton/api/create?checksum=wrong", &json, b"{}");
     assert_eq!(reply.failed(), "unsupportedContentType");
-    assert_eq!(running(&pool, "checksum=wrong").failed(), "checksumError");
+    assert_eq!(is_meeting_running(&pool, "checksum=wrong").failed(), "checksumError");
     assert_eq!(pool.get("isMeetingRunning", "").failed(), "missingParamMeetingID");
 }

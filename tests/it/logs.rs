@@ -1,12 +1,12 @@
-//! What stands in the log: who failed and why; never a secret, a checksum or a signed URL.
+//! The log: which server failed and why; never a secret, a checksum or a signed URL.
 
 use crate::support::client::fetch;
-use crate::support::{Pool, QUICK, sign};
+use crate::support::{Pool, SHORT_TIMEOUTS, sign};
 use sl_sim::FaultKind;
 use std::io::{Read, Write};
 
-/// Makes every kind of call, well and badly.
-fn use_it_all(pool: &Pool) {
+/// Makes every kind of call, with success and with failure.
+fn exercise_all_calls(pool: &Pool) {
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     for kind in [None, Some(FaultKind::Reset), Some(FaultKind::Garbage), Some(FaultKind::Refuse)] {
         if let Some(kind) = kind {
@@ -36,8 +36,8 @@ fn use_it_all(pool: &Pool) {
 }
 
 #[track_caller]
-fn holds_no_secret(pool: &Pool, log: &str) {
-    assert!(log.lines().count() > 10, "the log says too little to tell: {log}");
+fn assert_no_secrets(pool: &Pool, log: &str) {
+    assert!(log.lines().count() > 10, "too few log lines to judge: {log}");
     for secret in [pool.secret.as_str(), pool.server(1).secret(), "second-secret"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
@@ -47,61 +47,61 @@ fn holds_no_secret(pool: &Pool, log: &str) {
             .skip(1)
             .map(|rest| rest.bytes().take_while(u8::is_ascii_hexdigit).count());
         assert!(digits.max().unwrap_or(0) < 32, "a checksum is in the log: {line}");
-        for piece in line.split(|c: char| !c.is_ascii_hexdigit()) {
-            assert!(!matches!(piece.len(), 40 | 64 | 96 | 128), "a digest is in the log: {line}");
+        for digits in line.split(|c: char| !c.is_ascii_hexdigit()) {
+            assert!(!matches!(digits.len(), 40 | 64 | 96 | 128), "a digest is in the log: {line}");
         }
     }
 }
 
 #[test]
-fn no_secret_and_no_checksum_is_logged_at_the_finest_level() {
-    let mut settings = QUICK.to_vec();
+fn trace_log_contains_no_secrets() {
+    let mut settings = SHORT_TIMEOUTS.to_vec();
     settings.extend([("LOG_LEVEL", "trace"), ("LOADBALANCER_SECRETS", "second-secret")]);
     let pool = Pool::with(1, 1, &settings);
-    use_it_all(&pool);
-    holds_no_secret(&pool, &pool.replicas[0].log());
+    exercise_all_calls(&pool);
+    assert_no_secrets(&pool, &pool.replicas[0].log());
 }
 
 #[test]
-fn no_secret_and_no_checksum_is_logged_as_json() {
-    let mut settings = QUICK.to_vec();
+fn json_log_contains_no_secrets() {
+    let mut settings = SHORT_TIMEOUTS.to_vec();
     settings.extend([
         ("LOG_LEVEL", "trace"),
         ("LOG_FORMAT", "json"),
         ("LOADBALANCER_SECRETS", "second-secret"),
     ]);
     let pool = Pool::with(1, 1, &settings);
-    use_it_all(&pool);
+    exercise_all_calls(&pool);
     let log = pool.replicas[0].log();
-    holds_no_secret(&pool, &log);
+    assert_no_secrets(&pool, &log);
     for line in log.lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
 }
 
 #[test]
-fn no_secret_and_no_checksum_is_logged_when_the_libraries_speak_too() {
-    let mut settings = QUICK.to_vec();
+fn trace_log_of_libraries_contains_no_secrets() {
+    let mut settings = SHORT_TIMEOUTS.to_vec();
     settings.extend([("RUST_LOG", "trace"), ("LOADBALANCER_SECRETS", "second-secret")]);
     let pool = Pool::with(1, 1, &settings);
-    use_it_all(&pool);
-    holds_no_secret(&pool, &pool.replicas[0].log());
+    exercise_all_calls(&pool);
+    assert_no_secrets(&pool, &pool.replicas[0].log());
 }
 
 #[test]
-fn the_password_of_redis_is_not_logged() {
+fn redis_password_is_not_logged() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("sl.sock");
-    let mut pool = Pool::with(1, 0, &QUICK);
+    let mut pool = Pool::with(1, 0, &SHORT_TIMEOUTS);
     pool.redis.cli(&["ACL", "SETUSER", "sl", "on", ">hunter2-hunter2", "~*", "&*", "+@all"]);
     let url = format!("redis://sl:hunter2-hunter2@127.0.0.1:{}", pool.redis.port);
     let n = pool.serve_unix(&path, &[("REDIS_URL", &url), ("LOG_LEVEL", "trace")]);
     let health = || {
         let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
         stream.write_all(b"GET /health_check HTTP/1.0\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     };
     assert!(health().ends_with("success"));
     pool.redis.down();
@@ -112,7 +112,7 @@ fn the_password_of_redis_is_not_logged() {
 }
 
 #[test]
-fn what_clients_send_makes_no_line_of_its_own_in_the_log() {
+fn client_input_cannot_forge_log_lines() {
     let pool = Pool::with(1, 1, &[("LOG_LEVEL", "trace")]);
     for id in ["a%0A2026-01-01T00:00:00Z%20ERROR%20made%20up", "a%0D%0Ab", "a%1B%5B2Jb%00c", "a%E2%80%A8b"] {
         pool.get("create", &format!("meetingID={id}&meta_server-tag={id}")).success();
@@ -128,8 +128,8 @@ fn what_clients_send_makes_no_line_of_its_own_in_the_log() {
 }
 
 #[test]
-fn a_server_that_fails_is_named_with_the_reason() {
-    let pool = Pool::with(1, 1, &QUICK);
+fn failed_server_is_logged_with_reason() {
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1").success();
     for (kind, reason) in [
         (FaultKind::Refuse, "cannot connect"),

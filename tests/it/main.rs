@@ -3,31 +3,31 @@
 //! Every test starts its own Redis, servers and replicas on free ports, and stops them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-mod accounting;
-mod backend_faults;
-mod bad_input;
 mod callbacks;
 mod calls;
 mod checksums;
 mod cli;
 mod clients;
+mod connections;
 mod failover;
-mod health;
-mod importing;
+mod importer;
 mod index;
-mod leases;
-mod listening;
+mod load_accounting;
 mod logs;
+mod malformed_requests;
+mod meeting_ids;
 mod nginx;
-mod odd_ids;
 mod playback;
+mod poll_lease;
 mod redis_faults;
 mod replicas;
 mod s3;
+mod scalelite_redis;
 mod scripts;
+mod server_faults;
+mod server_health;
+mod shutdown;
 mod slow_clients;
-mod stopping;
 mod support;
-mod takeover;
 mod tls;
 mod uploads;

@@ -1,12 +1,12 @@
-//! Redis down, lost, frozen, empty, forgetful: a clear answer in time, and all is well when it is
+//! Redis down, frozen, empty, read-only, full: calls get a clear error in time and work again once Redis is
 //! back.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::{Pool, Reply, eventually};
 use std::time::{Duration, Instant};
 
-/// Short deadlines towards Redis. Not too short: commands of this test machine under load keep them.
-const QUICK: [(&str, &str); 3] =
+/// Short Redis timeouts, but long enough for commands on a loaded test machine.
+const SHORT_TIMEOUTS: [(&str, &str); 3] =
     [("REDIS_CONNECT_TIMEOUT", "1"), ("REDIS_RESPONSE_TIMEOUT", "1"), ("RESPONSE_TIMEOUT", "2")];
 
 const CALLS: [(&str, &str); 8] = [
@@ -20,40 +20,40 @@ const CALLS: [(&str, &str); 8] = [
     ("end", "meetingID=m1&password=mp"),
 ];
 
-fn ask(pool: &Pool, call: &str, query: &str) -> Reply {
+fn call_with(pool: &Pool, call: &str, query: &str) -> Reply {
     match call {
         "insertDocument" => pool.post(call, query, "text/xml", b"<modules/>"),
         _ => pool.get(call, query),
     }
 }
 
-/// Every call is answered internalError, soon.
+/// Every call returns internalError, soon.
 #[track_caller]
-fn all_fail_fast(pool: &Pool) {
-    let begun = Instant::now();
+fn assert_all_calls_fail_fast(pool: &Pool) {
+    let started = Instant::now();
     std::thread::scope(|scope| {
         for (call, query) in CALLS {
-            scope.spawn(move || assert_eq!(ask(pool, call, query).failed(), "internalError", "{call}"));
+            scope.spawn(move || assert_eq!(call_with(pool, call, query).failed(), "internalError", "{call}"));
         }
     });
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
 /// Every call works: a meeting from create to end.
 #[track_caller]
-fn all_work(pool: &Pool) {
+fn assert_all_calls_work(pool: &Pool) {
     for (call, query) in CALLS {
-        let reply = ask(pool, call, query);
+        let reply = call_with(pool, call, query);
         assert!(reply.status == 302 || reply.xml("returncode") == Some("SUCCESS"), "{call}: {reply:?}");
     }
-    pool.nothing_is_left();
+    pool.assert_no_meetings_recorded();
 }
 
 #[track_caller]
-fn recovers(pool: &Pool) {
-    // Each worker thread has a connection of its own to find again.
+fn wait_for_recovery(pool: &Pool) {
+    // Each worker thread has its own connection to re-establish.
     let mut in_a_row = 0;
-    eventually("Redis is found again", || {
+    eventually("every worker has reconnected", || {
         let ok = pool.get("isMeetingRunning", "meetingID=nobody").xml("returncode") == Some("SUCCESS");
         in_a_row = if ok { in_a_row + 1 } else { 0 };
         in_a_row == 20
@@ -61,23 +61,27 @@ fn recovers(pool: &Pool) {
 }
 
 #[test]
-fn a_replica_starts_without_redis_and_finds_it_when_it_comes() {
-    let mut pool = Pool::empty(1, &QUICK);
+fn replica_starts_without_redis_and_connects_later() {
+    let mut pool = Pool::empty(1, &SHORT_TIMEOUTS);
     pool.redis.down();
     pool.serve(&["--no-poller"]);
-    all_fail_fast(&pool);
-    assert_answer!(pool.get("create", "meetingID=m1"));
+    assert_all_calls_fail_fast(&pool);
+    assert_response!(
+        pool.get("create", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>The \
+              load balancer cannot reach its state. Please try again.</message></response>"
+    );
     assert_eq!(pool.fetch("GET", "/bigbluebutton/api", &[], b"").status, 200);
     pool.redis.up();
     pool.add(1, &[]);
     pool.enable(1);
-    recovers(&pool);
-    all_work(&pool);
+    wait_for_recovery(&pool);
+    assert_all_calls_work(&pool);
 }
 
 #[test]
-fn without_redis_a_bad_checksum_is_still_a_bad_checksum() {
-    let mut pool = Pool::with(0, 1, &QUICK);
+fn checksums_are_checked_without_redis() {
+    let mut pool = Pool::with(0, 1, &SHORT_TIMEOUTS);
     pool.redis.down();
     let reply = pool.fetch("GET", "/bigbluebutton/api/create?meetingID=m1&checksum=x", &[], b"");
     assert_eq!(reply.failed(), "checksumError");
@@ -86,139 +90,143 @@ fn without_redis_a_bad_checksum_is_still_a_bad_checksum() {
 }
 
 #[test]
-fn redis_lost_and_back_empty_is_a_pool_to_be_filled_anew() {
-    let mut pool = Pool::with(1, 1, &QUICK);
+fn pool_is_empty_after_redis_restarts_without_data() {
+    let mut pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.redis.down();
-    all_fail_fast(&pool);
+    assert_all_calls_fail_fast(&pool);
     pool.redis.up();
-    recovers(&pool);
+    wait_for_recovery(&pool);
     let running = pool.get("isMeetingRunning", "meetingID=m1").success();
     assert_eq!(running.xml("running"), Some("false"));
     assert_eq!(pool.get("join", "meetingID=m1&fullName=A&role=VIEWER").failed(), "notFound");
-    let none = pool.get("create", "meetingID=m1&moderatorPW=mp");
-    assert_eq!(none.xml("message"), Some("Could not find any available servers."));
+    let no_servers = pool.get("create", "meetingID=m1&moderatorPW=mp");
+    assert_eq!(no_servers.xml("message"), Some("Could not find any available servers."));
     pool.add(1, &[]);
     pool.enable(1);
     let again = pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    assert_eq!(again.xml("messageKey"), Some("duplicateWarning"), "its server has it still");
+    assert_eq!(again.xml("messageKey"), Some("duplicateWarning"), "its server still has it");
     assert_eq!(pool.redis.cli(&["HGET", "scalelite:meeting:m1", "server_id"]), "bbb1");
 }
 
 #[test]
-fn redis_frozen_and_thawed_has_lost_nothing() {
-    let mut pool = Pool::with(1, 1, &QUICK);
+fn frozen_redis_loses_nothing() {
+    let mut pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=kept&moderatorPW=mp").success();
     pool.redis.freeze();
-    all_fail_fast(&pool);
+    assert_all_calls_fail_fast(&pool);
     let health = pool.fetch("GET", "/health_check", &[], b"");
     assert_eq!(health.status, 503);
     pool.redis.thaw();
-    recovers(&pool);
+    wait_for_recovery(&pool);
     assert_eq!(pool.get("join", "meetingID=kept&fullName=A&role=VIEWER").status, 302);
     pool.get("end", "meetingID=kept&password=mp").success();
     assert!(pool.replicas[0].is_alive());
 }
 
 #[test]
-fn a_replica_that_starts_while_redis_is_frozen_answers_all_the_same() {
-    let mut pool = Pool::empty(1, &QUICK);
+fn replica_starts_while_redis_is_frozen() {
+    let mut pool = Pool::empty(1, &SHORT_TIMEOUTS);
     pool.add(1, &[]);
     pool.enable(1);
     pool.redis.freeze();
     pool.serve(&["--no-poller"]);
-    all_fail_fast(&pool);
+    assert_all_calls_fail_fast(&pool);
     pool.redis.thaw();
-    recovers(&pool);
-    all_work(&pool);
+    wait_for_recovery(&pool);
+    assert_all_calls_work(&pool);
 }
 
 #[test]
-fn a_create_that_redis_answered_too_late_can_be_repeated() {
-    let pool = Pool::with(2, 1, &QUICK);
-    all_work(&pool); // Redis knows the scripts, and will run what it reads when it wakes up.
+fn create_can_be_retried_after_redis_timeout() {
+    let pool = Pool::with(2, 1, &SHORT_TIMEOUTS);
+    assert_all_calls_work(&pool); // Loads the scripts: Redis will run what it reads when it thaws.
     pool.redis.freeze();
     assert_eq!(pool.get("create", "meetingID=m1").failed(), "internalError");
     pool.redis.thaw();
-    recovers(&pool);
+    wait_for_recovery(&pool);
     pool.get("create", "meetingID=m1").success();
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
     let server = pool.server(pool.holder("m1").unwrap());
-    let noted = pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]);
-    assert_eq!(server.meeting("m1").unwrap().moderator_pw, noted, "`sl servers panic` ends it with this");
+    let recorded = pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]);
+    assert_eq!(
+        server.meeting("m1").unwrap().moderator_pw,
+        recorded,
+        "`sl servers panic` ends it with this password"
+    );
 }
 
 #[test]
-fn scripts_that_redis_forgot_are_loaded_again() {
+fn flushed_scripts_are_reloaded() {
     let pool = Pool::start(1);
-    all_work(&pool);
+    assert_all_calls_work(&pool);
     pool.redis.cli(&["SCRIPT", "FLUSH"]);
-    all_work(&pool);
+    assert_all_calls_work(&pool);
     for (call, query) in CALLS {
         pool.redis.cli(&["SCRIPT", "FLUSH"]);
-        let reply = ask(&pool, call, query);
+        let reply = call_with(&pool, call, query);
         assert!(reply.status == 302 || reply.xml("returncode") == Some("SUCCESS"), "{call}: {reply:?}");
     }
 }
 
 #[test]
-fn connections_that_redis_closed_are_opened_again() {
-    let pool = Pool::with(1, 1, &QUICK);
+fn connections_closed_by_redis_are_reopened() {
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     for _ in 0..3 {
-        all_work(&pool);
+        assert_all_calls_work(&pool);
         pool.redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
-        recovers(&pool);
+        wait_for_recovery(&pool);
     }
 }
 
 #[test]
-fn a_redis_that_takes_no_writes_is_an_error_until_it_does() {
-    let pool = Pool::with(1, 1, &QUICK);
+fn read_only_redis_is_an_error_until_writable() {
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.redis.cli(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
     pool.redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
     let reply = pool.get("create", "meetingID=m1");
     assert_eq!(reply.failed(), "internalError");
     assert_eq!(pool.holder("m1"), None);
     pool.redis.cli(&["REPLICAOF", "NO", "ONE"]);
-    recovers(&pool);
-    all_work(&pool);
+    wait_for_recovery(&pool);
+    assert_all_calls_work(&pool);
 }
 
 #[test]
-fn a_redis_that_is_full_places_a_meeting_wholly_or_not_at_all() {
-    let pool = Pool::with(1, 1, &QUICK);
-    all_work(&pool);
+fn full_redis_places_meeting_entirely_or_not_at_all() {
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
+    assert_all_calls_work(&pool);
     pool.redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
-    // Redis refuses the first write of a script, or none of them.
+    // Redis rejects the first write of a script, or none of them.
     let reply = pool.get("create", "meetingID=m1");
     if reply.xml("returncode") == Some("SUCCESS") {
-        pool.all_is_kept_of("m1");
+        pool.assert_meeting_recorded("m1");
     } else {
         assert_eq!(reply.failed(), "internalError");
         assert_eq!(pool.holder("m1"), None);
-        pool.nothing_is_left_of("m1");
+        pool.assert_meeting_released("m1");
     }
     pool.redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
     pool.get("create", "meetingID=m2").success();
 }
 
 #[test]
-fn keys_of_another_shape_are_an_error_for_those_who_need_them_only() {
+fn key_of_wrong_type_fails_only_calls_that_read_it() {
     let mut pool = Pool::start(1);
     pool.redis.cli(&["SET", "scalelite:meeting:m1", "a string"]);
     for (call, query) in CALLS {
         if call != "getMeetings" {
-            assert_eq!(ask(&pool, call, query).failed(), "internalError", "{call}");
+            assert_eq!(call_with(&pool, call, query).failed(), "internalError", "{call}");
         }
     }
     pool.redis.cli(&["DEL", "scalelite:meeting:m1"]);
-    all_work(&pool);
+    assert_all_calls_work(&pool);
     assert!(pool.replicas[0].is_alive());
 }
 
 #[test]
-fn an_end_that_redis_could_not_note_can_be_repeated() {
-    let pool = Pool::with(1, 1, &QUICK);
+fn end_can_be_retried_after_redis_failure() {
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.server(1).set_fault(sl_sim::Fault::new(sl_sim::FaultKind::Slow { ms: 400 }).on(["end"]));
     std::thread::scope(|scope| {
@@ -230,7 +238,7 @@ fn an_end_that_redis_could_not_note_can_be_repeated() {
         assert!(reply.xml("returncode").is_some(), "{reply:?}");
     });
     pool.server(1).clear_faults();
-    recovers(&pool);
+    wait_for_recovery(&pool);
     pool.get("end", "meetingID=m1&password=mp").failed();
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }

@@ -1,4 +1,4 @@
-//! Several replicas on one Redis decide as one.
+//! Several replicas that share one Redis act as one.
 
 use crate::support::{Pool, eventually};
 use std::collections::BTreeMap;
@@ -7,8 +7,8 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::support::client::{Reply, fetch};
 
-/// Makes all of these requests at the same time, each from a thread of its own.
-fn at_once(urls: Vec<String>) -> Vec<Reply> {
+/// Makes all of these requests at the same time, each from its own thread.
+fn fetch_concurrently(urls: Vec<String>) -> Vec<Reply> {
     let barrier = Arc::new(Barrier::new(urls.len()));
     let threads: Vec<JoinHandle<Reply>> = urls
         .into_iter()
@@ -29,14 +29,14 @@ fn meetings_per_server(pool: &Pool) -> Vec<usize> {
 }
 
 #[test]
-fn a_thousand_creates_at_once_through_four_replicas_spread_evenly() {
+fn concurrent_creates_through_four_replicas_spread_evenly() {
     let pool = Pool::with(20, 4, &[]);
     let urls = (0..1000).map(|n| pool.url_at(n % 4, "create", &format!("meetingID=m{n}&name=M"))).collect();
-    for reply in at_once(urls) {
+    for reply in fetch_concurrently(urls) {
         reply.success();
     }
     assert_eq!(meetings_per_server(&pool), [50; 20]);
-    // Redis says of each meeting what is so.
+    // The records in Redis match the servers.
     let listed: Vec<serde_json::Value> =
         serde_json::from_str(&pool.sl_ok(&["meetings", "list", "--json"])).unwrap();
     let recorded: BTreeMap<_, _> =
@@ -56,8 +56,9 @@ fn a_thousand_creates_at_once_through_four_replicas_spread_evenly() {
     assert_eq!(distinct.len(), 1000, "voice bridges are unique in the pool");
 }
 
-/// The same pool, with multipliers and tags; creates in one order or all at once.
-fn mixed(replicas: usize, concurrent: bool) -> BTreeMap<String, usize> {
+/// A pool with multipliers and tags; creates made one after another or concurrently. The number of meetings
+/// by kind and server.
+fn place_mixed_meetings(replicas: usize, concurrent: bool) -> BTreeMap<String, usize> {
     let mut pool = Pool::empty(6, &[]);
     for (n, options) in [
         vec![],
@@ -76,7 +77,7 @@ fn mixed(replicas: usize, concurrent: bool) -> BTreeMap<String, usize> {
     for _ in 0..replicas {
         pool.serve(&["--no-poller"]);
     }
-    // Each kind on its own, since who comes first decides between kinds that share servers.
+    // One kind after another: between kinds that share servers, the order would decide.
     for (kind, tag) in [("plain", ""), ("gpu", "gpu!"), ("both", "gpu;lab"), ("none", "missing")] {
         let urls: Vec<_> = (0..120)
             .map(|n| {
@@ -85,7 +86,7 @@ fn mixed(replicas: usize, concurrent: bool) -> BTreeMap<String, usize> {
             })
             .collect();
         let replies = if concurrent {
-            at_once(urls)
+            fetch_concurrently(urls)
         } else {
             urls.iter().map(|url| fetch("GET", url, &[], b"")).collect()
         };
@@ -104,22 +105,22 @@ fn mixed(replicas: usize, concurrent: bool) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn with_multipliers_and_tags_creates_at_once_place_as_a_serial_run_does() {
-    let serial = mixed(1, false);
+fn concurrent_creates_with_multipliers_and_tags_match_serial_placement() {
+    let serial = place_mixed_meetings(1, false);
     // Twice the weight, half the meetings.
     let plain = ["bbb1", "bbb2", "bbb3"].map(|id| serial[&format!("plain on {id}")]);
     assert_eq!(plain, [34, 18, 68], "{serial:#?}");
-    assert_eq!(mixed(4, true), serial);
+    assert_eq!(place_mixed_meetings(4, true), serial);
 }
 
 #[test]
-fn one_id_two_hundred_times_at_once_is_one_meeting_on_one_server() {
+fn concurrent_creates_of_one_id_make_one_meeting() {
     let pool = Pool::with(5, 4, &[]);
     let query = "meetingID=same&name=Same&moderatorPW=mp&attendeePW=ap";
     let urls = (0..200).map(|n| pool.url_at(n % 4, "create", query)).collect();
-    let replies: Vec<_> = at_once(urls).into_iter().map(Reply::success).collect();
+    let replies: Vec<_> = fetch_concurrently(urls).into_iter().map(Reply::success).collect();
     let first = replies.iter().filter(|r| r.xml("messageKey") != Some("duplicateWarning")).count();
-    assert_eq!(first, 1, "one create is no duplicate");
+    assert_eq!(first, 1, "exactly one create is not a duplicate");
     assert_eq!(meetings_per_server(&pool).iter().sum::<usize>(), 1);
     let created: u64 = pool.sim.servers().iter().map(|s| s.counts().create_new).sum();
     assert_eq!(created, 1);
@@ -127,8 +128,8 @@ fn one_id_two_hundred_times_at_once_is_one_meeting_on_one_server() {
 }
 
 #[test]
-fn a_redis_that_was_away_and_is_back_costs_no_request() {
-    // Four threads, of which each has lost its connection and is not told.
+fn no_request_fails_after_redis_returns() {
+    // Four worker threads; each has lost its connection and does not know yet.
     let mut pool = Pool::with(1, 1, &[("WORKER_THREADS", "4")]);
     for _ in 0..16 {
         assert_eq!(pool.get("getMeetingInfo", "meetingID=none").failed(), "notFound");
@@ -144,44 +145,44 @@ fn a_redis_that_was_away_and_is_back_costs_no_request() {
 }
 
 #[test]
-fn the_hot_calls_make_one_round_trip_each() {
+fn hot_calls_make_one_redis_round_trip() {
     let pool = Pool::with(3, 1, &[("WORKER_THREADS", "1")]);
-    // The scripts are loaded and the connections stand.
+    // Load the scripts and open the connections.
     for call in ["create", "isMeetingRunning", "getMeetingInfo", "join", "end"] {
         pool.get(call, "meetingID=warm&name=M&fullName=F&moderatorPW=p&password=p");
     }
     pool.get("getMeetings", "").success();
-    // Commands; and how many of them are scripts. What goes in one pipeline is one round trip.
+    // How many scripts ran, and all commands. One pipeline is one round trip.
     let cost = |call: &str, query: &str| {
         pool.redis.cli(&["CONFIG", "RESETSTAT"]);
-        let watched = pool.redis.monitor(|| {
+        let commands = pool.redis.monitor(|| {
             let reply = pool.get(call, query);
             assert!(reply.status == 302 || reply.xml("returncode") == Some("SUCCESS"), "{call}: {reply:?}");
         });
-        (pool.redis.calls("evalsha"), watched)
+        (pool.redis.calls("evalsha"), commands)
     };
-    let one = || (1, vec!["evalsha".to_owned()]);
+    let one_script = || (1, vec!["evalsha".to_owned()]);
     let query = "meetingID=hot&name=M&fullName=F&moderatorPW=p&password=p";
-    assert_eq!(cost("create", query), one());
-    assert_eq!(cost("create", query), one(), "of a meeting that exists");
-    let (scripts, watched) = cost("isMeetingRunning", query);
+    assert_eq!(cost("create", query), one_script());
+    assert_eq!(cost("create", query), one_script(), "for a meeting that exists");
+    let (scripts, commands) = cost("isMeetingRunning", query);
     assert_eq!(scripts, 1);
-    assert_eq!(watched[..3], ["client", "client", "evalsha"], "Redis is asked to tell of changes");
-    eventually("a lookup is remembered", || cost("isMeetingRunning", query) == (0, vec![]));
+    assert_eq!(commands[..3], ["client", "client", "evalsha"], "client tracking is switched on");
+    eventually("a lookup is cached", || cost("isMeetingRunning", query) == (0, vec![]));
     assert_eq!(cost("getMeetingInfo", query), (0, vec![]));
-    assert_eq!(cost("join", query), one());
-    assert_eq!(cost("getMeetings", ""), one());
+    assert_eq!(cost("join", query), one_script());
+    assert_eq!(cost("getMeetings", ""), one_script());
     assert_eq!(
         cost("end", query),
         (2, vec!["evalsha".to_owned(); 2]),
-        "one before, one after the server was asked"
+        "one script before and one after the request to the server"
     );
 }
 
 #[test]
-fn what_one_replica_changes_the_others_do_not_remember_otherwise() {
+fn change_by_one_replica_invalidates_caches_of_others() {
     let mut pool = Pool::with(2, 2, &[("WORKER_THREADS", "1")]);
-    // The meeting's internal id, or why there is none.
+    // The meeting's internal id, or the error if there is none.
     let seen = |pool: &Pool, replica: usize| {
         let reply = fetch("GET", &pool.url_at(replica, "getMeetingInfo", "meetingID=mm"), &[], b"");
         reply.xml("internalMeetingID").or(reply.xml("messageKey")).unwrap().to_owned()
@@ -195,33 +196,33 @@ fn what_one_replica_changes_the_others_do_not_remember_otherwise() {
         assert_eq!([seen(&pool, 0), seen(&pool, 1)], [first.as_str(); 2]);
     }
 
-    // Ended through the one, created again, elsewhere.
+    // Ended through one replica, then created again on the other server.
     fetch("GET", &pool.url_at(0, "end", "meetingID=mm&password=p"), &[], b"").success();
-    eventually("the end is known", || seen(&pool, 1) == "notFound");
+    eventually("the other replica sees the end", || seen(&pool, 1) == "notFound");
     let second = create(&pool);
     assert_ne!(second, first);
-    eventually("the new one is known", || seen(&pool, 1) == second);
+    eventually("the other replica sees the new meeting", || seen(&pool, 1) == second);
 
-    // Moved by hand, and back.
+    // Moved by hand, and moved back.
     let key = |name: &str| format!("scalelite:{name}");
-    let at = pool.redis.cli(&["HGET", &key("meeting:mm"), "server_id"]);
-    let (at, other) = if at.trim() == "bbb1" { (1, 2) } else { (2, 1) };
+    let server = pool.redis.cli(&["HGET", &key("meeting:mm"), "server_id"]);
+    let (server, other) = if server.trim() == "bbb1" { (1, 2) } else { (2, 1) };
     let move_to = |n: usize| pool.redis.cli(&["HSET", &key("meeting:mm"), "server_id", &format!("bbb{n}")]);
     move_to(other);
-    eventually("the other server is asked", || seen(&pool, 1) == "notFound");
-    move_to(at);
-    eventually("and the first again", || seen(&pool, 1) == second);
+    eventually("the request goes to the other server", || seen(&pool, 1) == "notFound");
+    move_to(server);
+    eventually("the request goes to the first server again", || seen(&pool, 1) == second);
 
-    // Its server gets another address.
+    // Its server gets another URL.
     let url = pool.server(other).url();
-    pool.redis.cli(&["HSET", &key(&format!("server:bbb{at}")), "url", &url]);
-    eventually("the new address is asked", || seen(&pool, 1) != second);
+    pool.redis.cli(&["HSET", &key(&format!("server:bbb{server}")), "url", &url]);
+    eventually("the request goes to the new URL", || seen(&pool, 1) != second);
 
-    // A Redis that went, and came back without anything.
-    pool.redis.cli(&["HSET", &key(&format!("server:bbb{at}")), "url", &pool.server(at).url()]);
-    eventually("the old address is asked", || seen(&pool, 1) == second);
+    // Redis goes down and returns empty.
+    pool.redis.cli(&["HSET", &key(&format!("server:bbb{server}")), "url", &pool.server(server).url()]);
+    eventually("the request goes to the old URL", || seen(&pool, 1) == second);
     pool.redis.down();
-    eventually("nothing is remembered", || seen(&pool, 1) == "internalError");
+    eventually("no cached record is used", || seen(&pool, 1) == "internalError");
     pool.redis.up();
-    eventually("nothing is known", || seen(&pool, 1) == "notFound");
+    eventually("the meeting is unknown", || seen(&pool, 1) == "notFound");
 }

@@ -14,14 +14,17 @@ use bytes::Bytes;
 use futures_util::future::try_join;
 use tokio::sync::mpsc;
 
+/// Usual size of one recording in the response, to allocate the buffer.
+const RECORDING_XML_BYTES: usize = 2048;
+
 const RESPONSE_START: &str = "<response><returncode>SUCCESS</returncode><recordings>";
 const RECORDINGS_END: &str = "</recordings>";
 const RESPONSE_END: &str = "</response>";
 const NO_RECORDINGS: &str = "<messageKey>noRecordings</messageKey>\
     <message>There are not recordings for the meetings</message>";
 
-/// Takes meetingID, recordID, state (lists), `meta_` filters, offset and limit. Returns the recordings, as a stream if
-/// they do not fit on one page; with limit, also the total without it.
+/// Takes meetingID, recordID, state (lists), `meta_` filters, offset and limit. Returns the recordings, as a
+/// stream if they do not fit on one page; with limit, also the total without it.
 pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> CallResult {
     let config = &app.config.recordings;
     let Some(recordings) = &app.recordings else { return Ok(no_recordings(None)) };
@@ -31,7 +34,7 @@ pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> 
         return Ok(no_recordings(total));
     }
     let writer = RecordingWriter { base_url: request.base_url, protect: config.protected_enabled };
-    let mut out = Vec::with_capacity(first.len() * 2048);
+    let mut out = Vec::with_capacity(first.len() * RECORDING_XML_BYTES);
     out.extend_from_slice(RESPONSE_START.as_bytes());
     write_page(app, &writer, &first, &mut out).await?;
     if pages.is_done() {
@@ -82,7 +85,7 @@ async fn stream_pages(
 ) -> Result<(), ApiError> {
     while !pages.is_done() {
         let page = pages.next().await?;
-        let mut out = Vec::with_capacity(page.len() * 2048 + 64);
+        let mut out = Vec::with_capacity(page.len() * RECORDING_XML_BYTES + 64);
         write_page(app, writer, &page, &mut out).await?;
         if pages.is_done() {
             write_end(&mut out, total);

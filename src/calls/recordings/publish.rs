@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::bbb::ApiError;
 use crate::calls::{ApiRequest, CallResult};
 
-/// Takes recordID, a list, and publish, which the response repeats as `published`. Ignores unknown ids, unless all are
-/// unknown.
+/// Takes recordID, a list, and publish, which the response repeats as `published`. Ignores unknown ids, unless
+/// all are unknown.
 pub(in crate::calls) async fn publish_recordings(app: &App, request: ApiRequest) -> CallResult {
     let ids = request.distinct_record_ids()?;
     let publish = request.params.present("publish").ok_or(ApiError::MissingPublish)?;

@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::calls::{ApiRequest, CallResult};
 use crate::recordings::index::RecordingUpdate;
 
-/// Takes recordID, a list; `meta_` parameters, where an empty value removes the key; protect. Changes all recordings or
-/// none: with an unknown id, nothing is changed and `updated` is false.
+/// Takes recordID, a list; `meta_` parameters, where an empty value removes the key; protect. Changes all
+/// recordings or none: with an unknown id, nothing is changed and `updated` is false.
 pub(in crate::calls) async fn update_recordings(app: &App, request: ApiRequest) -> CallResult {
     let ids = request.record_ids()?;
     let index = &app.recordings()?.index;

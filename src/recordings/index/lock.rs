@@ -10,7 +10,8 @@ use crate::db::DbError;
 use crate::db::advisory_lock::Lock;
 use crate::recordings::{FormatMetadata, RecordId, Shelf};
 use futures_util::FutureExt;
-use sqlx::{Postgres, Transaction};
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, Row, Transaction};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OwnedSemaphorePermit;
@@ -57,6 +58,19 @@ pub struct IndexEntry {
 }
 
 impl IndexEntry {
+    /// Columns of Scalelite's tables may be NULL.
+    fn read(row: &PgRow) -> Result<IndexEntry, sqlx::Error> {
+        let published = row.try_get::<Option<_>, _>("published")?.unwrap_or(false);
+        let state: Option<String> = row.try_get("state")?;
+        Ok(IndexEntry {
+            row_id: row.try_get("id")?,
+            published,
+            state: state.unwrap_or_else(|| default_state(published).to_owned()),
+            publish_updated: row.try_get::<Option<_>, _>("publish_updated")?.unwrap_or(false),
+            deleted_at_unix_ms: row.try_get("deleted_at_unix_ms")?,
+        })
+    }
+
     /// Whether a client has deleted it.
     pub fn is_deleted(&self) -> bool {
         self.state == "deleted"
@@ -101,23 +115,15 @@ impl Index {
             .execute(&mut *transaction)
             .await?;
         Lock::Recording.acquire(&mut transaction, id.as_str()).await?;
-        let row: Option<(i64, Option<bool>, Option<String>, Option<bool>, Option<i64>)> = sqlx::query_as(
-            "SELECT id, published, state, publish_updated, (extract(epoch FROM deleted_at) * 1000)::bigint \
+        let row = sqlx::query(
+            "SELECT id, published, state, publish_updated, \
+                 (extract(epoch FROM deleted_at) * 1000)::bigint AS deleted_at_unix_ms \
              FROM recordings WHERE record_id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(&mut *transaction)
         .await?;
-        let entry = row.map(|(row_id, published, state, publish_updated, deleted_at_unix_ms)| {
-            let published = published.unwrap_or(false);
-            IndexEntry {
-                row_id,
-                published,
-                state: state.unwrap_or_else(|| default_state(published).to_owned()),
-                publish_updated: publish_updated.unwrap_or(false),
-                deleted_at_unix_ms,
-            }
-        });
+        let entry = row.as_ref().map(IndexEntry::read).transpose()?;
         Ok(LockedRecording { transaction, id: id.clone(), entry, timeout: self.db.timeout(), _slot: None })
     }
 }

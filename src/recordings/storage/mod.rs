@@ -13,8 +13,8 @@
 //! - **Whole or absent.** A format is never visible in part. Copies that are not complete and formats that are being
 //!   deleted are hidden in a work area, `.sl-work`. (S3 cannot rename, so it promises a little less: see `s3`.)
 //! - **Notes.** Where one atomic step is not enough, a note in the work area records the operation before it begins.
-//! - **Recover first.** Every public call that changes a recording begins with [`Storage::recover`], which reads what an
-//!   interrupted call left in the work area, and completes or undoes it.
+//! - **Recover first.** Every public call that changes a recording begins with [`Storage::recover`], which reads
+//!   what an interrupted call left in the work area, and completes or undoes it.
 //! - **Repeatable.** A call that was interrupted is completed by calling it again with the same arguments.
 //!
 //! A move to the other shelf spans files and index, which no single commit covers. So it takes two calls:
@@ -24,9 +24,9 @@
 //!
 //! # Interface
 //!
-//! Recordings and formats are addressed by [`RecordId`], [`FormatName`] and [`Shelf`], and files within a format by
-//! name. Apart from the directory that [`Storage::put_format`] takes over, no file system path crosses this interface:
-//! S3 has none.
+//! Recordings and formats are addressed by [`RecordId`], [`FormatName`] and [`Shelf`], and files within a format
+//! by name. Apart from the directory that [`Storage::put_format`] takes over, no file system path crosses this
+//! interface: S3 has none.
 //!
 //! - `local`: shelves as directories; `s3`: shelves in a bucket
 //! - `stored_file`: opening and reading files for playback
@@ -78,8 +78,8 @@ impl Shelf {
     }
 }
 
-/// A recording whose files [`Storage::move_to_shelf`] has moved. Until [`Storage::finish_move`], a note beside its files
-/// says that they may be ahead of the index, and [`Storage::leftovers`] lists it.
+/// A recording whose files [`Storage::move_to_shelf`] has moved. Until [`Storage::finish_move`], a note beside
+/// its files says that they may be ahead of the index, and [`Storage::leftovers`] lists it.
 #[derive(Debug)]
 #[must_use = "call finish_move once the index is committed"]
 pub struct ShelfMove {
@@ -199,8 +199,8 @@ impl Storage {
         }
     }
 
-    /// Moves all formats of a recording to a shelf. `current` is the recording's shelf according to the index; if both
-    /// shelves have a format, the copy there is the right one. Without `current`, the copy that is moved is.
+    /// Moves all formats of a recording to a shelf. `current` is the recording's shelf according to the index.
+    /// If both shelves have a format, the copy on `current` is kept; without `current`, the copy that is moved.
     /// If interrupted, or not followed by [`Storage::finish_move`], the recording stays among the
     /// [`Storage::leftovers`].
     pub async fn move_to_shelf(

@@ -165,8 +165,8 @@ impl Recordings {
         Ok(Some(read_tracks(&self.storage, id, &format, shelf).await?))
     }
 
-    /// Stores a text track; replaces the one in the same language. The recording's lock keeps two calls from losing one
-    /// of the tracks. If interrupted, there may be a file that captions.json does not list.
+    /// Stores a text track; replaces the one in the same language. The recording's lock keeps two calls from
+    /// losing one of the tracks. If interrupted, there may be a file that captions.json does not list.
     pub async fn put_text_track(
         &self,
         id: &RecordId,
@@ -221,8 +221,8 @@ fn parse_entries(bytes: &[u8]) -> Option<Vec<serde_json::Value>> {
     if bytes.is_empty() { Some(Vec::new()) } else { serde_json::from_slice(bytes).ok() }
 }
 
-/// Adds a track to a list, or replaces the one in its language; leaves other entries as they are. False if the list is
-/// full.
+/// Adds a track to a list, or replaces the one in its language; leaves other entries as they are. False if the
+/// list is full.
 fn upsert_track(list: &mut Vec<serde_json::Value>, track: &TextTrack) -> bool {
     let language = |entry: &serde_json::Value| {
         serde_json::from_value::<TextTrack>(entry.clone()).ok().map(|other| other.language)
@@ -236,8 +236,8 @@ fn upsert_track(list: &mut Vec<serde_json::Value>, track: &TextTrack) -> bool {
     true
 }
 
-/// Copies the tracks that clients have uploaded from the presentation on the shelf into `into`, the unpacked new version
-/// that will replace it. They take precedence over the new version's own tracks.
+/// Copies the tracks that clients have uploaded from the presentation on the shelf into `into`, the unpacked new
+/// version that will replace it. They take precedence over the new version's own tracks.
 pub(super) async fn carry_over_uploads(
     storage: &Storage,
     id: &RecordId,

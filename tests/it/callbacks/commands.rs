@@ -5,105 +5,105 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-fn json(library: &Library, args: &[&str]) -> Value {
+fn json(env: &RecordingEnv, args: &[&str]) -> Value {
     let mut all = vec!["--json", "callbacks"];
     all.extend(args);
-    serde_json::from_str(&library.pool.sl_ok(&all)).unwrap()
+    serde_json::from_str(&env.pool.sl_ok(&all)).unwrap()
 }
 
-fn id_of(library: &Library, record_id: &str) -> String {
-    library.postgres.sql(&format!("SELECT id FROM callbacks WHERE record_id = '{record_id}'"))
+fn id_of(env: &RecordingEnv, record_id: &str) -> String {
+    env.postgres.sql(&format!("SELECT id FROM callbacks WHERE record_id = '{record_id}'"))
 }
 
 #[test]
-fn list_retry_and_drop() {
-    let library = index(1, &[]);
-    assert_eq!(library.pool.sl_ok(&["callbacks", "list"]), "No callbacks.\n");
-    let good = Arc::new(AtomicBool::new(false));
-    let is_good = good.clone();
-    let mut receiver = Receiver::answering(move |_| {
-        status(if is_good.load(Ordering::Relaxed) { "200 OK" } else { "410 Gone" })
+fn callbacks_can_be_listed_retried_and_dropped() {
+    let env = start_env_without_server(1, &[]);
+    assert_eq!(env.pool.sl_ok(&["callbacks", "list"]), "No callbacks.\n");
+    let healthy = Arc::new(AtomicBool::new(false));
+    let is_healthy = healthy.clone();
+    let mut receiver = Receiver::responding(move |_| {
+        status(if is_healthy.load(Ordering::Relaxed) { "200 OK" } else { "410 Gone" })
     });
     for id in ["r1", "r2"] {
-        put_up(&library, id, &receiver.url("/ready?token=hush"));
+        insert_callback(&env, id, &receiver.url("/ready?token=hush"));
     }
-    all_are(&library, "failed");
+    wait_for_state(&env, "failed");
     receiver.down();
-    put_up(&library, "r3", &receiver.url("/ready?token=hush"));
-    eventually("it has been tried", || callbacks(&library).contains("r3|pending|"));
+    insert_callback(&env, "r3", &receiver.url("/ready?token=hush"));
+    eventually("it has been tried", || callbacks(&env).contains("r3|pending|"));
 
-    let text = library.pool.sl_ok(&["callbacks", "list"]);
+    let text = env.pool.sl_ok(&["callbacks", "list"]);
     let lines: Vec<_> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
     assert_eq!(lines.len(), 4, "{text}");
     let to = format!("http://127.0.0.1:{}", receiver.port);
     assert_eq!(lines[1][1..4], ["pending", "r3", &to], "{text}");
-    assert_eq!(lines[3][..5], [&*id_of(&library, "r1"), "failed", "r1", &to, "1"], "{text}");
+    assert_eq!(lines[3][..5], [&*id_of(&env, "r1"), "failed", "r1", &to, "1"], "{text}");
     assert!(text.contains("status 410") && !text.contains("hush"), "{text}");
-    assert_eq!(library.pool.sl_ok(&["callbacks"]), text);
-    let states = |args: &[&str]| -> Vec<String> {
-        let list = json(&library, args);
+    assert_eq!(env.pool.sl_ok(&["callbacks"]), text);
+    let record_ids = |args: &[&str]| -> Vec<String> {
+        let list = json(&env, args);
         list.as_array().unwrap().iter().map(|c| c["record_id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(states(&["list", "--state", "failed"]), ["r2", "r1"]);
-    assert_eq!(states(&["list", "--state", "pending"]), ["r3"]);
-    assert_eq!(states(&["list", "--state", "delivered"]), [""; 0]);
-    assert_eq!(states(&["list", "--limit", "1"]), ["r3"]);
-    let shown = &json(&library, &["list", "--state", "failed"])[1];
+    assert_eq!(record_ids(&["list", "--state", "failed"]), ["r2", "r1"]);
+    assert_eq!(record_ids(&["list", "--state", "pending"]), ["r3"]);
+    assert_eq!(record_ids(&["list", "--state", "delivered"]), [""; 0]);
+    assert_eq!(record_ids(&["list", "--limit", "1"]), ["r3"]);
+    let failed = &json(&env, &["list", "--state", "failed"])[1];
     assert_eq!(
-        (shown["meeting_id"].as_str(), shown["kind"].as_str()),
+        (failed["meeting_id"].as_str(), failed["kind"].as_str()),
         (Some("m-r1"), Some("recording-ready"))
     );
-    assert_eq!((&shown["url"], &shown["tries"]), (&Value::Null, &1.into()));
-    let secret = &json(&library, &["list", "--show-secrets"])[0];
+    assert_eq!((&failed["url"], &failed["tries"]), (&Value::Null, &1.into()));
+    let secret = &json(&env, &["list", "--show-secrets"])[0];
     assert_eq!(secret["url"].as_str(), Some(&*receiver.url("/ready?token=hush")));
 
-    // Dropped: it is not tried any more.
-    assert_eq!(library.pool.sl_ok(&["callbacks", "drop", &id_of(&library, "r3")]).lines().count(), 1);
-    assert!(library.pool.sl_fails(&["callbacks", "drop", "999"]).contains("999: there is no such callback"));
-    good.store(true, Ordering::Relaxed);
+    // A dropped callback is not tried again.
+    assert_eq!(env.pool.sl_ok(&["callbacks", "drop", &id_of(&env, "r3")]).lines().count(), 1);
+    assert!(env.pool.sl_fails(&["callbacks", "drop", "999"]).contains("999: there is no such callback"));
+    healthy.store(true, Ordering::Relaxed);
     receiver.up();
-    let before = receiver.seen().len();
-    let one = id_of(&library, "r1");
-    assert_eq!(library.pool.sl_ok(&["callbacks", "retry", &one]), format!("OK {one}\n"));
-    eventually("it is delivered", || callbacks(&library).contains("r1|delivered|1|status 200"));
-    let retried = json(&library, &["retry", "--all-failed"]);
-    assert_eq!(retried["retried"][0].to_string(), id_of(&library, "r2"));
-    all_are(&library, "delivered");
-    assert_eq!(receiver.seen().len(), before + 2);
-    // A delivered one can be told once more.
-    library.pool.sl_ok(&["callbacks", "retry", &one]);
-    receiver.got(before + 3);
-    assert!(library.pool.sl_fails(&["callbacks", "retry", "999"]).contains("999"));
-    assert_eq!(library.pool.sl(&["callbacks", "retry"]).status.code(), Some(2));
+    let before = receiver.received().len();
+    let one = id_of(&env, "r1");
+    assert_eq!(env.pool.sl_ok(&["callbacks", "retry", &one]), format!("OK {one}\n"));
+    eventually("it is delivered", || callbacks(&env).contains("r1|delivered|1|status 200"));
+    let retried = json(&env, &["retry", "--all-failed"]);
+    assert_eq!(retried["retried"][0].to_string(), id_of(&env, "r2"));
+    wait_for_state(&env, "delivered");
+    assert_eq!(receiver.received().len(), before + 2);
+    // A delivered callback can be sent again.
+    env.pool.sl_ok(&["callbacks", "retry", &one]);
+    receiver.wait_for_requests(before + 3);
+    assert!(env.pool.sl_fails(&["callbacks", "retry", "999"]).contains("999"));
+    assert_eq!(env.pool.sl(&["callbacks", "retry"]).status.code(), Some(2));
 }
 
 #[test]
-fn what_is_being_delivered_is_not_sent_a_second_time() {
-    let library = index(1, &[]);
-    let go = Arc::new(AtomicBool::new(false));
-    let gone = go.clone();
-    let receiver = Receiver::answering(move |_| {
-        while !gone.load(Ordering::Relaxed) {
+fn retry_is_rejected_while_delivery_is_in_progress() {
+    let env = start_env_without_server(1, &[]);
+    let release = Arc::new(AtomicBool::new(false));
+    let released = release.clone();
+    let receiver = Receiver::responding(move |_| {
+        while !released.load(Ordering::Relaxed) {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         status("200 OK")
     });
-    put_up(&library, "r1", &receiver.url("/"));
-    receiver.got(1);
-    let id = id_of(&library, "r1");
-    assert_eq!(json(&library, &["list"])[0]["in_hand"], true);
-    assert!(library.pool.sl_fails(&["callbacks", "retry", &id]).contains("right now"));
-    go.store(true, Ordering::Relaxed);
-    all_are(&library, "delivered");
-    assert_eq!(receiver.seen().len(), 1);
+    insert_callback(&env, "r1", &receiver.url("/"));
+    receiver.wait_for_requests(1);
+    let id = id_of(&env, "r1");
+    assert_eq!(json(&env, &["list"])[0]["in_hand"], true);
+    assert!(env.pool.sl_fails(&["callbacks", "retry", &id]).contains("right now"));
+    release.store(true, Ordering::Relaxed);
+    wait_for_state(&env, "delivered");
+    assert_eq!(receiver.received().len(), 1);
 }
 
 #[test]
-fn without_an_index_it_says_what_to_set() {
-    let mut library = Library::empty(&[]);
-    library.pool.set("DATABASE_URL", "");
-    assert!(library.pool.sl_fails(&["callbacks", "list"]).contains("DATABASE_URL"));
-    library.pool.set("CALLBACK_ALLOW_PRIVATE", "perhaps");
-    let line = library.pool.sl_fails(&["config"]);
+fn callbacks_commands_without_database_name_required_setting() {
+    let mut env = RecordingEnv::empty(&[]);
+    env.pool.set("DATABASE_URL", "");
+    assert!(env.pool.sl_fails(&["callbacks", "list"]).contains("DATABASE_URL"));
+    env.pool.set("CALLBACK_ALLOW_PRIVATE", "perhaps");
+    let line = env.pool.sl_fails(&["config"]);
     assert!(line.contains("CALLBACK_ALLOW_PRIVATE must be true, false, or networks"), "{line}");
 }

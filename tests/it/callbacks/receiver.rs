@@ -1,4 +1,4 @@
-//! A receiver of callbacks: a small HTTP server that answers as it is told and remembers what it got.
+//! A receiver of callbacks: a small HTTP server with scripted responses that records its requests.
 
 use crate::support::{eventually, free_port};
 use std::io::{Read, Write};
@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A request that came in.
+/// A request that was received.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedRequest {
     /// Method and target.
     pub line: String,
-    /// As they came.
+    /// The raw request line and headers.
     pub head: String,
     /// The form's one value.
     pub token: String,
 }
 
-impl Seen {
-    /// What the token claims: meeting_id, record_id. None if it is not signed with this.
+impl ReceivedRequest {
+    /// The claims of the token: meeting_id, record_id. None if it is not signed with this secret.
     pub fn claims(&self, secret: &str) -> Option<(String, String)> {
         let algorithm = sl::jwt::Algorithm::Hs256;
         let now = std::time::SystemTime::now();
@@ -31,19 +31,19 @@ impl Seen {
     }
 }
 
-type Answer = dyn Fn(&Seen) -> String + Send + Sync;
+type Respond = dyn Fn(&ReceivedRequest) -> String + Send + Sync;
 
-/// See the module. Stops when it is dropped.
+/// See the module. Stops when dropped.
 pub struct Receiver {
     host: &'static str,
     pub port: u16,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    received: Arc<Mutex<Vec<ReceivedRequest>>>,
     connections: Arc<AtomicUsize>,
-    answer: Arc<Answer>,
+    respond: Arc<Respond>,
     open: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
-/// An answer without a body.
+/// A response without a body.
 pub fn status(status: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
@@ -54,23 +54,26 @@ pub fn with_header(status: &str, header: &str) -> String {
 }
 
 impl Receiver {
-    /// One that takes everything.
+    /// A receiver that accepts everything.
     pub fn start() -> Receiver {
-        Receiver::answering(|_| status("204 No Content"))
+        Receiver::responding(|_| status("204 No Content"))
     }
 
-    pub fn answering(answer: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Receiver {
-        Receiver::at("127.0.0.1", answer)
+    pub fn responding(respond: impl Fn(&ReceivedRequest) -> String + Send + Sync + 'static) -> Receiver {
+        Receiver::at("127.0.0.1", respond)
     }
 
-    /// At an address of this host's.
-    pub fn at(host: &'static str, answer: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Receiver {
+    /// Listens at an address of this host.
+    pub fn at(
+        host: &'static str,
+        respond: impl Fn(&ReceivedRequest) -> String + Send + Sync + 'static,
+    ) -> Receiver {
         let mut receiver = Receiver {
             host,
             port: free_port(),
-            seen: Arc::default(),
+            received: Arc::default(),
             connections: Arc::default(),
-            answer: Arc::new(answer),
+            respond: Arc::new(respond),
             open: None,
         };
         receiver.up();
@@ -86,8 +89,9 @@ impl Receiver {
         let listener = TcpListener::bind((self.host, self.port)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let closing = Arc::new(AtomicBool::new(false));
-        let (closed, seen, connections) = (closing.clone(), self.seen.clone(), self.connections.clone());
-        let answer = self.answer.clone();
+        let (closed, received, connections) =
+            (closing.clone(), self.received.clone(), self.connections.clone());
+        let respond = self.respond.clone();
         let thread = std::thread::spawn(move || {
             while !closed.load(Ordering::Relaxed) {
                 let Ok((stream, _)) = listener.accept() else {
@@ -95,14 +99,14 @@ impl Receiver {
                     continue;
                 };
                 connections.fetch_add(1, Ordering::Relaxed);
-                let (seen, answer) = (seen.clone(), answer.clone());
-                std::thread::spawn(move || serve(stream, &seen, &*answer));
+                let (received, respond) = (received.clone(), respond.clone());
+                std::thread::spawn(move || serve(stream, &received, &*respond));
             }
         });
         self.open = Some((closing, thread));
     }
 
-    /// Listens no more: connecting is refused.
+    /// Stops listening: connections are refused.
     pub fn down(&mut self) {
         if let Some((closing, thread)) = self.open.take() {
             closing.store(true, Ordering::Relaxed);
@@ -110,19 +114,19 @@ impl Receiver {
         }
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    pub fn received(&self) -> Vec<ReceivedRequest> {
+        self.received.lock().unwrap().clone()
     }
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many requests have come, and gives them out.
+    /// Waits until `count` requests have arrived and returns them.
     #[track_caller]
-    pub fn got(&self, count: usize) -> Vec<Seen> {
-        eventually("the receiver is called", || self.seen.lock().unwrap().len() >= count);
-        self.seen()
+    pub fn wait_for_requests(&self, count: usize) -> Vec<ReceivedRequest> {
+        eventually("the receiver is called", || self.received.lock().unwrap().len() >= count);
+        self.received()
     }
 }
 
@@ -132,14 +136,14 @@ impl Drop for Receiver {
     }
 }
 
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answer) {
+fn serve(mut stream: TcpStream, received: &Mutex<Vec<ReceivedRequest>>, respond: &Respond) {
     let _ = stream.set_nonblocking(false);
     let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
     let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
+    let mut chunk = [0; 4096];
     let request = loop {
-        match stream.read(&mut piece) {
-            Ok(n) if n > 0 => bytes.extend_from_slice(&piece[..n]),
+        match stream.read(&mut chunk) {
+            Ok(n) if n > 0 => bytes.extend_from_slice(&chunk[..n]),
             _ => return,
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -155,12 +159,12 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answer) {
             _ => String::new(),
         };
         let line = head.lines().next().unwrap_or("").trim_end_matches(" HTTP/1.1").to_owned();
-        break Seen { line, head: head.to_owned(), token };
+        break ReceivedRequest { line, head: head.to_owned(), token };
     };
-    seen.lock().unwrap().push(request.clone());
-    let _ = stream.write_all(answer(&request).as_bytes());
+    received.lock().unwrap().push(request.clone());
+    let _ = stream.write_all(respond(&request).as_bytes());
     if request.line == "POST /held" {
-        // Until the other side has enough of it.
-        let _ = stream.read(&mut piece);
+        // Keep the connection open until the client closes it.
+        let _ = stream.read(&mut chunk);
     }
 }

@@ -1,11 +1,11 @@
-//! Where callbacks may go.
+//! Which targets callbacks may reach.
 
 use super::*;
 use crate::support::nginx::{Authority, Nginx};
 
 #[test]
-fn what_stands_behind_us_is_not_reached_in_any_spelling() {
-    let library = index(1, &[("CALLBACK_ALLOW_PRIVATE", "false")]);
+fn private_addresses_are_refused_in_any_spelling() {
+    let env = start_env_without_server(1, &[("CALLBACK_ALLOW_PRIVATE", "false")]);
     let receiver = Receiver::start();
     let port = receiver.port;
     let targets = [
@@ -25,20 +25,16 @@ fn what_stands_behind_us_is_not_reached_in_any_spelling() {
         "http://[fe80::1]/".to_owned(),
     ];
     for (n, target) in targets.iter().enumerate() {
-        put_up(&library, &format!("r{n}"), target);
+        insert_callback(&env, &format!("r{n}"), target);
     }
-    all_are(&library, "failed");
+    wait_for_state(&env, "failed");
     let refused =
         "SELECT count(*), count(DISTINCT tries) FROM callbacks WHERE outcome LIKE 'refused: %' AND tries = 1";
-    assert_eq!(library.postgres.sql(refused), format!("{}|1", targets.len()));
+    assert_eq!(env.postgres.sql(refused), format!("{}|1", targets.len()));
     assert_eq!(
-        library.postgres.sql("SELECT outcome FROM callbacks WHERE record_id = 'r1'"),
-        // Whichever the name has first.
-        match library
-            .postgres
-            .sql("SELECT outcome LIKE '%::1%' FROM callbacks WHERE record_id = 'r1'")
-            .as_str()
-        {
+        env.postgres.sql("SELECT outcome FROM callbacks WHERE record_id = 'r1'"),
+        // Whichever address the name resolves to first.
+        match env.postgres.sql("SELECT outcome LIKE '%::1%' FROM callbacks WHERE record_id = 'r1'").as_str() {
             "t" => "refused: ::1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
             _ => "refused: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
         }
@@ -47,9 +43,9 @@ fn what_stands_behind_us_is_not_reached_in_any_spelling() {
 }
 
 #[test]
-fn redirects_are_followed_to_where_callbacks_may_go_and_nowhere_else() {
-    // One address of this host counts as public, the others do not.
-    let library = index(1, &[("CALLBACK_ALLOW_PRIVATE", "127.0.0.2")]);
+fn redirects_are_followed_only_to_allowed_targets() {
+    // One address of this host is allowed, the others are not.
+    let env = start_env_without_server(1, &[("CALLBACK_ALLOW_PRIVATE", "127.0.0.2")]);
     let inside = Receiver::start();
     let private = inside.url("/inside");
     let receiver = Receiver::at("127.0.0.2", move |seen| {
@@ -67,13 +63,13 @@ fn redirects_are_followed_to_where_callbacks_may_go_and_nowhere_else() {
         }
     });
     for path in ["far", "file", "loop", "moved", "nowhere", "private", "private302"] {
-        put_up(&library, path, &receiver.url(&format!("/{path}")));
+        insert_callback(&env, path, &receiver.url(&format!("/{path}")));
     }
     eventually("all have been tried", || {
-        library.postgres.sql("SELECT count(*) FROM callbacks WHERE outcome IS NULL") == "0"
+        env.postgres.sql("SELECT count(*) FROM callbacks WHERE outcome IS NULL") == "0"
     });
     let outcome = |id: &str| {
-        library.postgres.sql(&format!("SELECT state, outcome FROM callbacks WHERE record_id = '{id}'"))
+        env.postgres.sql(&format!("SELECT state, outcome FROM callbacks WHERE record_id = '{id}'"))
     };
     let refused = "failed|refused: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)";
     assert_eq!(outcome("private"), refused);
@@ -84,25 +80,26 @@ fn redirects_are_followed_to_where_callbacks_may_go_and_nowhere_else() {
     assert_eq!(outcome("loop"), "pending|more than 3 redirects");
     assert_eq!(outcome("nowhere"), "pending|status 308");
     assert_eq!(inside.connections(), 0);
-    // The form goes along.
-    let arrived: Vec<_> = receiver.seen().into_iter().filter(|seen| seen.line == "POST /here?a=1").collect();
-    assert_eq!(told(&arrived, &library.pool.secret), ["far", "moved"]);
+    // Redirects repeat the form.
+    let arrived: Vec<_> =
+        receiver.received().into_iter().filter(|seen| seen.line == "POST /here?a=1").collect();
+    assert_eq!(record_ids(&arrived, &env.pool.secret), ["far", "moved"]);
 }
 
 #[test]
-fn credentials_in_a_url_are_sent_as_such() {
-    let library = index(1, &[]);
+fn url_credentials_are_sent_as_basic_auth() {
+    let env = start_env_without_server(1, &[]);
     let receiver = Receiver::start();
-    put_up(&library, "r1", &format!("http://us:pw@127.0.0.1:{}/x", receiver.port));
-    let seen = &receiver.got(1)[0];
+    insert_callback(&env, "r1", &format!("http://us:pw@127.0.0.1:{}/x", receiver.port));
+    let seen = &receiver.wait_for_requests(1)[0];
     assert_eq!(seen.line, "POST /x");
     assert!(seen.head.to_lowercase().contains("authorization: basic dxm6chc="), "{}", seen.head);
 }
 
 #[test]
-fn certificates_are_checked_and_https_is_not_left() {
-    let mut library = index(0, &[]);
-    let receiver = Receiver::answering(|_| status("200 OK"));
+fn certificates_are_verified_and_https_is_never_downgraded() {
+    let mut env = start_env_without_server(0, &[]);
+    let receiver = Receiver::responding(|_| status("200 OK"));
     let authority = Authority::new();
     let (certificate, key) = authority.issue("localhost");
     let nginx = Nginx::start(&format!(
@@ -114,22 +111,21 @@ fn certificates_are_checked_and_https_is_not_left() {
         receiver.port,
         receiver.port,
     ));
-    library.pool.serve(&["--no-poller"]);
+    env.pool.serve(&["--no-poller"]);
     let secure = |path: &str| format!("https://localhost:{}{path}", nginx.port);
-    put_up(&library, "unknown", &secure("/"));
+    insert_callback(&env, "unknown", &secure("/"));
     eventually("it is not trusted", || {
-        let all = callbacks(&library).to_lowercase();
+        let all = callbacks(&env).to_lowercase();
         all.contains("unknown|pending") && all.contains("certificate")
     });
-    library.postgres.sql("DELETE FROM callbacks");
-    library.pool.replicas.clear();
-    library.pool.set("EXTRA_CA_FILE", authority.file().to_str().unwrap());
-    library.pool.serve(&["--no-poller"]);
-    put_up(&library, "known", &secure("/ready"));
-    put_up(&library, "down", &secure("/down"));
-    eventually("both are settled", || {
-        callbacks(&library)
-            == "down|failed|1|refused: a redirect away from https\nknown|delivered|1|status 200"
+    env.postgres.sql("DELETE FROM callbacks");
+    env.pool.replicas.clear();
+    env.pool.set("EXTRA_CA_FILE", authority.file().to_str().unwrap());
+    env.pool.serve(&["--no-poller"]);
+    insert_callback(&env, "known", &secure("/ready"));
+    insert_callback(&env, "down", &secure("/down"));
+    eventually("both have an outcome", || {
+        callbacks(&env) == "down|failed|1|refused: a redirect away from https\nknown|delivered|1|status 200"
     });
-    assert_eq!(told(&receiver.seen(), &library.pool.secret), ["known"]);
+    assert_eq!(record_ids(&receiver.received(), &env.pool.secret), ["known"]);
 }

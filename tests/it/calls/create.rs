@@ -1,10 +1,10 @@
-//! create: what it answers, and where the meeting goes.
+//! create: its responses, and on which server the meeting is placed.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::{Pool, parameter};
 
 #[test]
-fn a_meeting_is_created_and_found_again() {
+fn second_create_finds_existing_meeting() {
     let pool = Pool::start(2);
     let first = pool.get("create", "meetingID=m1&name=One&moderatorPW=mp").success();
     assert_eq!(first.xml("voiceBridge"), Some("979198380"));
@@ -15,26 +15,35 @@ fn a_meeting_is_created_and_found_again() {
 }
 
 #[test]
-fn the_first_create_and_its_duplicate_answer_what_the_server_says() {
+fn create_and_duplicate_return_server_response() {
     let pool = Pool::start(1);
     let query = "meetingID=m1&name=One+%26+%3CTwo%3E&attendeePW=ap&moderatorPW=mp&meta_a=b";
-    assert_answer!(pool.get("create", query));
-    assert_answer!(pool.get("create", query));
-    pool.all_is_kept_of("m1");
+    assert_response!(pool.get("create", query));
+    assert_response!(pool.get("create", query));
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
-fn another_password_for_a_live_meeting_is_refused_by_its_server() {
+fn create_with_other_password_is_rejected_by_server() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    assert_answer!(pool.get("create", "meetingID=m1&moderatorPW=another"));
-    pool.all_is_kept_of("m1");
+    assert_response!(
+        pool.get("create", "meetingID=m1&moderatorPW=another"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>idNotUnique</messageKey><message>A \
+              meeting already exists with that meeting ID.  Please use a different meeting ID.</message>\
+              </response>"
+    );
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
-fn a_meeting_id_is_required_and_may_not_be_blank() {
+fn create_requires_non_blank_meeting_id() {
     let pool = Pool::start(1);
-    assert_answer!(pool.get("create", "name=One"));
+    assert_response!(
+        pool.get("create", "name=One"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParamMeetingID</messageKey>\
+              <message>You must specify a meeting ID for the meeting.</message></response>"
+    );
     for query in
         ["", "meetingID=", "meetingID", "meetingID=+%09%20", "meetingid=m1", "meetingID=m1&meetingID="]
     {
@@ -45,14 +54,18 @@ fn a_meeting_id_is_required_and_may_not_be_blank() {
 }
 
 #[test]
-fn without_any_server_there_is_none_to_be_found() {
+fn create_fails_without_servers() {
     let pool = Pool::with(0, 1, &[]);
-    assert_answer!(pool.get("create", "meetingID=m1"));
-    pool.nothing_is_left_of("m1");
+    assert_response!(
+        pool.get("create", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>Could \
+              not find any available servers.</message></response>"
+    );
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
-fn a_server_that_is_disabled_or_offline_gets_no_new_meeting() {
+fn create_avoids_disabled_and_offline_servers() {
     let pool = Pool::start(2);
     pool.sl_ok(&["servers", "disable", "bbb1"]);
     pool.redis.cli(&["HSET", "scalelite:server:bbb2", "online", "false"]);
@@ -64,17 +77,26 @@ fn a_server_that_is_disabled_or_offline_gets_no_new_meeting() {
 }
 
 #[test]
-fn a_required_tag_that_no_server_has_is_named_in_the_error() {
+fn create_fails_with_tag_in_error_when_required_tag_is_missing() {
     let pool = Pool::start(1);
-    assert_answer!(pool.get("create", "meetingID=m1&meta_server-tag=gpu%3Bbig!"));
-    pool.nothing_is_left_of("m1");
+    assert_response!(
+        pool.get("create", "meetingID=m1&meta_server-tag=gpu%3Bbig!"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>serverTagUnavailable</messageKey>\
+              <message>There is no available server with the required tag=gpu;big.</message></response>"
+    );
+    pool.assert_meeting_released("m1");
     assert_eq!(pool.server(1).counts().create, 0);
-    // The tag comes from outside and stands in XML.
-    assert_answer!(pool.get("create", "meetingID=m1&meta_server-tag=%3Ca%26%22'%3E%01!"));
+    // The tag is client input and appears in XML.
+    assert_response!(
+        pool.get("create", "meetingID=m1&meta_server-tag=%3Ca%26%22'%3E%01!"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>serverTagUnavailable</messageKey>\
+              <message>There is no available server with the required \
+              tag=&lt;a&amp;&quot;&apos;&gt;�.</message></response>"
+    );
 }
 
 #[test]
-fn a_wanted_tag_leads_to_its_server_or_falls_back_to_an_untagged_one() {
+fn create_prefers_tagged_server_and_falls_back_to_untagged() {
     let pool = Pool::empty(2, &[]);
     pool.add(1, &["--tag", "gpu"]);
     pool.add(2, &[]);
@@ -96,7 +118,7 @@ fn a_wanted_tag_leads_to_its_server_or_falls_back_to_an_untagged_one() {
 }
 
 #[test]
-fn a_second_create_goes_to_the_same_server_though_others_are_idle() {
+fn repeated_creates_stay_on_same_server() {
     let pool = Pool::start(3);
     pool.get("create", "meetingID=m1").success();
     let holder = pool.holder("m1").unwrap();
@@ -104,11 +126,11 @@ fn a_second_create_goes_to_the_same_server_though_others_are_idle() {
         pool.get("create", "meetingID=m1").success();
     }
     assert_eq!(pool.server(holder).counts().create_duplicate, 5);
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
-fn a_meeting_whose_server_was_removed_by_force_is_created_anew_elsewhere() {
+fn create_moves_meeting_after_forced_server_removal() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1").success();
     let before = pool.holder("m1").unwrap();
@@ -116,11 +138,11 @@ fn a_meeting_whose_server_was_removed_by_force_is_created_anew_elsewhere() {
     pool.server(before).forget_all();
     pool.get("create", "meetingID=m1").success();
     assert_eq!(pool.holder("m1"), Some(3 - before));
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
-fn a_meeting_whose_server_was_deleted_by_hand_is_created_anew_elsewhere() {
+fn create_moves_meeting_after_server_record_is_deleted() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     let before = pool.holder("m1").unwrap();
@@ -133,14 +155,18 @@ fn a_meeting_whose_server_was_deleted_by_hand_is_created_anew_elsewhere() {
     let after = 3 - before;
     assert_eq!(pool.holder("m1"), Some(after));
     let bridge = parameter(&pool.server(after).last_request("create").unwrap(), "voiceBridge");
-    assert_eq!(bridge.as_deref(), Some("979198380"), "people have this number already");
+    assert_eq!(bridge.as_deref(), Some("979198380"), "participants already have this number");
     assert_eq!(pool.redis.loads(), [(format!("bbb{after}"), 15.0)]);
 }
 
 #[test]
-fn a_refusal_of_the_server_is_passed_on_whole_and_leaves_nothing_behind() {
+fn create_forwards_server_rejection_and_releases_record() {
     let pool = Pool::start(2);
     let long = "x".repeat(257);
-    assert_answer!(pool.get("create", &format!("meetingID={long}")));
-    pool.nothing_is_left_of(&long);
+    assert_response!(
+        pool.get("create", &format!("meetingID={long}")),
+        xml @"<response><returncode>FAILED</returncode><errors><error key=\"validationError\" \
+              message=\"Meeting ID must be between 2 and 256 characters\"/></errors></response>"
+    );
+    pool.assert_meeting_released(&long);
 }

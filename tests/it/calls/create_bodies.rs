@@ -1,7 +1,7 @@
 //! create with a body: forms, multipart forms, documents.
 
-use crate::assert_answer;
-use crate::support::client::raw;
+use crate::assert_response;
+use crate::support::client::send_raw;
 use crate::support::{Pool, parameter, sign};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -10,7 +10,7 @@ const SLIDES: &str = "<?xml version='1.0'?>\r\n<modules>\n\t<module name=\"prese
     <document url=\"https://example.org/a%20b.pdf?x=1&amp;y=2\" filename=\"\u{e9}.pdf\"/></module>  </modules>\n";
 
 #[test]
-fn a_form_goes_over_the_query_that_signs_it() {
+fn form_overrides_signed_query() {
     let pool = Pool::start(1);
     let reply = pool.post("create", "meetingID=m1&name=Query", FORM, b"name=Form+%C3%A9&welcome=Hi");
     assert_eq!(reply.success().xml("meetingID"), Some("m1"));
@@ -21,7 +21,7 @@ fn a_form_goes_over_the_query_that_signs_it() {
 }
 
 #[test]
-fn a_form_may_carry_the_checksum_over_an_empty_query() {
+fn form_may_carry_checksum_of_empty_query() {
     let pool = Pool::start(1);
     let sum = sign("sha256", "create", "", &pool.secret);
     let body = format!("meetingID=m1&name=One&checksum={sum}&moderatorPW=mp");
@@ -34,7 +34,7 @@ fn a_form_may_carry_the_checksum_over_an_empty_query() {
 }
 
 #[test]
-fn a_checksum_in_the_form_signs_the_query_that_comes_with_it() {
+fn checksum_in_form_signs_accompanying_query() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "create", "meetingID=m1", &pool.secret);
     let body = format!("name=One&checksum={sum}");
@@ -55,7 +55,7 @@ fn multipart(fields: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_multipart_form_is_a_form() {
+fn multipart_form_is_parsed_like_form() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "create", "", &pool.secret);
     let body = multipart(&[("meetingID", "m 1"), ("name", "a & b\r\né"), ("checksum", &sum)]);
@@ -68,7 +68,7 @@ fn a_multipart_form_is_a_form() {
 }
 
 #[test]
-fn a_multipart_form_goes_over_the_query_that_signs_it() {
+fn multipart_form_overrides_signed_query() {
     let pool = Pool::start(1);
     let body = multipart(&[("name", "Form"), ("name", "Last")]);
     let kind = "multipart/form-data; boundary=\"BoUnD\"";
@@ -78,7 +78,7 @@ fn a_multipart_form_goes_over_the_query_that_signs_it() {
 }
 
 #[test]
-fn slides_are_forwarded_untouched_under_their_own_content_type() {
+fn slides_are_forwarded_unchanged_with_their_content_type() {
     let pool = Pool::start(1);
     let kinds =
         ["application/xml", "text/xml", "text/xml; charset=utf-8", "Application/XML;charset=\"UTF-8\""];
@@ -94,7 +94,7 @@ fn slides_are_forwarded_untouched_under_their_own_content_type() {
 }
 
 #[test]
-fn slides_in_pieces_of_unknown_length_arrive_whole() {
+fn chunked_slides_are_forwarded_complete() {
     let pool = Pool::start(1);
     let target = pool.target("create", "meetingID=m1");
     let (one, two) = SLIDES.split_at(40);
@@ -104,13 +104,13 @@ fn slides_in_pieces_of_unknown_length_arrive_whole() {
         one.len(),
         two.len()
     );
-    let answer = raw(&pool.address(0), request.as_bytes());
-    assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{answer}");
+    let response = send_raw(&pool.address(0), request.as_bytes());
+    assert!(response.contains("<returncode>SUCCESS</returncode>"), "{response}");
     assert_eq!(pool.server(1).last_request("create").unwrap().body, SLIDES);
 }
 
 #[test]
-fn a_document_does_not_carry_the_checksum() {
+fn checksum_inside_document_is_ignored() {
     let pool = Pool::start(1);
     let sum = sign("sha1", "create", "", &pool.secret);
     let body = format!("<checksum>{sum}</checksum>");
@@ -120,9 +120,13 @@ fn a_document_does_not_carry_the_checksum() {
 }
 
 #[test]
-fn a_body_of_any_other_kind_is_refused() {
+fn body_of_unsupported_content_type_is_rejected() {
     let pool = Pool::start(1);
-    assert_answer!(pool.post("create", "meetingID=m1", "application/json", b"{}"));
+    assert_response!(
+        pool.post("create", "meetingID=m1", "application/json", b"{}"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>unsupportedContentType</messageKey>\
+              <message>POST request Content-Type is missing or unsupported</message></response>"
+    );
     for kind in ["text/plain", "application/xmlx", "text", "", "application/octet-stream", "xml", "text/html"]
     {
         let reply = pool.post("create", "meetingID=m1", kind, b"<modules/>");
@@ -131,20 +135,20 @@ fn a_body_of_any_other_kind_is_refused() {
     let target = pool.target("create", "meetingID=m1");
     let head =
         format!("POST {target} HTTP/1.1\r\nHost: sl\r\nContent-Length: 3\r\nConnection: close\r\n\r\na=1");
-    let without = raw(&pool.address(0), head.as_bytes());
+    let without = send_raw(&pool.address(0), head.as_bytes());
     assert!(without.contains("<messageKey>unsupportedContentType</messageKey>"), "{without}");
     assert_eq!(pool.server(1).counts().create, 0);
 }
 
 #[test]
-fn a_post_without_a_body_needs_no_content_type() {
+fn post_without_body_needs_no_content_type() {
     let pool = Pool::start(1);
     let target = pool.target("create", "meetingID=m1");
     for kind in ["", "Content-Type: application/json\r\n", "Content-Type: text/xml\r\n"] {
         let head = format!(
             "POST {target} HTTP/1.1\r\nHost: sl\r\n{kind}Content-Length: 0\r\nConnection: close\r\n\r\n"
         );
-        let answer = raw(&pool.address(0), head.as_bytes());
-        assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{kind}{answer}");
+        let response = send_raw(&pool.address(0), head.as_bytes());
+        assert!(response.contains("<returncode>SUCCESS</returncode>"), "{kind}{response}");
     }
 }

@@ -1,25 +1,25 @@
-//! create: what the meeting's server gets to read.
+//! create: the request that the meeting's server receives.
 
 use crate::support::{Pool, parameter, parameters, sign};
 use sl_sim::RecordedRequest;
 
-fn created(pool: &Pool, query: &str) -> RecordedRequest {
+fn create_and_get_forwarded(pool: &Pool, query: &str) -> RecordedRequest {
     pool.get("create", query).success();
     pool.server(1).last_request("create").unwrap()
 }
 
 #[test]
-fn the_voice_bridge_is_ours_whatever_the_client_gave() {
+fn voice_bridge_of_client_is_replaced() {
     let pool = Pool::start(1);
     for query in ["meetingID=m1&voiceBridge=70123", "meetingID=m1&voiceBridge=", "meetingID=m1"] {
-        let request = created(&pool, query);
+        let request = create_and_get_forwarded(&pool, query);
         assert_eq!(parameter(&request, "voiceBridge").as_deref(), Some("979198380"), "{query}");
     }
     assert_eq!(pool.redis.cli(&["HGETALL", "scalelite:voice_bridges"]), "979198380\nm1");
 }
 
 #[test]
-fn the_clients_own_voice_bridge_counts_where_that_is_wanted_and_it_is_free() {
+fn voice_bridge_of_client_is_used_if_enabled_and_free() {
     let pool = Pool::with(1, 1, &[("USE_EXTERNAL_VOICE_BRIDGE", "true")]);
     for (query, number) in [
         ("meetingID=m1&voiceBridge=70123", "70123"),
@@ -28,7 +28,7 @@ fn the_clients_own_voice_bridge_counts_where_that_is_wanted_and_it_is_free() {
         ("meetingID=m3&voiceBridge=7a", "any"),
         ("meetingID=m4&voiceBridge=70123", "any"),
     ] {
-        let sent = parameter(&created(&pool, query), "voiceBridge").unwrap();
+        let sent = parameter(&create_and_get_forwarded(&pool, query), "voiceBridge").unwrap();
         match number {
             "any" => assert!(sent.len() == 9 && sent != "70123", "{query}: {sent}"),
             number => assert_eq!(sent, number, "{query}"),
@@ -37,21 +37,22 @@ fn the_clients_own_voice_bridge_counts_where_that_is_wanted_and_it_is_free() {
 }
 
 #[test]
-fn a_moderator_password_is_made_up_once_for_a_new_meeting() {
+fn moderator_password_is_generated_once_for_new_meeting() {
     let pool = Pool::start(1);
-    let made_up = parameter(&created(&pool, "meetingID=m1"), "moderatorPW").unwrap();
-    assert!(made_up.len() == 8 && made_up.bytes().all(|b| b.is_ascii_alphanumeric()), "{made_up}");
-    assert_eq!(pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]), made_up);
-    assert_eq!(parameter(&created(&pool, "meetingID=m1"), "moderatorPW"), None);
-    let another = parameter(&created(&pool, "meetingID=m2&moderatorPW="), "moderatorPW").unwrap();
-    assert!(another.len() == 8 && another != made_up, "{another}");
-    let given = created(&pool, "meetingID=m3&moderatorPW=s+e%26c");
+    let generated = parameter(&create_and_get_forwarded(&pool, "meetingID=m1"), "moderatorPW").unwrap();
+    assert!(generated.len() == 8 && generated.bytes().all(|b| b.is_ascii_alphanumeric()), "{generated}");
+    assert_eq!(pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]), generated);
+    assert_eq!(parameter(&create_and_get_forwarded(&pool, "meetingID=m1"), "moderatorPW"), None);
+    let another =
+        parameter(&create_and_get_forwarded(&pool, "meetingID=m2&moderatorPW="), "moderatorPW").unwrap();
+    assert!(another.len() == 8 && another != generated, "{another}");
+    let given = create_and_get_forwarded(&pool, "meetingID=m3&moderatorPW=s+e%26c");
     assert_eq!(parameter(&given, "moderatorPW").as_deref(), Some("s e&c"));
     assert_eq!(pool.redis.cli(&["HGET", "scalelite:meeting:m3", "moderator_pw"]), "s e&c");
 }
 
 #[test]
-fn the_duration_is_capped_where_a_cap_is_set() {
+fn duration_is_capped_at_max_meeting_duration() {
     let pool = Pool::with(1, 1, &[("MAX_MEETING_DURATION", "60")]);
     for (n, (given, sent)) in [
         ("", "60"),
@@ -68,38 +69,41 @@ fn the_duration_is_capped_where_a_cap_is_set() {
     .into_iter()
     .enumerate()
     {
-        let request = created(&pool, &format!("meetingID=d{n}{given}"));
+        let request = create_and_get_forwarded(&pool, &format!("meetingID=d{n}{given}"));
         assert_eq!(parameter(&request, "duration").as_deref(), Some(sent), "{given}");
     }
 }
 
 #[test]
-fn the_duration_is_the_clients_where_no_cap_is_set() {
+fn duration_is_forwarded_unchanged_without_cap() {
     let pool = Pool::start(1);
-    assert_eq!(parameter(&created(&pool, "meetingID=m1&duration=500"), "duration").as_deref(), Some("500"));
-    assert_eq!(parameter(&created(&pool, "meetingID=m2"), "duration"), None);
+    assert_eq!(
+        parameter(&create_and_get_forwarded(&pool, "meetingID=m1&duration=500"), "duration").as_deref(),
+        Some("500")
+    );
+    assert_eq!(parameter(&create_and_get_forwarded(&pool, "meetingID=m2"), "duration"), None);
 }
 
 #[test]
-fn the_server_tag_that_is_forwarded_is_the_servers_own() {
+fn forwarded_server_tag_is_that_of_the_server() {
     let mut pool = Pool::empty(1, &[]);
     pool.add(1, &["--tag", "gpu"]);
     pool.enable(1);
     pool.serve(&["--no-poller"]);
-    let request = created(&pool, "meetingID=m1&meta_server-tag=big%3Bgpu!");
+    let request = create_and_get_forwarded(&pool, "meetingID=m1&meta_server-tag=big%3Bgpu!");
     assert_eq!(parameter(&request, "meta_server-tag").as_deref(), Some("gpu"));
 }
 
 #[test]
-fn an_untagged_server_gets_no_server_tag() {
+fn untagged_server_receives_no_server_tag() {
     let pool = Pool::start(1);
-    let request = created(&pool, "meetingID=m1&meta_server-tag=gpu&meta_other=1");
+    let request = create_and_get_forwarded(&pool, "meetingID=m1&meta_server-tag=gpu&meta_other=1");
     assert_eq!(parameter(&request, "meta_server-tag"), None);
     assert_eq!(parameter(&request, "meta_other").as_deref(), Some("1"));
 }
 
 #[test]
-fn defaults_give_way_to_the_request_and_overrides_and_exclusions_do_not() {
+fn request_wins_over_defaults_but_not_over_overrides_and_exclusions() {
     let pool = Pool::with(
         1,
         1,
@@ -109,7 +113,8 @@ fn defaults_give_way_to_the_request_and_overrides_and_exclusions_do_not() {
             ("CREATE_EXCLUDE_PARAMS", "logo, bannerText"),
         ],
     );
-    let request = created(&pool, "meetingID=m1&record=false&muteOnStart=false&bannerText=x&logo=r");
+    let request =
+        create_and_get_forwarded(&pool, "meetingID=m1&record=false&muteOnStart=false&bannerText=x&logo=r");
     let value = |name| parameter(&request, name);
     assert_eq!(value("record").as_deref(), Some("false"));
     assert_eq!(value("welcome").as_deref(), Some("Hi, all=1"));
@@ -119,7 +124,7 @@ fn defaults_give_way_to_the_request_and_overrides_and_exclusions_do_not() {
 }
 
 #[test]
-fn a_tag_that_the_operator_sets_chooses_the_server() {
+fn default_server_tag_of_operator_selects_server() {
     let mut pool = Pool::empty(2, &[("DEFAULT_CREATE_PARAMS", "meta_server-tag=gpu")]);
     pool.add(1, &["--tag", "gpu"]);
     pool.add(2, &[]);
@@ -131,9 +136,9 @@ fn a_tag_that_the_operator_sets_chooses_the_server() {
 }
 
 #[test]
-fn unknown_parameters_brackets_and_bare_names_pass() {
+fn unknown_parameters_brackets_and_bare_names_are_forwarded() {
     let pool = Pool::start(1);
-    let request = created(
+    let request = create_and_get_forwarded(
         &pool,
         "meetingID=m1&bare&empty=&a%5Bb%5D=1&a[]=2&userdata-bbb_x=%26&meta_x=%C3%A9%F0%9F%98%80&pluginManifests=%5B%7B%7D%5D",
     );
@@ -148,19 +153,19 @@ fn unknown_parameters_brackets_and_bare_names_pass() {
 }
 
 #[test]
-fn of_a_parameter_given_twice_the_last_wins() {
+fn last_value_of_duplicate_parameter_wins() {
     let pool = Pool::start(1);
-    let request = created(&pool, "meetingID=other&name=1&name=2&meetingID=m1");
+    let request = create_and_get_forwarded(&pool, "meetingID=other&name=1&name=2&meetingID=m1");
     assert_eq!(parameter(&request, "name").as_deref(), Some("2"));
     assert_eq!(parameter(&request, "meetingID").as_deref(), Some("m1"));
     assert!(pool.server(1).meeting("m1").is_some());
 }
 
 #[test]
-fn the_servers_secret_signs_with_the_strongest_algorithm_configured() {
+fn forwarded_create_is_signed_with_strongest_configured_algorithm() {
     for (setting, digits) in [("", 64), ("SHA1", 40), ("SHA1:SHA512", 128), ("SHA384,SHA1", 96)] {
         let pool = Pool::with(1, 1, &[("LOADBALANCER_CHECKSUM_ALGORITHM", setting)]);
-        let request = created(&pool, "meetingID=m1");
+        let request = create_and_get_forwarded(&pool, "meetingID=m1");
         let sum = request.query().rsplit_once("checksum=").unwrap().1;
         assert_eq!(sum.len(), digits, "{setting}: {sum}");
         assert_eq!(request.query().matches("checksum=").count(), 1);
@@ -168,11 +173,11 @@ fn the_servers_secret_signs_with_the_strongest_algorithm_configured() {
 }
 
 #[test]
-fn a_query_over_2_kb_is_forwarded_as_a_form_with_an_empty_signed_query() {
+fn query_over_2_kb_is_forwarded_as_form() {
     let pool = Pool::start(1);
     let welcome = "wé".repeat(2000);
     let encoded = "w%C3%A9".repeat(2000);
-    let request = created(&pool, &format!("meetingID=m1&welcome={encoded}"));
+    let request = create_and_get_forwarded(&pool, &format!("meetingID=m1&welcome={encoded}"));
     assert_eq!(request.method, "POST");
     assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
     let sum = sign("sha256", "create", "", pool.server(1).secret());
@@ -182,20 +187,24 @@ fn a_query_over_2_kb_is_forwarded_as_a_form_with_an_empty_signed_query() {
 }
 
 #[test]
-fn a_request_line_of_64_kb_is_taken_in() {
+fn request_line_of_64_kb_is_accepted() {
     let pool = Pool::start(1);
     let around = pool.target("create", "meetingID=m1&welcome=").len() + "GET  HTTP/1.1\r\n".len();
     let welcome = "w".repeat(64 * 1024 - around);
     let target = pool.target("create", &format!("meetingID=m1&welcome={welcome}"));
     assert_eq!(format!("GET {target} HTTP/1.1\r\n").len(), 64 * 1024);
-    let answer = pool.raw_get(&target);
-    assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{}", &answer[..answer.len().min(500)]);
+    let response = pool.raw_get(&target);
+    assert!(
+        response.contains("<returncode>SUCCESS</returncode>"),
+        "{}",
+        &response[..response.len().min(500)]
+    );
     let request = pool.server(1).last_request("create").unwrap();
     assert_eq!(parameter(&request, "welcome").as_deref(), Some(welcome.as_str()));
 }
 
 #[test]
-fn long_parameters_beside_slides_stay_in_the_query() {
+fn long_parameters_stay_in_query_when_body_holds_slides() {
     let pool = Pool::start(1);
     let welcome = "w".repeat(6000);
     pool.post("create", &format!("meetingID=m1&welcome={welcome}"), "text/xml", b"<modules/>").success();

@@ -1,58 +1,67 @@
-//! end: the server first, then the records.
+//! end: ends the meeting on its server, then releases the records.
 
-use crate::assert_answer;
-use crate::support::{Pool, QUICK};
+use crate::assert_response;
+use crate::support::{Pool, SHORT_TIMEOUTS};
 use sl_sim::FaultKind;
 
 #[test]
-fn a_meeting_that_ended_leaves_nothing_behind() {
+fn end_releases_all_records_of_meeting() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
     assert_eq!(pool.redis.cli(&["HGET", "scalelite:voice_bridges", "979198380"]), "m1");
-    assert_answer!(pool.get("end", "meetingID=m1&password=mp"));
-    pool.nothing_is_left_of("m1");
+    assert_response!(pool.get("end", "meetingID=m1&password=mp"));
+    pool.assert_meeting_released("m1");
     assert_eq!(pool.redis.cli(&["HGET", "scalelite:voice_bridges", "979198380"]), "");
     assert_eq!(pool.holder("m1"), None);
     assert_eq!(pool.get("end", "meetingID=m1").failed(), "notFound");
 }
 
 #[test]
-fn end_may_come_as_a_form() {
+fn end_accepts_form_body() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.post("end", "", "application/x-www-form-urlencoded", b"meetingID=m1&password=mp").success();
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
-fn a_meeting_that_its_server_does_not_know_any_more_is_forgotten() {
+fn end_releases_meeting_unknown_to_its_server() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     pool.server(1).forget_meeting("m1");
-    assert_answer!(pool.get("end", "meetingID=m1"));
-    pool.nothing_is_left_of("m1");
+    assert_response!(
+        pool.get("end", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID</message></response>"
+    );
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
-fn an_unknown_meeting_cannot_be_ended() {
+fn end_fails_for_unknown_meeting() {
     let pool = Pool::start(1);
-    assert_answer!(pool.get("end", "meetingID=m1"));
+    assert_response!(
+        pool.get("end", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     assert_eq!(pool.get("end", "meetingID=+").failed(), "missingParamMeetingID");
     assert_eq!(pool.server(1).counts().end, 0);
 }
 
 #[test]
-fn a_wrong_password_ends_nothing() {
+fn end_with_wrong_password_keeps_meeting() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     assert_eq!(pool.get("end", "meetingID=m1&password=wrong").failed(), "invalidPassword");
-    pool.all_is_kept_of("m1");
+    pool.assert_meeting_recorded("m1");
 }
 
 #[test]
-fn a_server_that_does_not_answer_keeps_its_meeting() {
-    let pool = Pool::with(1, 1, &QUICK);
+fn end_keeps_record_when_server_does_not_answer() {
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1").success();
     for kind in [
         FaultKind::Refuse,
@@ -66,26 +75,26 @@ fn a_server_that_does_not_answer_keeps_its_meeting() {
         let reply = pool.get("end", "meetingID=m1");
         assert_eq!(reply.failed(), "internalError");
         assert_eq!(reply.xml("message"), Some("Unable to access meeting on server."));
-        pool.all_is_kept_of("m1");
+        pool.assert_meeting_recorded("m1");
     }
     pool.server(1).clear_faults();
     pool.get("end", "meetingID=m1").success();
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
-fn an_end_whose_answer_was_lost_can_be_repeated() {
-    let pool = Pool::with(1, 1, &QUICK);
+fn end_can_be_retried_after_lost_response() {
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
     pool.get("create", "meetingID=m1").success();
     pool.server(1).set_fault(FaultKind::ResetAfter);
     assert_eq!(pool.get("end", "meetingID=m1").failed(), "internalError");
     pool.server(1).clear_faults();
     assert_eq!(pool.get("end", "meetingID=m1").failed(), "notFound");
-    pool.nothing_is_left_of("m1");
+    pool.assert_meeting_released("m1");
 }
 
 #[test]
-fn a_meeting_whose_server_left_the_pool_is_unknown() {
+fn meeting_of_removed_server_is_not_found() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     pool.redis.cli(&["DEL", "scalelite:server:bbb1"]);

@@ -1,29 +1,34 @@
 //! getMeetingInfo.
 
-use crate::assert_answer;
-use crate::support::{Canned, Pool};
+use crate::assert_response;
+use crate::support::{CannedServer, Pool};
 
 #[test]
-fn a_meeting_and_its_people_are_told_as_the_server_tells_them() {
+fn get_meeting_info_returns_server_response() {
     let pool = Pool::start(1);
     let query = "meetingID=m1&name=One&attendeePW=ap&moderatorPW=mp&meta_%C3%A9x=1&meta_a=%3Cb%3E";
     pool.get("create", query).success();
     pool.get("join", "meetingID=m1&fullName=J%C3%BCrgen+O'Neil&role=MODERATOR&userID=u1&redirect=false")
         .success();
     let through = pool.get("getMeetingInfo", "meetingID=m1");
-    assert_eq!(through.body, pool.directly(1, "getMeetingInfo", "meetingID=m1").body);
-    assert_answer!(through);
+    assert_eq!(through.body, pool.get_from_server(1, "getMeetingInfo", "meetingID=m1").body);
+    assert_response!(through);
 }
 
 #[test]
-fn an_unknown_meeting_is_not_found() {
+fn get_meeting_info_fails_for_unknown_meeting() {
     let pool = Pool::start(1);
-    assert_answer!(pool.get("getMeetingInfo", "meetingID=m1"));
+    assert_response!(
+        pool.get("getMeetingInfo", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     assert_eq!(pool.get("getMeetingInfo", "meetingId=m1").failed(), "missingParamMeetingID");
 }
 
 #[test]
-fn it_may_come_as_a_form() {
+fn get_meeting_info_accepts_form_body() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     let form = "application/x-www-form-urlencoded";
@@ -31,14 +36,14 @@ fn it_may_come_as_a_form() {
     assert_eq!(reply.xml("meetingID"), Some("m1"));
 }
 
-/// What no program of ours would write, and XML all the same.
+/// Unusual but valid XML.
 const ODD: &str = "\u{feff}<?xml version=\"1.0\" encoding=\"UTF-8\" standalone='yes' ?>\r\n<!-- a comment -->\r\n\
     <response >\r\n\t<returncode> SUCCESS </returncode >\n<meetingID><![CDATA[m1]]></meetingID><x a='1'  b=\"&#x41;\"/>\
     <message>&amp;amp; &#128512; \u{1f600} ]]&gt;</message>\n\n</response>\n\n<!-- the end -->\n";
 
 #[test]
-fn an_answer_goes_through_byte_for_byte() {
-    let odd = Canned::start(ODD.as_bytes());
+fn success_response_is_forwarded_byte_for_byte() {
+    let odd = CannedServer::start(ODD.as_bytes());
     let mut pool = Pool::empty(1, &[]);
     pool.sl_ok(&["servers", "add", &odd.url(), "secret", "--id", "odd"]);
     pool.sl_ok(&["servers", "enable", "odd"]);
@@ -51,8 +56,8 @@ fn an_answer_goes_through_byte_for_byte() {
 }
 
 #[test]
-fn a_refusal_goes_through_byte_for_byte() {
-    let odd = Canned::start(ODD.as_bytes());
+fn failure_response_is_forwarded_byte_for_byte() {
+    let odd = CannedServer::start(ODD.as_bytes());
     let mut pool = Pool::empty(1, &[]);
     pool.sl_ok(&["servers", "add", &odd.url(), "secret", "--id", "odd"]);
     pool.sl_ok(&["servers", "enable", "odd"]);
@@ -63,7 +68,7 @@ fn a_refusal_goes_through_byte_for_byte() {
         "<response><returncode>FAILED</returncode><messageKey>own</messageKey><message>M</message><more>x</more></response>",
         "<response><returncode>FAILED</returncode></response>",
     ] {
-        odd.say(refusal.as_bytes());
+        odd.set_body(refusal.as_bytes());
         for call in ["getMeetingInfo", "isMeetingRunning", "end", "create"] {
             assert_eq!(pool.get(call, "meetingID=m1").body, refusal, "{call}");
         }

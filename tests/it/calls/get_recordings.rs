@@ -1,143 +1,156 @@
-//! getRecordings: what the index has, newest first.
+//! getRecordings: reads the index, newest first.
 
-use crate::assert_answer;
-use crate::support::Library;
+use crate::assert_response;
+use crate::support::RecordingEnv;
 
 const NGINX: [(&str, &str); 2] = [("x-forwarded-proto", "https"), ("x-forwarded-host", "bbb.example.org")];
 
 #[test]
-fn one_recording_with_all_that_belongs_to_it() {
-    let library = Library::start();
-    library.add("a924-1767225600000", "algebra-101", 5);
-    let target = library.pool.target("getRecordings", "meetingID=algebra-101");
-    assert_answer!(library.pool.fetch("GET", &target, &NGINX, b""));
+fn get_recordings_returns_all_fields() {
+    let env = RecordingEnv::start();
+    env.add("a924-1767225600000", "algebra-101", 5);
+    let target = env.pool.target("getRecordings", "meetingID=algebra-101");
+    assert_response!(env.pool.fetch("GET", &target, &NGINX, b""));
 }
 
 #[test]
-fn what_scalelite_does_not_keep_is_given_out_as_bbb_does() {
-    let library = Library::start();
-    library.add("a924-1767225600000", "algebra-101", 5);
-    library.postgres.sql(
+fn fields_unknown_to_scalelite_are_returned_as_bbb_does() {
+    let env = RecordingEnv::start();
+    env.add("a924-1767225600000", "algebra-101", 5);
+    env.postgres.sql(
         "UPDATE recordings SET raw_size = 91220450, is_breakout = true, breakout_parent = 'p-1', \
              breakout_sequence = 2, breakout_rooms = '{r-1,r-2}', participants = NULL, name = NULL, endtime = NULL; \
          UPDATE playback_formats SET size = 18340112, processing_time = NULL; \
          DELETE FROM thumbnails; \
          UPDATE metadata SET key = '1 <key>', value = '<&>' WHERE key = 'gl-listed'",
     );
-    assert_answer!(library.pool.get("getRecordings", ""));
+    assert_response!(env.pool.get("getRecordings", ""));
 }
 
 #[test]
-fn without_any_it_says_so() {
-    let library = Library::start();
-    assert_answer!(library.pool.get("getRecordings", ""));
-    library.add("a-1", "m", 1);
-    assert_eq!(library.listed("meetingID=other"), [""; 0]);
-    assert_eq!(library.listed("recordID=%2C"), [""; 0]);
-    assert_eq!(library.listed("meetingID=%00"), [""; 0]);
-    assert_eq!(library.listed("meta_bbb-origin=%00"), [""; 0]);
-    // One of several that can be no value takes nothing away from the others.
-    assert_eq!(library.listed("meta_bbb-origin=moodle,%00"), ["a-1"]);
+fn get_recordings_without_matches_returns_no_recordings() {
+    let env = RecordingEnv::start();
+    assert_response!(
+        env.pool.get("getRecordings", ""),
+        xml @"<response><returncode>SUCCESS</returncode><recordings></recordings>\
+              <messageKey>noRecordings</messageKey><message>There are not recordings for the \
+              meetings</message></response>"
+    );
+    env.add("a-1", "m", 1);
+    assert_eq!(env.record_ids("meetingID=other"), [""; 0]);
+    assert_eq!(env.record_ids("recordID=%2C"), [""; 0]);
+    assert_eq!(env.record_ids("meetingID=%00"), [""; 0]);
+    assert_eq!(env.record_ids("meta_bbb-origin=%00"), [""; 0]);
+    // An impossible value among several does not affect the others.
+    assert_eq!(env.record_ids("meta_bbb-origin=moodle,%00"), ["a-1"]);
 }
 
 #[test]
-fn a_pool_without_an_index_has_none() {
+fn get_recordings_is_empty_without_database() {
     for variables in [[("DB_DISABLED", "true")], [("RECORDING_DISABLED", "true")]] {
-        let library = Library::with(1, &variables);
-        library.add("a-1", "m", 1);
-        assert_eq!(library.pool.get("getRecordings", "").success().xml("messageKey"), Some("noRecordings"));
+        let env = RecordingEnv::with(1, &variables);
+        env.add("a-1", "m", 1);
+        assert_eq!(env.pool.get("getRecordings", "").success().xml("messageKey"), Some("noRecordings"));
         for (call, query) in [
             ("publishRecordings", "recordID=a-1&publish=true"),
             ("deleteRecordings", "recordID=a-1"),
             ("updateRecordings", "recordID=a-1&meta_a=b"),
         ] {
-            assert_eq!(library.pool.get(call, query).failed(), "notFound", "{call}");
+            assert_eq!(env.pool.get(call, query).failed(), "notFound", "{call}");
         }
     }
 }
 
 #[test]
-fn newest_first_and_by_meeting_and_by_record_id() {
-    let library = Library::start();
+fn recordings_are_newest_first_and_filtered_by_meeting_and_record_id() {
+    let env = RecordingEnv::start();
     for (id, meeting, minute) in [("aa-1", "m1", 1), ("aa-2", "m1", 9), ("ab-3", "m2", 5), ("b-4", "m3", 7)] {
-        library.add(id, meeting, minute);
+        env.add(id, meeting, minute);
     }
-    assert_eq!(library.listed(""), ["aa-2", "b-4", "ab-3", "aa-1"]);
-    assert_eq!(library.listed("meetingID=m1"), ["aa-2", "aa-1"]);
-    assert_eq!(library.listed("meetingID=m1%2C+m2%2Cm1"), ["aa-2", "ab-3", "aa-1"]);
-    assert_eq!(library.listed("meetingID=m"), [""; 0], "meeting ids are exact");
-    assert_eq!(library.listed("recordID=aa-1"), ["aa-1"]);
-    assert_eq!(library.listed("recordID=aa"), ["aa-2", "aa-1"], "record ids begin so");
-    assert_eq!(library.listed("recordID=a%2Caa%2Cb-4"), ["aa-2", "b-4", "ab-3", "aa-1"]);
-    assert_eq!(library.listed("recordID=a&meetingID=m2"), ["ab-3"]);
-    assert_eq!(library.listed("recordID=a%25"), [""; 0]);
-    assert_eq!(library.listed("recordID=a_"), [""; 0]);
-    library.postgres.sql("UPDATE recordings SET starttime = NULL WHERE record_id = 'aa-2'");
-    assert_eq!(library.listed(""), ["b-4", "ab-3", "aa-1", "aa-2"], "without a start they come last");
+    assert_eq!(env.record_ids(""), ["aa-2", "b-4", "ab-3", "aa-1"]);
+    assert_eq!(env.record_ids("meetingID=m1"), ["aa-2", "aa-1"]);
+    assert_eq!(env.record_ids("meetingID=m1%2C+m2%2Cm1"), ["aa-2", "ab-3", "aa-1"]);
+    assert_eq!(env.record_ids("meetingID=m"), [""; 0], "meeting ids are exact");
+    assert_eq!(env.record_ids("recordID=aa-1"), ["aa-1"]);
+    assert_eq!(env.record_ids("recordID=aa"), ["aa-2", "aa-1"], "record ids match by prefix");
+    assert_eq!(env.record_ids("recordID=a%2Caa%2Cb-4"), ["aa-2", "b-4", "ab-3", "aa-1"]);
+    assert_eq!(env.record_ids("recordID=a&meetingID=m2"), ["ab-3"]);
+    assert_eq!(env.record_ids("recordID=a%25"), [""; 0]);
+    assert_eq!(env.record_ids("recordID=a_"), [""; 0]);
+    env.postgres.sql("UPDATE recordings SET starttime = NULL WHERE record_id = 'aa-2'");
+    assert_eq!(
+        env.record_ids(""),
+        ["b-4", "ab-3", "aa-1", "aa-2"],
+        "recordings without start time come last"
+    );
 }
 
 #[test]
-fn by_state() {
-    let library = Library::start();
+fn recordings_are_filtered_by_state() {
+    let env = RecordingEnv::start();
     for (n, state) in ["published", "unpublished", "processing", "processed", "deleted"].iter().enumerate() {
-        library.add(state, "m", n as u32);
-        library.postgres.sql(&format!("UPDATE recordings SET state = '{state}' WHERE record_id = '{state}'"));
+        env.add(state, "m", n as u32);
+        env.postgres.sql(&format!("UPDATE recordings SET state = '{state}' WHERE record_id = '{state}'"));
     }
-    assert_eq!(library.listed(""), ["unpublished", "published"]);
+    assert_eq!(env.record_ids(""), ["unpublished", "published"]);
     assert_eq!(
-        library.listed("state=any"),
+        env.record_ids("state=any"),
         ["deleted", "processed", "processing", "unpublished", "published"]
     );
-    assert_eq!(library.listed("state=deleted%2CProcessed"), ["deleted", "processed"]);
-    assert_eq!(library.listed("state=nonsense"), [""; 0]);
-    assert_eq!(library.listed("state=published&meetingID=m&recordID=pub"), ["published"]);
+    assert_eq!(env.record_ids("state=deleted%2CProcessed"), ["deleted", "processed"]);
+    assert_eq!(env.record_ids("state=nonsense"), [""; 0]);
+    assert_eq!(env.record_ids("state=published&meetingID=m&recordID=pub"), ["published"]);
 }
 
-fn with_metadata(variables: &[(&str, &str)]) -> Library {
-    let library = Library::with(1, variables);
+fn with_metadata(variables: &[(&str, &str)]) -> RecordingEnv {
+    let env = RecordingEnv::with(1, variables);
     for (n, (id, course)) in [("r1", "100%"), ("r2", "1000"), ("r3", "x100"), ("r4", "X")].iter().enumerate()
     {
-        library.add(id, &format!("m{n}"), n as u32);
-        library.postgres.sql(&format!(
+        env.add(id, &format!("m{n}"), n as u32);
+        env.postgres.sql(&format!(
             "INSERT INTO metadata (recording_id, key, value) SELECT id, 'course', '{course}' FROM recordings \
                  WHERE record_id = '{id}'; \
              UPDATE metadata SET value = 'greenlight' WHERE key = 'bbb-origin' AND recording_id % 2 = 0"
         ));
     }
-    library
+    env
 }
 
 #[test]
-fn by_metadata() {
-    let library = with_metadata(&[]);
-    assert_eq!(library.listed("meta_course=X"), ["r4"]);
-    assert_eq!(library.listed("meta_Course=1000%2CX"), ["r4", "r2"], "keys in lower case, alternatives");
-    assert_eq!(library.listed("meta_course=100%25"), ["r2", "r1"], "begins so");
-    assert_eq!(library.listed("meta_course=%25100"), ["r3"], "ends so");
-    assert_eq!(library.listed("meta_course=%25100%25"), ["r3", "r2", "r1"]);
-    assert_eq!(library.listed("meta_course=x%25%2C1000"), ["r3", "r2"]);
-    assert_eq!(library.listed("meta_course=10_0"), [""; 0]);
-    assert_eq!(library.listed("meta_course=100%25&meta_bbb-origin=moodle"), ["r1"], "all must match");
-    assert_eq!(library.listed("meta_bbb-origin=moodle&meta_course=100%25"), ["r1"]);
-    assert_eq!(library.listed("meta_bbb-origin=moodle&meetingID=m2"), ["r3"]);
-    assert_eq!(library.listed("meta_bbb-origin=moodle&recordID=r&state=any"), ["r3", "r1"]);
-    assert_eq!(library.listed("meta_other=moodle"), [""; 0]);
-    assert_eq!(library.listed("meta_gl-listed="), ["r4", "r3", "r2", "r1"]);
+fn recordings_are_filtered_by_metadata() {
+    let env = with_metadata(&[]);
+    assert_eq!(env.record_ids("meta_course=X"), ["r4"]);
+    assert_eq!(
+        env.record_ids("meta_Course=1000%2CX"),
+        ["r4", "r2"],
+        "keys are case-insensitive, values are alternatives"
+    );
+    assert_eq!(env.record_ids("meta_course=100%25"), ["r2", "r1"], "prefix match");
+    assert_eq!(env.record_ids("meta_course=%25100"), ["r3"], "suffix match");
+    assert_eq!(env.record_ids("meta_course=%25100%25"), ["r3", "r2", "r1"]);
+    assert_eq!(env.record_ids("meta_course=x%25%2C1000"), ["r3", "r2"]);
+    assert_eq!(env.record_ids("meta_course=10_0"), [""; 0]);
+    assert_eq!(env.record_ids("meta_course=100%25&meta_bbb-origin=moodle"), ["r1"], "all must match");
+    assert_eq!(env.record_ids("meta_bbb-origin=moodle&meta_course=100%25"), ["r1"]);
+    assert_eq!(env.record_ids("meta_bbb-origin=moodle&meetingID=m2"), ["r3"]);
+    assert_eq!(env.record_ids("meta_bbb-origin=moodle&recordID=r&state=any"), ["r3", "r1"]);
+    assert_eq!(env.record_ids("meta_other=moodle"), [""; 0]);
+    assert_eq!(env.record_ids("meta_gl-listed="), ["r4", "r3", "r2", "r1"]);
 }
 
 #[test]
-fn by_metadata_one_of_which_is_enough_as_in_scalelite() {
-    let library = with_metadata(&[("GET_RECORDINGS_META_MATCH", "any")]);
-    assert_eq!(library.listed("meta_course=X&meta_bbb-origin=moodle"), ["r4", "r3", "r1"]);
-    assert_eq!(library.listed("meta_course=X&meta_course2=y"), ["r4"]);
-    assert_eq!(library.listed("meta_course=X&meta_bbb-origin=moodle&meetingID=m0"), ["r1"]);
+fn metadata_filters_may_match_any_as_in_scalelite() {
+    let env = with_metadata(&[("GET_RECORDINGS_META_MATCH", "any")]);
+    assert_eq!(env.record_ids("meta_course=X&meta_bbb-origin=moodle"), ["r4", "r3", "r1"]);
+    assert_eq!(env.record_ids("meta_course=X&meta_course2=y"), ["r4"]);
+    assert_eq!(env.record_ids("meta_course=X&meta_bbb-origin=moodle&meetingID=m0"), ["r1"]);
 }
 
 #[test]
-fn metadata_that_thousands_have_is_found_another_way_with_the_same_result() {
+fn common_metadata_values_give_same_results() {
     for meta_match in ["all", "any"] {
-        let library = with_metadata(&[("GET_RECORDINGS_META_MATCH", meta_match)]);
-        library.postgres.sql(
+        let env = with_metadata(&[("GET_RECORDINGS_META_MATCH", meta_match)]);
+        env.postgres.sql(
             "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
                  SELECT 'old-' || n, 'old', 'published', true, timestamp '2020-01-01' + n * interval '1 s' \
                  FROM generate_series(1, 4000) n; \
@@ -145,8 +158,8 @@ fn metadata_that_thousands_have_is_found_another_way_with_the_same_result() {
                  WHERE meeting_id = 'old'; \
              INSERT INTO metadata (recording_id, key, value) SELECT id, 'common', 'x' FROM recordings",
         );
-        let both = library.listed("meta_bbb-origin=moodle&meta_common=x&limit=4");
-        let rare = library.listed("meta_common=x&meta_course=X%2C100%25&limit=4");
+        let both = env.record_ids("meta_bbb-origin=moodle&meta_common=x&limit=4");
+        let rare = env.record_ids("meta_common=x&meta_course=X%2C100%25&limit=4");
         if meta_match == "all" {
             assert_eq!(both, ["r3", "r1", "old-4000", "old-3999"]);
             assert_eq!(rare, ["r4", "r2", "r1"]);
@@ -154,28 +167,28 @@ fn metadata_that_thousands_have_is_found_another_way_with_the_same_result() {
             assert_eq!(both, ["r4", "r3", "r2", "r1"]);
             assert_eq!(rare, ["r4", "r3", "r2", "r1"]);
         }
-        assert_eq!(library.listed("meta_bbb-origin=moodle").len(), 4002);
+        assert_eq!(env.record_ids("meta_bbb-origin=moodle").len(), 4002);
     }
 }
 
 #[test]
-fn pages_and_how_many_there_are() {
-    let library = Library::start();
+fn pages_have_limit_offset_and_total() {
+    let env = RecordingEnv::start();
     for n in 1..=7 {
-        library.add(&format!("r{n}"), &format!("m{}", n % 2), n);
+        env.add(&format!("r{n}"), &format!("m{}", n % 2), n);
     }
-    library.pool.get("deleteRecordings", "recordID=r7").success();
-    library.pool.get("publishRecordings", "recordID=r6&publish=false").success();
+    env.pool.get("deleteRecordings", "recordID=r7").success();
+    env.pool.get("publishRecordings", "recordID=r6&publish=false").success();
     let total = |query: &str| {
-        let reply = library.pool.get("getRecordings", query).success();
+        let reply = env.pool.get("getRecordings", query).success();
         reply.xml("totalElements").map(|total| total.parse::<u32>().unwrap())
     };
-    assert_eq!(library.listed("limit=2"), ["r6", "r5"]);
-    assert_eq!(library.listed("limit=2&offset=3"), ["r3", "r2"]);
-    assert_eq!(library.listed("offset=4"), ["r2", "r1"]);
-    assert_eq!(library.listed("offset=6&limit=5"), [""; 0]);
-    assert_eq!(library.listed("meetingID=m0%2Cm1&limit=2&offset=1"), ["r5", "r4"]);
-    assert_eq!(library.listed("meta_bbb-origin=moodle&limit=2&offset=1"), ["r5", "r4"]);
+    assert_eq!(env.record_ids("limit=2"), ["r6", "r5"]);
+    assert_eq!(env.record_ids("limit=2&offset=3"), ["r3", "r2"]);
+    assert_eq!(env.record_ids("offset=4"), ["r2", "r1"]);
+    assert_eq!(env.record_ids("offset=6&limit=5"), [""; 0]);
+    assert_eq!(env.record_ids("meetingID=m0%2Cm1&limit=2&offset=1"), ["r5", "r4"]);
+    assert_eq!(env.record_ids("meta_bbb-origin=moodle&limit=2&offset=1"), ["r5", "r4"]);
     assert_eq!(total("offset=1"), None);
     assert_eq!(total("limit=2"), Some(6));
     assert_eq!(total("limit=2&state=unpublished"), Some(1));
@@ -184,43 +197,47 @@ fn pages_and_how_many_there_are() {
     assert_eq!(total("limit=1&recordID=r"), Some(6));
     assert_eq!(total("limit=1&meta_bbb-origin=moodle"), Some(6));
     assert_eq!(total("limit=1&meetingID=nobody"), Some(0));
-    assert_eq!(library.listed("limit=1000").len(), 6, "100 at most");
-    assert_answer!(library.pool.get("getRecordings", "limit=1&meetingID=nobody"));
+    assert_eq!(env.record_ids("limit=1000").len(), 6, "100 at most");
+    assert_response!(env.pool.get("getRecordings", "limit=1&meetingID=nobody"));
 }
 
 #[test]
-fn where_it_must_be_filtered_an_id_is_needed() {
-    let library = Library::with(1, &[("GET_RECORDINGS_API_FILTERED", "true")]);
-    assert_answer!(library.pool.get("getRecordings", "state=any&meetingID="));
+fn filtered_api_requires_an_id() {
+    let env = RecordingEnv::with(1, &[("GET_RECORDINGS_API_FILTERED", "true")]);
+    assert_response!(
+        env.pool.get("getRecordings", "state=any&meetingID="),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParameters</messageKey>\
+              <message>param meetingID or recordID must be included.</message></response>"
+    );
     assert_eq!(
-        library.pool.get("getRecordings", "meetingID=m").success().xml("messageKey"),
+        env.pool.get("getRecordings", "meetingID=m").success().xml("messageKey"),
         Some("noRecordings")
     );
-    library.pool.get("getRecordings", "recordID=m").success();
+    env.pool.get("getRecordings", "recordID=m").success();
 }
 
 #[test]
-fn links_to_protected_recordings_work_once() {
-    let library = Library::with(1, &[("PROTECTED_RECORDINGS_ENABLED", "true")]);
-    library.add("r1", "m", 1);
-    library.add("r2", "m", 2);
-    library.pool.get("updateRecordings", "recordID=r2&protect=true").success();
-    let target = library.pool.target("getRecordings", "");
-    let ask = || library.pool.fetch("GET", &target, &NGINX, b"").success().body;
+fn protected_recordings_get_single_use_tokens() {
+    let env = RecordingEnv::with(1, &[("PROTECTED_RECORDINGS_ENABLED", "true")]);
+    env.add("r1", "m", 1);
+    env.add("r2", "m", 2);
+    env.pool.get("updateRecordings", "recordID=r2&protect=true").success();
+    let target = env.pool.target("getRecordings", "");
+    let get_body = || env.pool.fetch("GET", &target, &NGINX, b"").success().body;
     let mut body = String::new();
-    let asked = library.pool.redis.monitor(|| body = ask());
-    // SET, twice, in one round trip.
-    assert_eq!(asked.iter().filter(|command| *command == "setex").count(), 2, "{asked:?}");
+    let commands = env.pool.redis.monitor(|| body = get_body());
+    // SETEX, twice, in one round trip.
+    assert_eq!(commands.iter().filter(|command| *command == "setex").count(), 2, "{commands:?}");
     let tokens = |body: &str| -> Vec<String> {
         body.split("token=").skip(1).map(|rest| rest[..64].to_owned()).collect()
     };
-    let (first, second) = (tokens(&body), tokens(&ask()));
+    let (first, second) = (tokens(&body), tokens(&get_body()));
     assert_eq!((first.len(), second.len()), (2, 2));
-    assert!(first.iter().all(|token| !second.contains(token)), "each answer has its own");
+    assert!(first.iter().all(|token| !second.contains(token)), "each response has its own tokens");
     let key = format!("scalelite:protector_token_{}", first[0]);
-    let access: serde_json::Value = serde_json::from_str(&library.pool.redis.cli(&["GET", &key])).unwrap();
+    let access: serde_json::Value = serde_json::from_str(&env.pool.redis.cli(&["GET", &key])).unwrap();
     assert_eq!(access, serde_json::json!({ "record_id": "r2", "format": "presentation" }));
-    let ttl: u32 = library.pool.redis.cli(&["TTL", &key]).parse().unwrap();
+    let ttl: u32 = env.pool.redis.cli(&["TTL", &key]).parse().unwrap();
     assert!((3590..=3600).contains(&ttl), "{ttl}");
     insta::with_settings!({ filters => vec![(r"token=[0-9a-f]{64}", "token=[token]")] }, {
         insta::assert_snapshot!(body);
@@ -228,33 +245,33 @@ fn links_to_protected_recordings_work_once() {
 }
 
 #[test]
-fn it_may_come_as_a_form() {
-    let library = Library::start();
-    library.add("r1", "m1", 1);
-    library.add("r2", "m2", 2);
+fn get_recordings_accepts_form_body() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m1", 1);
+    env.add("r2", "m2", 2);
     let form = "application/x-www-form-urlencoded";
-    let reply = library.pool.post("getRecordings", "", form, b"meetingID=m1").success();
+    let reply = env.pool.post("getRecordings", "", form, b"meetingID=m1").success();
     assert_eq!(reply.xml("recordID"), Some("r1"));
 }
 
 #[test]
-fn thousands_come_whole_and_in_order() {
-    let library = Library::start();
-    library.postgres.sql(
+fn get_recordings_returns_5000_complete_and_in_order() {
+    let env = RecordingEnv::start();
+    env.postgres.sql(
         "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
              SELECT 'r-' || n, 'm' || n % 10, 'published', true, \
                  CASE WHEN n > 100 THEN timestamp '2020-01-01' + (n / 7) * interval '1 s' END \
              FROM generate_series(1, 5000) n; \
          INSERT INTO metadata (recording_id, key, value) SELECT id, 'k', record_id FROM recordings",
     );
-    let all = library.listed("");
+    let all = env.record_ids("");
     assert_eq!((all.len(), all[0].as_str(), all[4999].as_str()), (5000, "r-5000", "r-1"));
     let numbers: Vec<u32> = all.iter().map(|id| id[2..].parse().unwrap()).collect();
     assert!(numbers.is_sorted_by(|a, b| a > b));
-    assert_eq!(library.listed("state=any"), all);
-    assert_eq!(library.listed("recordID=r-"), all);
-    assert_eq!(library.listed("meta_k=r-%25"), all);
+    assert_eq!(env.record_ids("state=any"), all);
+    assert_eq!(env.record_ids("recordID=r-"), all);
+    assert_eq!(env.record_ids("meta_k=r-%25"), all);
     let meetings: Vec<String> = (0..10).map(|n| format!("m{n}")).collect();
-    assert_eq!(library.listed(&format!("meetingID={}", meetings.join("%2C"))), all);
-    assert_eq!(library.listed("offset=4900").len(), 100);
+    assert_eq!(env.record_ids(&format!("meetingID={}", meetings.join("%2C"))), all);
+    assert_eq!(env.record_ids("offset=4900").len(), 100);
 }

@@ -1,22 +1,22 @@
 //! /health_check and the root.
 
-use crate::assert_answer;
-use crate::support::{Library, Pool, QUICK, eventually};
+use crate::assert_response;
+use crate::support::{Pool, RecordingEnv, SHORT_TIMEOUTS, eventually};
 
 #[test]
-fn a_healthy_replica_says_success() {
+fn health_check_of_healthy_replica_returns_success() {
     let pool = Pool::with(0, 1, &[]);
     let reply = pool.fetch("GET", "/health_check", &[], b"");
     for target in ["/", "/health_check/", "/health_check?x=%zz"] {
         assert_eq!(pool.fetch("GET", target, &[], b"").body, "success", "{target}");
     }
     assert_eq!(pool.fetch("HEAD", "/health_check", &[], b"").status, 200);
-    assert_answer!(reply);
+    assert_response!(reply);
 }
 
 #[test]
-fn without_redis_it_says_why_it_is_not_healthy_and_recovers() {
-    let mut pool = Pool::with(0, 1, &QUICK);
+fn health_check_fails_without_redis_and_recovers() {
+    let mut pool = Pool::with(0, 1, &SHORT_TIMEOUTS);
     pool.redis.down();
     let reply = pool.fetch("GET", "/health_check", &[], b"");
     assert_eq!(reply.status, 503);
@@ -27,16 +27,16 @@ fn without_redis_it_says_why_it_is_not_healthy_and_recovers() {
 }
 
 #[test]
-fn without_postgres_it_is_healthy_unless_the_settings_say_otherwise() {
+fn health_check_ignores_postgres_unless_configured() {
     for (variables, status) in [(&[][..], 200), (&[("HEALTH_CHECK_INDEX", "true")], 503)] {
-        let mut library = Library::with(1, variables);
-        let check = |library: &Library| library.pool.fetch("GET", "/health_check", &[], b"");
-        assert_eq!(check(&library).status, 200);
-        library.postgres.down();
-        let reply = check(&library);
+        let mut env = RecordingEnv::with(1, variables);
+        let check = |env: &RecordingEnv| env.pool.fetch("GET", "/health_check", &[], b"");
+        assert_eq!(check(&env).status, 200);
+        env.postgres.down();
+        let reply = check(&env);
         assert_eq!(reply.status, status, "{}", reply.body);
         assert_eq!(reply.body.contains("index"), status == 503, "{}", reply.body);
-        library.postgres.up();
-        assert_eq!(check(&library).status, 200);
+        env.postgres.up();
+        assert_eq!(check(&env).status, 200);
     }
 }

@@ -1,10 +1,10 @@
-//! The call without a name.
+//! The index: the call without a name.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::Pool;
 
 #[test]
-fn the_index_tells_the_version_unsigned() {
+fn index_returns_version_without_checksum() {
     let pool = Pool::with(0, 1, &[]);
     let reply = pool.fetch("GET", "/bigbluebutton/api", &[], b"");
     for (method, target) in [
@@ -15,11 +15,19 @@ fn the_index_tells_the_version_unsigned() {
     ] {
         assert_eq!(pool.fetch(method, target, &[], b"").body, reply.body, "{method} {target}");
     }
-    assert_answer!(reply);
+    assert_response!(
+        reply,
+        xml @"<response><returncode>SUCCESS</returncode><version>2.0</version><apiVersion>2.0</apiVersion>\
+              </response>"
+    );
 }
 
 #[test]
-fn the_index_tells_the_build_where_one_is_set() {
+fn index_returns_build_number_if_set() {
     let pool = Pool::with(0, 1, &[("BUILD_NUMBER", "1.2 <beta> & more")]);
-    assert_answer!(pool.fetch("GET", "/bigbluebutton/api/", &[], b""));
+    assert_response!(
+        pool.fetch("GET", "/bigbluebutton/api/", &[], b""),
+        xml @"<response><returncode>SUCCESS</returncode><version>2.0</version><apiVersion>2.0</apiVersion>\
+              <build>1.2 &lt;beta&gt; &amp; more</build></response>"
+    );
 }

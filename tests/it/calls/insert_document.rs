@@ -1,7 +1,7 @@
 //! insertDocument.
 
-use crate::assert_answer;
-use crate::support::{Pool, QUICK, parameter};
+use crate::assert_response;
+use crate::support::{Pool, SHORT_TIMEOUTS, parameter};
 use sl_sim::FaultKind;
 
 const DOCUMENT: &str = "<modules>\n <module name='presentation'><document name=\"\u{e9}\">QUJD+/==</document></module></modules>";
@@ -13,11 +13,15 @@ fn meeting(variables: &[(&str, &str)]) -> Pool {
 }
 
 #[test]
-fn a_document_is_forwarded_untouched() {
+fn document_is_forwarded_unchanged() {
     let pool = meeting(&[]);
     for kind in ["application/xml", "text/xml;charset=UTF-8"] {
         let reply = pool.post("insertDocument", "meetingID=m1&x=%20", kind, DOCUMENT.as_bytes());
-        assert_answer!(reply);
+        assert_response!(
+            reply,
+            xml @"<response><returncode>SUCCESS</returncode><message>Presentation is being \
+                  uploaded</message></response>"
+        );
         let request = pool.server(1).last_request("insertDocument").unwrap();
         assert_eq!((request.method.as_str(), request.body.as_str()), ("POST", DOCUMENT));
         assert_eq!(request.header("content-type"), Some(kind));
@@ -27,7 +31,7 @@ fn a_document_is_forwarded_untouched() {
 }
 
 #[test]
-fn a_document_of_megabytes_arrives_whole() {
+fn document_of_8_mb_is_forwarded_complete() {
     let pool = meeting(&[]);
     let document =
         format!("<modules><module><document>{}</document></module></modules>", "QUJD".repeat(2_000_000));
@@ -36,7 +40,7 @@ fn a_document_of_megabytes_arrives_whole() {
 }
 
 #[test]
-fn anything_but_xml_is_refused() {
+fn document_that_is_not_xml_is_rejected() {
     let pool = meeting(&[]);
     for kind in [
         "application/x-www-form-urlencoded",
@@ -51,25 +55,34 @@ fn anything_but_xml_is_refused() {
 }
 
 #[test]
-fn without_a_document_the_server_has_the_word() {
+fn empty_document_is_forwarded_as_post() {
     let pool = meeting(&[]);
     let reply = pool.post("insertDocument", "meetingID=m1", "text/xml", b"");
     let request = pool.server(1).last_request("insertDocument").unwrap();
-    assert_eq!(request.method, "POST", "it came as POST, the only method that BBB takes: {reply:?}");
+    assert_eq!(request.method, "POST", "BBB accepts only POST: {reply:?}");
 }
 
 #[test]
-fn an_unknown_meeting_takes_no_document() {
+fn insert_document_fails_for_unknown_meeting() {
     let pool = meeting(&[]);
     let reply = pool.post("insertDocument", "meetingID=m2", "text/xml", DOCUMENT.as_bytes());
-    assert_answer!(reply);
+    assert_response!(
+        reply,
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     let blank = pool.post("insertDocument", "", "text/xml", DOCUMENT.as_bytes());
     assert_eq!(blank.failed(), "missingParamMeetingID");
 }
 
 #[test]
-fn a_server_that_does_not_answer_has_an_error_of_its_own() {
-    let pool = meeting(&QUICK);
+fn insert_document_has_its_own_error_when_server_fails() {
+    let pool = meeting(&SHORT_TIMEOUTS);
     pool.server(1).set_fault(FaultKind::Reset);
-    assert_answer!(pool.post("insertDocument", "meetingID=m1", "text/xml", DOCUMENT.as_bytes()));
+    assert_response!(
+        pool.post("insertDocument", "meetingID=m1", "text/xml", DOCUMENT.as_bytes()),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey>\
+              <message>Unable to insert document on server.</message></response>"
+    );
 }

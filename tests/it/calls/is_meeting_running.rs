@@ -1,27 +1,33 @@
 //! isMeetingRunning.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::Pool;
 
 #[test]
-fn an_unknown_meeting_does_not_run() {
+fn unknown_meeting_is_not_running() {
     let pool = Pool::start(1);
-    assert_answer!(pool.get("isMeetingRunning", "meetingID=m1"));
+    assert_response!(
+        pool.get("isMeetingRunning", "meetingID=m1"),
+        xml @"<response><returncode>SUCCESS</returncode><running>false</running></response>"
+    );
     assert_eq!(pool.server(1).counts().is_meeting_running, 0);
     assert_eq!(pool.get("isMeetingRunning", "").failed(), "missingParamMeetingID");
 }
 
 #[test]
-fn a_known_meeting_runs_once_somebody_is_in_it() {
+fn meeting_is_running_once_a_participant_joined() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1").success();
     assert_eq!(pool.get("isMeetingRunning", "meetingID=m1").success().xml("running"), Some("false"));
     pool.server(pool.holder("m1").unwrap()).add_people("m1", 1);
-    assert_answer!(pool.get("isMeetingRunning", "meetingID=m1"));
+    assert_response!(
+        pool.get("isMeetingRunning", "meetingID=m1"),
+        xml @"<response><returncode>SUCCESS</returncode><running>true</running></response>"
+    );
 }
 
 #[test]
-fn it_may_come_as_a_form() {
+fn is_meeting_running_accepts_form_body() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     pool.server(1).add_people("m1", 1);
@@ -31,7 +37,7 @@ fn it_may_come_as_a_form() {
 }
 
 #[test]
-fn a_meeting_on_a_server_that_is_marked_offline_is_still_asked_for() {
+fn is_meeting_running_queries_server_marked_offline() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
     pool.server(1).add_people("m1", 1);

@@ -1,8 +1,8 @@
 //! join: sends a browser to the server of its meeting.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::client::fetch;
-use crate::support::{Pool, QUICK};
+use crate::support::{Pool, SHORT_TIMEOUTS};
 use sl_sim::FaultKind;
 
 fn users(pool: &Pool, meeting: &str) -> String {
@@ -18,14 +18,14 @@ fn meeting(variables: &[(&str, &str)]) -> Pool {
 const QUERY: &str = "meetingID=m1&fullName=J%C3%BCrgen%20O'Neil&role=MODERATOR";
 
 #[test]
-fn a_browser_is_sent_to_the_signed_url_of_the_meetings_server() {
+fn join_redirects_to_signed_url_of_server() {
     let pool = meeting(&[]);
-    assert_answer!(pool.get("join", QUERY));
-    assert_eq!(pool.server(1).counts().join, 0, "nobody asked the server");
+    assert_response!(pool.get("join", QUERY));
+    assert_eq!(pool.server(1).counts().join, 0, "sl must not contact the server");
 }
 
 #[test]
-fn whoever_follows_the_redirect_is_in() {
+fn following_join_redirect_enters_meeting() {
     let pool = meeting(&[]);
     let location = pool.get("join", QUERY).header("location").unwrap().to_owned();
     assert!(location.starts_with(&format!("{}/join?", pool.server(1).url())), "{location}");
@@ -37,16 +37,16 @@ fn whoever_follows_the_redirect_is_in() {
 }
 
 #[test]
-fn without_a_redirect_the_server_is_asked_and_its_xml_answered() {
+fn join_without_redirect_returns_server_xml() {
     let pool = meeting(&[]);
-    assert_answer!(pool.get("join", &format!("{QUERY}&redirect=false")));
+    assert_response!(pool.get("join", &format!("{QUERY}&redirect=false")));
     assert_eq!(pool.server(1).counts().joined, 1);
     pool.get("join", &format!("{QUERY}&redirect=FALSE")).success();
     assert_eq!(pool.get("join", &format!("{QUERY}&redirect=true")).status, 302);
 }
 
 #[test]
-fn the_query_is_encoded_anew_as_a_form() {
+fn join_query_is_reencoded_as_form() {
     let pool = meeting(&[]);
     let reply = pool.get("join", "meetingID=m1&fullName=a%20b+c~%7E'%2A*&role=VIEWER&bare&userdata-x[]=%0a");
     let location = reply.header("location").unwrap();
@@ -55,25 +55,34 @@ fn the_query_is_encoded_anew_as_a_form() {
 }
 
 #[test]
-fn an_unknown_meeting_cannot_be_joined() {
+fn join_fails_for_unknown_meeting() {
     let pool = meeting(&[]);
-    assert_answer!(pool.get("join", "meetingID=m2&fullName=A&role=VIEWER"));
+    assert_response!(
+        pool.get("join", "meetingID=m2&fullName=A&role=VIEWER"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     assert_eq!(pool.get("join", "fullName=A").failed(), "missingParamMeetingID");
     assert_eq!(pool.redis.cli(&["EXISTS", "scalelite:sl:meeting:m2"]), "0");
 }
 
 #[test]
-fn a_meeting_on_a_server_that_is_offline_cannot_be_joined() {
+fn join_fails_when_server_is_offline() {
     let pool = meeting(&[]);
     pool.redis.cli(&["HSET", "scalelite:server:bbb1", "online", "false"]);
     pool.redis.cli(&["ZREM", "scalelite:server_load", "bbb1"]);
-    assert_answer!(pool.get("join", QUERY));
+    assert_response!(
+        pool.get("join", QUERY),
+        xml @"<response><returncode>FAILED</returncode><messageKey>serverUnavailable</messageKey>\
+              <message>The server for this meeting is disabled/offline.</message></response>"
+    );
     assert_eq!(pool.get("join", &format!("{QUERY}&redirect=false")).failed(), "serverUnavailable");
-    assert_eq!(users(&pool, "m1"), "0", "nobody joined");
+    assert_eq!(users(&pool, "m1"), "0", "a failed join is not counted");
 }
 
 #[test]
-fn a_meeting_on_a_disabled_server_can_still_be_joined() {
+fn join_works_on_disabled_server() {
     let pool = meeting(&[]);
     pool.sl_ok(&["servers", "disable", "bbb1"]);
     assert_eq!(pool.get("join", QUERY).status, 302);
@@ -82,7 +91,7 @@ fn a_meeting_on_a_disabled_server_can_still_be_joined() {
 }
 
 #[test]
-fn joins_to_a_disabled_server_can_be_refused() {
+fn join_to_disabled_server_is_rejected_if_configured() {
     let pool = meeting(&[("DISABLED_REFUSES_JOINS", "true")]);
     pool.sl_ok(&["servers", "cordon", "bbb1"]);
     assert_eq!(pool.get("join", QUERY).status, 302);
@@ -93,7 +102,7 @@ fn joins_to_a_disabled_server_can_be_refused() {
 }
 
 #[test]
-fn a_join_that_the_server_refuses_counts_nobody() {
+fn join_rejected_by_server_counts_no_participant() {
     let pool = meeting(&[("LOAD_MIN_USER_COUNT", "0")]);
     assert_eq!(pool.get("join", "meetingID=m1&redirect=false").failed(), "missingParamFullName");
     assert_eq!(pool.redis.loads(), [("bbb1".to_owned(), 0.0)]);
@@ -102,8 +111,8 @@ fn a_join_that_the_server_refuses_counts_nobody() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_a_join_is_an_error_of_ours() {
-    let pool = meeting(&QUICK);
+fn join_fails_with_internal_error_when_server_does_not_answer() {
+    let pool = meeting(&SHORT_TIMEOUTS);
     pool.server(1).set_fault(FaultKind::Reset);
     let reply = pool.get("join", &format!("{QUERY}&redirect=false"));
     assert_eq!(reply.failed(), "internalError");
@@ -111,7 +120,7 @@ fn a_server_that_does_not_answer_a_join_is_an_error_of_ours() {
 }
 
 #[test]
-fn operators_add_to_joins_force_on_them_and_take_from_them() {
+fn operator_join_params_add_override_and_exclude() {
     let pool = meeting(&[
         ("DEFAULT_JOIN_PARAMS", "userdata-a=1,userdata-b=1"),
         ("OVERRIDE_JOIN_PARAMS", "userdata-c=1,role=VIEWER"),
@@ -130,12 +139,12 @@ fn operators_add_to_joins_force_on_them_and_take_from_them() {
 }
 
 #[test]
-fn a_long_join_is_answered_by_the_server_all_the_same() {
+fn long_join_query_is_forwarded_as_get() {
     let pool = meeting(&[]);
     let long = format!("{QUERY}&userdata-x={}", "x".repeat(4000));
     let location = pool.get("join", &long).header("location").unwrap().to_owned();
     assert_eq!(fetch("GET", &location, &[], b"").status, 302);
     pool.get("join", &format!("{long}&redirect=false")).success();
     let method = pool.server(1).last_request("join").unwrap().method;
-    assert_eq!(method, "GET", "BBB takes join as GET only");
+    assert_eq!(method, "GET", "BBB accepts join only as GET");
 }

@@ -1,8 +1,8 @@
-//! The HTTP contract, a file for each call.
+//! The BBB API, one file for each call.
 
 mod create;
 mod create_bodies;
-mod create_failing;
+mod create_failures;
 mod create_forwarding;
 mod delete_recordings;
 mod end;

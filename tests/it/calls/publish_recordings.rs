@@ -1,89 +1,111 @@
-//! publishRecordings: puts recordings on the one shelf or on the other.
+//! publishRecordings: moves recordings between the published and the unpublished shelf.
 
-use crate::assert_answer;
-use crate::support::Library;
+use crate::assert_response;
+use crate::support::RecordingEnv;
 
 #[test]
-fn files_move_and_the_index_says_so() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
-    library.add("r2", "m", 2);
-    assert_answer!(library.pool.get("publishRecordings", "recordID=r1&publish=false"));
-    assert_eq!(library.files(&library.published()), ["presentation/r2", "video/r2"]);
-    assert_eq!(library.files(&library.unpublished()), ["presentation/r1", "video/r1"]);
-    assert_eq!(library.listed("state=unpublished"), ["r1"]);
+fn publish_moves_files_and_updates_index() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    env.add("r2", "m", 2);
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=r1&publish=false"),
+        xml @"<response><returncode>SUCCESS</returncode><published>false</published></response>"
+    );
+    assert_eq!(env.formats_on(&env.published()), ["presentation/r2", "video/r2"]);
+    assert_eq!(env.formats_on(&env.unpublished()), ["presentation/r1", "video/r1"]);
+    assert_eq!(env.record_ids("state=unpublished"), ["r1"]);
     let row = "SELECT published, state, publish_updated FROM recordings WHERE record_id = 'r1'";
-    assert_eq!(library.postgres.sql(row), "f|unpublished|t");
-    // Again is no error.
-    library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
-    assert_answer!(library.pool.get("publishRecordings", "recordID=r1,r2,nobody,../x&publish=TRUE"));
-    assert_eq!(library.files(&library.published()).len(), 4);
-    assert_eq!(library.files(&library.unpublished()), [""; 0]);
-    assert_eq!(library.postgres.sql(row), "t|published|t");
+    assert_eq!(env.postgres.sql(row), "f|unpublished|t");
+    // Repeating it is not an error.
+    env.pool.get("publishRecordings", "recordID=r1&publish=false").success();
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=r1,r2,nobody,../x&publish=TRUE"),
+        xml @"<response><returncode>SUCCESS</returncode><published>true</published></response>"
+    );
+    assert_eq!(env.formats_on(&env.published()).len(), 4);
+    assert_eq!(env.formats_on(&env.unpublished()), [""; 0]);
+    assert_eq!(env.postgres.sql(row), "t|published|t");
 }
 
 #[test]
-fn what_is_missing_or_unknown_is_an_error() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
-    assert_answer!(library.pool.get("publishRecordings", "publish=true"));
-    assert_answer!(library.pool.get("publishRecordings", "recordID=r1"));
-    assert_answer!(library.pool.get("publishRecordings", "recordID=nobody&publish=true"));
+fn publish_fails_for_missing_parameters_or_unknown_recording() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    assert_response!(
+        env.pool.get("publishRecordings", "publish=true"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParamRecordID</messageKey>\
+              <message>You must specify a recordID.</message></response>"
+    );
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=r1"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParamPublish</messageKey>\
+              <message>You must specify a publish value true or false.</message></response>"
+    );
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=nobody&publish=true"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find recordings</message></response>"
+    );
     for query in ["recordID=..%2Fr1&publish=true", "recordID=r&publish=true", "recordID=%2C&publish=true"] {
-        assert_eq!(library.pool.get("publishRecordings", query).failed(), "notFound", "{query}");
+        assert_eq!(env.pool.get("publishRecordings", query).failed(), "notFound", "{query}");
     }
-    // Anything but true is false.
-    library.pool.get("publishRecordings", "recordID=r1&publish=maybe").success();
-    assert_eq!(library.listed("state=unpublished"), ["r1"]);
+    // Any value other than true means false.
+    env.pool.get("publishRecordings", "recordID=r1&publish=maybe").success();
+    assert_eq!(env.record_ids("state=unpublished"), ["r1"]);
 }
 
 #[test]
-fn a_recording_whose_files_are_nowhere_is_an_error_and_stays_as_it_is() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
-    std::fs::remove_dir_all(library.published().join("presentation")).unwrap();
-    std::fs::remove_dir_all(library.published().join("video")).unwrap();
-    assert_answer!(library.pool.get("publishRecordings", "recordID=r1&publish=false"));
-    assert_eq!(library.listed("state=published"), ["r1"]);
+fn publish_fails_and_changes_nothing_when_files_are_missing() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    std::fs::remove_dir_all(env.published().join("presentation")).unwrap();
+    std::fs::remove_dir_all(env.published().join("video")).unwrap();
+    assert_response!(
+        env.pool.get("publishRecordings", "recordID=r1&publish=false"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>The \
+              files of the recording are missing.</message></response>"
+    );
+    assert_eq!(env.record_ids("state=published"), ["r1"]);
 }
 
 #[test]
-fn a_deleted_recording_is_none() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
-    library.pool.get("deleteRecordings", "recordID=r1").success();
-    assert_eq!(library.pool.get("publishRecordings", "recordID=r1&publish=true").failed(), "notFound");
+fn publish_fails_for_deleted_recording() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    env.pool.get("deleteRecordings", "recordID=r1").success();
+    assert_eq!(env.pool.get("publishRecordings", "recordID=r1&publish=true").failed(), "notFound");
 }
 
 #[test]
-fn it_may_come_as_a_form() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
+fn publish_accepts_form_body() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
     let form = "application/x-www-form-urlencoded";
-    library.pool.post("publishRecordings", "", form, b"recordID=r1&publish=false").success();
-    assert_eq!(library.listed("state=unpublished"), ["r1"]);
+    env.pool.post("publishRecordings", "", form, b"recordID=r1&publish=false").success();
+    assert_eq!(env.record_ids("state=unpublished"), ["r1"]);
 }
 
 #[test]
-fn raced_from_two_replicas_files_and_index_agree_in_the_end() {
-    let library = Library::with(2, &[]);
-    library.add("r1", "m", 1);
+fn concurrent_publishes_leave_files_and_index_consistent() {
+    let env = RecordingEnv::with(2, &[]);
+    env.add("r1", "m", 1);
     for _ in 0..15 {
         std::thread::scope(|scope| {
             for (replica, publish) in [(0, true), (1, false), (0, false), (1, true)] {
-                let pool = &library.pool;
+                let pool = &env.pool;
                 scope.spawn(move || {
                     pool.get_at(replica, "publishRecordings", &format!("recordID=r1&publish={publish}"))
                         .success()
                 });
             }
         });
-        let published = library.postgres.sql("SELECT published FROM recordings") == "t";
+        let published = env.postgres.sql("SELECT published FROM recordings") == "t";
         let (is, is_not) = match published {
-            true => (library.published(), library.unpublished()),
-            false => (library.unpublished(), library.published()),
+            true => (env.published(), env.unpublished()),
+            false => (env.unpublished(), env.published()),
         };
-        assert_eq!(library.files(&is), ["presentation/r1", "video/r1"]);
-        assert_eq!(library.files(&is_not), [""; 0]);
+        assert_eq!(env.formats_on(&is), ["presentation/r1", "video/r1"]);
+        assert_eq!(env.formats_on(&is_not), [""; 0]);
     }
 }

@@ -1,6 +1,6 @@
 //! sendChatMessage.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::Pool;
 
 fn meeting() -> Pool {
@@ -10,14 +10,18 @@ fn meeting() -> Pool {
 }
 
 #[test]
-fn a_message_reaches_the_meeting() {
+fn chat_message_reaches_meeting() {
     let pool = meeting();
-    assert_answer!(pool.get("sendChatMessage", "meetingID=m1&message=Hi%20%26+%F0%9F%98%80&userName=Bot"));
+    assert_response!(
+        pool.get("sendChatMessage", "meetingID=m1&message=Hi%20%26+%F0%9F%98%80&userName=Bot"),
+        xml @"<response><returncode>SUCCESS</returncode><messageKey></messageKey><message></message>\
+              </response>"
+    );
     assert_eq!(pool.server(1).meeting("m1").unwrap().chat, ["Hi & 😀"]);
 }
 
 #[test]
-fn a_message_of_500_characters_of_any_script_reaches_the_meeting() {
+fn chat_message_of_500_unicode_characters_reaches_meeting() {
     let pool = meeting();
     let query = format!("meetingID=m1&message={}", "%E3%81%82".repeat(500));
     pool.get("sendChatMessage", &query).success();
@@ -25,14 +29,23 @@ fn a_message_of_500_characters_of_any_script_reaches_the_meeting() {
 }
 
 #[test]
-fn what_the_server_says_of_a_bad_message_is_passed_on() {
+fn server_error_for_bad_chat_message_is_forwarded() {
     let pool = meeting();
-    assert_answer!(pool.get("sendChatMessage", "meetingID=m1"));
+    assert_response!(
+        pool.get("sendChatMessage", "meetingID=m1"),
+        xml @"<response><returncode>FAILED</returncode><errors><error key=\"validationError\" message=\"You \
+              must provide a message\"/></errors></response>"
+    );
 }
 
 #[test]
-fn an_unknown_meeting_takes_no_message() {
+fn send_chat_message_fails_for_unknown_meeting() {
     let pool = meeting();
-    assert_answer!(pool.get("sendChatMessage", "meetingID=m2&message=x"));
+    assert_response!(
+        pool.get("sendChatMessage", "meetingID=m2&message=x"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
+              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
+              </response>"
+    );
     assert_eq!(pool.get("sendChatMessage", "message=x").failed(), "missingParamMeetingID");
 }

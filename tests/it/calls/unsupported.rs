@@ -1,18 +1,18 @@
-//! Paths, calls and methods that we do not serve.
+//! Paths, calls and methods that sl does not serve.
 
-use crate::assert_answer;
+use crate::assert_response;
 use crate::support::Pool;
-use crate::support::client::raw;
+use crate::support::client::send_raw;
 
 #[track_caller]
-fn unsupported(pool: &Pool, method: &str, target: &str) {
+fn assert_unsupported(pool: &Pool, method: &str, target: &str) {
     let reply = pool.fetch(method, target, &[], b"");
     assert_eq!(reply.failed(), "unsupportedRequest", "{method} {target}");
     assert_eq!(reply.xml("message"), Some("This request is not supported."), "{method} {target}");
 }
 
 #[test]
-fn unknown_paths_and_calls_are_not_supported() {
+fn unknown_paths_and_calls_are_unsupported() {
     let pool = Pool::with(0, 1, &[]);
     for target in [
         "/nothing",
@@ -31,44 +31,48 @@ fn unknown_paths_and_calls_are_not_supported() {
         "/favicon.ico",
         "/robots.txt",
     ] {
-        unsupported(&pool, "GET", target);
-        unsupported(&pool, "POST", target);
+        assert_unsupported(&pool, "GET", target);
+        assert_unsupported(&pool, "POST", target);
     }
-    assert_answer!(pool.fetch("GET", "/nothing", &[], b""));
+    assert_response!(
+        pool.fetch("GET", "/nothing", &[], b""),
+        xml @"<response><returncode>FAILED</returncode><messageKey>unsupportedRequest</messageKey>\
+              <message>This request is not supported.</message></response>"
+    );
 }
 
 #[test]
-fn calls_of_browsers_to_their_own_server_are_not_supported() {
+fn browser_calls_to_bbb_server_are_unsupported() {
     let pool = Pool::with(0, 1, &[]);
     for call in ["getJoinUrl", "learningDashboard", "feedback", "stuns", "signOut", "getSessions"] {
-        unsupported(&pool, "GET", &pool.target(call, "sessionToken=x"));
+        assert_unsupported(&pool, "GET", &pool.target(call, "sessionToken=x"));
     }
 }
 
 #[test]
-fn the_wrong_method_is_not_supported() {
+fn wrong_http_method_is_unsupported() {
     let pool = Pool::with(1, 1, &[]);
     pool.get("create", "meetingID=m1").success();
-    unsupported(&pool, "POST", &pool.target("join", "meetingID=m1&fullName=A&role=VIEWER"));
-    unsupported(&pool, "GET", &pool.target("insertDocument", "meetingID=m1"));
-    unsupported(&pool, "POST", &pool.target("sendChatMessage", "meetingID=m1&message=x"));
-    unsupported(&pool, "POST", "/health_check");
+    assert_unsupported(&pool, "POST", &pool.target("join", "meetingID=m1&fullName=A&role=VIEWER"));
+    assert_unsupported(&pool, "GET", &pool.target("insertDocument", "meetingID=m1"));
+    assert_unsupported(&pool, "POST", &pool.target("sendChatMessage", "meetingID=m1&message=x"));
+    assert_unsupported(&pool, "POST", "/health_check");
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
-        unsupported(&pool, method, &pool.target("create", "meetingID=m2"));
+        assert_unsupported(&pool, method, &pool.target("create", "meetingID=m2"));
     }
     assert_eq!(pool.server(1).counts().create, 1);
 }
 
 #[test]
-fn a_suffix_or_another_case_is_another_call() {
+fn call_names_are_case_sensitive_and_have_no_suffix() {
     let pool = Pool::with(0, 1, &[]);
     for call in ["create.xml", "Create", "CREATE", "ismeetingrunning", "getmeetings", "getMeetings.xml"] {
-        unsupported(&pool, "GET", &pool.target(call, "meetingID=m1"));
+        assert_unsupported(&pool, "GET", &pool.target(call, "meetingID=m1"));
     }
 }
 
 #[test]
-fn doubled_and_trailing_slashes_mean_nothing() {
+fn extra_slashes_in_path_are_ignored() {
     let pool = Pool::start(1);
     for (n, path) in
         ["//bigbluebutton//api///create", "/bigbluebutton/api/create/", "/bigbluebutton/api//create//"]
@@ -77,25 +81,25 @@ fn doubled_and_trailing_slashes_mean_nothing() {
     {
         let target = pool.target("create", &format!("meetingID=m{n}"));
         let query = target.split_once('?').unwrap().1;
-        let answer = pool.raw_get(&format!("{path}?{query}"));
-        assert!(answer.contains("<returncode>SUCCESS</returncode>"), "{path}: {answer}");
+        let response = pool.raw_get(&format!("{path}?{query}"));
+        assert!(response.contains("<returncode>SUCCESS</returncode>"), "{path}: {response}");
     }
 }
 
 #[test]
-fn head_is_get_without_a_body() {
+fn head_executes_call_without_response_body() {
     let pool = Pool::start(1);
     let target = pool.target("create", "meetingID=m1");
     let request = format!("HEAD {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
-    let answer = raw(&pool.address(0), request.as_bytes());
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let response = send_raw(&pool.address(0), request.as_bytes());
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("text/xml; charset=utf-8"), "{head}");
     assert_eq!(body, "");
     assert!(pool.server(1).meeting("m1").is_some(), "the call was made");
-    unsupported_head(&pool);
+    assert_head_of_post_call_does_nothing(&pool);
 }
 
-fn unsupported_head(pool: &Pool) {
+fn assert_head_of_post_call_does_nothing(pool: &Pool) {
     let target = pool.target("insertDocument", "meetingID=m1");
     assert_eq!(pool.fetch("HEAD", &target, &[], b"").status, 200);
     assert_eq!(pool.server(1).counts().insert_document, 0);

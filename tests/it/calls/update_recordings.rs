@@ -1,15 +1,15 @@
 //! updateRecordings: metadata and protection.
 
-use crate::assert_answer;
-use crate::support::Library;
+use crate::assert_response;
+use crate::support::RecordingEnv;
 
-fn updated(library: &Library, query: &str) -> bool {
-    let reply = library.pool.get("updateRecordings", query).success();
+fn updated(env: &RecordingEnv, query: &str) -> bool {
+    let reply = env.pool.get("updateRecordings", query).success();
     reply.xml("updated") == Some("true")
 }
 
-fn metadata(library: &Library, record_id: &str) -> String {
-    let rows = library.postgres.sql(&format!(
+fn metadata(env: &RecordingEnv, record_id: &str) -> String {
+    let rows = env.postgres.sql(&format!(
         "SELECT m.key || '=' || m.value FROM metadata m JOIN recordings r ON r.id = m.recording_id \
              WHERE r.record_id = '{record_id}' ORDER BY 1"
     ));
@@ -17,29 +17,30 @@ fn metadata(library: &Library, record_id: &str) -> String {
 }
 
 #[test]
-fn metadata_is_set_and_taken_away() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
-    library.add("r2", "m", 2);
-    assert_answer!(
-        library.pool.get("updateRecordings", "recordID=r1&meta_GL-Listed=true&meta_bbb-origin=&meta_new=x")
+fn update_sets_and_removes_metadata() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    env.add("r2", "m", 2);
+    assert_response!(
+        env.pool.get("updateRecordings", "recordID=r1&meta_GL-Listed=true&meta_bbb-origin=&meta_new=x"),
+        xml @"<response><returncode>SUCCESS</returncode><updated>true</updated></response>"
     );
-    assert_eq!(metadata(&library, "r1"), "gl-listed=true new=x");
-    assert_eq!(metadata(&library, "r2"), "bbb-origin=moodle gl-listed=");
-    assert!(updated(&library, "recordID=r1,r2&meta_new=y"));
-    assert_eq!(metadata(&library, "r1"), "gl-listed=true new=y");
-    assert_eq!(metadata(&library, "r2"), "bbb-origin=moodle gl-listed= new=y");
+    assert_eq!(metadata(&env, "r1"), "gl-listed=true new=x");
+    assert_eq!(metadata(&env, "r2"), "bbb-origin=moodle gl-listed=");
+    assert!(updated(&env, "recordID=r1,r2&meta_new=y"));
+    assert_eq!(metadata(&env, "r1"), "gl-listed=true new=y");
+    assert_eq!(metadata(&env, "r2"), "bbb-origin=moodle gl-listed= new=y");
     let form = "application/x-www-form-urlencoded";
-    library.pool.post("updateRecordings", "", form, b"recordID=r1&meta_a=%26%3C").success();
-    assert_eq!(metadata(&library, "r1"), "a=&< gl-listed=true new=y");
+    env.pool.post("updateRecordings", "", form, b"recordID=r1&meta_a=%26%3C").success();
+    assert_eq!(metadata(&env, "r1"), "a=&< gl-listed=true new=y");
 }
 
 #[test]
-fn where_nothing_changes_it_says_so() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
-    library.add("r2", "m", 2);
-    library.pool.get("deleteRecordings", "recordID=r2").success();
+fn update_reports_false_when_nothing_changes() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    env.add("r2", "m", 2);
+    env.pool.get("deleteRecordings", "recordID=r2").success();
     for query in [
         "recordID=r1",
         "recordID=r1&meta_bbb-origin=moodle",
@@ -52,21 +53,25 @@ fn where_nothing_changes_it_says_so() {
         "recordID=r1&meta_a=%00",
         "recordID=%2C&meta_a=b",
     ] {
-        assert!(!updated(&library, query), "{query}");
+        assert!(!updated(&env, query), "{query}");
     }
-    assert_eq!(metadata(&library, "r1"), "bbb-origin=moodle gl-listed=");
-    assert_answer!(library.pool.get("updateRecordings", "meta_a=b"));
+    assert_eq!(metadata(&env, "r1"), "bbb-origin=moodle gl-listed=");
+    assert_response!(
+        env.pool.get("updateRecordings", "meta_a=b"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>missingParamRecordID</messageKey>\
+              <message>You must specify a recordID.</message></response>"
+    );
 }
 
 #[test]
-fn protection_is_for_all_that_are_named() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
-    library.add("r2", "m", 2);
-    assert!(updated(&library, "recordID=r1,r2&protect=true"));
-    assert_eq!(library.postgres.sql("SELECT count(*) FROM recordings WHERE protected"), "2");
-    assert!(!updated(&library, "recordID=r1,r2&protect=true"));
-    assert!(updated(&library, "recordID=r2&protect=false"));
-    assert_eq!(library.postgres.sql("SELECT record_id FROM recordings WHERE protected"), "r1");
-    assert!(!updated(&library, "recordID=r2&protect=perhaps"));
+fn update_sets_protection_on_all_named_recordings() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    env.add("r2", "m", 2);
+    assert!(updated(&env, "recordID=r1,r2&protect=true"));
+    assert_eq!(env.postgres.sql("SELECT count(*) FROM recordings WHERE protected"), "2");
+    assert!(!updated(&env, "recordID=r1,r2&protect=true"));
+    assert!(updated(&env, "recordID=r2&protect=false"));
+    assert_eq!(env.postgres.sql("SELECT record_id FROM recordings WHERE protected"), "r1");
+    assert!(!updated(&env, "recordID=r2&protect=perhaps"));
 }

@@ -1,4 +1,4 @@
-//! `sl dev`: a whole pool, and nothing left behind.
+//! `sl dev`: a whole local pool, and nothing left after it.
 
 use crate::support::client::fetch;
 use crate::support::{eventually, free_port, within};
@@ -13,7 +13,7 @@ fn start(temp: &std::path::Path, args: &[&str]) -> (Child, Value) {
         .args(["dev", "--json", "--port", &free_port().to_string()])
         .args(args)
         .env("TMPDIR", temp)
-        // A pool of somebody else's, which dev must not touch.
+        // Another pool, which dev must not touch.
         .env("REDIS_URL", "redis://127.0.0.1:1")
         .stdout(Stdio::piped())
         .spawn()
@@ -33,7 +33,7 @@ fn is_open(url: &str) -> bool {
 }
 
 #[test]
-fn its_links_work_and_it_leaves_nothing_behind() {
+fn dev_links_work_and_shutdown_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let (mut child, pool) = start(temp.path(), &["--servers", "2", "--replicas", "2"]);
     let link = |name: &str| pool["links"][name].as_str().unwrap().to_owned();
@@ -42,7 +42,7 @@ fn its_links_work_and_it_leaves_nothing_behind() {
     let page = get("join as a moderator");
     assert_eq!(page.status, 302);
     let joined = fetch("GET", page.header("location").unwrap(), &[], b"");
-    assert_eq!(joined.status, 302, "the simulated server takes the checksum: {joined:?}");
+    assert_eq!(joined.status, 302, "the simulated server must accept the checksum: {joined:?}");
     assert_eq!(get("the demo meeting").success().xml("participantCount"), Some("1"));
     assert!(get("all meetings").success().body.contains("<meetingID>demo</meetingID>"));
     let second = pool["replicas"][1].as_str().unwrap();
@@ -50,7 +50,7 @@ fn its_links_work_and_it_leaves_nothing_behind() {
     fetch("GET", &other, &[], b"").success();
     get("end the demo meeting").success();
 
-    // Sample recordings, which play; one of them is protected.
+    // Sample recordings are playable; one is protected.
     assert!(get("play a recording").body.contains("<video"), "{:?}", get("play a recording"));
     let protected = get("links to a protected recording, each valid once").success().body;
     assert!(protected.contains("<protected>true</protected>"), "{protected}");
@@ -61,7 +61,7 @@ fn its_links_work_and_it_leaves_nothing_behind() {
     assert_eq!((first.status, again.status), (307, 404), "{first:?} {again:?}");
     assert!(first.header("set-cookie").is_some());
 
-    // And one more that is dropped into the spool.
+    // Another recording, dropped into the spool.
     let recordings = || get("recordings").success().body;
     assert_eq!(recordings().matches("<recording>").count(), 4);
     let spool = pool["spool"].as_str().unwrap();
@@ -82,7 +82,7 @@ fn its_links_work_and_it_leaves_nothing_behind() {
 }
 
 #[test]
-fn even_when_it_is_killed_no_process_stays() {
+fn killed_dev_leaves_no_process() {
     let temp = tempfile::tempdir().unwrap();
     let (mut child, pool) = start(temp.path(), &["--servers", "1"]);
     child.kill().unwrap();

@@ -4,20 +4,20 @@ use crate::support::{Pool, eventually};
 use std::process::Stdio;
 
 #[test]
-fn drain_cordons_and_says_how_many_run_on() {
+fn drain_cordons_and_reports_running_meetings() {
     let pool = Pool::with(2, 1, &[]);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    let at = format!("bbb{}", pool.holder("m1").unwrap());
-    assert_eq!(pool.sl_ok(&["servers", "drain", &at]), format!("OK {at}: cordoned, meetings 1\n"));
-    assert_eq!(pool.redis.cli(&["HGET", &format!("scalelite:server:{at}"), "state"]), "cordoned");
+    let server = format!("bbb{}", pool.holder("m1").unwrap());
+    assert_eq!(pool.sl_ok(&["servers", "drain", &server]), format!("OK {server}: cordoned, meetings 1\n"));
+    assert_eq!(pool.redis.cli(&["HGET", &format!("scalelite:server:{server}"), "state"]), "cordoned");
 }
 
 #[test]
-fn drain_waits_until_the_last_meeting_has_ended() {
+fn drain_waits_for_last_meeting_to_end() {
     let pool = Pool::with(2, 1, &[]);
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
-    let at = pool.holder("m1").unwrap();
-    let id = format!("bbb{at}");
+    let server = pool.holder("m1").unwrap();
+    let id = format!("bbb{server}");
     let child = pool
         .command()
         .args(["servers", "drain", &id, "--wait"])
@@ -31,14 +31,14 @@ fn drain_waits_until_the_last_meeting_has_ended() {
     pool.get("end", "meetingID=m1&password=mp").success();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(said, format!("OK {id}: drained, meetings 0, state disabled\n"));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed, format!("OK {id}: drained, meetings 0, state disabled\n"));
     let progress = String::from_utf8(output.stderr).unwrap();
     assert!(progress.contains(": 1 meetings, 0 users"), "{progress}");
 }
 
 #[test]
-fn at_the_deadline_drain_does_what_it_was_told() {
+fn drain_applies_then_action_at_deadline() {
     let pool = Pool::with(3, 1, &[]);
     for n in 1..=3 {
         pool.get("create", &format!("meetingID=m{n}&moderatorPW=mp")).success();
@@ -51,28 +51,31 @@ fn at_the_deadline_drain_does_what_it_was_told() {
     assert_eq!(state(1), "cordoned");
     pool.sl_ok(&["servers", "drain", "bbb2", "--deadline", "0.1s", "--then", "disable"]);
     assert_eq!((state(2).as_str(), pool.server(2).meetings().len()), ("disabled", 1));
-    let said = pool.sl_ok(&["servers", "drain", "bbb3", "--deadline", "0.1s", "--then", "panic"]);
-    assert!(said.starts_with("OK bbb3: panicked"), "{said}");
+    let output = pool.sl_ok(&["servers", "drain", "bbb3", "--deadline", "0.1s", "--then", "panic"]);
+    assert!(output.starts_with("OK bbb3: panicked"), "{output}");
     assert_eq!((state(3).as_str(), pool.server(3).meetings().len()), ("disabled", 0));
     let usage = pool.sl(&["servers", "drain", "bbb3", "--then", "panic"]);
-    assert_eq!(usage.status.code(), Some(2), "there is no deadline to do it at");
+    assert_eq!(usage.status.code(), Some(2), "--then requires --deadline");
 }
 
 #[test]
-fn rebuild_makes_the_registry_true() {
+fn rebuild_corrects_all_records() {
     let pool = Pool::with(3, 1, &[]);
     for n in 0..6 {
         pool.get("create", &format!("meetingID=m{n}&moderatorPW=mp")).success();
     }
-    // Nobody knows of one, a load is wrong, and one is recorded on a server that nobody has.
+    // A stray meeting, a wrong load, and a record that names an unknown server.
     pool.server(1).create_meeting("stray", "S");
     pool.redis.cli(&["ZADD", "scalelite:server_load", "999", "bbb2"]);
     pool.redis.cli(&["SADD", "scalelite:meetings", "orphan"]);
     pool.redis.cli(&["HSET", "scalelite:meeting:orphan", "server_id", "gone", "voice_bridge", "77"]);
     pool.redis.cli(&["HSET", "scalelite:voice_bridges", "77", "orphan"]);
-    let said = pool.sl_ok(&["rebuild"]);
-    assert!(said.contains("3 of 3 servers answered\n7 meetings are recorded now\n"), "{said}");
-    assert!(said.contains("  1 ran without a record") && said.contains("  1 were on servers"), "{said}");
+    let output = pool.sl_ok(&["rebuild"]);
+    assert!(output.contains("3 of 3 servers answered\n7 meetings are recorded now\n"), "{output}");
+    assert!(
+        output.contains("  1 ran without a record") && output.contains("  1 were on servers"),
+        "{output}"
+    );
     let mut loads: Vec<f64> = pool.redis.loads().iter().map(|(_, load)| *load).collect();
     loads.sort_by(f64::total_cmp);
     assert_eq!(loads, [30.0, 30.0, 45.0]);

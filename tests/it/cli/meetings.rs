@@ -4,7 +4,7 @@ use crate::support::Pool;
 use serde_json::Value;
 
 #[test]
-fn meetings_are_listed_found_told_about_and_ended() {
+fn meetings_commands_list_locate_show_and_end() {
     let pool = Pool::start(2);
     assert_eq!(pool.sl_ok(&["meetings"]), "No meetings.\n");
     for n in 0..4 {
@@ -28,15 +28,15 @@ fn meetings_are_listed_found_told_about_and_ended() {
     let json: Value = serde_json::from_str(&pool.sl_ok(&["meetings", "info", "m0", "--json"])).unwrap();
     assert_eq!(json["server_says"]["participantCount"], "3");
 
-    let asked = pool.sl_fails(&["meetings", "end", "m0"]);
-    assert!(asked.contains("--yes"), "nobody to ask: {asked}");
+    let error = pool.sl_fails(&["meetings", "end", "m0"]);
+    assert!(error.contains("--yes"), "without a terminal --yes is required: {error}");
     assert_eq!(pool.sl_ok(&["meetings", "end", "m0", "m1", "--yes"]), "OK m0\nOK m1\n");
     assert_eq!(pool.holder("m0"), None);
     assert_eq!(pool.redis.cli(&["SCARD", "scalelite:meetings"]), "2");
 }
 
 #[test]
-fn names_cannot_play_with_the_terminal() {
+fn control_characters_in_names_are_escaped() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=red%1B%5B31m&name=M").success();
     let listed = pool.sl_ok(&["meetings"]);
@@ -44,7 +44,7 @@ fn names_cannot_play_with_the_terminal() {
 }
 
 #[test]
-fn a_server_that_does_not_end_a_meeting_keeps_its_record() {
+fn meetings_end_keeps_record_when_server_fails() {
     let pool = Pool::with(1, 1, &[("CONNECT_TIMEOUT", "0.5"), ("RESPONSE_TIMEOUT", "0.5")]);
     pool.get("create", "meetingID=m1&name=M").success();
     pool.server(1).set_fault(sl_sim::FaultKind::Refuse);

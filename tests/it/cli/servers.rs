@@ -4,7 +4,7 @@ use crate::support::{Pool, eventually};
 use sl_sim::{Fault, FaultKind};
 
 #[test]
-fn a_server_is_added_enabled_changed_and_removed() {
+fn servers_can_be_added_enabled_updated_and_removed() {
     let pool = Pool::empty(1, &[]);
     let (url, secret) = (pool.server(1).url(), pool.server(1).secret().to_owned());
     let added = pool.sl_ok(&["servers", "add", &url, &secret, "--load-multiplier", "2"]);
@@ -29,7 +29,7 @@ fn a_server_is_added_enabled_changed_and_removed() {
 }
 
 #[test]
-fn the_status_table() {
+fn status_prints_table_of_servers() {
     let pool = Pool::empty(3, &[]);
     pool.add(1, &["--tag", "gpu"]);
     pool.add(2, &[]);
@@ -59,7 +59,7 @@ fn the_status_table() {
 }
 
 #[test]
-fn json_has_secrets_only_where_they_were_asked_for() {
+fn json_contains_secrets_only_with_show_secrets() {
     let pool = Pool::start(1);
     let secret = pool.server(1).secret().to_owned();
     for args in [vec!["servers", "--json"], vec!["servers", "yaml"], vec!["status", "--json"]] {
@@ -83,9 +83,9 @@ fn json_has_secrets_only_where_they_were_asked_for() {
 }
 
 #[test]
-fn mistakes_are_named_in_one_line() {
+fn mistakes_are_reported_in_one_line() {
     let pool = Pool::start(1);
-    for (args, says) in [
+    for (args, message) in [
         (vec!["servers", "add", "bbb1.example.com", "x"], "is not a URL"),
         (vec!["servers", "add", "https://bbb1.example.com/bigbluebutton", "x"], "does not end in /api"),
         (vec!["servers", "add", "ftp://bbb1.example.com/api", "x"], "does not end in /api"),
@@ -97,7 +97,7 @@ fn mistakes_are_named_in_one_line() {
         (vec!["meetings", "list", "nobody"], "there is no server nobody"),
     ] {
         let line = pool.sl_fails(&args);
-        assert!(line.contains(says), "{args:?}: {line}");
+        assert!(line.contains(message), "{args:?}: {line}");
     }
     for usage in [
         vec!["servers", "add", "https://h/api", "x", "--load-multiplier", "0"],
@@ -110,14 +110,14 @@ fn mistakes_are_named_in_one_line() {
 }
 
 #[test]
-fn a_host_names_its_server_too() {
+fn server_can_be_named_by_host() {
     let pool = Pool::start(2);
     let host = format!("127.0.0.1:{}", pool.server(2).port());
     assert_eq!(pool.sl_ok(&["servers", "disable", &host]), "OK bbb2: disabled, 0 meetings run on\n");
 }
 
 #[test]
-fn ids_can_be_hostnames() {
+fn server_ids_can_be_hostnames() {
     let mut pool = Pool::empty(1, &[]);
     pool.set("SERVER_ID_IS_HOSTNAME", "true");
     let added = pool.sl_ok(&["servers", "add", "https://bbb1.example.com/bigbluebutton/api", "x"]);
@@ -125,7 +125,7 @@ fn ids_can_be_hostnames() {
 }
 
 #[test]
-fn remove_refuses_while_meetings_run() {
+fn remove_is_rejected_while_meetings_run() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1&name=M").success();
     let refused = pool.sl_fails(&["servers", "remove", "bbb1"]);
@@ -135,36 +135,39 @@ fn remove_refuses_while_meetings_run() {
 }
 
 #[test]
-fn panic_ends_and_releases_and_the_next_create_goes_elsewhere() {
+fn panic_ends_and_releases_meetings_of_server() {
     let pool = Pool::start(2);
     for n in 0..6 {
         pool.get("create", &format!("meetingID=m{n}&name=M&moderatorPW=mp")).success();
     }
-    let done = pool.sl_ok(&["servers", "panic", "bbb1"]);
-    assert_eq!(done, "OK bbb1: panicked, meetings ended 3, meetings released 3, state disabled\n");
+    let output = pool.sl_ok(&["servers", "panic", "bbb1"]);
+    assert_eq!(output, "OK bbb1: panicked, meetings ended 3, meetings released 3, state disabled\n");
     assert_eq!(pool.server(1).meetings().len(), 0);
     assert_eq!(pool.server(2).meetings().len(), 3);
     for n in 0..6 {
         pool.get("create", &format!("meetingID=m{n}&name=M&moderatorPW=mp")).success();
     }
     assert_eq!(pool.server(2).meetings().len(), 6);
-    // Without end calls, the server keeps them; with the state kept, it goes on.
-    let done = pool.sl_ok(&["servers", "panic", "bbb2", "--keep-state", "--skip-end-calls", "--json"]);
-    let done: serde_json::Value = serde_json::from_str(&done).unwrap();
-    assert_eq!((done["meetings_released"].as_u64(), done["meetings_ended"].as_u64()), (Some(6), Some(0)));
-    assert_eq!(done["state"], "enabled");
+    // Without end calls the server keeps its meetings; with --keep-state it stays enabled.
+    let output = pool.sl_ok(&["servers", "panic", "bbb2", "--keep-state", "--skip-end-calls", "--json"]);
+    let output: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((output["meetings_released"].as_u64(), output["meetings_ended"].as_u64()), (Some(6), Some(0)));
+    assert_eq!(output["state"], "enabled");
     assert_eq!(pool.server(2).meetings().len(), 6);
 }
 
 #[test]
-fn a_poll_names_who_does_not_answer_and_delays_nobody() {
+fn poll_reports_servers_that_do_not_answer() {
     let pool = Pool::with(3, 0, &[("POLLER_WAIT_TIMEOUT", "0.5")]);
     pool.server(1).set_fault(Fault::new(FaultKind::Refuse));
     pool.server(2).set_fault(Fault::new(FaultKind::Hang));
     pool.server(3).create_meeting("x", "X");
-    let said = pool.sl_ok(&["poll"]);
-    assert!(said.contains("1 of 3 servers answered"), "{said}");
-    assert!(said.contains("bbb1): cannot connect") && said.contains("bbb2): no answer within"), "{said}");
+    let output = pool.sl_ok(&["poll"]);
+    assert!(output.contains("1 of 3 servers answered"), "{output}");
+    assert!(
+        output.contains("bbb1): cannot connect") && output.contains("bbb2): no answer within"),
+        "{output}"
+    );
     let json: serde_json::Value = serde_json::from_str(&pool.sl_ok(&["poll", "--json"])).unwrap();
     assert_eq!(json["answered"], 1);
     assert_eq!(json["failed"].as_array().unwrap().len(), 2);
@@ -180,7 +183,7 @@ fn a_poll_names_who_does_not_answer_and_delays_nobody() {
 }
 
 #[test]
-fn the_loop_in_serve_follows_the_pool() {
+fn serve_polls_servers_continuously() {
     let mut pool = Pool::with(2, 0, &[("POLL_INTERVAL", "0.2")]);
     pool.serve(&[]);
     pool.server(1).create_meeting("x", "X");
@@ -188,21 +191,21 @@ fn the_loop_in_serve_follows_the_pool() {
     let load = |id: &str| pool.redis.loads().into_iter().find(|l| l.0 == id).map(|l| l.1);
     eventually("the load is polled", || load("bbb1") == Some(40.0));
     pool.server(2).set_fault(Fault::new(FaultKind::Refuse));
-    eventually("the dead server is no candidate", || load("bbb2").is_none());
+    eventually("the offline server is not a candidate", || load("bbb2").is_none());
     pool.server(2).clear_faults();
-    eventually("and back", || load("bbb2") == Some(0.0));
+    eventually("the server is a candidate again", || load("bbb2") == Some(0.0));
 }
 
 #[test]
-fn of_several_replicas_one_polls_each_round() {
+fn only_one_replica_polls_each_round() {
     let mut pool = Pool::with(1, 0, &[("POLL_INTERVAL", "0.5")]);
     for _ in 0..4 {
         pool.serve(&[]);
     }
     pool.server(1).reset_counts();
     let polls = || pool.server(1).counts().get_meetings;
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     eventually("some rounds", || polls() >= 4);
-    let rounds = begun.elapsed().as_secs_f64() / 0.45 + 2.0;
+    let rounds = started.elapsed().as_secs_f64() / 0.45 + 2.0;
     assert!(polls() as f64 <= rounds, "{} polls in {rounds} rounds", polls());
 }

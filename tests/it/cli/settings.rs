@@ -1,9 +1,9 @@
-//! Settings: `sl config`, and starts that are refused.
+//! Settings: `sl config`, and settings that prevent a start.
 
 use crate::support::{Pool, eventually};
 
 #[test]
-fn every_setting_says_where_it_came_from() {
+fn config_shows_source_of_every_setting() {
     let mut pool = Pool::empty(1, &[("POLL_INTERVAL", "17")]);
     let text = pool.sl_ok(&["config"]);
     let line =
@@ -20,9 +20,9 @@ fn every_setting_says_where_it_came_from() {
 }
 
 #[test]
-fn a_wrong_setting_stops_the_start_with_its_name() {
+fn invalid_setting_stops_start_and_is_named() {
     let mut pool = Pool::empty(1, &[]);
-    for (name, value, says) in [
+    for (name, value, message) in [
         ("PORT", "http", "PORT must be a port number"),
         ("BIND", "localhost", "BIND must be tcp://host:port or unix:///path"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT must be text or json"),
@@ -32,13 +32,13 @@ fn a_wrong_setting_stops_the_start_with_its_name() {
     ] {
         pool.set(name, value);
         let line = pool.sl_fails(&["serve"]);
-        assert!(line.starts_with(&format!("sl: {says}")), "{line}");
+        assert!(line.starts_with(&format!("sl: {message}")), "{line}");
         pool.set(name, if name == "LOADBALANCER_SECRET" { "x" } else { "" });
     }
 }
 
 #[test]
-fn a_port_in_use_stops_the_start() {
+fn port_in_use_stops_start() {
     let mut pool = Pool::start(1);
     let address = format!("tcp://127.0.0.1:{}", pool.replicas[0].port);
     pool.set("BIND", &address);
@@ -47,12 +47,12 @@ fn a_port_in_use_stops_the_start() {
 }
 
 #[test]
-fn the_logs_can_be_json_and_name_what_is_ignored() {
+fn json_log_names_ignored_settings() {
     let mut pool =
         Pool::empty(1, &[("LOG_FORMAT", "json"), ("WEB_CONCURRENCY", "4"), ("RAILS_ENV", "production")]);
     let n = pool.serve(&[]);
     let log = || pool.replicas[n].log();
-    eventually("it says where it listens", || log().contains("listening at") && log().ends_with('\n'));
+    eventually("it logs where it listens", || log().contains("listening at") && log().ends_with('\n'));
     let log = log();
     let lines: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert!(
@@ -65,7 +65,7 @@ fn the_logs_can_be_json_and_name_what_is_ignored() {
 }
 
 #[test]
-fn completions_and_man_pages_come_from_the_same_definitions() {
+fn completions_and_man_pages_are_generated() {
     let pool = Pool::empty(1, &[]);
     assert!(pool.sl_ok(&["completions", "bash"]).contains("load-multiplier"));
     assert!(pool.sl_ok(&["man"]).contains("sl"));

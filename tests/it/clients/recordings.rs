@@ -1,27 +1,27 @@
-//! Recordings as clients ask for them: bbbctl, bigbluebutton-js, and the very queries of Moodle and Greenlight.
+//! Recordings as clients request them: bbbctl, bigbluebutton-js, and the exact queries of Moodle and Greenlight.
 
 use super::*;
-use crate::support::Library;
+use crate::support::RecordingEnv;
 
-fn three() -> Library {
-    let library = Library::start();
+fn three_recordings() -> RecordingEnv {
+    let env = RecordingEnv::start();
     for n in 1..=3 {
-        library.add(&format!("r-{n}"), &format!("room {n}"), n);
+        env.add(&format!("r-{n}"), &format!("room {n}"), n);
     }
-    library
+    env
 }
 
-fn origin(library: &Library) -> String {
-    format!("http://{}", library.pool.address(0))
+fn origin(env: &RecordingEnv) -> String {
+    format!("http://{}", env.pool.address(0))
 }
 
 #[test]
-fn bbbctl_lists_publishes_and_deletes() {
-    let library = three();
+fn bbbctl_lists_publishes_and_deletes_recordings() {
+    let env = three_recordings();
     let ctl = |args: &[&str]| {
         let mut command = program(&installed(".venv/bin/bbbctl"));
-        command.env("BBBCTL_SERVER", origin(&library)).env("BBBCTL_SECRET", &library.pool.secret);
-        printed(command.args(["--format", "jsonline", "record"]).args(args))
+        command.env("BBBCTL_SERVER", origin(&env)).env("BBBCTL_SECRET", &env.pool.secret);
+        text_output(command.args(["--format", "jsonline", "record"]).args(args))
     };
     let list = |args: &[&str]| -> Vec<Value> {
         let mut all = vec!["list"];
@@ -35,30 +35,30 @@ fn bbbctl_lists_publishes_and_deletes() {
     let info: Value = serde_json::from_str(ctl(&["info", "r-1"]).trim()).unwrap();
     assert_eq!((&info["name"], &info["metadata"]["bbb-origin"]), (&json!("Algebra & Co"), &json!("moodle")));
     ctl(&["unpublish", "r-1"]);
-    assert_eq!(library.listed("state=unpublished"), ["r-1"]);
+    assert_eq!(env.record_ids("state=unpublished"), ["r-1"]);
     ctl(&["publish", "r-1"]);
-    assert_eq!(library.listed("state=unpublished"), [""; 0]);
+    assert_eq!(env.record_ids("state=unpublished"), [""; 0]);
     ctl(&["delete", "r-3"]);
     assert_eq!(ids(&list(&[])), ["r-2", "r-1"]);
 }
 
 #[test]
-fn bigbluebutton_js_lists_publishes_updates_and_deletes() {
-    let library = three();
+fn js_library_lists_publishes_updates_and_deletes_recordings() {
+    let env = three_recordings();
     let js = |step: &str, args: &[Value]| {
         let package = installed(".tools/node/node_modules/bigbluebutton-js");
         let mut command = program(Path::new("node"));
         command.env("NODE_PATH", package.parent().unwrap());
         command.arg(Path::new(ROOT).join("tests/clients/drive.cjs"));
-        let base = format!("{}/bigbluebutton/", origin(&library));
-        told(command.args([&base, &library.pool.secret, step]).args(args.iter().map(Value::to_string)))
+        let base = format!("{}/bigbluebutton/", origin(&env));
+        json_output(command.args([&base, &env.pool.secret, step]).args(args.iter().map(Value::to_string)))
     };
     let listed = js("recordings", &[json!({ "meetingID": "room 1,room 3" })]);
     let first = &listed["recordings"][0];
     assert_eq!((&first["recordID"], &first["published"]), (&json!("r-3"), &json!(true)));
     let formats = first["playback"]["format"].as_array().unwrap();
     assert_eq!(formats.len(), 2);
-    assert_eq!(formats[1]["url"], format!("{}/playback/video/r-3/", origin(&library)));
+    assert_eq!(formats[1]["url"], format!("{}/playback/video/r-3/", origin(&env)));
     assert_eq!(js("publish", &[json!("r-3"), json!(false)])["published"], false);
     assert_eq!(js("update", &[json!("r-3"), json!({ "meta_gl-listed": "true" })])["updated"], true);
     let hidden = js("recordings", &[json!({ "state": "unpublished", "meta_gl-listed": "true" })]);
@@ -68,40 +68,39 @@ fn bigbluebutton_js_lists_publishes_updates_and_deletes() {
     assert_eq!(js("recordings", &[json!({ "meetingID": "none" })])["messageKey"], "noRecordings");
 }
 
-/// Moodle's module for BigBlueButton: all states, a page of 25 ids, and what came from this Moodle.
+/// Moodle's BigBlueButton module: all states, a page of 25 ids, filtered by this Moodle as origin.
 #[test]
-fn moodle_asks_for_25_ids_in_any_state_with_metadata() {
-    let library = three();
-    library.pool.get("publishRecordings", "recordID=r-2&publish=false").success();
+fn moodle_query_for_25_recordings_of_any_state_works() {
+    let env = three_recordings();
+    env.pool.get("publishRecordings", "recordID=r-2&publish=false").success();
     let ids: Vec<String> = (1..=25).map(|n| format!("r-{n}")).collect();
     let query = format!("recordID={}&state=any&meta_bbb-origin=moodle", ids.join("%2C"));
-    assert_eq!(library.listed(&query), ["r-3", "r-2", "r-1"]);
+    assert_eq!(env.record_ids(&query), ["r-3", "r-2", "r-1"]);
     let rooms: Vec<String> = (1..=25).map(|n| format!("room+{n}")).collect();
     let query = format!("meetingID={}&state=any", rooms.join("%2C"));
-    let reply = library.pool.post("getRecordings", "", "application/x-www-form-urlencoded", query.as_bytes());
+    let reply = env.pool.post("getRecordings", "", "application/x-www-form-urlencoded", query.as_bytes());
     assert_eq!(reply.success().body.matches("<recording>").count(), 3);
-    library
-        .pool
+    env.pool
         .get("updateRecordings", "recordID=r-1&meta_bbb-recording-name=Week+1&meta_name=Week+1")
         .success();
-    assert!(library.pool.get("getRecordings", "recordID=r-1").body.contains("<bbb-recording-name>Week 1</"));
+    assert!(env.pool.get("getRecordings", "recordID=r-1").body.contains("<bbb-recording-name>Week 1</"));
 }
 
 /// Greenlight: publishes, lists, protects, deletes.
 #[test]
-fn greenlight_changes_visibility() {
-    let library = Library::with(1, &[("PROTECTED_RECORDINGS_ENABLED", "true")]);
-    library.add("r-1", "room", 1);
+fn greenlight_changes_visibility_of_recordings() {
+    let env = RecordingEnv::with(1, &[("PROTECTED_RECORDINGS_ENABLED", "true")]);
+    env.add("r-1", "room", 1);
     let updated =
-        |query: &str| library.pool.get("updateRecordings", query).success().xml("updated") == Some("true");
+        |query: &str| env.pool.get("updateRecordings", query).success().xml("updated") == Some("true");
     assert!(updated("recordID=r-1&meta_gl-listed=true"));
     assert!(updated("recordID=r-1&protect=true"));
-    let body = library.pool.get("getRecordings", "meetingID=room&meta_gl-listed=true").success().body;
+    let body = env.pool.get("getRecordings", "meetingID=room&meta_gl-listed=true").success().body;
     assert!(body.contains("<protected>true</protected>") && body.contains("?token="), "{body}");
     assert!(!body.contains("<preview>"), "{body}");
     assert!(updated("recordID=r-1&protect=false&meta_gl-listed=false"));
-    assert!(!library.pool.get("getRecordings", "recordID=r-1").body.contains("?token="));
-    library.pool.get("publishRecordings", "recordID=r-1&publish=false").success();
-    library.pool.get("deleteRecordings", "recordID=r-1").success();
-    assert_eq!(library.listed("meetingID=room"), [""; 0]);
+    assert!(!env.pool.get("getRecordings", "recordID=r-1").body.contains("?token="));
+    env.pool.get("publishRecordings", "recordID=r-1&publish=false").success();
+    env.pool.get("deleteRecordings", "recordID=r-1").success();
+    assert_eq!(env.record_ids("meetingID=room"), [""; 0]);
 }

@@ -1,7 +1,7 @@
-//! Postgres stops, freezes, comes back.
+//! Postgres outages: stopped, frozen, restarted.
 
-use crate::assert_answer;
-use crate::support::{Library, eventually};
+use crate::assert_response;
+use crate::support::{RecordingEnv, eventually};
 use futures_util::{StreamExt, stream};
 use sl::config::Config;
 use sl::db::DbError;
@@ -17,208 +17,212 @@ const CALLS: [(&str, &str); 5] = [
     ("deleteRecordings", "recordID=other"),
 ];
 
-/// All recording calls fail as they should, in time, at once and one by one; meetings go on.
-fn recordings_fail_and_meetings_do_not(library: &Library) {
+/// All recording calls fail in time while made concurrently; meetings keep working.
+fn assert_recordings_fail_and_meetings_work(env: &RecordingEnv) {
     std::thread::scope(|scope| {
         for (call, query) in CALLS.into_iter().cycle().take(20) {
             scope.spawn(move || {
-                let begun = Instant::now();
-                assert_eq!(library.pool.get(call, query).failed(), "internalError", "{call}");
-                let took = begun.elapsed();
+                let started = Instant::now();
+                assert_eq!(env.pool.get(call, query).failed(), "internalError", "{call}");
+                let took = started.elapsed();
                 assert!(took < Duration::from_millis(2500), "{call}: {took:?}");
             });
         }
         for n in 0..10 {
             scope.spawn(move || {
-                let begun = Instant::now();
-                library.pool.get("create", &format!("meetingID=m{n}&name=M")).success();
-                library.pool.get("isMeetingRunning", &format!("meetingID=m{n}")).success();
-                assert!(begun.elapsed() < Duration::from_secs(1), "meetings wait: {:?}", begun.elapsed());
+                let started = Instant::now();
+                env.pool.get("create", &format!("meetingID=m{n}&name=M")).success();
+                env.pool.get("isMeetingRunning", &format!("meetingID=m{n}")).success();
+                assert!(started.elapsed() < Duration::from_secs(1), "meetings wait: {:?}", started.elapsed());
             });
         }
     });
 }
 
-/// Runs something with an index as requests have it, in a runtime of its own.
-fn with_index_of_requests(library: &Library, run: impl AsyncFnOnce(&Index)) {
-    let url = library.postgres.url();
+/// Runs a function with an index configured as for requests, in its own runtime.
+fn with_request_index(env: &RecordingEnv, run: impl AsyncFnOnce(&Index)) {
+    let url = env.postgres.url();
     let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { run(&Index::for_requests(&config.recordings).unwrap()).await });
 }
 
-fn with_a_server() -> Library {
-    let library = Library::with(1, &[]);
-    library.pool.add(1, &[]);
-    library.pool.enable(1);
-    library.add("r1", "m", 1);
-    assert_eq!(library.listed("meetingID=m"), ["r1"]);
-    library
+fn pool_with_server() -> RecordingEnv {
+    let env = RecordingEnv::with(1, &[]);
+    env.pool.add(1, &[]);
+    env.pool.enable(1);
+    env.add("r1", "m", 1);
+    assert_eq!(env.record_ids("meetingID=m"), ["r1"]);
+    env
 }
 
 #[test]
-fn while_postgres_is_down_meetings_go_on_and_recordings_come_back_by_themselves() {
-    let mut library = with_a_server();
-    // Some connections that will turn out to be lost.
+fn meetings_work_while_postgres_is_down_and_recordings_recover() {
+    let mut env = pool_with_server();
+    // Open connections that will be lost.
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| library.listed("meetingID=m"));
+            scope.spawn(|| env.record_ids("meetingID=m"));
         }
     });
-    library.postgres.down();
-    assert_answer!(library.pool.get("getRecordings", "meetingID=m"));
-    recordings_fail_and_meetings_do_not(&library);
-    library.postgres.up();
-    // The very first one.
-    assert_eq!(library.listed("meetingID=m"), ["r1"]);
-    library.pool.get("publishRecordings", "recordID=r1&publish=false").success();
+    env.postgres.down();
+    assert_response!(
+        env.pool.get("getRecordings", "meetingID=m"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>internalError</messageKey><message>The \
+              load balancer cannot reach its index of recordings. Please try again.</message></response>"
+    );
+    assert_recordings_fail_and_meetings_work(&env);
+    env.postgres.up();
+    // The very first request succeeds.
+    assert_eq!(env.record_ids("meetingID=m"), ["r1"]);
+    env.pool.get("publishRecordings", "recordID=r1&publish=false").success();
 }
 
 #[test]
-fn a_restart_between_two_requests_is_not_noticed() {
-    let mut library = with_a_server();
+fn postgres_restart_between_requests_is_transparent() {
+    let mut env = pool_with_server();
     for _ in 0..3 {
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| library.listed("meetingID=m"));
+                scope.spawn(|| env.record_ids("meetingID=m"));
             }
         });
-        library.postgres.down();
-        library.postgres.up();
-        assert_eq!(library.listed("meetingID=m"), ["r1"]);
-        library.pool.get("updateRecordings", "recordID=r1&meta_a=b").success();
+        env.postgres.down();
+        env.postgres.up();
+        assert_eq!(env.record_ids("meetingID=m"), ["r1"]);
+        env.pool.get("updateRecordings", "recordID=r1&meta_a=b").success();
     }
 }
 
 #[test]
-fn while_postgres_is_frozen_meetings_go_on() {
-    let library = with_a_server();
-    library.postgres.freeze();
-    recordings_fail_and_meetings_do_not(&library);
-    library.postgres.thaw();
+fn meetings_work_while_postgres_is_frozen() {
+    let env = pool_with_server();
+    env.postgres.freeze();
+    assert_recordings_fail_and_meetings_work(&env);
+    env.postgres.thaw();
     eventually("recordings are back", || {
-        library.pool.get("getRecordings", "meetingID=m").body.contains("<recordID>r1<")
+        env.pool.get("getRecordings", "meetingID=m").body.contains("<recordID>r1<")
     });
 }
 
 #[test]
-fn a_query_that_was_given_up_keeps_no_connection() {
-    let library = with_a_server();
-    let _locked = library.postgres.session("BEGIN; LOCK TABLE metadata");
+fn timed_out_query_releases_its_connection() {
+    let env = pool_with_server();
+    let _locked = env.postgres.session("BEGIN; LOCK TABLE metadata");
     std::thread::scope(|scope| {
         for _ in 0..40 {
-            scope.spawn(|| assert_eq!(library.pool.get("getRecordings", "").failed(), "internalError"));
+            scope.spawn(|| assert_eq!(env.pool.get("getRecordings", "").failed(), "internalError"));
         }
     });
-    // What does not need that table goes on.
+    // Calls that do not need that table keep working.
     eventually("there are connections", || {
-        library.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
+        env.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
     });
 }
 
 #[test]
-fn connections_that_were_lost_without_a_word_are_replaced() {
-    let library = Library::start();
-    with_index_of_requests(&library, async |index| {
+fn silently_lost_connections_are_replaced() {
+    let env = RecordingEnv::start();
+    with_request_index(&env, async |index| {
         let pings = || stream::iter(0..4).map(|_| index.db().ping());
         let all = async || pings().buffer_unordered(4).collect::<Vec<_>>().await;
         assert!(all().await.iter().all(Result::is_ok));
-        library.postgres.freeze_sessions();
+        env.postgres.freeze_sessions();
         assert!(all().await.iter().all(Result::is_err));
         index.db().wait_until_ready(10).await.unwrap();
         assert!(all().await.iter().all(Result::is_ok));
     });
-    library.postgres.thaw();
+    env.postgres.thaw();
 }
 
 #[test]
-fn who_moves_files_leaves_connections_to_those_who_read() {
-    let library = Library::start();
+fn recording_locks_leave_connections_for_readers() {
+    let env = RecordingEnv::start();
     let id = |n: u32| RecordId::parse(&format!("r{n}")).unwrap();
-    with_index_of_requests(&library, async |index| {
+    with_request_index(&env, async |index| {
         let (first, _second) = (index.lock(&id(1)).await.unwrap(), index.lock(&id(2)).await.unwrap());
-        let begun = Instant::now();
+        let started = Instant::now();
         let third = index.lock(&id(3)).await;
         assert!(matches!(third, Err(DbError::Busy)), "{third:?}");
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
         drop(first);
         index.lock(&id(3)).await.unwrap();
     });
 }
 
 #[test]
-fn postgres_freezing_while_files_are_moved_is_an_error_in_time() {
-    let library = with_a_server();
+fn recording_change_times_out_when_postgres_freezes() {
+    let env = pool_with_server();
     let id = RecordId::parse("r1").unwrap();
-    with_index_of_requests(&library, async |index| {
+    with_request_index(&env, async |index| {
         let mut publishing = index.lock(&id).await.unwrap();
-        library.postgres.freeze();
+        env.postgres.freeze();
         let result = timeout(Duration::from_secs(5), publishing.set_published(false)).await;
         assert!(matches!(result, Ok(Err(DbError::Timeout))), "{result:?}");
         drop(publishing);
-        library.postgres.thaw();
+        env.postgres.thaw();
         let mut deleting = index.lock(&id).await.unwrap();
-        library.postgres.freeze();
+        env.postgres.freeze();
         let result = timeout(Duration::from_secs(5), deleting.delete()).await;
         assert!(matches!(result, Ok(Err(DbError::Timeout))), "{result:?}");
         drop(deleting);
-        library.postgres.thaw();
+        env.postgres.thaw();
         let mut committing = index.lock(&id).await.unwrap();
         committing.set_published(false).await.unwrap();
-        library.postgres.freeze();
+        env.postgres.freeze();
         let result = timeout(Duration::from_secs(5), committing.commit()).await;
         assert!(matches!(result, Ok(Err(DbError::Timeout))), "{result:?}");
-        library.postgres.thaw();
+        env.postgres.thaw();
     });
 }
 
 #[test]
-fn a_recording_that_somebody_else_is_changing_is_busy_in_time() {
-    let library = with_a_server();
+fn locked_recording_is_reported_busy_in_time() {
+    let env = pool_with_server();
     let mut holder = std::process::Command::new("psql")
-        .args(["-X", "-q", "-d", &library.postgres.url()])
+        .args(["-X", "-q", "-d", &env.postgres.url()])
         .args(["-c", "SELECT pg_advisory_lock(29548, hashtext('r1'))", "-c", "SELECT pg_sleep(60)"])
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
     eventually("the lock is held", || {
-        library.postgres.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == "1"
+        env.postgres.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == "1"
     });
-    let begun = Instant::now();
-    let reply = library.pool.get("publishRecordings", "recordID=r1&publish=false");
+    let started = Instant::now();
+    let reply = env.pool.get("publishRecordings", "recordID=r1&publish=false");
     assert_eq!(reply.failed(), "internalError");
-    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_millis(2500), "{:?}", started.elapsed());
     holder.kill().unwrap();
     holder.wait().unwrap();
-    library.postgres.sql(
+    env.postgres.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()",
     );
     eventually("it is free again", || {
-        library.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
+        env.pool.get("publishRecordings", "recordID=r1&publish=false").body.contains("SUCCESS")
     });
 }
 
 #[test]
-fn a_database_that_is_not_prepared_is_an_error_with_a_remedy_until_it_is() {
-    let mut library = Library::empty(&[]);
-    library.postgres.sql("CREATE TABLE recordings (id bigserial PRIMARY KEY, record_id varchar)");
-    library.pool.serve(&["--no-poller"]);
-    assert_eq!(library.pool.get("getRecordings", "").failed(), "internalError");
-    eventually("the log names the remedy", || library.pool.replicas[0].log().contains("sl migrate"));
-    library.postgres.sql("DROP TABLE recordings");
-    library.pool.sl_ok(&["migrate"]);
-    library.pool.get("getRecordings", "").success();
+fn unmigrated_database_error_names_the_remedy() {
+    let mut env = RecordingEnv::empty(&[]);
+    env.postgres.sql("CREATE TABLE recordings (id bigserial PRIMARY KEY, record_id varchar)");
+    env.pool.serve(&["--no-poller"]);
+    assert_eq!(env.pool.get("getRecordings", "").failed(), "internalError");
+    eventually("the log names the remedy", || env.pool.replicas[0].log().contains("sl migrate"));
+    env.postgres.sql("DROP TABLE recordings");
+    env.pool.sl_ok(&["migrate"]);
+    env.pool.get("getRecordings", "").success();
 }
 
 #[test]
-fn an_empty_database_is_prepared_by_whoever_comes_first() {
-    let mut library = Library::empty(&[]);
+fn empty_database_is_migrated_by_first_replica() {
+    let mut env = RecordingEnv::empty(&[]);
     for _ in 0..3 {
-        library.pool.serve(&["--no-poller"]);
+        env.pool.serve(&["--no-poller"]);
     }
     for replica in 0..3 {
         eventually("recordings are there", || {
-            library.pool.get_at(replica, "getRecordings", "").body.contains("noRecordings")
+            env.pool.get_at(replica, "getRecordings", "").body.contains("noRecordings")
         });
     }
 }

@@ -1,6 +1,6 @@
-//! What an import writes, and what it leaves.
+//! What an import writes to the index and what it preserves.
 
-use crate::support::Library;
+use crate::support::RecordingEnv;
 use sl::config::Config;
 use sl::db::DbError;
 use sl::recordings::{
@@ -40,9 +40,9 @@ fn format(name: &str) -> FormatMetadata {
     }
 }
 
-/// Runs something with an index, in a runtime of its own.
-fn with_index<T>(library: &Library, run: impl AsyncFnOnce(&Index) -> T) -> T {
-    let url = library.postgres.url();
+/// Runs a function with an index, in its own runtime.
+fn with_index<T>(env: &RecordingEnv, run: impl AsyncFnOnce(&Index) -> T) -> T {
+    let url = env.postgres.url();
     let config = Config::read(&|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { run(&Index::for_background(&config.recordings).unwrap()).await })
@@ -60,55 +60,54 @@ async fn import_into(
     Ok(imported)
 }
 
-fn import(library: &Library, formats: &[FormatMetadata], options: ImportOptions) -> Imported {
-    with_index(library, async |index| import_into(index, formats, options).await.unwrap())
+fn import(env: &RecordingEnv, formats: &[FormatMetadata], options: ImportOptions) -> Imported {
+    with_index(env, async |index| import_into(index, formats, options).await.unwrap())
 }
 
-fn row(library: &Library) -> String {
-    library.postgres.sql("SELECT published, state, protected, publish_updated, participants FROM recordings")
+fn row(env: &RecordingEnv) -> String {
+    env.postgres.sql("SELECT published, state, protected, publish_updated, participants FROM recordings")
 }
 
-fn metadata(library: &Library) -> String {
-    library.postgres.sql("SELECT string_agg(key || '=' || value, ' ' ORDER BY key) FROM metadata")
+fn metadata(env: &RecordingEnv) -> String {
+    env.postgres.sql("SELECT string_agg(key || '=' || value, ' ' ORDER BY key) FROM metadata")
 }
 
-fn plain() -> ImportOptions {
+fn default_options() -> ImportOptions {
     ImportOptions::default()
 }
 
 #[test]
-fn all_is_written_and_twice_is_once() {
-    let library = Library::start();
+fn import_writes_all_fields_and_is_idempotent() {
+    let env = RecordingEnv::start();
     let formats = [format("screenshare"), format("presentation")];
-    let imported = import(&library, &formats, plain());
+    let imported = import(&env, &formats, default_options());
     assert_eq!((imported.new, imported.shelf), (true, Some(Shelf::Published)));
-    let first = library.pool.get("getRecordings", "").success().body;
-    insta::assert_snapshot!(first.replace(&library.pool.address(0), "[server]"));
-    let again = import(&library, &formats, plain());
+    let first = env.pool.get("getRecordings", "").success().body;
+    insta::assert_snapshot!(first.replace(&env.pool.address(0), "[server]"));
+    let again = import(&env, &formats, default_options());
     assert_eq!((again.new, again.shelf), (false, Some(Shelf::Published)));
-    assert_eq!(library.pool.get("getRecordings", "").success().body, first);
-    // What is read is what stands in the tables.
-    library.postgres.sql("UPDATE recordings SET document = NULL");
-    assert_eq!(library.pool.get("getRecordings", "").success().body, first);
+    assert_eq!(env.pool.get("getRecordings", "").success().body, first);
+    // The response without the cached document, read from the tables, is the same.
+    env.postgres.sql("UPDATE recordings SET document = NULL");
+    assert_eq!(env.pool.get("getRecordings", "").success().body, first);
 }
 
 #[test]
-fn as_unpublished_and_as_protected() {
-    let library = Library::start();
+fn import_may_be_unpublished_and_protected() {
+    let env = RecordingEnv::start();
     let options = ImportOptions { unpublished: true, protected: true, archived: None };
-    assert_eq!(import(&library, &[format("video")], options).shelf, Some(Shelf::Unpublished));
-    assert_eq!(row(&library), "f|unpublished|t|f|4");
+    assert_eq!(import(&env, &[format("video")], options).shelf, Some(Shelf::Unpublished));
+    assert_eq!(row(&env), "f|unpublished|t|f|4");
 }
 
 #[test]
-fn a_reprocessed_recording_gets_its_formats_anew_and_keeps_what_clients_said() {
-    let library = Library::start();
-    import(&library, &[format("presentation"), format("video")], plain());
-    library
-        .pool
+fn reimport_replaces_formats_and_keeps_client_changes() {
+    let env = RecordingEnv::start();
+    import(&env, &[format("presentation"), format("video")], default_options());
+    env.pool
         .get("updateRecordings", "recordID=r1&meta_gl-listed=true&meta_bbb-origin=&protect=true")
         .success();
-    with_index(&library, async |index| {
+    with_index(&env, async |index| {
         let mut locked = index.lock(&RecordId::parse("r1").unwrap()).await.unwrap();
         assert!(locked.set_published(false).await.unwrap());
         locked.commit().await.unwrap();
@@ -117,82 +116,82 @@ fn a_reprocessed_recording_gets_its_formats_anew_and_keeps_what_clients_said() {
     changed.metadata.push(("course".into(), "new".into()));
     changed.url = "/playback/presentation/3/r1".to_owned();
     changed.thumbnails.truncate(1);
-    let again = import(&library, &[changed.clone(), format("podcast")], plain());
-    assert_eq!(again.shelf, Some(Shelf::Unpublished), "a client has said so");
-    assert_eq!(row(&library), "f|unpublished|t|t|4");
-    assert_eq!(metadata(&library), "course=new gl-listed=true");
+    let again = import(&env, &[changed.clone(), format("podcast")], default_options());
+    assert_eq!(again.shelf, Some(Shelf::Unpublished), "a client unpublished it");
+    assert_eq!(row(&env), "f|unpublished|t|t|4");
+    assert_eq!(metadata(&env), "course=new gl-listed=true");
     let formats = "SELECT string_agg(format || ' ' || url, ',' ORDER BY format) FROM playback_formats";
     assert_eq!(
-        library.postgres.sql(formats),
+        env.postgres.sql(formats),
         "podcast /playback/podcast/r1,presentation /playback/presentation/3/r1,video /playback/video/r1"
     );
-    assert_eq!(library.postgres.sql("SELECT count(*) FROM thumbnails"), "5");
-    // What no client has touched follows the archive.
+    assert_eq!(env.postgres.sql("SELECT count(*) FROM thumbnails"), "5");
+    // Metadata that no client changed follow the archive.
     changed.metadata[2].1 = "newer".to_owned();
-    import(&library, &[changed], plain());
-    assert_eq!(metadata(&library), "course=newer gl-listed=true");
-    // Set again, it is a client's, and an import's no more.
-    library.pool.get("updateRecordings", "recordID=r1&meta_bbb-origin=mine").success();
-    import(&library, &[format("video")], plain());
-    assert_eq!(metadata(&library), "bbb-origin=mine course=newer gl-listed=true");
+    import(&env, &[changed], default_options());
+    assert_eq!(metadata(&env), "course=newer gl-listed=true");
+    // Set by a client, it is no longer changed by imports.
+    env.pool.get("updateRecordings", "recordID=r1&meta_bbb-origin=mine").success();
+    import(&env, &[format("video")], default_options());
+    assert_eq!(metadata(&env), "bbb-origin=mine course=newer gl-listed=true");
 }
 
 #[test]
-fn what_scalelite_wrote_is_kept_since_it_may_be_a_clients() {
-    let library = Library::start();
-    library.add("r1", "m", 1);
-    library.postgres.sql("UPDATE metadata SET value = 'mine' WHERE key = 'bbb-origin'");
-    let imported = import(&library, &[format("video")], plain());
+fn metadata_written_by_scalelite_is_kept_as_client_change() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    env.postgres.sql("UPDATE metadata SET value = 'mine' WHERE key = 'bbb-origin'");
+    let imported = import(&env, &[format("video")], default_options());
     assert!(!imported.new);
-    assert_eq!(metadata(&library), "bbb-origin=mine gl-listed=");
+    assert_eq!(metadata(&env), "bbb-origin=mine gl-listed=");
 }
 
 #[test]
-fn a_deleted_recording_stays_deleted_unless_its_archive_is_younger() {
-    let library = Library::start();
-    import(&library, &[format("video")], plain());
-    library.pool.get("updateRecordings", "recordID=r1&meta_gl-listed=true").success();
-    library.pool.get("deleteRecordings", "recordID=r1").success();
+fn deleted_recording_stays_deleted_unless_archive_is_newer() {
+    let env = RecordingEnv::start();
+    import(&env, &[format("video")], default_options());
+    env.pool.get("updateRecordings", "recordID=r1&meta_gl-listed=true").success();
+    env.pool.get("deleteRecordings", "recordID=r1").success();
     let hour = Duration::from_secs(3600);
-    let options = ImportOptions { archived: Some(SystemTime::now() - hour), ..plain() };
-    assert_eq!(import(&library, &[format("video")], options).shelf, None);
-    assert_eq!(library.listed(""), [""; 0]);
-    let options = ImportOptions { archived: Some(SystemTime::now() + hour), ..plain() };
-    assert_eq!(import(&library, &[format("video")], options).shelf, Some(Shelf::Published));
-    assert_eq!(library.listed(""), ["r1"]);
-    assert_eq!(metadata(&library), "bbb-origin=moodle gl-listed=", "it begins anew");
-    assert_eq!(library.postgres.sql("SELECT deleted_at IS NULL FROM recordings"), "t");
+    let options = ImportOptions { archived: Some(SystemTime::now() - hour), ..default_options() };
+    assert_eq!(import(&env, &[format("video")], options).shelf, None);
+    assert_eq!(env.record_ids(""), [""; 0]);
+    let options = ImportOptions { archived: Some(SystemTime::now() + hour), ..default_options() };
+    assert_eq!(import(&env, &[format("video")], options).shelf, Some(Shelf::Published));
+    assert_eq!(env.record_ids(""), ["r1"]);
+    assert_eq!(metadata(&env), "bbb-origin=moodle gl-listed=", "client changes do not survive deletion");
+    assert_eq!(env.postgres.sql("SELECT deleted_at IS NULL FROM recordings"), "t");
 }
 
 #[test]
-fn wrong_data_is_an_error_for_good_and_leaves_nothing() {
-    let library = Library::start();
-    with_index(&library, async |index| {
+fn invalid_data_is_a_permanent_error_and_writes_nothing() {
+    let env = RecordingEnv::start();
+    with_index(&env, async |index| {
         let mut other = format("video");
         other.record_id = RecordId::parse("r2").unwrap();
         for formats in [vec![], vec![format("presentation"), other]] {
-            let failure = import_into(index, &formats, plain()).await.unwrap_err();
+            let failure = import_into(index, &formats, default_options()).await.unwrap_err();
             assert!(!failure.is_transient(), "{failure}");
         }
         let mut long = format("video");
-        // Longer than an index takes, and not to be made shorter by compressing it.
+        // Longer than an index entry may be, and incompressible.
         long.meeting_id = (0..9000u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()).collect();
-        let failure = import_into(index, &[long], plain()).await.unwrap_err();
+        let failure = import_into(index, &[long], default_options()).await.unwrap_err();
         assert!(!failure.is_transient(), "{failure}");
         let mut nul = format("video");
         nul.name = Some("\0".to_owned());
-        let failure = import_into(index, &[nul], plain()).await.unwrap_err();
+        let failure = import_into(index, &[nul], default_options()).await.unwrap_err();
         assert!(!failure.is_transient(), "{failure}");
     });
-    assert_eq!(library.postgres.sql("SELECT count(*) FROM recordings"), "0");
+    assert_eq!(env.postgres.sql("SELECT count(*) FROM recordings"), "0");
 }
 
 #[test]
-fn what_is_kept_with_a_recording_is_never_older_than_its_tables() {
-    let library = Library::start();
-    import(&library, &[format("video"), format("presentation")], plain());
-    let kept = "SELECT count(*) FROM recordings WHERE document IS NOT NULL";
-    assert_eq!(library.postgres.sql(kept), "1");
+fn cached_document_is_invalidated_by_every_table_change() {
+    let env = RecordingEnv::start();
+    import(&env, &[format("video"), format("presentation")], default_options());
+    let cached = "SELECT count(*) FROM recordings WHERE document IS NOT NULL";
+    assert_eq!(env.postgres.sql(cached), "1");
     for change in [
         "UPDATE metadata SET value = 'x1' WHERE key = 'gl-listed'",
         "INSERT INTO metadata (recording_id, key, value) SELECT id, 'a', 'x2' FROM recordings",
@@ -202,15 +201,15 @@ fn what_is_kept_with_a_recording_is_never_older_than_its_tables() {
         "INSERT INTO thumbnails (playback_format_id, url) SELECT id, '/x4' FROM playback_formats",
         "UPDATE playback_formats SET url = '/x5'",
     ] {
-        library.postgres.sql("UPDATE recordings SET document = document");
-        library.postgres.sql(change);
-        assert_eq!(library.postgres.sql(kept), "0", "{change}");
-        let told = library.pool.sl_ok(&["migrate"]);
-        assert!(told.contains("1 recordings prepared"), "{told}");
-        assert_eq!(library.postgres.sql(kept), "1");
-        let body = library.pool.get("getRecordings", "").success().body;
-        library.postgres.sql("UPDATE recordings SET document = NULL");
-        assert_eq!(library.pool.get("getRecordings", "").success().body, body, "{change}");
-        library.pool.sl_ok(&["migrate"]);
+        env.postgres.sql("UPDATE recordings SET document = document");
+        env.postgres.sql(change);
+        assert_eq!(env.postgres.sql(cached), "0", "{change}");
+        let output = env.pool.sl_ok(&["migrate"]);
+        assert!(output.contains("1 recordings prepared"), "{output}");
+        assert_eq!(env.postgres.sql(cached), "1");
+        let body = env.pool.get("getRecordings", "").success().body;
+        env.postgres.sql("UPDATE recordings SET document = NULL");
+        assert_eq!(env.pool.get("getRecordings", "").success().body, body, "{change}");
+        env.pool.sl_ok(&["migrate"]);
     }
 }

@@ -1,10 +1,10 @@
-//! `sl migrate`: an empty database, one of Scalelite's, several at once, cut off in the middle.
+//! `sl migrate`: an empty database, a Scalelite database, concurrent runs, an interrupted run.
 
-use crate::assert_answer;
-use crate::support::{Library, Postgres};
+use crate::assert_response;
+use crate::support::{Postgres, RecordingEnv};
 use std::process::Stdio;
 
-/// The tables as Scalelite's database has them, from their description.
+/// The tables of a Scalelite database, written from its description.
 const SCALELITE: &str = "\
     CREATE TABLE schema_migrations (version character varying PRIMARY KEY); \
     INSERT INTO schema_migrations VALUES ('20180101000000'), ('20230627141045'); \
@@ -26,23 +26,23 @@ const SCALELITE: &str = "\
         callback_attributes text, created_at timestamp(6) without time zone NOT NULL, \
         updated_at timestamp(6) without time zone NOT NULL);";
 
-/// A database of Scalelite's with three recordings, one of them from before there was a state.
-fn scalelite() -> Library {
-    let library = Library::empty(&[]);
-    library.postgres.sql(SCALELITE);
+/// A Scalelite database with three recordings, one from before the state column existed.
+fn scalelite_database() -> RecordingEnv {
+    let env = RecordingEnv::empty(&[]);
+    env.postgres.sql(SCALELITE);
     for (n, id) in ["r1", "r2", "r3"].into_iter().enumerate() {
-        library.add(id, "m", n as u32);
+        env.add(id, "m", n as u32);
     }
-    library.postgres.sql(
+    env.postgres.sql(
         "UPDATE recordings SET state = NULL WHERE record_id = 'r1'; \
          UPDATE recordings SET published = false, state = 'unpublished' WHERE record_id = 'r2'; \
          INSERT INTO callback_data (meeting_id, callback_attributes, created_at, updated_at) \
              VALUES ('m', '---\n:recording_ready_url: https://lms.example.org/ready\n', now(), now())",
     );
-    library
+    env
 }
 
-/// Rows of Scalelite's tables, in Scalelite's columns.
+/// All rows of Scalelite's tables, only Scalelite's columns.
 fn rows(postgres: &Postgres) -> String {
     [
         "SELECT id, record_id, meeting_id, name, published, participants, coalesce(state, 'published'), starttime, \
@@ -58,56 +58,59 @@ fn rows(postgres: &Postgres) -> String {
 }
 
 #[test]
-fn a_database_of_scalelites_is_brought_forward_and_loses_nothing() {
-    let mut library = scalelite();
-    let before = rows(&library.postgres);
-    let told = library.pool.sl_ok(&["migrate"]);
-    assert!(told.starts_with("a database of Scalelite, schema 20230627141045\n"), "{told}");
-    // Its own unique indexes will do.
-    assert!(!told.contains("sl_recordings_record_id") && told.contains("sl_recordings_prefix"), "{told}");
-    assert_eq!(rows(&library.postgres), before);
-    assert_eq!(library.pool.sl_ok(&["migrate"]), "The database is ready.\n");
-    library.pool.serve(&["--no-poller"]);
-    assert_eq!(library.listed(""), ["r3", "r2", "r1"]);
-    assert_answer!(library.pool.get("getRecordings", "recordID=r1"));
+fn scalelite_database_is_migrated_without_loss() {
+    let mut env = scalelite_database();
+    let before = rows(&env.postgres);
+    let output = env.pool.sl_ok(&["migrate"]);
+    assert!(output.starts_with("a database of Scalelite, schema 20230627141045\n"), "{output}");
+    // Scalelite's own unique indexes are reused.
+    assert!(
+        !output.contains("sl_recordings_record_id") && output.contains("sl_recordings_prefix"),
+        "{output}"
+    );
+    assert_eq!(rows(&env.postgres), before);
+    assert_eq!(env.pool.sl_ok(&["migrate"]), "The database is ready.\n");
+    env.pool.serve(&["--no-poller"]);
+    assert_eq!(env.record_ids(""), ["r3", "r2", "r1"]);
+    assert_response!(env.pool.get("getRecordings", "recordID=r1"));
 }
 
 #[test]
-fn scalelite_goes_on_working_on_it() {
-    let mut library = scalelite();
-    library.pool.sl_ok(&["migrate"]);
-    library.pool.serve(&["--no-poller"]);
+fn scalelite_keeps_working_on_migrated_database() {
+    let mut env = scalelite_database();
+    env.pool.sl_ok(&["migrate"]);
+    env.pool.serve(&["--no-poller"]);
     let total =
-        || library.pool.get("getRecordings", "limit=1").success().xml("totalElements").unwrap().to_owned();
+        || env.pool.get("getRecordings", "limit=1").success().xml("totalElements").unwrap().to_owned();
     assert_eq!(total(), "3");
-    // As Scalelite does it: naming its own columns and no others.
-    library.add("r4", "m", 9);
-    library.postgres.sql(
+    // As Scalelite writes: it names only its own columns.
+    env.add("r4", "m", 9);
+    env.postgres.sql(
         "UPDATE recordings SET state = 'deleted', published = false, deleted_at = now() WHERE record_id = 'r1'; \
          INSERT INTO metadata (recording_id, key, value) SELECT id, 'gl-listed', 'true' FROM recordings \
              WHERE record_id = 'r2' ON CONFLICT (recording_id, key) DO UPDATE SET value = excluded.value",
     );
-    assert_eq!(library.listed(""), ["r4", "r3", "r2"]);
-    assert_eq!(library.listed("meta_gl-listed=true"), ["r2"]);
+    assert_eq!(env.record_ids(""), ["r4", "r3", "r2"]);
+    assert_eq!(env.record_ids("meta_gl-listed=true"), ["r2"]);
     assert_eq!(total(), "3");
-    // A column of ours that must be set would be in its way.
+    // A required column of sl would make Scalelite's writes fail.
     let in_the_way = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' \
         AND table_name IN ('recordings', 'metadata', 'playback_formats', 'thumbnails') \
         AND is_nullable = 'NO' AND column_default IS NULL";
-    assert_eq!(library.postgres.sql(in_the_way), "0");
+    assert_eq!(env.postgres.sql(in_the_way), "0");
 }
 
 #[test]
-fn scalelite_goes_on_working_as_a_role_that_has_not_migrated() {
-    let mut library = scalelite();
-    library.postgres.sql("CREATE ROLE scalelite LOGIN");
+fn scalelite_keeps_working_as_role_that_did_not_migrate() {
+    let mut env = scalelite_database();
+    env.postgres.sql("CREATE ROLE scalelite LOGIN");
     for table in
         ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data", "schema_migrations"]
     {
-        library.postgres.sql(&format!("ALTER TABLE {table} OWNER TO scalelite"));
+        env.postgres.sql(&format!("ALTER TABLE {table} OWNER TO scalelite"));
     }
-    library.pool.sl_ok(&["migrate"]);
-    library.postgres.sql(
+    env.pool.sl_ok(&["migrate"]);
+    env.postgres.sql(
         "SET ROLE scalelite; CREATE TEMP TABLE recording_counts (state varchar, change bigint); \
          INSERT INTO recordings (record_id, meeting_id, state) VALUES ('r4', 'm', 'published'); \
          UPDATE recordings SET state = 'deleted' WHERE record_id = 'r1'; \
@@ -120,18 +123,18 @@ fn scalelite_goes_on_working_as_a_role_that_has_not_migrated() {
     );
     let counts = "SELECT string_agg(state || n, ' ' ORDER BY state) FROM \
         (SELECT state, sum(change) AS n FROM recording_counts GROUP BY state HAVING sum(change) <> 0) x";
-    assert_eq!(library.postgres.sql(counts), "deleted1 published2");
-    // So do we, as that role.
-    library.pool.set("DATABASE_URL", &library.postgres.url().replace("sl@", "scalelite@"));
-    library.pool.serve(&["--no-poller"]);
-    assert_eq!(library.pool.get("getRecordings", "limit=1").success().xml("totalElements").unwrap(), "2");
-    assert!(library.pool.sl_ok(&["migrate"]).ends_with("The database is ready.\n"));
+    assert_eq!(env.postgres.sql(counts), "deleted1 published2");
+    // sl also works as that role.
+    env.pool.set("DATABASE_URL", &env.postgres.url().replace("sl@", "scalelite@"));
+    env.pool.serve(&["--no-poller"]);
+    assert_eq!(env.pool.get("getRecordings", "limit=1").success().xml("totalElements").unwrap(), "2");
+    assert!(env.pool.sl_ok(&["migrate"]).ends_with("The database is ready.\n"));
 }
 
 #[test]
-fn states_that_are_missing_are_written_some_at_a_time_while_nobody_waits() {
-    let library = scalelite();
-    library.postgres.sql(
+fn missing_states_are_filled_in_batches_without_locking() {
+    let env = scalelite_database();
+    env.postgres.sql(
         "INSERT INTO recordings (record_id, published) SELECT 'x' || n, n % 2 = 0 FROM generate_series(1, 2500) n; \
          CREATE TABLE seen (transaction bigint, locked boolean); \
          CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -140,24 +143,24 @@ fn states_that_are_missing_are_written_some_at_a_time_while_nobody_waits() {
              RETURN NULL; END $$; \
          CREATE TRIGGER see AFTER UPDATE OF state ON recordings FOR EACH ROW EXECUTE FUNCTION see()",
     );
-    library.pool.sl_ok(&["migrate"]);
+    env.pool.sl_ok(&["migrate"]);
     let seen = "SELECT sum(n), max(n), bool_or(locked) FROM \
         (SELECT count(*) AS n, bool_or(locked) AS locked FROM seen GROUP BY transaction) x";
-    assert_eq!(library.postgres.sql(seen), "2501|1000|f");
+    assert_eq!(env.postgres.sql(seen), "2501|1000|f");
     let counts = "SELECT string_agg(state || n, ' ' ORDER BY state) FROM \
         (SELECT state, count(*) AS n FROM recordings GROUP BY state) x";
-    assert_eq!(library.postgres.sql(counts), "published1252 unpublished1251");
+    assert_eq!(env.postgres.sql(counts), "published1252 unpublished1251");
 }
 
 #[test]
-fn counts_stay_right_whatever_is_written() {
-    let library = Library::start();
-    library.postgres.sql(
+fn recording_counts_stay_correct_under_concurrent_writes() {
+    let env = RecordingEnv::start();
+    env.postgres.sql(
         "INSERT INTO recordings (record_id, state) SELECT 'r' || n, 'published' FROM generate_series(1, 500) n",
     );
     std::thread::scope(|scope| {
         for part in 0..4 {
-            let postgres = &library.postgres;
+            let postgres = &env.postgres;
             scope.spawn(move || {
                 let mut sql = String::new();
                 for n in 0..300 {
@@ -165,31 +168,31 @@ fn counts_stay_right_whatever_is_written() {
                     let state = ["published", "unpublished", "deleted"][(n / 100 + part) % 3];
                     sql += &format!("UPDATE recordings SET state = '{state}' WHERE record_id = 'r{id}';\n");
                 }
-                // One transaction each.
+                // One transaction per chunk.
                 for chunk in sql.lines().collect::<Vec<_>>().chunks(60) {
                     postgres.sql(&chunk.join("\n"));
                 }
             });
         }
     });
-    library.postgres.sql("DELETE FROM recordings WHERE record_id LIKE 'r1%'");
+    env.postgres.sql("DELETE FROM recordings WHERE record_id LIKE 'r1%'");
     let wrong = "SELECT count(*) FROM (SELECT state, sum(change) FROM recording_counts GROUP BY 1 HAVING sum(change) <> 0 \
         EXCEPT SELECT state, count(*) FROM recordings GROUP BY 1) x";
-    assert_eq!(library.postgres.sql(wrong), "0");
-    let rows: u32 = library.postgres.sql("SELECT count(*) FROM recording_counts").parse().unwrap();
-    assert!(rows < 1500, "they are added up now and then: {rows}");
+    assert_eq!(env.postgres.sql(wrong), "0");
+    let rows: u32 = env.postgres.sql("SELECT count(*) FROM recording_counts").parse().unwrap();
+    assert!(rows < 1500, "count rows must be summed up from time to time: {rows}");
 }
 
 #[test]
-fn several_at_once_on_a_database_with_data_all_succeed() {
-    let library = scalelite();
-    library.postgres.sql(
+fn concurrent_migrations_all_succeed() {
+    let env = scalelite_database();
+    env.postgres.sql(
         "INSERT INTO recordings (record_id, meeting_id, state, published) \
              SELECT 'x' || n, 'm' || n, 'published', true FROM generate_series(1, 20000) n",
     );
     let children: Vec<_> = (0..5)
         .map(|_| {
-            let mut command = library.pool.command();
+            let mut command = env.pool.command();
             command.arg("migrate").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();
@@ -199,60 +202,60 @@ fn several_at_once_on_a_database_with_data_all_succeed() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         built += usize::from(String::from_utf8_lossy(&output.stdout).contains("building"));
     }
-    assert_eq!(built, 1, "one does it, the others wait");
+    assert_eq!(built, 1, "one migrates, the others wait");
 }
 
 #[test]
-fn cut_off_in_the_middle_the_next_one_goes_on() {
-    let library = scalelite();
-    library.pool.sl_ok(&["migrate"]);
-    // What kill -9 leaves: a step that has not been done, an index that was being built.
-    library.postgres.sql(
+fn interrupted_migration_is_continued() {
+    let env = scalelite_database();
+    env.pool.sl_ok(&["migrate"]);
+    // What kill -9 leaves: a step not done, an index partly built.
+    env.postgres.sql(
         "DROP INDEX sl_recordings_meeting; \
          UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'sl_recordings_state'::regclass; \
          DELETE FROM _sqlx_migrations WHERE version = 3; DROP TRIGGER recording_counts_update ON recordings",
     );
-    let told = library.pool.sl_ok(&["migrate"]);
-    assert!(told.starts_with("missing: migration 3, counts\n"), "{told}");
+    let output = env.pool.sl_ok(&["migrate"]);
+    assert!(output.starts_with("missing: migration 3, counts\n"), "{output}");
     for name in ["sl_recordings_meeting", "sl_recordings_state"] {
-        assert!(told.contains(name), "{told}");
+        assert!(output.contains(name), "{output}");
     }
     let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
-    assert_eq!(library.postgres.sql(invalid), "0");
-    assert_eq!(library.postgres.sql("SELECT sum(change) FROM recording_counts"), "3");
-    assert_eq!(library.pool.sl_ok(&["migrate"]), "The database is ready.\n");
+    assert_eq!(env.postgres.sql(invalid), "0");
+    assert_eq!(env.postgres.sql("SELECT sum(change) FROM recording_counts"), "3");
+    assert_eq!(env.pool.sl_ok(&["migrate"]), "The database is ready.\n");
 }
 
 #[test]
-fn a_younger_scalelite_is_refused_with_a_reason() {
-    let library = Library::empty(&[]);
-    library.postgres.sql(SCALELITE);
-    library.postgres.sql("INSERT INTO schema_migrations VALUES ('20990101000000')");
-    let line = library.pool.sl_fails(&["migrate"]);
+fn migrate_rejects_newer_scalelite_schema() {
+    let env = RecordingEnv::empty(&[]);
+    env.postgres.sql(SCALELITE);
+    env.postgres.sql("INSERT INTO schema_migrations VALUES ('20990101000000')");
+    let line = env.pool.sl_fails(&["migrate"]);
     assert!(line.contains("20990101000000"), "{line}");
-    assert_eq!(library.postgres.sql("SELECT to_regclass('recording_counts') IS NULL"), "t");
+    assert_eq!(env.postgres.sql("SELECT to_regclass('recording_counts') IS NULL"), "t");
 }
 
 #[test]
-fn an_older_scalelite_gets_the_columns_that_it_lacks() {
-    let mut library = Library::empty(&[]);
-    library.postgres.sql(SCALELITE);
-    library.postgres.sql(
+fn migrate_adds_columns_missing_in_older_scalelite_schema() {
+    let mut env = RecordingEnv::empty(&[]);
+    env.postgres.sql(SCALELITE);
+    env.postgres.sql(
         "ALTER TABLE recordings DROP COLUMN publish_updated, DROP COLUMN protected, DROP COLUMN deleted_at; \
          DELETE FROM schema_migrations WHERE version = '20230627141045'",
     );
-    library.pool.sl_ok(&["migrate"]);
-    library.add("r1", "m", 1);
-    library.pool.serve(&["--no-poller"]);
-    assert_eq!(library.listed(""), ["r1"]);
+    env.pool.sl_ok(&["migrate"]);
+    env.add("r1", "m", 1);
+    env.pool.serve(&["--no-poller"]);
+    assert_eq!(env.record_ids(""), ["r1"]);
 }
 
 #[test]
-fn without_a_database_there_is_nothing_to_migrate() {
-    let mut library = Library::empty(&[]);
-    library.pool.set("DATABASE_URL", "");
-    assert!(library.pool.sl_fails(&["migrate"]).contains("DATABASE_URL"));
-    library.pool.set("DATABASE_URL", "postgres://sl@127.0.0.1:1/postgres");
-    library.pool.set("DB_CONNECTION_RETRY_COUNT", "0");
-    assert!(library.pool.sl_fails(&["migrate"]).contains("DATABASE_URL"));
+fn migrate_without_database_names_required_setting() {
+    let mut env = RecordingEnv::empty(&[]);
+    env.pool.set("DATABASE_URL", "");
+    assert!(env.pool.sl_fails(&["migrate"]).contains("DATABASE_URL"));
+    env.pool.set("DATABASE_URL", "postgres://sl@127.0.0.1:1/postgres");
+    env.pool.set("DB_CONNECTION_RETRY_COUNT", "0");
+    assert!(env.pool.sl_fails(&["migrate"]).contains("DATABASE_URL"));
 }

@@ -1,6 +1,6 @@
-//! How Postgres goes about each query: by index probes, whatever the table's size. Plans, not times.
+//! Query plans: each query uses index probes, whatever the table's size. Checks plans, not times.
 
-use crate::support::{Library, Postgres, eventually};
+use crate::support::{Postgres, RecordingEnv, eventually};
 use std::collections::BTreeMap;
 
 /// Each shape of getRecordings.
@@ -21,8 +21,8 @@ const QUERIES: [&str; 14] = [
     "state=any",
 ];
 
-/// Postgres writes the plan of every query into its log, with the rows that each step has read.
-fn filled() -> Library {
+/// An index with 30,000 recordings. Postgres logs the plan of every query, with the rows that each step read.
+fn filled_index() -> RecordingEnv {
     let postgres = Postgres::with(&[
         "autovacuum=off",
         "log_min_messages=log",
@@ -31,9 +31,9 @@ fn filled() -> Library {
         "auto_explain.log_analyze=on",
         "auto_explain.log_timing=off",
     ]);
-    let library = Library::on(postgres, &[]);
-    library.pool.sl_ok(&["migrate"]);
-    library.postgres.sql(
+    let env = RecordingEnv::with_postgres(postgres, &[]);
+    env.pool.sl_ok(&["migrate"]);
+    env.postgres.sql(
         "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
              SELECT n % 10 || '-' || n, 'meeting-' || n / 10, 'published', true, \
                  timestamp '2020-01-01' + n * interval '1 minute' FROM generate_series(1, 30000) n; \
@@ -45,11 +45,11 @@ fn filled() -> Library {
          INSERT INTO thumbnails (playback_format_id, url, sequence) \
              SELECT id, '/', n FROM playback_formats, generate_series(1, 2) n",
     );
-    library
+    env
 }
 
-/// The rows that one plan has read of each table, those that it has thrown away too.
-fn read_by(plan: &str) -> BTreeMap<&'static str, u64> {
+/// The rows that a plan read of each table, including those it filtered out.
+fn rows_read(plan: &str) -> BTreeMap<&'static str, u64> {
     let mut read = BTreeMap::new();
     let mut last = None;
     let number = |text: &str, after: &str| -> Option<f64> {
@@ -74,27 +74,27 @@ fn read_by(plan: &str) -> BTreeMap<&'static str, u64> {
     read
 }
 
-/// With statistics and without: fresh imports must not be slow until Postgres has looked at them.
+/// With and without statistics: recordings must not be slow to query before Postgres has analyzed them.
 #[test]
-fn no_query_reads_a_table_from_end_to_end() {
+fn get_recordings_queries_use_indexes() {
     for analyzed in [false, true] {
-        let mut library = filled();
+        let mut env = filled_index();
         if analyzed {
-            library.postgres.sql("ANALYZE");
+            env.postgres.sql("ANALYZE");
         }
-        library.pool.serve(&["--no-poller"]);
+        env.pool.serve(&["--no-poller"]);
         for query in QUERIES {
-            let before = library.postgres.log().len();
-            library.pool.get("getRecordings", query).success();
-            let log = library.postgres.log();
+            let before = env.postgres.log().len();
+            env.pool.get("getRecordings", query).success();
+            let log = env.postgres.log();
             let plans: Vec<&str> = log[before..].split("plan:").skip(1).collect();
             assert!(!plans.is_empty(), "{query}");
             for plan in plans {
-                let read = read_by(plan);
+                let read = rows_read(plan);
                 for table in ["recordings", "metadata", "playback_formats", "thumbnails"] {
                     assert!(!plan.contains(&format!("Seq Scan on {table} ")), "{query}: {plan}");
                 }
-                // How many have a common value is counted, and that is many.
+                // Rows with a common value are counted, and there are many.
                 if query == "meta_bbb-origin=moodle&limit=25" && plan.contains("SELECT count(*) FROM (") {
                     continue;
                 }
@@ -105,11 +105,11 @@ fn no_query_reads_a_table_from_end_to_end() {
     }
 }
 
-/// Looking whether a callback is due costs next to nothing, however many there were; noting a URL too.
+/// Polling for due callbacks costs next to nothing, however many there were; so does storing a URL.
 #[test]
-fn looking_for_callbacks_reads_none_that_is_not_due() {
-    let mut library = filled();
-    library.postgres.sql(
+fn callback_polling_reads_only_due_rows() {
+    let mut env = filled_index();
+    env.postgres.sql(
         "INSERT INTO callbacks (kind, record_id, meeting_id, url, state, finished_at, due_at) \
              SELECT 'recording-ready', 'r' || n, 'm', 'u', s, CASE s WHEN 'pending' THEN NULL ELSE now() END, \
                  now() + interval '1 hour' \
@@ -119,12 +119,12 @@ fn looking_for_callbacks_reads_none_that_is_not_due() {
              SELECT 'm' || n, now(), now() FROM generate_series(1, 20000) n; \
          INSERT INTO callback_urls SELECT 'i' || n, 'u', now() FROM generate_series(1, 20000) n",
     );
-    library.pool.add(1, &[]);
-    library.pool.enable(1);
-    let before = library.postgres.log().len();
-    library.pool.serve(&["--no-poller"]);
-    library.pool.get("create", "meetingID=m17&meta_bn-recording-ready-url=https%3A%2F%2Fe.org").success();
-    let log = || library.postgres.log()[before..].to_owned();
+    env.pool.add(1, &[]);
+    env.pool.enable(1);
+    let before = env.postgres.log().len();
+    env.pool.serve(&["--no-poller"]);
+    env.pool.get("create", "meetingID=m17&meta_bn-recording-ready-url=https%3A%2F%2Fe.org").success();
+    let log = || env.postgres.log()[before..].to_owned();
     for index in ["callbacks_due", "callbacks_finished", "callback_urls_noted", "sl_callback_data_meeting"] {
         eventually(index, || log().contains(&format!("Scan using {index} on ")));
     }
@@ -138,11 +138,11 @@ fn looking_for_callbacks_reads_none_that_is_not_due() {
     }
 }
 
-/// The reading of plans reads them.
+/// Checks the parser of plans itself.
 #[test]
-fn rows_of_a_plan() {
+fn rows_read_are_parsed_from_plan() {
     let plan = "  ->  Index Scan using a on recordings r  (cost=0..1 rows=5 width=1) (actual rows=64 loops=2)\n\
         Rows Removed by Filter: 7\n\
         ->  Seq Scan on metadata m  (cost=0..1 rows=5 width=1) (actual rows=0.50 loops=10)\n";
-    assert_eq!(read_by(plan), BTreeMap::from([("recordings", 142), ("metadata", 5)]));
+    assert_eq!(rows_read(plan), BTreeMap::from([("recordings", 142), ("metadata", 5)]));
 }

@@ -1,4 +1,4 @@
-//! Four clients who hold meetings through nginx, and notice every wrong answer.
+//! Load: four clients that run meetings through nginx and check every response.
 
 use super::Site;
 use crate::support::client::{Reply, fetch};
@@ -8,44 +8,44 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
-/// The meeting that all clients join again and again: a join that counted twice would show.
+/// The meeting that all clients join repeatedly: a join counted twice would show.
 pub const CROWD: &str = "crowd";
 
 const CLIENTS: usize = 4;
 
-/// Meetings that one client holds at most, should nobody tell it to stop.
-const MOST: usize = 3000;
+/// The most meetings that one client runs if it is never stopped.
+const MAX_MEETINGS: usize = 3000;
 
 /// Running clients.
 pub struct Load {
     stop: Arc<AtomicBool>,
     rounds: Arc<[AtomicUsize; CLIENTS]>,
-    clients: Vec<JoinHandle<Seen>>,
+    clients: Vec<JoinHandle<Observed>>,
 }
 
-/// What a client saw, or all of them.
+/// The observations of a client, or of all of them.
 #[derive(Debug, Default)]
-pub struct Seen {
-    /// Meetings that were created and go on.
+pub struct Observed {
+    /// Meetings that were created and still run.
     pub kept: Vec<String>,
     /// Meetings that were created and ended.
     pub ended: Vec<String>,
-    /// Meetings of which it is not known whether they have ended: status 502.
-    pub doubtful: Vec<String>,
-    /// Creates that said that the meeting was there.
+    /// Meetings whose end got status 502: they may have ended or not.
+    pub uncertain: Vec<String>,
+    /// Creates answered with duplicateWarning.
     pub duplicates: usize,
-    /// Joins of [`CROWD`] that were answered.
+    /// Successful joins of [`CROWD`].
     pub crowd: usize,
-    /// Calls answered with status 502.
+    /// Calls that got status 502.
     pub failed: Vec<String>,
 }
 
-/// What the clients do.
+/// The behaviour of the clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Whether they ask for all meetings too, and join [`CROWD`].
+    /// Whether they also call getMeetings and join [`CROWD`].
     pub all: bool,
-    /// Whether calls that must not be sent twice may fail with status 502.
+    /// Whether calls that nginx must not retry may fail with status 502.
     pub may_fail: bool,
 }
 
@@ -58,43 +58,43 @@ impl Load {
             let client = Client { base: site.url(""), secret: pool.secret.clone(), number, plan };
             let (stop, rounds) = (load.stop.clone(), load.rounds.clone());
             load.clients.push(std::thread::spawn(move || {
-                let mut seen = Seen::default();
-                for round in 0..MOST {
-                    client.hold(round, &mut seen);
+                let mut observed = Observed::default();
+                for round in 0..MAX_MEETINGS {
+                    client.run_meeting(round, &mut observed);
                     rounds[number].store(round + 1, SeqCst);
                     if stop.load(SeqCst) {
                         break;
                     }
                 }
-                seen
+                observed
             }));
         }
         load
     }
 
-    /// Waits until each client has held so many more meetings.
+    /// Waits until each client has run `meetings` more meetings.
     #[track_caller]
-    pub fn goes_on(&self, meetings: usize) {
+    pub fn wait_for_meetings(&self, meetings: usize) {
         let count = || self.rounds.iter().map(|n| n.load(SeqCst)).collect::<Vec<_>>();
         let before = count();
-        eventually("the clients go on", || {
-            let over = self.clients.iter().any(JoinHandle::is_finished);
-            over || count().iter().zip(&before).all(|(now, before)| *now >= before + meetings)
+        eventually("the clients make progress", || {
+            let finished = self.clients.iter().any(JoinHandle::is_finished);
+            finished || count().iter().zip(&before).all(|(now, before)| *now >= before + meetings)
         });
     }
 
-    /// Stops them; what they saw. Fails if one of them saw a wrong answer.
-    pub fn finish(self) -> Seen {
+    /// Stops the clients and returns their observations. Fails if one of them got a wrong response.
+    pub fn finish(self) -> Observed {
         self.stop.store(true, SeqCst);
-        let mut all = Seen::default();
+        let mut all = Observed::default();
         for client in self.clients {
-            let seen = client.join().expect("a client saw a wrong answer");
-            all.kept.extend(seen.kept);
-            all.ended.extend(seen.ended);
-            all.doubtful.extend(seen.doubtful);
-            all.failed.extend(seen.failed);
-            all.duplicates += seen.duplicates;
-            all.crowd += seen.crowd;
+            let observed = client.join().expect("a client got a wrong response");
+            all.kept.extend(observed.kept);
+            all.ended.extend(observed.ended);
+            all.uncertain.extend(observed.uncertain);
+            all.failed.extend(observed.failed);
+            all.duplicates += observed.duplicates;
+            all.crowd += observed.crowd;
         }
         all
     }
@@ -113,69 +113,71 @@ impl Client {
         fetch("GET", &format!("{}/bigbluebutton/api/{call}?{query}&checksum={sum}", self.base), &[], b"")
     }
 
-    /// A call that is not sent twice: None for status 502, where that is allowed.
-    fn once(&self, call: &str, query: &str, seen: &mut Seen) -> Option<Reply> {
+    /// A call that nginx does not retry: None for status 502, if that is allowed.
+    fn call_unretried(&self, call: &str, query: &str, observed: &mut Observed) -> Option<Reply> {
         let reply = self.get(call, query);
         if reply.status == 502 && self.plan.may_fail {
-            seen.failed.push(format!("{call} {query}"));
+            observed.failed.push(format!("{call} {query}"));
             return None;
         }
         Some(reply)
     }
 
-    /// One meeting, from its create to what comes after its end.
-    fn hold(&self, round: usize, seen: &mut Seen) {
+    /// Runs one meeting from create to after its end.
+    fn run_meeting(&self, round: usize, observed: &mut Observed) {
         let id = format!("m{}-{round}", self.number);
         let meeting = format!("meetingID={id}");
         let created = self.get("create", &format!("{meeting}&name=M&moderatorPW=mp")).success();
         assert_eq!(created.xml("meetingID"), Some(id.as_str()));
         match created.xml("messageKey") {
             Some("") => {}
-            Some("duplicateWarning") if self.plan.may_fail => seen.duplicates += 1,
+            Some("duplicateWarning") if self.plan.may_fail => observed.duplicates += 1,
             other => panic!("{other:?}: {created:?}"),
         }
         assert!(self.get("isMeetingRunning", &meeting).success().xml("running").is_some());
         let info = self.get("getMeetingInfo", &meeting).success();
         assert_eq!(info.xml("internalMeetingID"), created.xml("internalMeetingID"));
         assert_eq!(info.xml("voiceBridge"), created.xml("voiceBridge"));
-        if let Some(joined) = self.once("join", &format!("{meeting}&fullName=A&password=mp"), seen) {
-            assert!(leads_to(&joined, &id), "{joined:?}");
+        if let Some(joined) =
+            self.call_unretried("join", &format!("{meeting}&fullName=A&password=mp"), observed)
+        {
+            assert!(redirects_to(&joined, &id), "{joined:?}");
         }
         if self.plan.all {
             let list = self.get("getMeetings", "").success();
             assert!(list.body.contains(&format!("<meetingID>{id}</meetingID>")), "{id} is not listed");
             let joined = self.get("join", &format!("meetingID={CROWD}&fullName=A&password=mp"));
-            assert!(leads_to(&joined, CROWD), "{joined:?}");
-            seen.crowd += 1;
+            assert!(redirects_to(&joined, CROWD), "{joined:?}");
+            observed.crowd += 1;
         }
         if round.is_multiple_of(3) {
-            seen.kept.push(id);
+            observed.kept.push(id);
             return;
         }
-        let Some(ended) = self.once("end", &format!("{meeting}&password=mp"), seen) else {
-            seen.doubtful.push(id);
+        let Some(ended) = self.call_unretried("end", &format!("{meeting}&password=mp"), observed) else {
+            observed.uncertain.push(id);
             return;
         };
         assert_eq!(ended.success().xml("messageKey"), Some("sentEndMeetingRequest"));
         assert_eq!(self.get("isMeetingRunning", &meeting).success().xml("running"), Some("false"));
         assert_eq!(self.get("getMeetingInfo", &meeting).failed(), "notFound");
-        seen.ended.push(id);
+        observed.ended.push(id);
     }
 }
 
-/// Whether a join sends the browser to a server's join of this meeting.
-fn leads_to(joined: &Reply, id: &str) -> bool {
+/// Whether a join redirects to the join of this meeting on a server.
+fn redirects_to(joined: &Reply, id: &str) -> bool {
     joined.status == 302
         && joined.header("location").is_some_and(|to| {
             to.contains("/bigbluebutton/api/join?") && to.contains(&format!("meetingID={id}&"))
         })
 }
 
-/// Whether all that the clients saw is so: each meeting that goes on is on one server, the one that is
-/// recorded; nothing else is anywhere; and the loads are what a recount gives. At once, unless replicas
-/// poll: a poll that was under way while a meeting ended counts it, until the next one.
+/// Asserts that the state matches the observations: each running meeting is on one server, the recorded one;
+/// there is nothing else; loads equal a recount. This holds immediately unless replicas poll: a poll that
+/// was in progress when a meeting ended counts it until the next poll.
 #[track_caller]
-pub fn all_is_true(pool: &Pool, seen: &Seen, polled: bool) {
+pub fn assert_consistent(pool: &Pool, observed: &Observed, polled: bool) {
     let mut running: BTreeMap<String, String> = BTreeMap::new();
     for (n, server) in pool.sim.servers().iter().enumerate() {
         for meeting in server.meetings() {
@@ -183,8 +185,8 @@ pub fn all_is_true(pool: &Pool, seen: &Seen, polled: bool) {
             assert_eq!(other, None, "{} is on two servers", meeting.id);
         }
     }
-    let mut expected: Vec<&str> = seen.kept.iter().map(String::as_str).collect();
-    expected.extend((seen.crowd > 0).then_some(CROWD));
+    let mut expected: Vec<&str> = observed.kept.iter().map(String::as_str).collect();
+    expected.extend((observed.crowd > 0).then_some(CROWD));
     expected.sort_unstable();
     assert_eq!(running.keys().map(String::as_str).collect::<Vec<_>>(), expected);
     let listed = pool.sl_ok(&["meetings", "list", "--json"]);
@@ -201,13 +203,13 @@ pub fn all_is_true(pool: &Pool, seen: &Seen, polled: bool) {
         }
         loads
     };
-    let noted = || pool.redis.loads().into_iter().collect::<BTreeMap<_, _>>();
-    let expected = load((seen.crowd as f64).max(15.0));
+    let recorded_loads = || pool.redis.loads().into_iter().collect::<BTreeMap<_, _>>();
+    let expected = load((observed.crowd as f64).max(15.0));
     if polled {
-        eventually("a poll has counted what is there", || noted() == expected);
+        eventually("a poll has corrected the loads", || recorded_loads() == expected);
     }
-    assert_eq!(noted(), expected);
-    // Nobody followed the links to join: the servers know of no people.
+    assert_eq!(recorded_loads(), expected);
+    // No client followed its join redirect: the servers have no participants.
     pool.sl_ok(&["poll"]);
-    assert_eq!(noted(), load(15.0));
+    assert_eq!(recorded_loads(), load(15.0));
 }

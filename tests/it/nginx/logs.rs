@@ -1,15 +1,15 @@
-//! Logs say what happened, and hold no secrets.
+//! The logs of nginx: complete, and without secrets.
 
-use super::fake::{Do, stopping};
-use super::{Fake, Site};
+use super::fake_replica::{Reaction, draining};
+use super::{FakeReplica, Site};
 use crate::support::{eventually, free_port};
 
 const SECRETS: [&str; 6] = ["hunter2", "c0ffee", "Ada", "algebra", "elsewhere", "?"];
 
 const TARGET: &str = "?meetingID=algebra&fullName=Ada&password=hunter2&checksum=c0ffee";
 
-/// Makes a request, then gives its line in the access log, when all logs have been looked through.
-fn logged(site: &Site, call: &str) -> String {
+/// Makes a request, checks all logs for secrets and returns its line in the access log.
+fn log_line(site: &Site, call: &str) -> String {
     let target = format!("/bigbluebutton/api/{call}{TARGET}");
     site.fetch(
         "GET",
@@ -32,24 +32,24 @@ fn logged(site: &Site, call: &str) -> String {
 }
 
 #[test]
-fn a_line_has_all_that_is_needed_and_no_query() {
-    let fake = Fake::start(|_| Do::Say("here"));
+fn access_log_line_is_complete_and_has_no_query() {
+    let fake = FakeReplica::start(|_| Reaction::Respond("here"));
     let site = Site::start("plain", &[fake.port]);
-    let line = logged(&site, "join");
+    let line = log_line(&site, "join");
     assert!(line.contains("\"GET /bigbluebutton/api/join\" 200 "), "{line}");
     assert!(line.contains("id=the-id "), "{line}");
     assert!(line.contains(&format!("replica=\"127.0.0.1:{}\" said=\"200\"", fake.port)), "{line}");
 }
 
 #[test]
-fn neither_has_an_error() {
+fn error_log_has_no_secrets() {
     for call in ["join", "getMeetings"] {
-        let (gone, dead) = (Fake::start(|_| stopping()), free_port());
-        let broken = Fake::start(|_| Do::Reset);
-        let site = Site::start("plain", &[gone.port, dead, broken.port]);
-        let line = logged(&site, call);
-        // Which replica failed, and how, is in the access log all the same.
-        for port in [gone.port, dead, broken.port] {
+        let (draining_replica, dead) = (FakeReplica::start(|_| draining()), free_port());
+        let broken = FakeReplica::start(|_| Reaction::Reset);
+        let site = Site::start("plain", &[draining_replica.port, dead, broken.port]);
+        let line = log_line(&site, call);
+        // The access log still has which replica failed and how.
+        for port in [draining_replica.port, dead, broken.port] {
             assert!(line.contains(&format!("127.0.0.1:{port}")), "{line}");
         }
         assert!(line.contains("said=\"503, 502"), "{line}");
@@ -57,11 +57,11 @@ fn neither_has_an_error() {
 }
 
 #[test]
-fn nor_has_what_nginx_answers_itself() {
-    let fake = Fake::start(|_| Do::Say("here"));
+fn log_of_requests_nginx_answers_itself_has_no_secrets() {
+    let fake = FakeReplica::start(|_| Reaction::Respond("here"));
     let site = Site::start("plain", &[fake.port]);
     for call in ["../../metrics", "../../sl/x", "../../static-resource/x", "..%2f..%2fmetrics"] {
-        let line = logged(&site, call);
+        let line = log_line(&site, call);
         assert!(line.contains(&format!("\"GET /bigbluebutton/api/{call}\"")), "{line}");
     }
 }

@@ -1,14 +1,14 @@
-//! The files in nginx/, as they are, with a real nginx.
+//! The files in nginx/, unmodified, with a real nginx.
 
-mod fake;
-mod forms;
+mod fake_replica;
 mod headers;
 mod load;
 mod logs;
+mod restarts;
 mod retries;
 pub mod site;
-mod stops;
+mod variants;
 
-use fake::Fake;
+use fake_replica::FakeReplica;
 pub use site::Site;
 use site::scalelite;

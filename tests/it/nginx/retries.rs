@@ -1,7 +1,7 @@
-//! Which requests nginx sends to a second replica when the first gave no answer.
+//! Retries: which requests nginx sends to a second replica when the first does not respond.
 
-use super::fake::{Do, stopping};
-use super::{Fake, Site};
+use super::fake_replica::{Reaction, draining};
+use super::{FakeReplica, Site};
 use crate::support::client::{Reply, fetch};
 use crate::support::{eventually, free_port};
 
@@ -34,8 +34,8 @@ const WRITES: [&str; 13] = [
 
 const BODY: &[u8] = b"a=1&b=2";
 
-/// A call in both methods, each through an nginx that knows nothing yet of these replicas.
-fn ask(call: &str, method: &str, replicas: &[u16]) -> Reply {
+/// Sends a call through a fresh nginx, which knows nothing yet of these replicas.
+fn send_call(call: &str, method: &str, replicas: &[u16]) -> Reply {
     let site = Site::start("plain", replicas);
     let url = site.url(&format!("/bigbluebutton/api/{call}?meetingID=a%20b+c~%7E'*&checksum=1"));
     let body = if method == "POST" { BODY } else { b"" };
@@ -46,29 +46,29 @@ fn every_call() -> impl Iterator<Item = (&'static str, &'static str)> {
     READS.into_iter().chain(WRITES).flat_map(|call| [(call, "GET"), (call, "POST")])
 }
 
-/// Whether this request reached the replica whole, as the client wrote it.
+/// Asserts that the replica received this request once, complete, as the client wrote it.
 #[track_caller]
-fn got(fake: &Fake, call: &str, method: &str) {
-    let seen = fake.seen();
-    assert_eq!(seen.len(), 1, "{method} {call}: {seen:?}");
+fn assert_received_once(fake: &FakeReplica, call: &str, method: &str) {
+    let received = fake.received();
+    assert_eq!(received.len(), 1, "{method} {call}: {received:?}");
     let line = format!("{method} /bigbluebutton/api/{call}?meetingID=a%20b+c~%7E'*&checksum=1 HTTP/1.1\r\n");
-    assert!(seen[0].starts_with(&line), "{seen:?}");
-    assert_eq!(seen[0].ends_with("\r\n\r\na=1&b=2"), method == "POST", "{seen:?}");
+    assert!(received[0].starts_with(&line), "{received:?}");
+    assert_eq!(received[0].ends_with("\r\n\r\na=1&b=2"), method == "POST", "{received:?}");
 }
 
 #[test]
-fn a_replica_that_cannot_be_reached_costs_nobody_anything() {
+fn unreachable_replica_is_skipped_for_every_call() {
     for (call, method) in every_call() {
-        let alive = Fake::start(|_| Do::Say("alive"));
-        let reply = ask(call, method, &[free_port(), free_port(), alive.port]);
+        let alive = FakeReplica::start(|_| Reaction::Respond("alive"));
+        let reply = send_call(call, method, &[free_port(), free_port(), alive.port]);
         assert_eq!((reply.status, reply.body.as_str()), (200, "alive"), "{method} {call}");
-        got(&alive, call, method);
+        assert_received_once(&alive, call, method);
     }
 }
 
 #[test]
-fn neither_does_a_machine_that_has_vanished() {
-    // The one connection that it has room for is taken; nothing answers to another.
+fn replica_that_times_out_connecting_is_skipped() {
+    // Its backlog is full: another connection attempt gets no reply.
     let vanished = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     vanished.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     vanished.listen(0).unwrap();
@@ -76,91 +76,96 @@ fn neither_does_a_machine_that_has_vanished() {
     let _taken = std::net::TcpStream::connect(address).unwrap();
     let edit = ("sl/server.conf", "proxy_connect_timeout 2s;", "proxy_connect_timeout 200ms;");
     for call in ["getMeetingInfo", "create", "join", "end"] {
-        let alive = Fake::start(|_| Do::Say("alive"));
+        let alive = FakeReplica::start(|_| Reaction::Respond("alive"));
         let site = Site::edited("plain", &[address.port(), alive.port], &[edit]);
         let reply = site.get(&format!("/bigbluebutton/api/{call}?meetingID=m"));
-        assert_eq!((reply.status, alive.seen().len()), (200, 1), "{call}");
-        eventually("the log says that the first was waited for", || {
+        assert_eq!((reply.status, alive.received().len()), (200, 1), "{call}");
+        eventually("the log shows the timeout of the first", || {
             site.nginx.file("sl.access.log").contains("said=\"504")
         });
     }
 }
 
 #[test]
-fn a_replica_that_is_stopping_says_so_and_another_is_asked() {
+fn draining_replica_is_skipped_for_every_call() {
     for (call, method) in every_call() {
-        let (gone, alive) = (Fake::start(|_| stopping()), Fake::start(|_| Do::Say("alive")));
-        let reply = ask(call, method, &[gone.port, free_port(), alive.port]);
+        let (drained, alive) =
+            (FakeReplica::start(|_| draining()), FakeReplica::start(|_| Reaction::Respond("alive")));
+        let reply = send_call(call, method, &[drained.port, free_port(), alive.port]);
         assert_eq!((reply.status, reply.body.as_str()), (200, "alive"), "{method} {call}");
-        got(&gone, call, method);
-        got(&alive, call, method);
+        assert_received_once(&drained, call, method);
+        assert_received_once(&alive, call, method);
     }
 }
 
 #[test]
-fn reads_and_creates_are_sent_again_when_the_connection_breaks() {
+fn reads_and_creates_are_retried_when_connection_breaks() {
     for call in READS {
         for method in ["GET", "POST"] {
-            let (broken, alive) = (Fake::start(|_| Do::Reset), Fake::start(|_| Do::Say("alive")));
-            let reply = ask(call, method, &[broken.port, alive.port]);
+            let (broken, alive) =
+                (FakeReplica::start(|_| Reaction::Reset), FakeReplica::start(|_| Reaction::Respond("alive")));
+            let reply = send_call(call, method, &[broken.port, alive.port]);
             assert_eq!((reply.status, reply.body.as_str()), (200, "alive"), "{method} {call}");
-            got(&broken, call, method);
-            got(&alive, call, method);
+            assert_received_once(&broken, call, method);
+            assert_received_once(&alive, call, method);
         }
     }
 }
 
 #[test]
-fn what_may_have_been_carried_out_is_not_sent_again() {
+fn writes_are_not_retried_when_connection_breaks() {
     for call in WRITES {
         for method in ["GET", "POST"] {
-            let (broken, alive) = (Fake::start(|_| Do::Reset), Fake::start(|_| Do::Say("alive")));
-            let reply = ask(call, method, &[broken.port, alive.port]);
+            let (broken, alive) =
+                (FakeReplica::start(|_| Reaction::Reset), FakeReplica::start(|_| Reaction::Respond("alive")));
+            let reply = send_call(call, method, &[broken.port, alive.port]);
             assert_eq!(reply.status, 502, "{method} {call}: {reply:?}");
-            got(&broken, call, method);
-            assert_eq!(alive.seen().len(), 0, "{method} {call}");
+            assert_received_once(&broken, call, method);
+            assert_eq!(alive.received().len(), 0, "{method} {call}");
         }
     }
 }
 
 #[test]
-fn it_does_not_matter_how_long_it_was() {
-    // Numbers of bytes that end in any digit: 610 is not nothing.
-    let alive = Fake::start(|_| Do::Say("alive"));
+fn writes_of_any_length_are_not_retried() {
+    // Byte counts that end in any digit: the pattern for 0 bytes must not match 610.
+    let alive = FakeReplica::start(|_| Reaction::Respond("alive"));
     for length in 0..10 {
-        let broken = Fake::start(|_| Do::Reset);
+        let broken = FakeReplica::start(|_| Reaction::Reset);
         let site = Site::start("plain", &[broken.port, alive.port]);
         let reply = site.get(&format!("/bigbluebutton/api/join?a={}", "a".repeat(length)));
-        assert_eq!((reply.status, broken.seen().len()), (502, 1));
+        assert_eq!((reply.status, broken.received().len()), (502, 1));
     }
-    assert_eq!(alive.seen().len(), 0);
+    assert_eq!(alive.received().len(), 0);
 }
 
 #[test]
-fn neither_is_it_when_the_first_replicas_could_not_be_reached() {
-    let (broken, alive) = (Fake::start(|_| Do::Reset), Fake::start(|_| Do::Say("alive")));
-    let reply = ask("join", "GET", &[free_port(), broken.port, alive.port]);
+fn write_is_not_retried_after_skipping_unreachable_replica() {
+    let (broken, alive) =
+        (FakeReplica::start(|_| Reaction::Reset), FakeReplica::start(|_| Reaction::Respond("alive")));
+    let reply = send_call("join", "GET", &[free_port(), broken.port, alive.port]);
     assert_eq!(reply.status, 502);
-    assert_eq!([broken.seen().len(), alive.seen().len()], [1, 0]);
+    assert_eq!([broken.received().len(), alive.received().len()], [1, 0]);
 }
 
 #[test]
-fn a_join_on_a_connection_that_was_kept_is_not_sent_again_either() {
-    let kept = Fake::start(|number| if number == 1 { Do::Say("first") } else { Do::Reset });
-    let alive = Fake::start(|_| Do::Say("alive"));
+fn join_on_kept_connection_is_not_retried() {
+    let kept =
+        FakeReplica::start(|number| if number == 1 { Reaction::Respond("first") } else { Reaction::Reset });
+    let alive = FakeReplica::start(|_| Reaction::Respond("alive"));
     let site = Site::start("plain", &[kept.port, alive.port]);
     assert_eq!(site.get("/bigbluebutton/api/join?n=1").body, "first");
     assert_eq!(site.get("/bigbluebutton/api/join?n=2").body, "alive");
     assert_eq!(site.get("/bigbluebutton/api/join?n=3").status, 502);
-    assert_eq!([kept.seen().len(), alive.seen().len()], [2, 1]);
+    assert_eq!([kept.received().len(), alive.received().len()], [2, 1]);
     assert_eq!(site.get("/bigbluebutton/api/join?n=4").body, "alive");
 }
 
 #[test]
-fn with_no_replica_at_all_there_is_a_clean_error() {
+fn calls_get_502_without_any_replica() {
     let site = Site::start("plain", &[free_port(), free_port()]);
     for call in ["isMeetingRunning", "create", "join", "end"] {
-        // The first finds out, the next ones know.
+        // The first call detects the failures; for the next ones nginx knows already.
         for _ in 0..3 {
             let reply = site.get(&format!("/bigbluebutton/api/{call}?meetingID=m"));
             assert_eq!(reply.status, 502, "{call}: {reply:?}");
@@ -169,11 +174,12 @@ fn with_no_replica_at_all_there_is_a_clean_error() {
 }
 
 #[test]
-fn a_replica_that_failed_before_is_asked_when_no_other_is_left() {
+fn failed_replica_is_tried_again_when_no_other_is_left() {
     for call in ["isMeetingRunning", "create", "join", "end"] {
-        let back = Fake::start(|number| if number == 1 { stopping() } else { Do::Say("back") });
-        let gone = Fake::start(|_| stopping());
-        let site = Site::start("plain", &[back.port, gone.port]);
+        let returned =
+            FakeReplica::start(|number| if number == 1 { draining() } else { Reaction::Respond("back") });
+        let drained = FakeReplica::start(|_| draining());
+        let site = Site::start("plain", &[returned.port, drained.port]);
         for _ in 0..3 {
             let reply = site.get(&format!("/bigbluebutton/api/{call}?meetingID=m"));
             assert_eq!((reply.status, reply.body.as_str()), (200, "back"), "{call}");
@@ -182,7 +188,7 @@ fn a_replica_that_failed_before_is_asked_when_no_other_is_left() {
 }
 
 #[test]
-fn the_files_name_each_replica_twice() {
+fn replicas_conf_names_each_replica_twice() {
     let text = std::fs::read_to_string(format!("{}/nginx/sl/replicas.conf", crate::support::ROOT)).unwrap();
     let servers: Vec<_> = text.lines().map(str::trim).filter(|line| line.starts_with("server ")).collect();
     let (backup, first): (Vec<&str>, Vec<&str>) = servers.iter().partition(|line| line.ends_with(" backup;"));

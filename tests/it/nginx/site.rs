@@ -1,4 +1,4 @@
-//! nginx with the project's files, of which a test edits what an operator edits.
+//! nginx with the project's files; tests edit in them what an operator would edit.
 
 use crate::support::client::{self, Reply};
 use crate::support::nginx::{Authority, Nginx};
@@ -7,27 +7,27 @@ use std::fs;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The host name that stands in the files.
+/// The host name in the files.
 pub const HOST: &str = "sl.example.org";
 
 /// nginx in front of some replicas.
 pub struct Site {
     pub nginx: Nginx,
-    /// Where the TLS form redirects from.
+    /// The port that the TLS variant redirects from.
     pub plain_port: u16,
-    /// Who signed its certificate.
+    /// The authority that signed its certificate.
     pub authority: Option<Authority>,
 }
 
 impl Site {
     /// One of the site files, in front of replicas at these ports.
-    pub fn start(form: &str, replicas: &[u16]) -> Site {
-        Site::edited(form, replicas, &[])
+    pub fn start(variant: &str, replicas: &[u16]) -> Site {
+        Site::edited(variant, replicas, &[])
     }
 
-    /// The same after some edits: file in nginx/, what stands there, what takes its place.
-    pub fn edited(form: &str, replicas: &[u16], edits: &[(&str, &str, &str)]) -> Site {
-        let text = fs::read_to_string(format!("{ROOT}/nginx/{form}.conf")).unwrap();
+    /// The same after some edits: file in nginx/, old text, new text.
+    pub fn edited(variant: &str, replicas: &[u16], edits: &[(&str, &str, &str)]) -> Site {
+        let text = fs::read_to_string(format!("{ROOT}/nginx/{variant}.conf")).unwrap();
         Site::of(&text, replicas, edits)
     }
 
@@ -51,14 +51,14 @@ impl Site {
             };
             fs::write(directory.path().join(name), text).unwrap();
         }
-        // No IPv6: a machine that runs tests may have none.
+        // No IPv6: the test machine may have none.
         let lines = text.lines().filter(|line| !line.contains("listen [::]:"));
         let mut text = lines.collect::<Vec<_>>().join("\n");
         let (mut plain_port, mut authority) = (0, None);
         if text.contains("listen 443") {
             plain_port = free_port();
-            let ours = Authority::new();
-            let (certificate, key) = ours.issue(HOST);
+            let private_ca = Authority::new();
+            let (certificate, key) = private_ca.issue(HOST);
             let letsencrypt = format!("/etc/letsencrypt/live/{HOST}");
             text = replace(&text, &format!("{letsencrypt}/fullchain.pem"), certificate.to_str().unwrap());
             text = replace(&text, &format!("{letsencrypt}/privkey.pem"), key.to_str().unwrap());
@@ -66,7 +66,7 @@ impl Site {
             text = replace(&text, "listen 80;", &format!("listen 127.0.0.1:{plain_port};"));
             text = replace(&text, "/var/log/nginx/", "DIR/");
             text = replace(&text, "/var/www/", "DIR/");
-            authority = Some(ours);
+            authority = Some(private_ca);
         } else {
             text = replace(&text, "listen 80;", "listen 127.0.0.1:PORT;");
         }
@@ -85,7 +85,7 @@ impl Site {
         client::fetch(method, &self.url(target), headers, b"")
     }
 
-    /// curl speaks TLS and HTTP/2; its whole output, headers first.
+    /// Fetches with curl, for TLS and HTTP/2. Returns the whole output, headers first.
     pub fn curl(&self, url: &str, args: &[&str]) -> String {
         let mut command = Command::new("curl");
         command.args(["-si", "--noproxy", "*", "--max-time", "60"]);
@@ -109,14 +109,14 @@ pub fn scalelite(variables: &[(&str, &str)]) -> Result<String, String> {
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
-/// Replaces what must be there.
+/// Replaces a text that must be present.
 #[track_caller]
 fn replace(text: &str, old: &str, new: &str) -> String {
     assert!(text.contains(old), "{old} is not in:\n{text}");
     text.replace(old, new)
 }
 
-/// The two replicas of the file are a pattern for any number.
+/// Replaces the two replicas of the file by any number.
 fn with_replicas(text: &str, ports: &[u16]) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {

@@ -1,26 +1,26 @@
-//! In a real browser: links are followed, cookies kept, films played.
+//! Playback in a real browser: it follows links, keeps cookies and plays videos.
 
-use super::Stage;
+use super::PlaybackFixture;
 use crate::nginx::Site;
 use crate::support::chromium::{Chromium, Tab};
 use serde_json::json;
 use sl_sim::RecordingFormat;
 
-/// Too much to be fetched all at once: who seeks asks for a part.
-const FILM: u64 = 30_000_000;
+/// Too large to be fetched at once: seeking requests a range.
+const VIDEO_BYTES: u64 = 30_000_000;
 
-fn stage(variables: &[(&str, &str)]) -> Stage {
-    Stage::of(1, variables, &[RecordingFormat::Presentation, RecordingFormat::Video], FILM)
+fn fixture(variables: &[(&str, &str)]) -> PlaybackFixture {
+    PlaybackFixture::of(1, variables, &[RecordingFormat::Presentation, RecordingFormat::Video], VIDEO_BYTES)
 }
 
-const GONE: &str = "document.title === 'Recording Not Found'";
+const IS_NOT_FOUND: &str = "document.title === 'Recording Not Found'";
 
-/// A film of ten seconds that the page shows: it has a picture, seeks forward and back, and plays on.
-fn plays(chromium: &mut Chromium, tab: &Tab) {
-    chromium.until(tab, "document.querySelector('video')?.readyState >= 1");
+/// Asserts that the page's video of ten seconds has a picture, seeks forward and back, and plays on.
+fn assert_video_plays(chromium: &mut Chromium, tab: &Tab) {
+    chromium.wait_until(tab, "document.querySelector('video')?.readyState >= 1");
     chromium.eval(tab, "window.film = document.querySelector('video'); film.muted = true; null");
-    for so in ["film.duration === 10", "film.videoWidth > 0", "film.seekable.end(0) === 10"] {
-        assert_eq!(chromium.eval(tab, so), json!(true), "{so}");
+    for condition in ["film.duration === 10", "film.videoWidth > 0", "film.seekable.end(0) === 10"] {
+        assert_eq!(chromium.eval(tab, condition), json!(true), "{condition}");
     }
     for to in [7.5, 2.5] {
         chromium.eval(
@@ -31,81 +31,81 @@ fn plays(chromium: &mut Chromium, tab: &Tab) {
         );
         assert_eq!(chromium.eval(tab, "film.currentTime"), json!(to));
     }
-    // All that came of the film came in answer to ranges.
-    let came = "performance.getEntriesByName(film.currentSrc).filter(entry => entry.initiatorType === 'video')\
+    // The whole video was fetched by range requests.
+    let statuses = "performance.getEntriesByName(film.currentSrc).filter(entry => entry.initiatorType === 'video')\
                 .map(entry => entry.responseStatus)";
-    chromium.until(tab, &format!("{came}.includes(206)"));
-    assert_eq!(chromium.eval(tab, &format!("{came}.includes(200)")), json!(false));
+    chromium.wait_until(tab, &format!("{statuses}.includes(206)"));
+    assert_eq!(chromium.eval(tab, &format!("{statuses}.includes(200)")), json!(false));
     chromium.eval(tab, "film.play().then(() => null)");
-    chromium.until(tab, "film.currentTime > 2.7");
+    chromium.wait_until(tab, "film.currentTime > 2.7");
     chromium.eval(tab, "film.pause(); null");
     assert_eq!(chromium.eval(tab, "film.error"), json!(null));
 }
 
-/// From the link of getRecordings on: it plays once from the link, on from the cookie, and nowhere else.
-fn a_protected_recording_plays(stage: &Stage, origin: &str) {
+/// A link of getRecordings plays once; from then on the cookie gives access, in this browser only.
+fn assert_protected_recording_plays(fixture: &PlaybackFixture, origin: &str) {
     let mut chromium = Chromium::start();
     let (mine, other) = (chromium.tab(), chromium.tab());
-    let link = stage.link("video");
-    let page = format!("{origin}/video/{}/", stage.protected);
-    chromium.go(&mine, &format!("{origin}{link}"));
+    let link = fixture.link("video");
+    let page = format!("{origin}/video/{}/", fixture.protected);
+    chromium.navigate(&mine, &format!("{origin}{link}"));
     assert_eq!(chromium.eval(&mine, "location.href"), json!(page));
-    plays(&mut chromium, &mine);
-    assert_eq!(chromium.eval(&mine, "document.cookie"), json!(""), "scripts do not see it");
-    // The page again, and in another tab of the same browser.
-    chromium.go(&mine, &page);
-    plays(&mut chromium, &mine);
-    let beside = chromium.tab_beside(&mine);
-    chromium.go(&beside, &page);
-    plays(&mut chromium, &beside);
-    // The link again: it has been used, wherever.
+    assert_video_plays(&mut chromium, &mine);
+    assert_eq!(chromium.eval(&mine, "document.cookie"), json!(""), "the cookie must be invisible to scripts");
+    // The page again, then in another tab of the same browser.
+    chromium.navigate(&mine, &page);
+    assert_video_plays(&mut chromium, &mine);
+    let second_tab = chromium.tab_sharing_profile(&mine);
+    chromium.navigate(&second_tab, &page);
+    assert_video_plays(&mut chromium, &second_tab);
+    // The link is used up, in every browser.
     for tab in [&mine, &other] {
-        chromium.go(tab, &format!("{origin}{link}"));
-        chromium.until(tab, GONE);
+        chromium.navigate(tab, &format!("{origin}{link}"));
+        chromium.wait_until(tab, IS_NOT_FOUND);
     }
-    // Another browser has no cookie, and this one has none for another format.
-    chromium.go(&other, &page);
-    chromium.until(&other, GONE);
-    chromium.go(&mine, &format!("{origin}/presentation/{}/metadata.xml", stage.protected));
-    chromium.until(&mine, GONE);
-    // Unpublished, it is gone for who has the cookie too.
-    let query = format!("recordID={}&publish=", stage.protected);
-    stage.pool().get("publishRecordings", &format!("{query}false")).success();
-    chromium.go(&mine, &page);
-    chromium.until(&mine, GONE);
-    stage.pool().get("publishRecordings", &format!("{query}true")).success();
+    // Another browser has no cookie, and this one has no cookie for another format.
+    chromium.navigate(&other, &page);
+    chromium.wait_until(&other, IS_NOT_FOUND);
+    chromium.navigate(&mine, &format!("{origin}/presentation/{}/metadata.xml", fixture.protected));
+    chromium.wait_until(&mine, IS_NOT_FOUND);
+    // Once unpublished, it is gone despite the cookie.
+    let query = format!("recordID={}&publish=", fixture.protected);
+    fixture.pool().get("publishRecordings", &format!("{query}false")).success();
+    chromium.navigate(&mine, &page);
+    chromium.wait_until(&mine, IS_NOT_FOUND);
+    fixture.pool().get("publishRecordings", &format!("{query}true")).success();
 }
 
 #[test]
-fn a_protected_recording_plays_without_nginx() {
-    let stage = stage(&[("PLAYBACK_SERVE", "true")]);
-    let origin = format!("http://{}", stage.pool().address(0));
-    a_protected_recording_plays(&stage, &origin);
+fn protected_recording_plays_in_browser_without_nginx() {
+    let fixture = fixture(&[("PLAYBACK_SERVE", "true")]);
+    let origin = format!("http://{}", fixture.pool().address(0));
+    assert_protected_recording_plays(&fixture, &origin);
 }
 
 #[test]
-fn a_protected_recording_plays_through_nginx() {
-    let stage = stage(&[]);
-    let published = stage.library.published().display().to_string();
+fn protected_recording_plays_in_browser_through_nginx() {
+    let fixture = fixture(&[]);
+    let published = fixture.env.published().display().to_string();
     let edit = ("sl/recordings.conf", "/var/bigbluebutton/published", published.as_str());
-    let site = Site::edited("plain", &[stage.pool().replicas[0].port], &[edit]);
-    a_protected_recording_plays(&stage, site.url("").trim_end_matches('/'));
+    let site = Site::edited("plain", &[fixture.pool().replicas[0].port], &[edit]);
+    assert_protected_recording_plays(&fixture, site.url("").trim_end_matches('/'));
 }
 
 #[test]
-fn a_presentation_shows_the_slides_that_belong_to_its_film() {
-    let stage = stage(&[("PLAYBACK_SERVE", "true")]);
-    let origin = format!("http://{}", stage.pool().address(0));
+fn presentation_player_shows_slides_in_sync_with_video() {
+    let fixture = fixture(&[("PLAYBACK_SERVE", "true")]);
+    let origin = format!("http://{}", fixture.pool().address(0));
     let mut chromium = Chromium::start();
     let (tab, other) = (chromium.tab(), chromium.tab());
-    let page = format!("{origin}/playback/presentation/2.3/{}", stage.protected);
-    chromium.go(&other, &page);
-    chromium.until(&other, "document.querySelector('#state').textContent === 'Recording Not Found'");
-    chromium.go(&tab, &format!("{origin}{}", stage.link("presentation")));
+    let page = format!("{origin}/playback/presentation/2.3/{}", fixture.protected);
+    chromium.navigate(&other, &page);
+    chromium.wait_until(&other, "document.querySelector('#state').textContent === 'Recording Not Found'");
+    chromium.navigate(&tab, &format!("{origin}{}", fixture.link("presentation")));
     assert_eq!(chromium.eval(&tab, "location.href"), json!(page));
-    chromium.until(&tab, "document.querySelector('#name').textContent === 'The <protected> one'");
-    plays(&mut chromium, &tab);
-    // Three slides in ten seconds, and a line of chat in the fourth.
+    chromium.wait_until(&tab, "document.querySelector('#name').textContent === 'The <protected> one'");
+    assert_video_plays(&mut chromium, &tab);
+    // Three slides in ten seconds, and a chat line in the fourth second.
     for (at, slide, line) in [(1.0, 1, false), (5.0, 2, true), (9.0, 3, true), (2.0, 1, false)] {
         chromium.eval(&tab, &format!("film.currentTime = {at}; null"));
         let shown = format!(
@@ -113,14 +113,14 @@ fn a_presentation_shows_the_slides_that_belong_to_its_film() {
              (document.querySelector('#slide')) && document.querySelector('#chat li').hidden === {}",
             !line
         );
-        chromium.until(&tab, &shown);
+        chromium.wait_until(&tab, &shown);
     }
     assert_eq!(
         chromium.eval(&tab, "document.querySelector('#chat').innerText.includes('Hello')"),
         json!(false)
     );
-    // One that everybody may see needs no token.
-    chromium.go(&other, &format!("{origin}/recording/{}/presentation", stage.open));
-    chromium.until(&other, "document.title === 'The <open> one'");
-    plays(&mut chromium, &other);
+    // A public recording needs no token.
+    chromium.navigate(&other, &format!("{origin}/recording/{}/presentation", fixture.open));
+    chromium.wait_until(&other, "document.title === 'The <open> one'");
+    assert_video_plays(&mut chromium, &other);
 }

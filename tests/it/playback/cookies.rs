@@ -1,6 +1,6 @@
-//! Cookies that somebody else has made.
+//! Forged, altered and expired cookies.
 
-use super::{Stage, not_found};
+use super::{PlaybackFixture, assert_not_found};
 use crate::support::pool::SECRET_KEY_BASE;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -26,41 +26,41 @@ fn hs512(key: &str, text: &str) -> Vec<u8> {
         .to_vec()
 }
 
-/// A token put together by hand.
+/// A token built by hand.
 fn token(header: Value, claims: Value, sign: impl Fn(&str) -> Vec<u8>) -> String {
     let signed = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
     format!("{signed}.{}", BASE64.encode(sign(&signed)))
 }
 
-fn in_seconds(seconds: i64) -> i64 {
+fn seconds_from_now(seconds: i64) -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 + seconds
 }
 
 #[test]
-fn only_one_of_ours_that_is_of_this_recording_and_format_is_taken() {
-    let stage = Stage::start();
-    let id = &stage.protected;
+fn only_valid_cookies_of_recording_and_format_are_accepted() {
+    let fixture = PlaybackFixture::start();
+    let id = &fixture.protected;
     let page = format!("/video/{id}/video-0.m4v");
-    let sees = |cookie: &str| {
-        let reply = stage.get_with(&page, &[("cookie", cookie)]);
+    let is_accepted = |cookie: &str| {
+        let reply = fixture.get_with(&page, &[("cookie", cookie)]);
         match reply.status {
             200 => true,
             _ => {
-                not_found(&reply);
+                assert_not_found(&reply);
                 false
             }
         }
     };
-    let named = |token: &str| format!("recording_video_{id}={token}");
+    let cookie_with = |token: &str| format!("recording_video_{id}={token}");
     let header = || json!({ "alg": "HS256" });
-    let claims = || json!({ "sub": format!("/video/{id}"), "exp": in_seconds(600) });
-    let ours = |text: &str| hs256(SECRET_KEY_BASE, text);
-    let good = token(header(), claims(), ours);
-    assert!(sees(&named(&good)), "made by hand as it should be: Scalelite's are so");
-    assert!(sees(&format!("other=1; {}; more=2", named(&good))));
+    let claims = || json!({ "sub": format!("/video/{id}"), "exp": seconds_from_now(600) });
+    let with_secret = |text: &str| hs256(SECRET_KEY_BASE, text);
+    let valid = token(header(), claims(), with_secret);
+    assert!(is_accepted(&cookie_with(&valid)), "a valid cookie made by hand, as Scalelite makes them");
+    assert!(is_accepted(&format!("other=1; {}; more=2", cookie_with(&valid))));
 
-    let (real, presentation) = (stage.cookie("video"), stage.cookie("presentation"));
-    assert!(sees(&real));
+    let (real, presentation) = (fixture.cookie("video"), fixture.cookie("presentation"));
+    assert!(is_accepted(&real));
     let value = |cookie: &str| cookie.split_once('=').unwrap().1.to_owned();
     let flipped = {
         let mut bytes = value(&real).into_bytes();
@@ -71,67 +71,78 @@ fn only_one_of_ours_that_is_of_this_recording_and_format_is_taken() {
     for (what, cookie) in [
         ("none", String::new()),
         ("another format's", presentation.clone()),
-        ("another format's under this name", named(&value(&presentation))),
-        ("changed", named(&flipped)),
-        ("its signature cut off", named(good.rsplit_once('.').unwrap().0)),
-        ("another key's", named(&token(header(), claims(), |text| hs256("another key", text)))),
-        ("no key's", named(&token(header(), claims(), |text| hs256("", text)))),
-        ("alg none", named(&token(json!({ "alg": "none" }), claims(), |_| Vec::new()))),
-        ("alg none, signed", named(&token(json!({ "alg": "none" }), claims(), ours))),
+        ("another format's under this name", cookie_with(&value(&presentation))),
+        ("changed", cookie_with(&flipped)),
+        ("its signature cut off", cookie_with(valid.rsplit_once('.').unwrap().0)),
+        ("another key's", cookie_with(&token(header(), claims(), |text| hs256("another key", text)))),
+        ("no key's", cookie_with(&token(header(), claims(), |text| hs256("", text)))),
+        ("alg none", cookie_with(&token(json!({ "alg": "none" }), claims(), |_| Vec::new()))),
+        ("alg none, signed", cookie_with(&token(json!({ "alg": "none" }), claims(), with_secret))),
         (
             "alg HS512",
-            named(&token(json!({ "alg": "HS512" }), claims(), |text| hs512(SECRET_KEY_BASE, text))),
+            cookie_with(&token(json!({ "alg": "HS512" }), claims(), |text| hs512(SECRET_KEY_BASE, text))),
         ),
         (
             "over",
-            named(&token(header(), json!({ "sub": format!("/video/{id}"), "exp": in_seconds(-1) }), ours)),
+            cookie_with(&token(
+                header(),
+                json!({ "sub": format!("/video/{id}"), "exp": seconds_from_now(-1) }),
+                with_secret,
+            )),
         ),
-        ("without an end", named(&token(header(), json!({ "sub": format!("/video/{id}") }), ours))),
+        (
+            "without an end",
+            cookie_with(&token(header(), json!({ "sub": format!("/video/{id}") }), with_secret)),
+        ),
         (
             "of another recording",
-            named(&token(
+            cookie_with(&token(
                 header(),
-                json!({ "sub": format!("/video/{}", stage.open), "exp": in_seconds(600) }),
-                ours,
+                json!({ "sub": format!("/video/{}", fixture.open), "exp": seconds_from_now(600) }),
+                with_secret,
             )),
         ),
         (
             "of all recordings",
-            named(&token(header(), json!({ "sub": "/video", "exp": in_seconds(600) }), ours)),
+            cookie_with(&token(
+                header(),
+                json!({ "sub": "/video", "exp": seconds_from_now(600) }),
+                with_secret,
+            )),
         ),
-        ("of nobody", named(&token(header(), json!({ "exp": in_seconds(600) }), ours))),
-        ("another name", format!("recording_video_{}={good}", stage.open)),
-        ("nonsense", named("a.b.c")),
-        ("a token for links", named(stage.link("video").split_once("token=").unwrap().1)),
+        ("of nobody", cookie_with(&token(header(), json!({ "exp": seconds_from_now(600) }), with_secret))),
+        ("another name", format!("recording_video_{}={valid}", fixture.open)),
+        ("nonsense", cookie_with("a.b.c")),
+        ("a token for links", cookie_with(fixture.link("video").split_once("token=").unwrap().1)),
     ] {
-        assert!(!sees(&cookie), "{what}");
+        assert!(!is_accepted(&cookie), "{what}");
     }
 }
 
 #[test]
-fn it_lasts_as_long_as_it_is_set_to() {
-    let stage = Stage::with(1, &[("PROTECTED_RECORDINGS_TIMEOUT", "7")]);
-    let before = in_seconds(7 * 60);
-    let cookie = stage.cookie("video");
+fn cookie_expires_after_protected_recordings_timeout() {
+    let fixture = PlaybackFixture::with(1, &[("PROTECTED_RECORDINGS_TIMEOUT", "7")]);
+    let before = seconds_from_now(7 * 60);
+    let cookie = fixture.cookie("video");
     let claims = cookie.split('.').nth(1).unwrap();
     let claims: Value = serde_json::from_slice(&BASE64.decode(claims).unwrap()).unwrap();
-    assert_eq!(claims["sub"], format!("/video/{}", stage.protected));
+    assert_eq!(claims["sub"], format!("/video/{}", fixture.protected));
     let end = claims["exp"].as_i64().unwrap();
-    assert!((before..=in_seconds(7 * 60)).contains(&end), "{end}");
+    assert!((before..=seconds_from_now(7 * 60)).contains(&end), "{end}");
 }
 
 #[test]
-fn replicas_with_another_secret_do_not_take_it() {
-    let mut stage = Stage::start();
-    let cookie = stage.cookie("video");
-    stage.library.pool.set("SECRET_KEY_BASE", "another");
-    let other = stage.library.pool.serve(&["--no-poller"]);
-    let url = format!("http://{}/video/{}/", stage.pool().address(other), stage.protected);
-    not_found(&crate::support::client::fetch("GET", &url, &[("cookie", &cookie)], b""));
+fn cookie_is_rejected_by_replica_with_other_secret() {
+    let mut fixture = PlaybackFixture::start();
+    let cookie = fixture.cookie("video");
+    fixture.env.pool.set("SECRET_KEY_BASE", "another");
+    let other = fixture.env.pool.serve(&["--no-poller"]);
+    let url = format!("http://{}/video/{}/", fixture.pool().address(other), fixture.protected);
+    assert_not_found(&crate::support::client::fetch("GET", &url, &[("cookie", &cookie)], b""));
 }
 
 #[test]
-fn protection_without_a_secret_does_not_start() {
+fn protected_recordings_without_secret_key_base_prevent_start() {
     let mut pool = crate::support::Pool::empty(1, &[("PROTECTED_RECORDINGS_ENABLED", "true")]);
     pool.set("SECRET_KEY_BASE", "");
     let line = pool.sl_fails(&["serve"]);

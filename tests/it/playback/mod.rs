@@ -1,42 +1,47 @@
-//! Recordings in the browser: who may see them, and how they get there.
+//! Playback of recordings: access control and file delivery.
 
 mod browser;
 mod cookies;
+mod nginx;
 mod paths;
 mod plans;
 mod serving;
-mod through_nginx;
 mod tokens;
 
 use crate::support::client::{self, Reply};
-use crate::support::{Library, Pool};
+use crate::support::{Pool, RecordingEnv};
 use sl_sim::{Compression, Recording, RecordingFormat};
 
-/// One that everybody may see, and one that is protected, in all formats; protection is in force.
-struct Stage {
-    library: Library,
+/// A public and a protected recording in all formats; protection is enabled.
+struct PlaybackFixture {
+    env: RecordingEnv,
     open: String,
     protected: String,
 }
 
-impl Stage {
-    /// Files go through nginx, which is not there.
-    fn start() -> Stage {
-        Stage::with(1, &[])
+impl PlaybackFixture {
+    /// Files are left to nginx, which is absent here.
+    fn start() -> PlaybackFixture {
+        PlaybackFixture::with(1, &[])
     }
 
-    /// We send them ourselves.
-    fn serving() -> Stage {
-        Stage::with(1, &[("PLAYBACK_SERVE", "true")])
+    /// The replica sends files itself.
+    fn serving() -> PlaybackFixture {
+        PlaybackFixture::with(1, &[("PLAYBACK_SERVE", "true")])
     }
 
-    fn with(replicas: usize, variables: &[(&str, &str)]) -> Stage {
-        Stage::of(replicas, variables, &RecordingFormat::ALL, 0)
+    fn with(replicas: usize, variables: &[(&str, &str)]) -> PlaybackFixture {
+        PlaybackFixture::of(replicas, variables, &RecordingFormat::ALL, 0)
     }
 
-    /// In some formats, of so many bytes each.
-    fn of(replicas: usize, variables: &[(&str, &str)], formats: &[RecordingFormat], size: u64) -> Stage {
-        let mut library = Library::with(0, &[]);
+    /// With these formats, `size` bytes each.
+    fn of(
+        replicas: usize,
+        variables: &[(&str, &str)],
+        formats: &[RecordingFormat],
+        size: u64,
+    ) -> PlaybackFixture {
+        let mut env = RecordingEnv::with(0, &[]);
         let mut import = |meeting: &str| {
             let recording = Recording {
                 meeting_id: meeting.into(),
@@ -45,24 +50,24 @@ impl Stage {
                 size,
                 ..Recording::default()
             };
-            let spool = library.spool();
+            let spool = env.spool();
             let archive = recording.write_archive(&spool, Compression::None).unwrap();
-            library.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
-            library.pool.set("PROTECTED_RECORDINGS_ENABLED", "true");
+            env.pool.sl_ok(&["recordings", "import", "--remove", archive.to_str().unwrap()]);
+            env.pool.set("PROTECTED_RECORDINGS_ENABLED", "true");
             recording.record_id()
         };
         let (open, protected) = (import("open"), import("protected"));
         for (name, value) in variables {
-            library.pool.set(name, value);
+            env.pool.set(name, value);
         }
         for _ in 0..replicas {
-            library.pool.serve(&["--no-poller"]);
+            env.pool.serve(&["--no-poller"]);
         }
-        Stage { library, open, protected }
+        PlaybackFixture { env, open, protected }
     }
 
     fn pool(&self) -> &Pool {
-        &self.library.pool
+        &self.env.pool
     }
 
     fn get(&self, target: &str) -> Reply {
@@ -82,7 +87,7 @@ impl Stage {
         body[at..at + begin.len() + 64].to_owned()
     }
 
-    /// `name=value` of the cookie that such a link brings.
+    /// `name=value` of the cookie that such a link sets.
     #[track_caller]
     fn cookie(&self, format: &str) -> String {
         let reply = self.get(&self.link(format));
@@ -92,16 +97,16 @@ impl Stage {
 
     /// Puts a file into a format of a recording.
     fn add(&self, format: &str, id: &str, name: &str, bytes: &[u8]) -> std::path::PathBuf {
-        let path = self.library.published().join(format).join(id).join(name);
+        let path = self.env.published().join(format).join(id).join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
         path
     }
 }
 
-/// The page for all that may not be seen, and nothing that tells why.
+/// Asserts the page for everything inaccessible, without a hint why.
 #[track_caller]
-fn not_found(reply: &Reply) {
+fn assert_not_found(reply: &Reply) {
     assert_eq!(reply.status, 404, "{reply:?}");
     assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(reply.body.contains("<title>Recording Not Found</title>"), "{reply:?}");
@@ -110,16 +115,16 @@ fn not_found(reply: &Reply) {
     }
 }
 
-/// The same of a raw answer.
+/// The same for a raw response.
 #[track_caller]
-fn raw_not_found(target: &str, answer: &str) {
-    assert!(answer.starts_with("HTTP/1.1 404 "), "{target}: {answer}");
-    assert!(answer.contains("<title>Recording Not Found</title>"), "{target}: {answer}");
-    assert!(!answer.to_lowercase().contains("x-accel-redirect"), "{target}: {answer}");
+fn assert_raw_not_found(target: &str, response: &str) {
+    assert!(response.starts_with("HTTP/1.1 404 "), "{target}: {response}");
+    assert!(response.contains("<title>Recording Not Found</title>"), "{target}: {response}");
+    assert!(!response.to_lowercase().contains("x-accel-redirect"), "{target}: {response}");
 }
 
-/// A request with bytes as they are, on any address.
+/// A GET with unmodified bytes at any address.
 fn raw_get(address: &str, target: &str) -> String {
     let request = format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
-    client::raw(address, request.as_bytes())
+    client::send_raw(address, request.as_bytes())
 }

@@ -1,20 +1,20 @@
-//! Paths that somebody made up. The same with nginx to send the files, and without.
+//! Malicious and unusual paths: the same results whether nginx sends the files or the replica.
 
-use super::{Stage, not_found, raw_get, raw_not_found};
+use super::{PlaybackFixture, assert_not_found, assert_raw_not_found, raw_get};
 use std::os::unix::fs::symlink;
 
-fn both() -> [Stage; 2] {
-    [Stage::start(), Stage::serving()]
+fn both() -> [PlaybackFixture; 2] {
+    [PlaybackFixture::start(), PlaybackFixture::serving()]
 }
 
 #[test]
-fn none_leads_out_of_its_recording() {
-    for stage in both() {
-        let (id, other) = (&stage.open, &stage.protected);
-        stage.add("video", id, "deep/file", b"inside");
-        let outside = stage.library.published().join("secret");
+fn paths_cannot_escape_recording_directory() {
+    for fixture in both() {
+        let (id, other) = (&fixture.open, &fixture.protected);
+        fixture.add("video", id, "deep/file", b"inside");
+        let outside = fixture.env.published().join("secret");
         std::fs::write(outside, "outside").unwrap();
-        let address = stage.pool().address(0);
+        let address = fixture.pool().address(0);
         assert!(raw_get(&address, &format!("/video/{id}/deep/file")).starts_with("HTTP/1.1 200 "));
         for path in [
             format!("/video/{id}/../../secret"),
@@ -61,24 +61,24 @@ fn none_leads_out_of_its_recording() {
             "/playback/".into(),
             "/recording/".into(),
         ] {
-            // A file with a slash at its end, or that there is none, nginx finds out.
+            // Whether a file has a trailing slash or is missing is left to nginx.
             let sent = raw_get(&address, &path);
             let missing = path.ends_with("deep/file/");
             if missing && sent.contains("x-accel-redirect: /static-resource/") {
                 assert!(sent.contains("/deep/file/index.html\r\n"), "{sent}");
                 continue;
             }
-            raw_not_found(&path, &sent);
+            assert_raw_not_found(&path, &sent);
             assert!(!sent.contains("inside") && !sent.contains("outside"), "{sent}");
         }
     }
 }
 
 #[test]
-fn nginx_is_told_the_path_as_it_is_decoded_and_encoded_again() {
-    let stage = Stage::start();
-    let id = &stage.open;
-    for (asked, told) in [
+fn x_accel_redirect_has_normalized_path_encoding() {
+    let fixture = PlaybackFixture::start();
+    let id = &fixture.open;
+    for (requested, forwarded) in [
         ("video-0.m4v", "video-0.m4v"),
         ("", "index.html"),
         ("thumbnails/", "thumbnails/index.html"),
@@ -89,65 +89,68 @@ fn nginx_is_told_the_path_as_it_is_decoded_and_encoded_again() {
         ("a;b&c=d'e+f\"", "a%3Bb%26c%3Dd%27e%2Bf%22"),
         ("file?a=b&../../x", "file"),
     ] {
-        let answer = raw_get(&stage.pool().address(0), &format!("/video/{id}/{asked}"));
-        let header = format!("x-accel-redirect: /static-resource/video/{id}/{told}\r\n");
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(&header), "{asked}: {answer}");
-        assert!(answer.contains("content-length: 0\r\n"), "{answer}");
+        let response = raw_get(&fixture.pool().address(0), &format!("/video/{id}/{requested}"));
+        let header = format!("x-accel-redirect: /static-resource/video/{id}/{forwarded}\r\n");
+        assert!(
+            response.starts_with("HTTP/1.1 200 ") && response.contains(&header),
+            "{requested}: {response}"
+        );
+        assert!(response.contains("content-length: 0\r\n"), "{response}");
     }
 }
 
 #[test]
-fn no_link_in_a_recording_is_followed() {
-    let stage = Stage::serving();
-    let id = &stage.open;
-    let place = stage.library.published().join("video").join(id);
-    stage.add("video", id, "deep/file", b"inside");
+fn symlinks_inside_recordings_are_not_followed() {
+    let fixture = PlaybackFixture::serving();
+    let id = &fixture.open;
+    let place = fixture.env.published().join("video").join(id);
+    fixture.add("video", id, "deep/file", b"inside");
     symlink("/etc", place.join("etc")).unwrap();
     symlink("/etc/hostname", place.join("host")).unwrap();
-    symlink(format!("../{}", stage.protected), place.join("other")).unwrap();
+    symlink(format!("../{}", fixture.protected), place.join("other")).unwrap();
     symlink("deep", place.join("short")).unwrap();
-    symlink(&place, stage.library.published().join("video/linked")).unwrap();
+    symlink(&place, fixture.env.published().join("video/linked")).unwrap();
     for path in ["etc/hostname", "host", "other/video-0.m4v", "short/file"] {
-        not_found(&stage.get(&format!("/video/{id}/{path}")));
+        assert_not_found(&fixture.get(&format!("/video/{id}/{path}")));
     }
-    stage.library.add("linked", "m", 1);
-    std::fs::remove_dir_all(stage.library.published().join("presentation/linked")).unwrap();
-    symlink(&place, stage.library.published().join("presentation/linked")).unwrap();
-    not_found(&stage.get("/presentation/linked/deep/file"));
-    // That of a whole format is the operator's.
-    let published = stage.library.published();
+    fixture.env.add("linked", "m", 1);
+    std::fs::remove_dir_all(fixture.env.published().join("presentation/linked")).unwrap();
+    symlink(&place, fixture.env.published().join("presentation/linked")).unwrap();
+    assert_not_found(&fixture.get("/presentation/linked/deep/file"));
+    // A link for a whole format is the operator's and is followed.
+    let published = fixture.env.published();
     std::fs::rename(published.join("video"), published.join("elsewhere")).unwrap();
     symlink("elsewhere", published.join("video")).unwrap();
-    assert_eq!(stage.get(&format!("/video/{id}/deep/file")).body, "inside");
+    assert_eq!(fixture.get(&format!("/video/{id}/deep/file")).body, "inside");
 }
 
 #[test]
-fn a_directory_is_its_page_or_nothing() {
-    let stage = Stage::serving();
-    let id = &stage.open;
-    stage.add("video", id, "deep/index.html", b"the page");
-    stage.add("video", id, "bare/file", b"no page");
-    assert!(stage.get(&format!("/video/{id}/")).body.contains("<video"));
-    assert_eq!(stage.get(&format!("/video/{id}/deep/")).body, "the page");
-    not_found(&stage.get(&format!("/video/{id}/bare/")));
-    // Without the slash, what the page refers to would be looked for beside it.
-    for (asked, to) in [
+fn directory_serves_index_page_or_404() {
+    let fixture = PlaybackFixture::serving();
+    let id = &fixture.open;
+    fixture.add("video", id, "deep/index.html", b"the page");
+    fixture.add("video", id, "bare/file", b"no page");
+    assert!(fixture.get(&format!("/video/{id}/")).body.contains("<video"));
+    assert_eq!(fixture.get(&format!("/video/{id}/deep/")).body, "the page");
+    assert_not_found(&fixture.get(&format!("/video/{id}/bare/")));
+    // Without the slash, relative references of the page would resolve beside it.
+    for (requested, to) in [
         (format!("/video/{id}?t=1"), format!("/video/{id}/?t=1")),
         (format!("/video/{id}/deep"), format!("/video/{id}/deep/")),
         (format!("/video/{id}/deep?t=1"), format!("/video/{id}/deep/?t=1")),
     ] {
-        let reply = stage.get(&asked);
+        let reply = fixture.get(&requested);
         assert_eq!((reply.status, reply.header("location")), (307, Some(to.as_str())), "{reply:?}");
     }
-    not_found(&stage.get(&format!("/video/{}", stage.protected)));
-    not_found(&stage.get(&format!("/video/{}/deep", stage.protected)));
+    assert_not_found(&fixture.get(&format!("/video/{}", fixture.protected)));
+    assert_not_found(&fixture.get(&format!("/video/{}/deep", fixture.protected)));
 }
 
 #[test]
-fn links_of_old_lead_to_where_it_is_now() {
-    for stage in both() {
-        let id = &stage.open;
-        for (asked, to) in [
+fn old_links_redirect_to_current_location() {
+    for fixture in both() {
+        let id = &fixture.open;
+        for (requested, to) in [
             (format!("/playback/video/{id}/"), format!("/video/{id}/")),
             (format!("/playback/video/{id}"), format!("/video/{id}/")),
             (format!("/playback/video/{id}/?t=1m"), format!("/video/{id}/?t=1m")),
@@ -155,13 +158,13 @@ fn links_of_old_lead_to_where_it_is_now() {
             (format!("/recording/screenshare/{id}/"), format!("/screenshare/{id}/")),
             (format!("/recording/screenshare/{id}"), format!("/screenshare/{id}/")),
         ] {
-            let reply = stage.get(&asked);
+            let reply = fixture.get(&requested);
             assert_eq!((reply.status, reply.header("location")), (307, Some(to.as_str())), "{reply:?}");
-            assert_eq!(stage.get(&to).status, 200, "{to}");
+            assert_eq!(fixture.get(&to).status, 200, "{to}");
         }
-        // Unpublished, they lead to nothing.
-        stage.pool().get("publishRecordings", &format!("recordID={id}&publish=false")).success();
-        not_found(&stage.get(&format!("/video/{id}/?t=1m")));
-        not_found(&stage.get(&format!("/screenshare/{id}/")));
+        // Once unpublished, they lead to nothing.
+        fixture.pool().get("publishRecordings", &format!("recordID={id}&publish=false")).success();
+        assert_not_found(&fixture.get(&format!("/video/{id}/?t=1m")));
+        assert_not_found(&fixture.get(&format!("/screenshare/{id}/")));
     }
 }

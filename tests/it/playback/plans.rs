@@ -1,10 +1,10 @@
-//! What a file costs in Postgres: one index probe, among any number of recordings.
+//! Query plans: a file request costs one index probe, however many recordings there are.
 
-use super::not_found;
-use crate::support::{Library, Postgres, eventually};
+use super::assert_not_found;
+use crate::support::{Postgres, RecordingEnv, eventually};
 
 #[test]
-fn each_file_is_one_probe() {
+fn each_file_request_is_one_index_probe() {
     let postgres = Postgres::with(&[
         "autovacuum=off",
         "log_min_messages=log",
@@ -13,22 +13,22 @@ fn each_file_is_one_probe() {
         "auto_explain.log_analyze=on",
         "auto_explain.log_timing=off",
     ]);
-    let mut library = Library::on(postgres, &[]);
-    library.pool.sl_ok(&["migrate"]);
-    library.postgres.sql(
+    let mut env = RecordingEnv::with_postgres(postgres, &[]);
+    env.pool.sl_ok(&["migrate"]);
+    env.postgres.sql(
         "INSERT INTO recordings (record_id, state, published) \
              SELECT 'r' || n, 'published', true FROM generate_series(1, 20000) n; \
          INSERT INTO playback_formats (recording_id, format, url) \
              SELECT id, f, '/' FROM recordings, unnest(ARRAY['presentation', 'video']) f",
     );
-    library.pool.serve(&["--no-poller"]);
+    env.pool.serve(&["--no-poller"]);
     for (target, probes) in [("/video/r17/x", 1), ("/video/r17/", 1), ("/recording/r17/video", 2)] {
-        let before = library.postgres.log().len();
-        let status = library.pool.fetch("GET", target, &[], b"").status;
+        let before = env.postgres.log().len();
+        let status = env.pool.fetch("GET", target, &[], b"").status;
         assert!(status == 200 || status == 307, "{target}: {status}");
-        // The replica looks after the database's shape meanwhile, in other tables.
+        // The replica checks the schema in the meantime, in other tables.
         let plans = || -> Vec<String> {
-            let log = library.postgres.log();
+            let log = env.postgres.log();
             let of = |plan: &&str| plan.contains("FROM recordings");
             log[before..].split("plan:").skip(1).filter(of).map(str::to_owned).collect()
         };
@@ -42,5 +42,5 @@ fn each_file_is_one_probe() {
         }
         assert!(!plans[0].contains("Removed by Filter"), "{}", plans[0]);
     }
-    not_found(&library.pool.fetch("GET", "/video/r0/x", &[], b""));
+    assert_not_found(&env.pool.fetch("GET", "/video/r0/x", &[], b""));
 }

@@ -1,11 +1,11 @@
-//! Recordings in S3: a real server that speaks it, and all that a network and a kill can do meanwhile.
+//! Recordings in S3: a real S3 server, network failures and kills.
 
 mod faults;
-mod imports;
-mod kills;
-mod life;
+mod importer;
+mod parity;
+mod playback;
+mod recovery;
 mod storage;
-mod watching;
 
 use crate::support::s3::Bucket;
 use sl::recordings::{FormatName, MoveOutcome, RecordId, Shelf, Storage};
@@ -23,7 +23,7 @@ fn format(name: &str) -> FormatName {
     FormatName::parse(name).unwrap()
 }
 
-/// The files of a format as an importer unpacked it; `text` tells it from others.
+/// The files of a format as the importer unpacks them; `text` makes them distinguishable.
 fn files(text: &str) -> Vec<(&'static str, String)> {
     vec![
         ("metadata.xml", format!("<x>{text}</x>")),
@@ -32,7 +32,7 @@ fn files(text: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A directory with files.
+/// Creates a directory with files.
 fn unpacked(work: &TempDir, files: &[(&str, String)]) -> PathBuf {
     let directory = work.path().join(uuid::Uuid::new_v4().to_string());
     for (name, text) in files {
@@ -43,27 +43,29 @@ fn unpacked(work: &TempDir, files: &[(&str, String)]) -> PathBuf {
     directory
 }
 
-/// Puts a format straight onto a shelf.
-fn lay(bucket: &Bucket, at: &str, text: &str) {
+/// Writes a format directly to a shelf.
+fn put_format(bucket: &Bucket, prefix: &str, text: &str) {
     for (name, text) in files(text) {
-        bucket.lay(&format!("{at}/{ID}/{name}"), text.as_bytes());
+        bucket.put(&format!("{prefix}/{ID}/{name}"), text.as_bytes());
     }
 }
 
-/// Exactly these formats are in the bucket, whole, and nothing else: `published/video`, and its text.
+/// Asserts that the bucket holds exactly these formats, complete: pairs of `published/video` and its text.
 #[track_caller]
-fn holds(bucket: &Bucket, formats: &[(&str, &str)]) {
+fn assert_holds(bucket: &Bucket, formats: &[(&str, &str)]) {
     let expected: BTreeMap<String, Vec<u8>> = formats
         .iter()
-        .flat_map(|(at, text)| {
-            files(text).into_iter().map(move |(name, text)| (format!("{at}/{ID}/{name}"), text.into_bytes()))
+        .flat_map(|(prefix, text)| {
+            files(text)
+                .into_iter()
+                .map(move |(name, text)| (format!("{prefix}/{ID}/{name}"), text.into_bytes()))
         })
         .collect();
     let found = bucket.objects();
     let names = |objects: &BTreeMap<String, Vec<u8>>| objects.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&found), names(&expected));
-    assert!(found == expected, "the keys are right, and what is in them is not");
-    assert_eq!(bucket.unfinished(), 0);
+    assert!(found == expected, "the keys are right but the contents are not");
+    assert_eq!(bucket.unfinished_uploads(), 0);
 }
 
 /// Moves a recording and finishes the move.

@@ -1,5 +1,5 @@
-//! A real Chromium without a screen, spoken to over a pair of pipes (`--remote-debugging-pipe`): commands of
-//! the Chrome DevTools Protocol as JSON, each ended by a NUL.
+//! A real headless Chromium, controlled over a pair of pipes (`--remote-debugging-pipe`): commands of the Chrome
+//! DevTools Protocol as JSON, each terminated by NUL.
 
 use super::within;
 use serde_json::{Value, json};
@@ -10,16 +10,16 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Ended when dropped.
+/// Killed when dropped.
 pub struct Chromium {
     child: Child,
     commands: PipeWriter,
-    answers: BufReader<PipeReader>,
-    last: u64,
+    responses: BufReader<PipeReader>,
+    last_id: u64,
     _profile: TempDir,
 }
 
-/// A page in a profile of its own: cookies that one has, another has not.
+/// A page in a browser context; contexts share no cookies.
 pub struct Tab {
     context: String,
     session: String,
@@ -28,12 +28,12 @@ pub struct Tab {
 impl Chromium {
     pub fn start() -> Chromium {
         let profile = TempDir::new().unwrap();
-        let (theirs, commands) = std::io::pipe().unwrap();
-        let (answers, other) = std::io::pipe().unwrap();
-        let (read, write) = (theirs.as_raw_fd(), other.as_raw_fd());
+        let (command_reader, commands) = std::io::pipe().unwrap();
+        let (responses, response_writer) = std::io::pipe().unwrap();
+        let (read, write) = (command_reader.as_raw_fd(), response_writer.as_raw_fd());
         let mut command = Command::new("chromium");
         command
-            // Everybody is root in a container.
+            // Chromium refuses to run as root, as in containers, with its sandbox.
             .args(["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
             .args(["--autoplay-policy=no-user-gesture-required", "--mute-audio", "--no-proxy-server"])
@@ -44,8 +44,8 @@ impl Chromium {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0);
-        // SAFETY: these calls are async-signal-safe. It reads from 3 and writes to 4; ours may have these
-        // numbers, so they are put out of the way first.
+        // SAFETY: these calls are async-signal-safe. Chromium reads from descriptor 3 and writes to 4; our pipe ends
+        // may have these numbers, so they are moved first.
         unsafe {
             command.pre_exec(move || {
                 let (from, to) =
@@ -60,10 +60,10 @@ impl Chromium {
             });
         }
         let child = command.spawn().expect("chromium (apt-get install chromium)");
-        Chromium { child, commands, answers: BufReader::new(answers), last: 0, _profile: profile }
+        Chromium { child, commands, responses: BufReader::new(responses), last_id: 0, _profile: profile }
     }
 
-    /// A page in a profile that nobody has used.
+    /// A page in a new context.
     pub fn tab(&mut self) -> Tab {
         let text = |value: Value, name: &str| value[name].as_str().unwrap().to_owned();
         let context = text(self.call(None, "Target.createBrowserContext", json!({})), "browserContextId");
@@ -71,45 +71,45 @@ impl Chromium {
         Tab { context, session: tab }
     }
 
-    /// One more in the profile of another.
-    pub fn tab_beside(&mut self, tab: &Tab) -> Tab {
+    /// Another page in the context of a tab.
+    pub fn tab_sharing_profile(&mut self, tab: &Tab) -> Tab {
         let session = self.open(&tab.context);
         Tab { context: tab.context.clone(), session }
     }
 
     fn open(&mut self, context: &str) -> String {
-        let made = json!({ "url": "about:blank", "browserContextId": context });
-        let target = self.call(None, "Target.createTarget", made)["targetId"].clone();
+        let params = json!({ "url": "about:blank", "browserContextId": context });
+        let target = self.call(None, "Target.createTarget", params)["targetId"].clone();
         let attached =
             self.call(None, "Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
         attached["sessionId"].as_str().unwrap().to_owned()
     }
 
-    /// Goes to a page, following redirects, until it is loaded.
+    /// Navigates to a page, following redirects, and waits until it is loaded.
     #[track_caller]
-    pub fn go(&mut self, tab: &Tab, url: &str) {
-        let went = self.call(Some(tab), "Page.navigate", json!({ "url": url }));
-        assert!(went.get("errorText").is_none(), "{url}: {went}");
-        self.until(tab, "location.href !== 'about:blank' && document.readyState === 'complete'");
+    pub fn navigate(&mut self, tab: &Tab, url: &str) {
+        let result = self.call(Some(tab), "Page.navigate", json!({ "url": url }));
+        assert!(result.get("errorText").is_none(), "{url}: {result}");
+        self.wait_until(tab, "location.href !== 'about:blank' && document.readyState === 'complete'");
     }
 
-    /// What an expression is worth there; promises are waited for.
+    /// Evaluates an expression in the page; promises are awaited.
     #[track_caller]
     pub fn eval(&mut self, tab: &Tab, expression: &str) -> Value {
-        let asked = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
-        let told = self.call(Some(tab), "Runtime.evaluate", asked);
-        assert!(told.get("exceptionDetails").is_none(), "{expression}: {told}");
-        told["result"]["value"].clone()
+        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let result = self.call(Some(tab), "Runtime.evaluate", params);
+        assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
+        result["result"]["value"].clone()
     }
 
-    /// Waits until an expression is true there.
+    /// Waits until an expression is true in the page.
     #[track_caller]
-    pub fn until(&mut self, tab: &Tab, expression: &str) {
+    pub fn wait_until(&mut self, tab: &Tab, expression: &str) {
         within(Duration::from_secs(60), expression, || {
-            // In the middle of a redirect there may be nobody to ask.
-            let asked = json!({ "expression": expression, "returnByValue": true });
-            self.try_call(Some(tab), "Runtime.evaluate", asked)
-                .is_ok_and(|told| told["result"]["value"] == json!(true))
+            // During a redirect there may be no execution context.
+            let params = json!({ "expression": expression, "returnByValue": true });
+            self.try_call(Some(tab), "Runtime.evaluate", params)
+                .is_ok_and(|result| result["result"]["value"] == json!(true))
         });
     }
 
@@ -119,19 +119,19 @@ impl Chromium {
     }
 
     fn try_call(&mut self, tab: Option<&Tab>, method: &str, params: Value) -> Result<Value, Value> {
-        self.last += 1;
-        let mut command = json!({ "id": self.last, "method": method, "params": params });
+        self.last_id += 1;
+        let mut command = json!({ "id": self.last_id, "method": method, "params": params });
         if let Some(tab) = tab {
             command["sessionId"] = json!(tab.session);
         }
         self.commands.write_all(format!("{command}\0").as_bytes()).unwrap();
         loop {
             let mut message = Vec::new();
-            let read = self.answers.read_until(0, &mut message).unwrap();
+            let read = self.responses.read_until(0, &mut message).unwrap();
             assert!(read > 0, "chromium has ended: {:?}", self.child.try_wait());
             let mut message: Value = serde_json::from_slice(message.strip_suffix(b"\0").unwrap()).unwrap();
-            // Everything else is events, which nobody has asked for.
-            if message["id"] == json!(self.last) {
+            // All other messages are events.
+            if message["id"] == json!(self.last_id) {
                 return match message.get_mut("error") {
                     Some(error) => Err(error.take()),
                     None => Ok(message["result"].take()),
@@ -143,8 +143,8 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // The whole group: its renderers write into the profile.
-        // SAFETY: a signal to a group that we have made.
+        // The whole process group: renderers write into the profile directory.
+        // SAFETY: sends a signal to a process group that this test created.
         unsafe { libc::kill(-(self.child.id() as libc::pid_t), libc::SIGKILL) };
         let _ = self.child.wait();
     }

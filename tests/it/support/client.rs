@@ -1,4 +1,4 @@
-//! A BBB client with signing of its own, never the proxy's.
+//! A BBB client with its own signing code, independent of the proxy's.
 
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha384, Sha512};
@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// A checksum as a client makes it.
+/// A checksum as clients compute it.
 pub fn sign(algorithm: &str, call: &str, query: &str, secret: &str) -> String {
     let text = format!("{call}{query}{secret}");
     match algorithm {
@@ -18,7 +18,7 @@ pub fn sign(algorithm: &str, call: &str, query: &str, secret: &str) -> String {
     }
 }
 
-/// The whole answer.
+/// A complete response.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
@@ -45,7 +45,7 @@ impl Reply {
         self
     }
 
-    /// The messageKey of a FAILED answer.
+    /// The messageKey of a FAILED response.
     #[track_caller]
     pub fn failed(&self) -> &str {
         assert_eq!((self.status, self.xml("returncode")), (200, Some("FAILED")), "{self:#?}");
@@ -54,7 +54,7 @@ impl Reply {
     }
 }
 
-/// Makes a request and reads the whole answer. Redirects are not followed.
+/// Makes a request and reads the complete response. Does not follow redirects.
 pub fn fetch(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -80,42 +80,42 @@ pub fn fetch(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> 
     Reply { status: response.status().as_u16(), headers, body: text(body) }
 }
 
-/// Films are no text, and need not be.
+/// Lossy for bodies that are not UTF-8, such as videos.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// Sends bytes as they are and reads until the other side closes, or ten seconds are over.
-pub fn raw(address: &str, bytes: &[u8]) -> String {
+/// Sends bytes unmodified and reads until the server closes the connection or ten seconds have passed.
+pub fn send_raw(address: &str, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    // The other side may refuse before it has read all of it.
+    // The server may reject the request before it has read everything.
     let _ = stream.write_all(bytes);
-    let mut answer = Vec::new();
-    let mut piece = [0; 65536];
-    while let Ok(n) = stream.read(&mut piece) {
+    let mut received = Vec::new();
+    let mut chunk = [0; 65536];
+    while let Ok(n) = stream.read(&mut chunk) {
         if n == 0 {
             break;
         }
-        answer.extend_from_slice(&piece[..n]);
+        received.extend_from_slice(&chunk[..n]);
     }
-    String::from_utf8_lossy(&answer).into_owned()
+    String::from_utf8_lossy(&received).into_owned()
 }
 
-/// A connection that fails rather than hangs.
+/// Opens a connection with a read timeout of ten seconds.
 pub fn connect(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
 }
 
-/// Reads until so many XML answers have come.
-pub fn read_answers(stream: &mut TcpStream, count: usize) -> String {
+/// Reads until `count` XML responses have arrived.
+pub fn read_responses(stream: &mut TcpStream, count: usize) -> String {
     let mut text = Vec::new();
-    let mut piece = [0; 4096];
+    let mut chunk = [0; 4096];
     while String::from_utf8_lossy(&text).matches("</response>").count() < count {
-        match stream.read(&mut piece) {
-            Ok(n) if n > 0 => text.extend_from_slice(&piece[..n]),
+        match stream.read(&mut chunk) {
+            Ok(n) if n > 0 => text.extend_from_slice(&chunk[..n]),
             end => panic!("{end:?} after {:?}", String::from_utf8_lossy(&text)),
         }
     }

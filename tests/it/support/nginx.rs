@@ -1,4 +1,4 @@
-//! A real nginx of the test's own, and certificates of a private authority.
+//! A private nginx, and certificates of a private authority.
 
 use super::{eventually, free_port};
 use std::fs;
@@ -15,13 +15,13 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it with this inside `http { … }`; `PORT` stands for a free port, `DIR` for its
-    /// directory, where `access.log` has a line `protocol status uri` for each request.
+    /// Starts nginx with this text inside `http { … }`; `PORT` stands for a free port, `DIR` for its directory, where
+    /// `access.log` has a line `protocol status uri` for each request.
     pub fn start(http: &str) -> Nginx {
         Nginx::start_in(TempDir::new().unwrap(), http)
     }
 
-    /// The same in a directory that has files already, which are included by relative names.
+    /// The same in a directory that already has files, which the text may include by relative names.
     pub fn start_in(directory: TempDir, http: &str) -> Nginx {
         let port = free_port();
         let dir = directory.path().display().to_string();
@@ -52,7 +52,7 @@ impl Nginx {
         nginx
     }
 
-    /// A file of its directory.
+    /// The content of a file in its directory; empty if it does not exist.
     pub fn file(&self, name: &str) -> String {
         fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
     }
@@ -68,7 +68,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // SIGTERM, so that the master takes its workers along.
+        // SIGTERM, so that the master stops its workers.
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
@@ -79,7 +79,7 @@ fn is_root() -> bool {
     output.stdout == b"0\n"
 }
 
-/// A certificate authority that nobody knows, in a directory.
+/// A private certificate authority, in a directory.
 pub struct Authority {
     directory: TempDir,
 }

@@ -6,14 +6,14 @@ use sl_sim::{Sim, SimConfig, SimServer};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
-/// What cookies are signed with, unless a test sets another.
+/// The secret that signs cookies, unless a test sets another.
 pub const SECRET_KEY_BASE: &str = "a-secret-of-the-cookies-of-the-tests";
 
 /// One `sl serve`, killed when dropped.
 pub struct Replica {
     pub port: u16,
     pub child: Child,
-    /// Its standard error, kept to look for what it logged.
+    /// Its standard error, which is its log.
     pub log: std::path::PathBuf,
 }
 
@@ -41,7 +41,7 @@ impl Drop for Replica {
     }
 }
 
-/// What the pool is made of; see [`Pool::start`].
+/// A pool; see [`Pool::start`].
 pub struct Pool {
     pub replicas: Vec<Replica>,
     pub sim: Sim,
@@ -58,7 +58,7 @@ impl Pool {
         Pool::with(servers, 1, &[])
     }
 
-    /// The same with some settings and so many replicas.
+    /// The same with settings and a number of replicas.
     pub fn with(servers: usize, replicas: usize, variables: &[(&str, &str)]) -> Pool {
         let mut pool = Pool::empty(servers, variables);
         for n in 1..=servers {
@@ -74,7 +74,7 @@ impl Pool {
         pool
     }
 
-    /// Redis and simulated servers that nobody has added yet.
+    /// Redis and simulated servers, none of them added to the pool yet.
     pub fn empty(servers: usize, variables: &[(&str, &str)]) -> Pool {
         let sim = Sim::start(SimConfig { servers: servers.max(1), threads: 2, ..SimConfig::default() });
         Pool {
@@ -87,7 +87,7 @@ impl Pool {
         }
     }
 
-    /// Changes a setting of what is started from now on.
+    /// Changes a setting for processes started from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(n, _)| n != name);
         self.variables.push((name.to_owned(), value.to_owned()));
@@ -103,7 +103,7 @@ impl Pool {
         self.sl_ok(&args);
     }
 
-    /// Enables it, which polls it too.
+    /// Enables simulated server n, which polls it too.
     pub fn enable(&self, n: usize) {
         self.sl_ok(&["servers", "enable", &format!("bbb{n}")]);
     }
@@ -118,7 +118,7 @@ impl Pool {
         self.serve_at(free_port(), args)
     }
 
-    /// The same at a port, where a replica may have been before.
+    /// The same at a given port, for example that of an earlier replica.
     pub fn serve_at(&mut self, port: u16, args: &[&str]) -> usize {
         let n = self.replicas.len();
         let log = self.log_file(n);
@@ -144,7 +144,7 @@ impl Pool {
         self.directory.path().join(format!("replica-{n}.log"))
     }
 
-    /// The binary, with this pool's settings and no others.
+    /// The binary, with only this pool's settings in its environment.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sl"));
         command
@@ -162,7 +162,7 @@ impl Pool {
         self.command().args(args).output().unwrap()
     }
 
-    /// Runs `sl`, which must succeed; what it printed.
+    /// Runs `sl`, which must succeed. Returns its output.
     #[track_caller]
     pub fn sl_ok(&self, args: &[&str]) -> String {
         let output = self.sl(args);
@@ -171,7 +171,7 @@ impl Pool {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs `sl`, which must fail with status 1 and one line; the line.
+    /// Runs `sl`, which must fail with status 1 and one line of error. Returns the line.
     #[track_caller]
     pub fn sl_fails(&self, args: &[&str]) -> String {
         let output = self.sl(args);
@@ -186,7 +186,7 @@ impl Pool {
         format!("127.0.0.1:{}", self.replicas[replica].port)
     }
 
-    /// A signed URL (SHA-1, as most clients do it) at a replica.
+    /// A URL at a replica, signed with SHA-1 as most clients do.
     pub fn url_at(&self, replica: usize, call: &str, query: &str) -> String {
         let sum = sign("sha1", call, query, &self.secret);
         let and = if query.is_empty() { "" } else { "&" };
@@ -208,7 +208,7 @@ impl Pool {
         client::fetch("POST", &self.url_at(0, call, query), &[("content-type", content_type)], body)
     }
 
-    /// Which server holds a meeting: its number, from 1.
+    /// The number, from 1, of the server that runs a meeting.
     pub fn holder(&self, meeting: &str) -> Option<usize> {
         let holders: Vec<_> = (1..=self.sim.servers().len())
             .filter(|n| self.server(*n).meetings().iter().any(|m| m.id == meeting))

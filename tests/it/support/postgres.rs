@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use tempfile::TempDir;
 
-/// A Postgres of this test's own, on a free port, in a directory that goes with it. A copy of a cluster
-/// that the first test has made and left in target/: making one takes a second.
+/// A private Postgres on a free port, in a temporary directory. It is a copy of a cluster that the first test
+/// creates in target/, since creating one takes a second.
 pub struct Postgres {
     pub port: u16,
     child: Option<Child>,
@@ -24,10 +24,10 @@ impl Postgres {
         Postgres::with(&["shared_buffers=16MB", "max_wal_size=256MB", "autovacuum=off"])
     }
 
-    /// The same with settings of its own.
+    /// The same with given settings.
     pub fn with(settings: &[&'static str]) -> Postgres {
         let directory = TempDir::new().unwrap();
-        // Its user must get through to what is its own.
+        // The user that runs Postgres must be able to enter the directory.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let copied = Command::new("cp").arg("-a").arg(template()).arg(directory.path().join("data")).status();
         assert!(copied.unwrap().success());
@@ -61,33 +61,33 @@ impl Postgres {
         eventually("postgres answers", || self.psql("SELECT 1").status.success());
     }
 
-    /// Stops it at once; what was committed is kept.
+    /// Stops it immediately; committed data stay.
     pub fn down(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // SIGQUIT: an immediate shutdown, children and all.
+            // SIGQUIT: an immediate shutdown, including child processes.
             signal("-QUIT", child.id());
             child.wait().unwrap();
         }
     }
 
-    /// Freezes it (SIGSTOP): the postmaster, and all that serve connections.
+    /// Freezes it (SIGSTOP): the postmaster and all backends.
     pub fn freeze(&self) {
-        self.all("-STOP");
+        self.signal_all("-STOP");
     }
 
-    /// Freezes what serves connections, as if they were lost without a word; new ones can be made.
+    /// Freezes the backends, as if their connections were silently lost; new connections work.
     pub fn freeze_sessions(&self) {
         let main = self.child.as_ref().unwrap().id();
         let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
         children.split_whitespace().for_each(|pid| signal("-STOP", pid.parse().unwrap()));
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self) {
-        self.all("-CONT");
+        self.signal_all("-CONT");
     }
 
-    fn all(&self, name: &str) {
+    fn signal_all(&self, name: &str) {
         let main = self.child.as_ref().unwrap().id();
         let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
         signal(name, main);
@@ -98,7 +98,7 @@ impl Postgres {
         self.directory.path().join("log")
     }
 
-    /// What it has logged.
+    /// Its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap()
     }
@@ -110,7 +110,7 @@ impl Postgres {
             .expect("psql (apt-get install postgresql)")
     }
 
-    /// Runs SQL, which must succeed; the rows, columns separated by `|`.
+    /// Runs SQL, which must succeed. Returns the rows, columns separated by `|`.
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
         let output = self.psql(sql);
@@ -119,7 +119,7 @@ impl Postgres {
     }
 }
 
-/// A session that stays open, with whatever locks it holds, until it is dropped.
+/// A session that stays open, with its locks, until it is dropped.
 pub struct Session {
     child: Child,
     input: Option<ChildStdin>,
@@ -133,7 +133,7 @@ impl Drop for Session {
 }
 
 impl Postgres {
-    /// A session in which this has been done.
+    /// Opens a session and runs this SQL in it.
     pub fn session(&self, sql: &str) -> Session {
         let mut child = Command::new("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url()])
@@ -156,7 +156,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if self.child.is_some() {
-            self.all("-CONT");
+            self.signal_all("-CONT");
         }
         self.down();
     }
@@ -166,7 +166,7 @@ fn signal(name: &str, pid: u32) {
     let _ = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
-/// Where Debian keeps the server's programs: the newest version.
+/// Debian's directory of the server's programs, newest version.
 fn binaries() -> PathBuf {
     let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql")
         .expect("postgres (apt-get install postgresql)")
@@ -177,7 +177,7 @@ fn binaries() -> PathBuf {
     versions.pop().expect("postgres (apt-get install postgresql)")
 }
 
-/// Postgres refuses to run as root: then it runs as the user that its package has made.
+/// Postgres refuses to run as root: root runs it as the user that its package created.
 fn as_other_user(command: &mut Command) {
     if let Some((uid, gid)) = other_user() {
         command.uid(uid).gid(gid);
@@ -196,31 +196,31 @@ fn other_user() -> Option<(u32, u32)> {
     Some((fields.next().unwrap(), fields.next().unwrap()))
 }
 
-/// The cluster that all are copies of, made by whoever comes first.
+/// The cluster that all instances are copies of, created by the first test that needs it.
 fn template() -> PathBuf {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres-template");
-    let lock = fs::File::create(kept.with_extension("lock")).unwrap();
+    let template = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres-template");
+    let lock = fs::File::create(template.with_extension("lock")).unwrap();
     lock.lock().unwrap();
-    if !kept.exists() {
-        let new = kept.with_extension("new");
+    if !template.exists() {
+        let new = template.with_extension("new");
         let _ = fs::remove_dir_all(&new);
-        // The user may not get into target/.
-        let made = TempDir::new().unwrap();
+        // That user may not be able to enter target/.
+        let scratch = TempDir::new().unwrap();
         if let Some((uid, gid)) = other_user() {
-            std::os::unix::fs::chown(made.path(), Some(uid), Some(gid)).unwrap();
+            std::os::unix::fs::chown(scratch.path(), Some(uid), Some(gid)).unwrap();
         }
         let mut command = Command::new(binaries().join("initdb"));
         command
             .arg("-D")
-            .arg(made.path().join("data"))
+            .arg(scratch.path().join("data"))
             .args(["-U", "sl", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
             .args(["--no-instructions", "--wal-segsize=1"]);
         as_other_user(&mut command);
         let output = command.output().unwrap();
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-        let moved = Command::new("cp").arg("-a").arg(made.path().join("data")).arg(&new).status();
-        assert!(moved.unwrap().success());
-        fs::rename(&new, &kept).unwrap();
+        let copied = Command::new("cp").arg("-a").arg(scratch.path().join("data")).arg(&new).status();
+        assert!(copied.unwrap().success());
+        fs::rename(&new, &template).unwrap();
     }
-    kept
+    template
 }

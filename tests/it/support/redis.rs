@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// A Redis of this test's own, on a free port, in a directory that goes with it.
+/// A private Redis on a free port, in a temporary directory.
 pub struct Redis {
     pub port: u16,
     child: Option<Child>,
@@ -24,7 +24,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Kills it (SIGKILL). Nothing is kept: it comes back empty.
+    /// Kills it (SIGKILL). It has no persistence: it restarts empty.
     pub fn down(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -54,12 +54,12 @@ impl Redis {
         self.directory.path().join("redis.sock")
     }
 
-    /// Freezes it (SIGSTOP): connections stand, nothing answers.
+    /// Freezes it (SIGSTOP): connections stay open, nothing is answered.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self) {
         self.signal("-CONT");
     }
@@ -69,7 +69,7 @@ impl Redis {
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    /// One command through redis-cli; the raw answer without its last line break.
+    /// Runs one command with redis-cli. Returns the raw reply without its last line break.
     pub fn cli(&self, args: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string(), "--raw"])
@@ -83,12 +83,12 @@ impl Redis {
         text
     }
 
-    /// `redis-cli --eval <(sl script NAME) scalelite: , ARG…`, as an operator does it; its lines.
+    /// Runs `redis-cli --eval <(sl script NAME) scalelite: , ARG…`, as an operator would. Returns its lines.
     pub fn eval(&self, name: &str, args: &[&str]) -> Vec<String> {
         self.eval_in("scalelite:", name, args)
     }
 
-    /// The same under another key prefix; an empty one passes no key at all.
+    /// The same with another key prefix; an empty one passes no key.
     pub fn eval_in(&self, prefix: &str, name: &str, args: &[&str]) -> Vec<String> {
         let script = self.directory.path().join(format!("{name}.lua"));
         std::fs::write(&script, sl::store::scripts::text(name).unwrap()).unwrap();
@@ -101,15 +101,15 @@ impl Redis {
         self.cli(&all).lines().map(str::to_owned).collect()
     }
 
-    /// The load of every candidate, as Redis has it.
+    /// The load of every candidate in Redis.
     pub fn loads(&self) -> Vec<(String, f64)> {
         let text = self.cli(&["ZRANGE", "scalelite:server_load", "0", "-1", "WITHSCORES"]);
         let lines: Vec<_> = text.lines().collect();
         lines.chunks_exact(2).map(|p| (p[0].to_owned(), p[1].parse().unwrap())).collect()
     }
 
-    /// What clients send while `during` runs, by MONITOR: the names of the commands, lower case.
-    /// What scripts call inside is not among them.
+    /// The commands that clients send while `during` runs, by MONITOR: names in lower case, without the commands
+    /// that scripts call.
     pub fn monitor(&self, during: impl FnOnce()) -> Vec<String> {
         let mut child = Command::new("redis-cli")
             .args(["-p", &self.port.to_string(), "MONITOR"])
@@ -127,10 +127,10 @@ impl Redis {
                 break;
             }
             let command = line.split('"').nth(1).unwrap().to_lowercase();
-            // redis-cli asks for the documentation of commands when it starts; a thread that asks for the first
-            // time connects; every other second a replica looks what waits in the outbox.
-            let is_beside = matches!(command.as_str(), "command" | "hello" | "lrange");
-            if !line.contains(" lua] ") && !is_beside {
+            // Skipped: redis-cli fetches COMMAND DOCS when it starts; a worker's first query sends HELLO; replicas read
+            // the outbox every two seconds.
+            let is_background = matches!(command.as_str(), "command" | "hello" | "lrange");
+            if !line.contains(" lua] ") && !is_background {
                 seen.push(command);
             }
         }
@@ -139,7 +139,7 @@ impl Redis {
         seen
     }
 
-    /// How often a command was called since the last `CONFIG RESETSTAT`, from INFO commandstats.
+    /// The number of calls of a command since the last `CONFIG RESETSTAT`, from INFO commandstats.
     pub fn calls(&self, command: &str) -> u64 {
         let text = self.cli(&["INFO", "commandstats"]);
         let line = text.lines().find(|l| l.starts_with(&format!("cmdstat_{command}:")));

@@ -1,5 +1,5 @@
-//! A private S3: s3s speaks the protocol and checks signatures, s3s-fs keeps the objects as files. And a
-//! bad network before it.
+//! A private S3: s3s implements the protocol and checks signatures, s3s-fs stores the objects as files. In front
+//! of it is an unreliable network.
 
 use s3s::auth::SimpleAuth;
 use s3s::dto::*;
@@ -21,10 +21,10 @@ const BUCKET: &str = "recordings";
 const ACCESS_KEY: &str = "AKtests";
 pub const SECRET_KEY: &str = "SKtests-never-in-a-log";
 
-/// See the module. It ends with its process.
+/// See the module. Lives until the test process ends.
 pub struct Bucket {
     directory: TempDir,
-    names: Arc<Names>,
+    names: Arc<KeyNames>,
     pub network: Network,
 }
 
@@ -33,9 +33,10 @@ impl Bucket {
         // In memory: every object is three files.
         let directory = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
         std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
-        let names = Arc::new(Names::default());
+        let names = Arc::new(KeyNames::default());
         let bucket = directory.path().join(BUCKET);
-        let store = Short { store: FileSystem::new(directory.path()).unwrap(), names: names.clone(), bucket };
+        let store =
+            ShortKeyStore { store: FileSystem::new(directory.path()).unwrap(), names: names.clone(), bucket };
         let mut service = S3ServiceBuilder::new(store);
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         let service = service.build();
@@ -58,10 +59,10 @@ impl Bucket {
                 }
             });
         });
-        Bucket { directory, names, network: Network::before(port) }
+        Bucket { directory, names, network: Network::in_front_of(port) }
     }
 
-    /// The settings that lead to it.
+    /// The settings that make `sl` use it.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("S3_RECORDING", "true".into()),
@@ -72,7 +73,7 @@ impl Bucket {
         ]
     }
 
-    /// A storage in it.
+    /// A storage that uses it.
     pub fn storage(&self) -> Storage {
         let variables = self.variables();
         let config =
@@ -87,11 +88,11 @@ impl Bucket {
     /// Every object: key and bytes.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let mut objects = BTreeMap::new();
-        let mut todo = vec![self.root()];
-        while let Some(directory) = todo.pop() {
+        let mut pending = vec![self.root()];
+        while let Some(directory) = pending.pop() {
             for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
                 if path.is_dir() {
-                    todo.push(path);
+                    pending.push(path);
                 } else {
                     let key = path.strip_prefix(self.root()).unwrap().to_str().unwrap().to_owned();
                     objects.insert(self.names.long(&key), std::fs::read(&path).unwrap());
@@ -101,32 +102,32 @@ impl Bucket {
         objects
     }
 
-    /// The keys of them.
+    /// The keys of all objects.
     pub fn keys(&self) -> Vec<String> {
         self.objects().into_keys().collect()
     }
 
-    /// Puts an object there, behind everybody's back.
-    pub fn lay(&self, key: &str, bytes: &[u8]) {
+    /// Writes an object directly, not over the network.
+    pub fn put(&self, key: &str, bytes: &[u8]) {
         let path = self.root().join(self.names.short(key));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
 
-    /// Takes one away.
-    pub fn take(&self, key: &str) {
+    /// Deletes an object directly.
+    pub fn remove(&self, key: &str) {
         std::fs::remove_file(self.root().join(self.names.short(key))).unwrap();
     }
 
-    /// What has been written, copied and deleted since it was last asked, in order: `put_object KEY`.
+    /// The writes, copies and deletes since the last call of this, in order: `put_object KEY`.
     pub fn changes(&self) -> Vec<String> {
         let mut calls = std::mem::take(&mut *self.names.1.lock().unwrap());
         calls.retain(|call| !call.starts_with("get_object") && !call.starts_with("head_object"));
         calls
     }
 
-    /// Uploads in parts that were begun, and neither finished nor given up.
-    pub fn unfinished(&self) -> usize {
+    /// Multipart uploads that were started and neither completed nor aborted.
+    pub fn unfinished_uploads(&self) -> usize {
         let names = std::fs::read_dir(self.directory.path()).unwrap();
         names
             .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with(".upload-"))
@@ -134,12 +135,12 @@ impl Bucket {
     }
 }
 
-/// s3s-fs makes names of files out of whole keys, and those of recordings are too long for that: long
-/// parts of keys get a short name of their own.
+/// s3s-fs uses whole keys as file names, and keys of recordings are too long for that: long parts of keys are
+/// replaced by short names.
 #[derive(Default)]
-struct Names(Mutex<(HashMap<String, String>, Vec<String>)>, Mutex<Vec<String>>);
+struct KeyNames(Mutex<(HashMap<String, String>, Vec<String>)>, Mutex<Vec<String>>);
 
-impl Names {
+impl KeyNames {
     fn note(&self, call: &str, key: &str) {
         self.1.lock().unwrap().push(format!("{call} {key}"));
     }
@@ -171,21 +172,21 @@ impl Names {
     }
 }
 
-struct Short {
+struct ShortKeyStore {
     store: FileSystem,
-    names: Arc<Names>,
+    names: Arc<KeyNames>,
     bucket: PathBuf,
 }
 
-/// Passes a request on with a short key.
-macro_rules! pass {
+/// Forwards requests with shortened keys.
+macro_rules! forward_with_short_keys {
     ($($call:ident: $input:ty => $output:ty),*) => {
         #[async_trait::async_trait]
-        impl S3 for Short {
+        impl S3 for ShortKeyStore {
             $(async fn $call(&self, mut request: S3Request<$input>) -> S3Result<S3Response<$output>> {
                 self.names.note(stringify!($call), &request.input.key);
                 request.input.key = self.names.short(&request.input.key);
-                // What is a directory here is nothing in S3.
+                // A directory here is not an object in S3.
                 if self.bucket.join(&request.input.key).is_dir() {
                     return Err(s3s::s3_error!(NoSuchKey));
                 }
@@ -237,7 +238,7 @@ macro_rules! pass {
     };
 }
 
-pass! {
+forward_with_short_keys! {
     put_object: PutObjectInput => PutObjectOutput,
     get_object: GetObjectInput => GetObjectOutput,
     head_object: HeadObjectInput => HeadObjectOutput,
@@ -248,17 +249,17 @@ pass! {
     abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput
 }
 
-/// The way to it, which can be cut, blocked, or slow.
+/// The network in front of it, which can be cut, taken down or frozen.
 pub struct Network {
     pub port: u16,
-    state: Arc<State>,
+    state: Arc<NetworkState>,
 }
 
 #[derive(Default)]
-struct State {
-    /// Bytes from clients that still come through before a connection is cut; below 0: no cut.
+struct NetworkState {
+    /// Bytes from clients that still pass before a connection is cut; negative: no cut.
     budget: AtomicI64,
-    /// How often it is cut again after so many bytes.
+    /// How many more times it is cut, after `every` bytes each.
     again: AtomicUsize,
     every: AtomicU64,
     cuts: AtomicUsize,
@@ -268,10 +269,10 @@ struct State {
 }
 
 impl Network {
-    fn before(target: u16) -> Network {
+    fn in_front_of(target: u16) -> Network {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(State { budget: AtomicI64::new(-1), ..State::default() });
+        let state = Arc::new(NetworkState { budget: AtomicI64::new(-1), ..NetworkState::default() });
         let shared = state.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -289,37 +290,37 @@ impl Network {
         Network { port, state }
     }
 
-    /// Cuts the connection over which so many bytes more come from clients; and so often again.
+    /// Cuts a connection after `bytes` more bytes from clients, `times` times in all.
     pub fn cut_after(&self, bytes: u64, times: usize) {
         self.state.every.store(bytes, Ordering::SeqCst);
         self.state.again.store(times - 1, Ordering::SeqCst);
         self.state.budget.store(bytes as i64, Ordering::SeqCst);
     }
 
-    /// How often it was cut.
+    /// The number of cuts so far.
     pub fn cuts(&self) -> usize {
         self.state.cuts.load(Ordering::SeqCst)
     }
 
-    /// Bytes that have come from clients.
+    /// Bytes that clients have sent.
     pub fn passed(&self) -> u64 {
         self.state.passed.load(Ordering::SeqCst)
     }
 
-    /// Nobody is there any more, or is again.
-    pub fn down(&self, down: bool) {
+    /// Closes all connections until it is set up again.
+    pub fn set_down(&self, down: bool) {
         self.state.down.store(down, Ordering::SeqCst);
     }
 
-    /// Takes everything and answers nothing, until it is thawed.
-    pub fn freeze(&self, frozen: bool) {
+    /// Accepts connections and forwards nothing until it is unfrozen.
+    pub fn set_frozen(&self, frozen: bool) {
         self.state.frozen.store(frozen, Ordering::SeqCst);
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, upwards: bool) {
+fn pump(mut from: TcpStream, mut to: TcpStream, state: &NetworkState, upwards: bool) {
     from.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-    let mut piece = vec![0; 16 * 1024];
+    let mut chunk = vec![0; 16 * 1024];
     loop {
         if state.down.load(Ordering::SeqCst) {
             break;
@@ -328,7 +329,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, upwards: bool) {
             std::thread::sleep(Duration::from_millis(5));
             continue;
         }
-        let read = match from.read(&mut piece) {
+        let read = match from.read(&mut chunk) {
             Err(error)
                 if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
             {
@@ -350,7 +351,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, upwards: bool) {
                 break;
             }
         }
-        if to.write_all(&piece[..read]).is_err() {
+        if to.write_all(&chunk[..read]).is_err() {
             break;
         }
     }
@@ -361,11 +362,11 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, upwards: bool) {
 /// All files below a directory: path and bytes.
 pub fn tree(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
-    let mut todo = vec![directory.to_owned()];
-    while let Some(at) = todo.pop() {
+    let mut pending = vec![directory.to_owned()];
+    while let Some(at) = pending.pop() {
         for path in std::fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
-                todo.push(path);
+                pending.push(path);
             } else {
                 let name = path.strip_prefix(directory).unwrap().to_str().unwrap().to_owned();
                 files.insert(name, std::fs::read(&path).unwrap());

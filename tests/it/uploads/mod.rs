@@ -1,12 +1,12 @@
-//! PUT /sl/recordings/RECORD-ID.tar: recordings that BBB servers send over HTTP, and the scripts that do it.
+//! PUT /sl/recordings/RECORD-ID.tar: recordings that BBB servers upload over HTTP, and the scripts that do it.
 
 mod nginx;
 mod requests;
 mod scripts;
 
-use crate::importing::recording;
+use crate::importer::recording;
 use crate::support::client::{self, Reply};
-use crate::support::{Library, eventually};
+use crate::support::{RecordingEnv, eventually};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sl::jwt::{Algorithm, sign};
@@ -24,20 +24,20 @@ fn archive(recording: &Recording) -> Vec<u8> {
     bytes
 }
 
-/// A pool of one server, one replica, and an importer in it.
-fn pool(args: &[&str], variables: &[(&str, &str)]) -> Library {
-    let mut library = Library::empty(variables);
-    library.pool.set("RECORDING_IMPORT_POLL_INTERVAL", "0.5");
-    library.pool.set("RECORDING_IMPORT_SETTLE", "0.1");
-    library.pool.add(1, &[]);
-    library.pool.sl_ok(&["migrate"]);
-    library.pool.serve(args);
-    library
+/// A pool of one server and one replica.
+fn start_env(args: &[&str], variables: &[(&str, &str)]) -> RecordingEnv {
+    let mut env = RecordingEnv::empty(variables);
+    env.pool.set("RECORDING_IMPORT_POLL_INTERVAL", "0.5");
+    env.pool.set("RECORDING_IMPORT_SETTLE", "0.1");
+    env.pool.add(1, &[]);
+    env.pool.sl_ok(&["migrate"]);
+    env.pool.serve(args);
+    env
 }
 
-impl Library {
-    /// What lies in the spool, by name, hidden or not; without the notes on what was taken.
-    fn in_spool(&self) -> Vec<String> {
+impl RecordingEnv {
+    /// The file names in the spool, hidden ones included, without the notes on accepted archives.
+    fn spool_names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.spool()).unwrap();
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.retain(|name| !name.ends_with(".sl-taken"));
@@ -45,12 +45,12 @@ impl Library {
         names
     }
 
-    /// A token as the pool's server would sign it.
+    /// A token signed with the secret of the pool's server.
     fn token(&self, claims: serde_json::Value) -> String {
         sign(Algorithm::Hs256, self.pool.server(1).secret().as_bytes(), &claims)
     }
 
-    /// One for this archive.
+    /// A token for this archive.
     fn token_for(&self, id: &str, bytes: &[u8]) -> String {
         self.token(json!({ "sub": id, "exp": now() + 60, "sha256": hex::encode(Sha256::digest(bytes)) }))
     }

@@ -1,39 +1,39 @@
-//! What is taken, and what is refused.
+//! Upload requests: accepted and rejected ones.
 
 use super::*;
 use std::io::Write;
 
 #[test]
-fn an_archive_that_is_sent_becomes_a_recording() {
-    let library = pool(&["--no-poller", "--importer"], &[]);
+fn uploaded_archive_becomes_a_recording() {
+    let env = start_env(&["--no-poller", "--importer"], &[]);
     let recording = recording(1, &[Presentation, Video]);
     let (id, bytes) = (recording.record_id(), archive(&recording));
-    let token = library.token_for(&id, &bytes);
-    let before = library.send("HEAD", &id, &token, None, b"");
+    let token = env.token_for(&id, &bytes);
+    let before = env.send("HEAD", &id, &token, None, b"");
     assert_eq!((before.status, before.header("recording-state")), (200, Some("none")));
-    let reply = library.send("PUT", &id, &token, None, &bytes);
+    let reply = env.send("PUT", &id, &token, None, &bytes);
     assert_eq!(reply.status, 201, "{}", reply.body);
-    eventually("it is imported", || library.listed("") == [id.as_str()]);
-    eventually("its archive is gone", || library.in_spool().is_empty());
-    // Also beside a newer one whose id begins with its.
-    library.postgres.sql(&format!(
+    eventually("it is imported", || env.record_ids("") == [id.as_str()]);
+    eventually("its archive is gone", || env.spool_names().is_empty());
+    // Also beside a newer recording whose id has this id as prefix.
+    env.postgres.sql(&format!(
         "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
          VALUES ('{id}0', 'm', 'unpublished', false, now())"
     ));
-    let after = library.send("HEAD", &id, &token, None, b"");
+    let after = env.send("HEAD", &id, &token, None, b"");
     assert_eq!(after.header("recording-state"), Some("published"));
-    let log = library.pool.replicas[0].log();
+    let log = env.pool.replicas[0].log();
     assert!(log.contains("archive uploaded"), "{log}");
     assert!(!log.contains(&token), "{log}");
 }
 
 #[test]
-fn what_broke_off_goes_on_where_it_did_on_any_replica() {
-    let mut library = pool(&["--no-poller"], &[]);
+fn interrupted_upload_resumes_at_offset_on_any_replica() {
+    let mut env = start_env(&["--no-poller"], &[]);
     let recording = recording(1, &[Presentation]);
     let (id, bytes) = (recording.record_id(), archive(&recording));
-    let token = library.token_for(&id, &bytes);
-    let mut stream = client::connect(&library.pool.address(0));
+    let token = env.token_for(&id, &bytes);
+    let mut stream = client::connect(&env.pool.address(0));
     write!(
         stream,
         "PUT /sl/recordings/{id}.tar HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
@@ -41,159 +41,150 @@ fn what_broke_off_goes_on_where_it_did_on_any_replica() {
     )
     .unwrap();
     stream.write_all(&bytes[..10_000]).unwrap();
-    let offset = |library: &Library| {
-        let reply = library.send("HEAD", &id, &token, None, b"");
+    let offset = |env: &RecordingEnv| {
+        let reply = env.send("HEAD", &id, &token, None, b"");
         reply.header("upload-offset").unwrap().parse::<usize>().unwrap()
     };
-    eventually("it has come", || offset(&library) == 10_000);
-    // Somebody else who sends the same must wait.
-    let busy = library.send("PUT", &id, &token, None, &bytes);
+    eventually("the part has arrived", || offset(&env) == 10_000);
+    // A concurrent upload of the same recording must wait.
+    let busy = env.send("PUT", &id, &token, None, &bytes);
     assert_eq!((busy.status, busy.header("retry-after")), (423, Some("10")));
-    // Nobody is told that it is there.
-    assert_eq!(library.in_spool().len(), 1);
-    assert!(library.in_spool()[0].starts_with('.'), "{:?}", library.in_spool());
-    // The replica is killed in the middle.
-    let port = library.pool.replicas[0].port;
-    library.pool.replicas.clear();
+    // The partial file is hidden from the importer.
+    assert_eq!(env.spool_names().len(), 1);
+    assert!(env.spool_names()[0].starts_with('.'), "{:?}", env.spool_names());
+    // The replica is killed in the middle of the upload.
+    let port = env.pool.replicas[0].port;
+    env.pool.replicas.clear();
     drop(stream);
-    library.pool.serve_at(port, &["--no-poller"]);
-    assert_eq!(offset(&library), 10_000);
+    env.pool.serve_at(port, &["--no-poller"]);
+    assert_eq!(offset(&env), 10_000);
     let (total, last) = (bytes.len(), bytes.len() - 1);
-    let wrong = library.send("PUT", &id, &token, Some(&format!("bytes 9999-{last}/{total}")), &bytes[9999..]);
+    let wrong = env.send("PUT", &id, &token, Some(&format!("bytes 9999-{last}/{total}")), &bytes[9999..]);
     assert_eq!((wrong.status, wrong.header("upload-offset")), (409, Some("10000")));
-    // A piece, and then the rest.
-    let piece =
-        library.send("PUT", &id, &token, Some(&format!("bytes 10000-14999/{total}")), &bytes[10_000..15_000]);
-    assert_eq!((piece.status, piece.header("upload-offset")), (202, Some("15000")));
-    let rest =
-        library.send("PUT", &id, &token, Some(&format!("bytes 15000-{last}/{total}")), &bytes[15_000..]);
+    // One part, then the rest.
+    let part =
+        env.send("PUT", &id, &token, Some(&format!("bytes 10000-14999/{total}")), &bytes[10_000..15_000]);
+    assert_eq!((part.status, part.header("upload-offset")), (202, Some("15000")));
+    let rest = env.send("PUT", &id, &token, Some(&format!("bytes 15000-{last}/{total}")), &bytes[15_000..]);
     assert_eq!(rest.status, 201, "{}", rest.body);
-    assert_eq!(library.in_spool(), [format!("{id}.tar")]);
-    assert!(std::fs::read(library.spool().join(format!("{id}.tar"))).unwrap() == bytes);
-    assert_eq!(library.send("HEAD", &id, &token, None, b"").header("recording-state"), Some("spool"));
+    assert_eq!(env.spool_names(), [format!("{id}.tar")]);
+    assert!(std::fs::read(env.spool().join(format!("{id}.tar"))).unwrap() == bytes);
+    assert_eq!(env.send("HEAD", &id, &token, None, b"").header("recording-state"), Some("spool"));
 }
 
 #[test]
-fn what_lacks_only_its_last_answer_is_finished_without_sending_it_again() {
-    let library = pool(&["--no-poller"], &[]);
+fn complete_upload_is_finished_without_resending() {
+    let env = start_env(&["--no-poller"], &[]);
     let recording = recording(1, &[Notes]);
     let (id, bytes) = (recording.record_id(), archive(&recording));
-    let token = library.token_for(&id, &bytes);
+    let token = env.token_for(&id, &bytes);
     let total = bytes.len();
-    let first = library.send(
-        "PUT",
-        &id,
-        &token,
-        Some(&format!("bytes 0-{}/{total}", total - 2)),
-        &bytes[..total - 1],
-    );
+    let first =
+        env.send("PUT", &id, &token, Some(&format!("bytes 0-{}/{total}", total - 2)), &bytes[..total - 1]);
     assert_eq!(first.status, 202);
     let finish = format!("bytes */{total}");
-    let early = library.send("PUT", &id, &token, Some(&finish), b"");
+    let early = env.send("PUT", &id, &token, Some(&finish), b"");
     let missing = (total - 1).to_string();
     assert_eq!((early.status, early.header("upload-offset")), (409, Some(missing.as_str())));
-    // A replica was killed between the last byte and its answer.
-    let part = library.in_spool();
-    let mut file = std::fs::File::options().append(true).open(library.spool().join(&part[0])).unwrap();
+    // As if a replica was killed between the last byte and the response.
+    let part = env.spool_names();
+    let mut file = std::fs::File::options().append(true).open(env.spool().join(&part[0])).unwrap();
     file.write_all(&bytes[total - 1..]).unwrap();
-    let asked = library.send("HEAD", &id, &token, None, b"");
+    let head = env.send("HEAD", &id, &token, None, b"");
     let all = total.to_string();
-    assert_eq!((asked.header("upload-offset"), asked.header("upload-complete")), (Some(all.as_str()), None));
-    assert_eq!(library.send("PUT", &id, &token, Some(&finish), b"").status, 201);
-    assert_eq!(library.in_spool(), [format!("{id}.tar")]);
-    let asked = library.send("HEAD", &id, &token, None, b"");
-    assert_eq!((asked.header("upload-offset"), asked.header("upload-complete")), (Some("0"), Some("yes")));
-    let other = library.token_for(&id, b"another archive");
-    assert_eq!(library.send("HEAD", &id, &other, None, b"").header("upload-complete"), None);
+    assert_eq!((head.header("upload-offset"), head.header("upload-complete")), (Some(all.as_str()), None));
+    assert_eq!(env.send("PUT", &id, &token, Some(&finish), b"").status, 201);
+    assert_eq!(env.spool_names(), [format!("{id}.tar")]);
+    let head = env.send("HEAD", &id, &token, None, b"");
+    assert_eq!((head.header("upload-offset"), head.header("upload-complete")), (Some("0"), Some("yes")));
+    let other = env.token_for(&id, b"another archive");
+    assert_eq!(env.send("HEAD", &id, &other, None, b"").header("upload-complete"), None);
 }
 
 #[test]
-fn a_recording_that_was_deleted_after_its_archive_was_packed_stays_deleted() {
-    let library = pool(&["--no-poller", "--importer"], &[]);
+fn recording_deleted_after_packing_stays_deleted() {
+    let env = start_env(&["--no-poller", "--importer"], &[]);
     let recording = recording(1, &[Notes]);
     let (id, bytes) = (recording.record_id(), archive(&recording));
     let packed = now() - 3600;
-    let token = |packed: u64| library.token(json!({ "sub": id, "exp": now() + 60, "packed": packed }));
-    assert_eq!(library.send("PUT", &id, &token(packed), None, &bytes).status, 201);
-    eventually("it is imported", || library.listed("") == [id.as_str()]);
-    library.pool.get("deleteRecordings", &format!("recordID={id}")).success();
-    assert_eq!(library.send("PUT", &id, &token(packed), None, &bytes).status, 201);
-    eventually("it was looked at", || library.pool.replicas[0].log().contains("stays deleted"));
-    assert_eq!(library.listed("state=any"), [id.as_str()]);
-    assert_eq!(library.listed(""), [""; 0]);
-    eventually("its archive is gone", || library.in_spool().is_empty());
-    assert_eq!(
-        library.send("HEAD", &id, &token(packed), None, b"").header("recording-state"),
-        Some("deleted")
-    );
-    // Packed anew, it comes back.
-    assert_eq!(library.send("PUT", &id, &token(now() + 1000), None, &bytes).status, 201);
-    eventually("it is back", || library.listed("") == [id.as_str()]);
+    let token = |packed: u64| env.token(json!({ "sub": id, "exp": now() + 60, "packed": packed }));
+    assert_eq!(env.send("PUT", &id, &token(packed), None, &bytes).status, 201);
+    eventually("it is imported", || env.record_ids("") == [id.as_str()]);
+    env.pool.get("deleteRecordings", &format!("recordID={id}")).success();
+    assert_eq!(env.send("PUT", &id, &token(packed), None, &bytes).status, 201);
+    eventually("the importer has handled it", || env.pool.replicas[0].log().contains("stays deleted"));
+    assert_eq!(env.record_ids("state=any"), [id.as_str()]);
+    assert_eq!(env.record_ids(""), [""; 0]);
+    eventually("its archive is gone", || env.spool_names().is_empty());
+    assert_eq!(env.send("HEAD", &id, &token(packed), None, b"").header("recording-state"), Some("deleted"));
+    // Packed again later, it comes back.
+    assert_eq!(env.send("PUT", &id, &token(now() + 1000), None, &bytes).status, 201);
+    eventually("it is back", || env.record_ids("") == [id.as_str()]);
 }
 
 #[test]
-fn only_servers_of_the_pool_send_and_only_what_they_say() {
-    let library = pool(&["--no-poller"], &[]);
+fn upload_requires_token_of_pool_server_for_that_recording() {
+    let env = start_env(&["--no-poller"], &[]);
     let recording = recording(1, &[Notes]);
     let (id, bytes) = (recording.record_id(), archive(&recording));
     let sum = hex::encode(Sha256::digest(&bytes));
     let claims = |sub: &str, exp: u64| json!({ "sub": sub, "exp": exp, "sha256": sum });
-    let good = claims(&id, now() + 60);
-    let secret = library.pool.secret.clone();
+    let valid = claims(&id, now() + 60);
+    let secret = env.pool.secret.clone();
     let none = {
-        let parts = library.token(good.clone());
+        let parts = env.token(valid.clone());
         let claims = parts.split('.').nth(1).unwrap().to_owned();
         // {"alg":"none"}
         format!("eyJhbGciOiJub25lIn0.{claims}.")
     };
     for (what, token) in [
-        ("the balancer's own secret", sign(Algorithm::Hs256, secret.as_bytes(), &good)),
-        ("no secret", sign(Algorithm::Hs256, b"", &good)),
+        ("the balancer's own secret", sign(Algorithm::Hs256, secret.as_bytes(), &valid)),
+        ("no secret", sign(Algorithm::Hs256, b"", &valid)),
         ("no signature", none),
-        ("another recording", library.token(claims("another-1", now() + 60))),
-        ("expired", library.token(claims(&id, now() - 1))),
-        ("for ever", library.token(claims(&id, now() + 30 * 24 * 3600))),
-        ("without an end", library.token(json!({ "sub": id }))),
+        ("another recording", env.token(claims("another-1", now() + 60))),
+        ("expired", env.token(claims(&id, now() - 1))),
+        ("for ever", env.token(claims(&id, now() + 30 * 24 * 3600))),
+        ("without an end", env.token(json!({ "sub": id }))),
         ("nothing", String::new()),
         ("garbage", "a.b.c".into()),
     ] {
-        let reply = library.send("PUT", &id, &token, None, &bytes);
+        let reply = env.send("PUT", &id, &token, None, &bytes);
         assert_eq!(reply.status, 401, "{what}: {}", reply.body);
-        assert_eq!(library.send("HEAD", &id, &token, None, b"").status, 401, "{what}");
+        assert_eq!(env.send("HEAD", &id, &token, None, b"").status, 401, "{what}");
         assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
         assert!(reply.body.contains("JWT"), "{}", reply.body);
     }
-    assert_eq!(library.in_spool(), [""; 0]);
-    let token = library.token(good);
+    assert_eq!(env.spool_names(), [""; 0]);
+    let token = env.token(valid);
     for path in ["x.zip", "..%2Fx.tar", "a%00.tar", "a/b.tar", ".tar", ".x.tar", "x.tar.gz"] {
-        let url = format!("http://{}/sl/recordings/{path}", library.pool.address(0));
+        let url = format!("http://{}/sl/recordings/{path}", env.pool.address(0));
         let authorization = format!("Bearer {token}");
         let reply = client::fetch("PUT", &url, &[("Authorization", &authorization)], &bytes);
         assert!([400, 404].contains(&reply.status), "{path}: {} {}", reply.status, reply.body);
     }
-    assert_eq!(library.in_spool(), [""; 0]);
-    // Other methods and paths are what they were.
-    let url = format!("http://{}/sl/recordings/{id}.tar", library.pool.address(0));
+    assert_eq!(env.spool_names(), [""; 0]);
+    // Other methods are unsupported as before.
+    let url = format!("http://{}/sl/recordings/{id}.tar", env.pool.address(0));
     assert_eq!(client::fetch("GET", &url, &[], b"").failed(), "unsupportedRequest");
-    // HS512 is as good.
+    // HS512 is accepted as well.
     let hs512 = sign(
         Algorithm::Hs512,
-        library.pool.server(1).secret().as_bytes(),
+        env.pool.server(1).secret().as_bytes(),
         &json!({ "sub": id, "exp": now() + 60 }),
     );
-    assert_eq!(library.send("PUT", &id, &hs512, None, &bytes).status, 201);
+    assert_eq!(env.send("PUT", &id, &hs512, None, &bytes).status, 201);
 }
 
 #[test]
-fn what_is_too_large_or_not_what_was_said_is_refused_and_not_kept() {
-    let library = pool(&["--no-poller"], &[("RECORDING_UPLOAD_MAX_SIZE", "100000")]);
+fn oversized_or_mismatching_upload_is_rejected_and_discarded() {
+    let env = start_env(&["--no-poller"], &[("RECORDING_UPLOAD_MAX_SIZE", "100000")]);
     let id = "r-1";
     let large = vec![7; 100_001];
-    let token = library.token_for(id, &large);
-    let reply = library.send("PUT", id, &token, None, &large);
+    let token = env.token_for(id, &large);
+    let reply = env.send("PUT", id, &token, None, &large);
     assert_eq!(reply.status, 413);
     assert!(reply.body.contains("RECORDING_UPLOAD_MAX_SIZE"), "{}", reply.body);
-    // The same without saying so first.
+    // The same without Content-Length.
     let mut chunked = format!(
         "PUT /sl/recordings/{id}.tar HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
          Transfer-Encoding: chunked\r\n\r\n{:x}\r\n",
@@ -202,23 +193,23 @@ fn what_is_too_large_or_not_what_was_said_is_refused_and_not_kept() {
     .into_bytes();
     chunked.extend_from_slice(&large);
     chunked.extend_from_slice(b"\r\n0\r\n\r\n");
-    let answer = client::raw(&library.pool.address(0), &chunked);
-    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    let token = library.token_for(id, b"what was meant");
-    let reply = library.send("PUT", id, &token, None, b"something else");
+    let response = client::send_raw(&env.pool.address(0), &chunked);
+    assert!(response.starts_with("HTTP/1.1 413"), "{response}");
+    let token = env.token_for(id, b"announced bytes");
+    let reply = env.send("PUT", id, &token, None, b"other bytes sent");
     assert_eq!((reply.status, reply.header("upload-offset")), (422, Some("0")));
     for range in ["bytes 0-3/2", "bytes 5-4/9", "bytes x-4/9", "0-4/9", "bytes 0-4/*"] {
-        let reply = library.send("PUT", id, &token, Some(range), b"12345");
+        let reply = env.send("PUT", id, &token, Some(range), b"12345");
         assert_eq!(reply.status, 400, "{range}: {}", reply.body);
     }
-    let reply = library.send("PUT", id, &token, Some("bytes 0-9/14"), b"what");
+    let reply = env.send("PUT", id, &token, Some("bytes 0-9/14"), b"what");
     assert_eq!(reply.status, 400, "less than announced: {}", reply.body);
-    let sum = library.token(json!({ "sub": id, "exp": now() + 60, "sha256": "../../etc/passwd" }));
-    assert_eq!(library.send("PUT", id, &sum, None, b"x").status, 400);
-    assert_eq!(library.send("PUT", id, &library.token_for(id, b""), None, b"").status, 400);
-    // What has come of an announced one is kept; nothing else is.
-    assert_eq!(library.in_spool().len(), 1, "{:?}", library.in_spool());
-    std::fs::remove_dir_all(library.spool()).unwrap();
-    let reply = library.send("PUT", id, &library.token_for(id, b"x"), None, b"x");
+    let sum = env.token(json!({ "sub": id, "exp": now() + 60, "sha256": "../../etc/passwd" }));
+    assert_eq!(env.send("PUT", id, &sum, None, b"x").status, 400);
+    assert_eq!(env.send("PUT", id, &env.token_for(id, b""), None, b"").status, 400);
+    // Only the part of the announced upload is kept.
+    assert_eq!(env.spool_names().len(), 1, "{:?}", env.spool_names());
+    std::fs::remove_dir_all(env.spool()).unwrap();
+    let reply = env.send("PUT", id, &env.token_for(id, b"x"), None, b"x");
     assert_eq!(reply.status, 503);
 }

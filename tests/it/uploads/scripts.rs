@@ -1,4 +1,4 @@
-//! bigbluebutton/: run with the system's Ruby, as a BBB server would.
+//! The scripts of bigbluebutton/, run with the system's Ruby as on a BBB server.
 
 use super::*;
 use crate::support::ROOT;
@@ -8,17 +8,17 @@ use std::process::{Command, Output};
 use std::time::SystemTime;
 use tempfile::TempDir;
 
-/// What a BBB server has: published formats, and the scripts with their settings.
-struct Bbb(TempDir);
+/// The recording side of a BBB server: published formats, and the scripts with their settings.
+struct BbbServer(TempDir);
 
-impl Bbb {
-    fn new(settings: &str) -> Bbb {
+impl BbbServer {
+    fn new(settings: &str) -> BbbServer {
         let directory = TempDir::new().unwrap();
         let dir = directory.path().display();
         for name in ["published", "status"] {
             fs::create_dir(directory.path().join(name)).unwrap();
         }
-        // Notes which recordings it is to delete.
+        // Records which recordings it is to delete.
         let delete = directory.path().join("delete");
         fs::write(&delete, format!("#!/bin/sh\necho \"$@\" >>{dir}/deleted\n")).unwrap();
         let config = format!(
@@ -26,20 +26,20 @@ impl Bbb {
              status_dir: {dir}/status\ndelete_command: [sh, {dir}/delete, --delete]\n"
         );
         fs::write(directory.path().join("sl.yml"), config).unwrap();
-        Bbb(directory)
+        BbbServer(directory)
     }
 
-    fn of(library: &Library, settings: &str) -> Bbb {
-        let (address, secret) = (library.pool.address(0), library.pool.server(1).secret());
-        Bbb::new(&format!("url: http://{address}\nsecret: {secret}\n{settings}"))
+    fn of(env: &RecordingEnv, settings: &str) -> BbbServer {
+        let (address, secret) = (env.pool.address(0), env.pool.server(1).secret());
+        BbbServer::new(&format!("url: http://{address}\nsecret: {secret}\n{settings}"))
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
         self.0.path().join(name)
     }
 
-    /// BBB has published these formats of it.
-    fn publishes(&self, recording: &Recording) {
+    /// Makes BBB publish the formats of a recording.
+    fn publish(&self, recording: &Recording) {
         let tar = self.path("archive");
         fs::write(&tar, archive(recording)).unwrap();
         let done = Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(self.path("published")).status();
@@ -65,7 +65,7 @@ impl Bbb {
     }
 
     #[track_caller]
-    fn ok(&self, script: &str, args: &[&str]) -> String {
+    fn run_ok(&self, script: &str, args: &[&str]) -> String {
         let output = self.run(script, args);
         assert!(output.status.success(), "{output:?} {}", self.log());
         assert!(output.stderr.is_empty(), "{output:?}");
@@ -76,8 +76,8 @@ impl Bbb {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// Nothing is left of sending.
-    fn is_tidy(&self) -> bool {
+    /// Whether uploads left no temporary files or locks.
+    fn is_clean(&self) -> bool {
         let names = fs::read_dir(self.path("work")).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
         names.sort();
@@ -87,148 +87,152 @@ impl Bbb {
 }
 
 #[test]
-fn each_format_that_is_published_arrives_and_what_has_arrived_is_pruned() {
-    let library = pool(&["--no-poller", "--importer"], &[]);
-    let bbb = Bbb::of(&library, "");
+fn published_formats_are_uploaded_and_pruned_afterwards() {
+    let env = start_env(&["--no-poller", "--importer"], &[]);
+    let bbb = BbbServer::of(&env, "");
     let (first, both) = (recording(1, &[Presentation]), recording(1, &[Presentation, Video]));
     let id = first.record_id();
-    bbb.publishes(&first);
-    bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "presentation"]);
-    eventually("it is imported", || library.listed("") == [id.as_str()]);
-    bbb.publishes(&both);
-    bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "video"]);
-    eventually("both are there", || library.files(&library.published()).len() == 2);
+    bbb.publish(&first);
+    bbb.run_ok("post_publish_sl.rb", &["-m", &id, "-f", "presentation"]);
+    eventually("it is imported", || env.record_ids("") == [id.as_str()]);
+    bbb.publish(&both);
+    bbb.run_ok("post_publish_sl.rb", &["-m", &id, "-f", "video"]);
+    eventually("both are there", || env.formats_on(&env.published()).len() == 2);
     eventually("it is in the index", || {
-        library.pool.get("getRecordings", "").body.matches("<format>").count() == 2
+        env.pool.get("getRecordings", "").body.matches("<format>").count() == 2
     });
-    assert!(bbb.is_tidy() && bbb.log().contains(&format!("{id} sent: presentation, video")), "{}", bbb.log());
-    // Not before its time, and not what the balancer has not got.
-    assert_eq!(bbb.ok("sl_prune_recordings.rb", &[]), "");
+    assert!(
+        bbb.is_clean() && bbb.log().contains(&format!("{id} sent: presentation, video")),
+        "{}",
+        bbb.log()
+    );
+    // Nothing is pruned before its time, nor what the balancer does not have.
+    assert_eq!(bbb.run_ok("sl_prune_recordings.rb", &[]), "");
     fs::write(bbb.path("work/sent/lost-1"), "").unwrap();
     assert_eq!(
-        bbb.ok("sl_prune_recordings.rb", &["--days", "0", "--dry-run"]),
+        bbb.run_ok("sl_prune_recordings.rb", &["--days", "0", "--dry-run"]),
         format!("{id} would be deleted\n")
     );
     assert!(!bbb.path("deleted").exists());
-    bbb.ok("sl_prune_recordings.rb", &["--days", "0"]);
+    bbb.run_ok("sl_prune_recordings.rb", &["--days", "0"]);
     assert_eq!(fs::read_to_string(bbb.path("deleted")).unwrap(), format!("--delete {id}\n"));
-    assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+    assert_eq!(bbb.run_ok("sl_prune_recordings.rb", &["--days", "0"]), "");
 }
 
 #[test]
-fn old_recordings_and_what_could_not_be_sent_go_with_the_batch() {
-    let mut library = pool(&["--no-poller", "--importer"], &[]);
-    let port = library.pool.replicas[0].port;
-    let bbb = Bbb::of(&library, "attempts: 3\nchunk_size: 20000");
+fn batch_import_uploads_old_and_failed_recordings() {
+    let mut env = start_env(&["--no-poller", "--importer"], &[]);
+    let port = env.pool.replicas[0].port;
+    let bbb = BbbServer::of(&env, "attempts: 3\nchunk_size: 20000");
     let recordings: Vec<_> = (1..=3).map(|n| recording(n, &[Presentation, Notes])).collect();
     let ids: Vec<_> = recordings.iter().map(|r| r.record_id()).collect();
-    recordings.iter().for_each(|recording| bbb.publishes(recording));
-    library.pool.replicas.clear();
+    recordings.iter().for_each(|recording| bbb.publish(recording));
+    env.pool.replicas.clear();
     let output = bbb.run("post_publish_sl.rb", &["-m", &ids[0]]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("was not sent"), "{output:?}");
     assert!(bbb.log().contains("was not sent"), "{}", bbb.log());
-    assert!(bbb.is_tidy());
-    library.pool.serve_at(port, &["--no-poller", "--importer"]);
-    assert_eq!(bbb.ok("sl_batch_import.rb", &["--dry-run"]).lines().count(), 3);
-    let told = bbb.ok("sl_batch_import.rb", &[]);
-    // In several pieces each; the oldest first.
+    assert!(bbb.is_clean());
+    env.pool.serve_at(port, &["--no-poller", "--importer"]);
+    assert_eq!(bbb.run_ok("sl_batch_import.rb", &["--dry-run"]).lines().count(), 3);
+    let printed = bbb.run_ok("sl_batch_import.rb", &[]);
+    // In several chunks each, the oldest first.
     let lines: Vec<_> = (0..3).map(|n| format!("{}/3 {} sent", n + 1, ids[n])).collect();
-    assert_eq!(told.lines().collect::<Vec<_>>(), lines);
-    eventually("all are there", || library.listed("").len() == 3);
-    assert_eq!(bbb.ok("sl_batch_import.rb", &[]), "");
-    assert_eq!(bbb.ok("sl_batch_import.rb", &["--again"]).lines().count(), 3);
+    assert_eq!(printed.lines().collect::<Vec<_>>(), lines);
+    eventually("all are there", || env.record_ids("").len() == 3);
+    assert_eq!(bbb.run_ok("sl_batch_import.rb", &[]), "");
+    assert_eq!(bbb.run_ok("sl_batch_import.rb", &["--again"]).lines().count(), 3);
 }
 
 #[test]
-fn a_format_that_could_not_be_sent_goes_with_the_batch_and_is_not_pruned_before() {
-    let mut library = pool(&["--no-poller", "--importer"], &[]);
-    let port = library.pool.replicas[0].port;
-    let bbb = Bbb::of(&library, "attempts: 2");
+fn failed_format_is_uploaded_by_batch_import_before_it_may_be_pruned() {
+    let mut env = start_env(&["--no-poller", "--importer"], &[]);
+    let port = env.pool.replicas[0].port;
+    let bbb = BbbServer::of(&env, "attempts: 2");
     let (first, both) = (recording(1, &[Presentation]), recording(1, &[Presentation, Video]));
     let id = first.record_id();
-    bbb.publishes(&first);
-    bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "presentation"]);
-    eventually("it is imported", || library.listed("") == [id.as_str()]);
-    library.pool.replicas.clear();
-    bbb.publishes(&both);
+    bbb.publish(&first);
+    bbb.run_ok("post_publish_sl.rb", &["-m", &id, "-f", "presentation"]);
+    eventually("it is imported", || env.record_ids("") == [id.as_str()]);
+    env.pool.replicas.clear();
+    bbb.publish(&both);
     assert_eq!(bbb.run("post_publish_sl.rb", &["-m", &id, "-f", "video"]).status.code(), Some(1));
-    library.pool.serve_at(port, &["--no-poller", "--importer"]);
-    assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
-    assert_eq!(bbb.ok("sl_batch_import.rb", &[]), format!("1/1 {id} sent\n"));
-    eventually("both are there", || library.files(&library.published()).len() == 2);
-    // Processed again: what was sent is not what is here.
+    env.pool.serve_at(port, &["--no-poller", "--importer"]);
+    assert_eq!(bbb.run_ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+    assert_eq!(bbb.run_ok("sl_batch_import.rb", &[]), format!("1/1 {id} sent\n"));
+    eventually("both are there", || env.formats_on(&env.published()).len() == 2);
+    // Processed again: the local files are newer than what was sent.
     let metadata = bbb.path("published/video").join(&id).join("metadata.xml");
     fs::File::options().write(true).open(&metadata).unwrap().set_modified(SystemTime::now()).unwrap();
-    assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
-    bbb.ok("sl_batch_import.rb", &[]);
-    eventually("it is there again", || library.in_spool().is_empty());
-    assert_eq!(bbb.ok("sl_prune_recordings.rb", &["--days", "0"]), format!("{id} deleted\n"));
-    assert!(bbb.is_tidy());
+    assert_eq!(bbb.run_ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+    bbb.run_ok("sl_batch_import.rb", &[]);
+    eventually("it is imported again", || env.spool_names().is_empty());
+    assert_eq!(bbb.run_ok("sl_prune_recordings.rb", &["--days", "0"]), format!("{id} deleted\n"));
+    assert!(bbb.is_clean());
 }
 
 #[test]
-fn a_format_that_is_still_being_published_waits() {
-    let library = pool(&["--no-poller"], &[]);
-    let bbb = Bbb::of(&library, "");
+fn batch_import_skips_formats_still_being_published() {
+    let env = start_env(&["--no-poller"], &[]);
+    let bbb = BbbServer::of(&env, "");
     let recording = recording(1, &[Presentation, Video]);
     let id = recording.record_id();
-    bbb.publishes(&recording);
+    bbb.publish(&recording);
     fs::remove_file(bbb.path(&format!("status/{id}-video.done"))).unwrap();
-    assert_eq!(bbb.ok("sl_batch_import.rb", &["--dry-run"]), format!("1/1 {id} (presentation)\n"));
-    // Of the one that it was called for, BigBlueButton says so itself.
-    bbb.ok("post_publish_sl.rb", &["-m", &id, "-f", "video"]);
+    assert_eq!(bbb.run_ok("sl_batch_import.rb", &["--dry-run"]), format!("1/1 {id} (presentation)\n"));
+    // The format the script is called for needs no .done file: BigBlueButton calls it once that is published.
+    bbb.run_ok("post_publish_sl.rb", &["-m", &id, "-f", "video"]);
     assert!(bbb.log().contains("sent: presentation, video"), "{}", bbb.log());
 }
 
-/// As an administrator does who has forgotten sudo -u.
+/// As when an administrator forgets sudo -u.
 #[test]
-fn a_run_by_root_leaves_nothing_that_is_roots() {
+fn script_run_by_root_leaves_no_files_of_root() {
     use std::os::unix::fs::MetadataExt;
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return eprintln!("not tested: not root");
     }
-    let library = pool(&["--no-poller"], &[]);
-    let bbb = Bbb::of(&library, "");
-    bbb.publishes(&recording(1, &[Notes]));
+    let env = start_env(&["--no-poller"], &[]);
+    let bbb = BbbServer::of(&env, "");
+    bbb.publish(&recording(1, &[Notes]));
     let chown = Command::new("chown").args(["-R", "nobody"]).arg(bbb.0.path()).status();
     assert!(chown.unwrap().success());
     let nobody = fs::metadata(bbb.path("published")).unwrap().uid();
-    bbb.ok("sl_batch_import.rb", &[]);
+    bbb.run_ok("sl_batch_import.rb", &[]);
     for name in ["work", "work/sent", "work/locks", "work/locks/batch", "log"] {
         assert_eq!(fs::metadata(bbb.path(name)).unwrap().uid(), nobody, "{name}");
     }
 }
 
 #[test]
-fn a_replica_that_dies_in_the_middle_is_only_a_pause() {
-    let mut library = pool(&["--no-poller"], &[]);
-    let port = library.pool.replicas[0].port;
-    let bbb = Bbb::of(&library, "chunk_size: 200000");
+fn script_resumes_upload_after_replica_is_killed() {
+    let mut env = start_env(&["--no-poller"], &[]);
+    let port = env.pool.replicas[0].port;
+    let bbb = BbbServer::of(&env, "chunk_size: 200000");
     let recording = Recording { size: 20_000_000, ..recording(1, &[Video]) };
-    bbb.publishes(&recording);
+    bbb.publish(&recording);
     let mut script = bbb.command("post_publish_sl.rb", &["-m", &recording.record_id()]).spawn().unwrap();
-    eventually("a part of it is there", || library.in_spool().iter().any(|name| name.starts_with('.')));
-    library.pool.replicas.clear();
-    let part = library.in_spool();
-    assert!(part.len() == 1 && part[0].starts_with('.'), "it was too fast: {part:?}");
-    library.pool.serve_at(port, &["--no-poller"]);
+    eventually("a part of it is there", || env.spool_names().iter().any(|name| name.starts_with('.')));
+    env.pool.replicas.clear();
+    let part = env.spool_names();
+    assert!(part.len() == 1 && part[0].starts_with('.'), "the upload finished too early: {part:?}");
+    env.pool.serve_at(port, &["--no-poller"]);
     assert!(script.wait().unwrap().success(), "{}", bbb.log());
-    assert_eq!(library.in_spool(), [format!("{}.tar", recording.record_id())]);
+    assert_eq!(env.spool_names(), [format!("{}.tar", recording.record_id())]);
     let unpacked = TempDir::new().unwrap();
     let mut tar = Command::new("tar");
-    tar.arg("-xf").arg(library.spool().join(&library.in_spool()[0])).arg("-C").arg(unpacked.path());
+    tar.arg("-xf").arg(env.spool().join(&env.spool_names()[0])).arg("-C").arg(unpacked.path());
     assert!(tar.status().unwrap().success());
     let same = Command::new("diff").arg("-r").arg(unpacked.path()).arg(bbb.path("published")).status();
     assert!(same.unwrap().success());
 }
 
 #[test]
-fn the_wrong_secret_is_told_at_once_and_once() {
-    let library = pool(&["--no-poller"], &[]);
-    let bbb = Bbb::new(&format!("url: http://{}\nsecret: wrong", library.pool.address(0)));
+fn wrong_secret_is_reported_without_retry() {
+    let env = start_env(&["--no-poller"], &[]);
+    let bbb = BbbServer::new(&format!("url: http://{}\nsecret: wrong", env.pool.address(0)));
     let recording = recording(1, &[Notes]);
-    bbb.publishes(&recording);
+    bbb.publish(&recording);
     let output = bbb.run("post_publish_sl.rb", &["-m", &recording.record_id()]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("answered 401"), "{errors}");
@@ -236,29 +240,29 @@ fn the_wrong_secret_is_told_at_once_and_once() {
     let output = bbb.run("post_publish_sl.rb", &["-m", "../../etc"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("not a valid record id"), "{output:?}");
     assert!(bbb.run("post_publish_sl.rb", &[]).status.code() == Some(1));
-    let unset = Bbb::new("");
+    let unset = BbbServer::new("");
     let output = unset.run("sl_batch_import.rb", &[]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("either url or spool_dir"), "{output:?}");
 }
 
 #[test]
-fn into_a_spool_that_is_mounted_or_with_rsync() {
-    let library = pool(&["--no-poller", "--importer"], &[]);
-    let spool = library.spool();
+fn script_copies_into_mounted_spool_or_with_rsync() {
+    let env = start_env(&["--no-poller", "--importer"], &[]);
+    let spool = env.spool();
     let with = |settings: String, n: u64| {
-        let bbb = Bbb::new(&settings);
+        let bbb = BbbServer::new(&settings);
         let recording = recording(n, &[Presentation]);
-        bbb.publishes(&recording);
-        bbb.ok("post_publish_sl.rb", &["-m", &recording.record_id(), "-f", "presentation"]);
-        eventually("it is imported", || library.listed("").contains(&recording.record_id()));
+        bbb.publish(&recording);
+        bbb.run_ok("post_publish_sl.rb", &["-m", &recording.record_id(), "-f", "presentation"]);
+        eventually("it is imported", || env.record_ids("").contains(&recording.record_id()));
         bbb
     };
     let mounted = with(format!("spool_dir: {}", spool.display()), 1);
-    eventually("nothing is left in the spool", || library.in_spool().is_empty());
-    // A spool that is not mounted would look the same.
-    assert_eq!(mounted.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
-    assert_eq!(mounted.ok("sl_prune_recordings.rb", &["--days", "0", "--trust"]).lines().count(), 1);
-    // rsync to another machine, whose shell is this one's.
+    eventually("nothing is left in the spool", || env.spool_names().is_empty());
+    // An unmounted spool would look the same, so nothing is pruned without --trust.
+    assert_eq!(mounted.run_ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+    assert_eq!(mounted.run_ok("sl_prune_recordings.rb", &["--days", "0", "--trust"]).lines().count(), 1);
+    // rsync to a remote machine, faked by a local shell.
     let shell = TempDir::new().unwrap();
     let script = shell.path().join("shell");
     fs::write(&script, "#!/bin/sh\nshift\nexec sh -c \"$*\"\n").unwrap();
@@ -266,10 +270,10 @@ fn into_a_spool_that_is_mounted_or_with_rsync() {
     let settings =
         format!("spool_dir: \"far:{}\"\nextra_rsync_opts: [\"--rsh={}\"]", spool.display(), script.display());
     let far = with(settings, 2);
-    assert_eq!(far.ok("sl_prune_recordings.rb", &["--days", "0"]), "");
-    assert_eq!(far.ok("sl_prune_recordings.rb", &["--days", "0", "--trust"]).lines().count(), 1);
-    let gone = Bbb::new("spool_dir: /nowhere/at/all");
-    gone.publishes(&recording(3, &[Notes]));
+    assert_eq!(far.run_ok("sl_prune_recordings.rb", &["--days", "0"]), "");
+    assert_eq!(far.run_ok("sl_prune_recordings.rb", &["--days", "0", "--trust"]).lines().count(), 1);
+    let gone = BbbServer::new("spool_dir: /nowhere/at/all");
+    gone.publish(&recording(3, &[Notes]));
     let output = gone.run("sl_batch_import.rb", &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("is it mounted"), "{output:?}");

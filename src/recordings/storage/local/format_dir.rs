@@ -2,7 +2,9 @@
 
 use super::super::StorageError;
 use super::Result;
-use super::fs_ops::{copy_tree, delete_tree, fail, is_absent, is_occupied, sync_directory, sync_file_system};
+use super::fs_ops::{
+    copy_tree, delete_tree, io_error, is_absent, is_occupied, sync_directory, sync_file_system,
+};
 use crate::recordings::{FormatName, RecordId};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};
@@ -21,7 +23,7 @@ pub(super) struct FormatDir {
 /// Deletes the note of a move. A missing one is fine: a later call has recovered the recording.
 pub(super) fn delete_move_note(note: &Path) -> Result<()> {
     match fs::remove_file(note) {
-        Err(error) if !is_absent(&error) => return Err(fail("delete", note, error)),
+        Err(error) if !is_absent(&error) => return Err(io_error("delete", note, error)),
         _ => {}
     }
     if let Some(work_dir) = note.parent() {
@@ -45,7 +47,7 @@ impl FormatDir {
         match fs::symlink_metadata(&path) {
             Ok(found) => Ok(found.is_dir()),
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(fail("inspect", &path, error)),
+            Err(error) => Err(io_error("inspect", &path, error)),
         }
     }
 
@@ -55,7 +57,7 @@ impl FormatDir {
         match fs::read_dir(&work_dir) {
             Ok(entries) => Ok(entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect()),
             Err(error) if is_absent(&error) => Ok(Vec::new()),
-            Err(error) => Err(fail("read", &work_dir, error)),
+            Err(error) => Err(io_error("read", &work_dir, error)),
         }
     }
 
@@ -73,13 +75,13 @@ impl FormatDir {
         loop {
             match fs::DirBuilder::new().mode(0o700).create(&work_dir) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    return Err(fail("create", &work_dir, error));
+                    return Err(io_error("create", &work_dir, error));
                 }
                 _ => {}
             }
             match work(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound && !work_dir.exists() => {}
-                done => return done.map_err(|error| fail(what, &path, error)),
+                done => return done.map_err(|error| io_error(what, &path, error)),
             }
         }
     }
@@ -122,7 +124,7 @@ impl FormatDir {
                 // Its replacement never got into place, so the old version is the valid one.
                 match renameat_with(CWD, &path, CWD, self.path(id), RenameFlags::empty()) {
                     Ok(()) => sync_directory(&self.directory)?,
-                    Err(error) => return Err(fail("put back", &path, error.into())),
+                    Err(error) => return Err(io_error("put back", &path, error.into())),
                 }
             } else {
                 // Rename before deleting: a process that has lost its lock may still be writing it, and must not
@@ -131,7 +133,7 @@ impl FormatDir {
                 match fs::rename(&path, &gone) {
                     Ok(()) => delete_tree(&gone)?,
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(fail("set aside", &path, error)),
+                    Err(error) => return Err(io_error("set aside", &path, error)),
                 }
             }
         }
@@ -159,7 +161,7 @@ impl FormatDir {
     /// Renames `from` into place. What was there is at `from` afterwards, or gone.
     fn install(&self, from: &Path, id: &RecordId) -> Result<()> {
         let place = self.path(id);
-        let failed = |error| fail("move into place", &place, error);
+        let failed = |error| io_error("move into place", &place, error);
         match fs::rename(from, &place) {
             Ok(()) => return sync_directory(&self.directory),
             Err(error) if is_occupied(&error) => {}
@@ -181,7 +183,7 @@ impl FormatDir {
             fs::rename(&place, old)?;
             Ok(old.to_owned())
         })?;
-        fs::rename(from, &place).map_err(|error| fail("move into place", &place, error))?;
+        fs::rename(from, &place).map_err(|error| io_error("move into place", &place, error))?;
         sync_directory(&self.directory)?;
         delete_tree(&old)?;
         self.remove_work_dir_if_empty();
@@ -202,7 +204,7 @@ impl FormatDir {
             }
             done.map(|()| new.to_owned())
         })?;
-        fs::rename(&written, place.join(name)).map_err(|error| fail("write to", &place, error))?;
+        fs::rename(&written, place.join(name)).map_err(|error| io_error("write to", &place, error))?;
         self.remove_work_dir_if_empty();
         sync_directory(&place)
     }

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-pub(super) fn fail(what: &'static str, path: &Path, source: io::Error) -> StorageError {
+pub(super) fn io_error(what: &'static str, path: &Path, source: io::Error) -> StorageError {
     StorageError::Io { what, path: path.to_owned(), source }
 }
 
@@ -25,9 +25,9 @@ pub(super) fn is_occupied(error: &io::Error) -> bool {
 pub(super) fn delete_tree(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            fs::remove_file(path).map_err(|error| fail("delete", path, error))
+            fs::remove_file(path).map_err(|error| io_error("delete", path, error))
         }
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(fail("delete", path, error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("delete", path, error)),
         _ => Ok(()),
     }
 }
@@ -36,7 +36,7 @@ pub(super) fn delete_tree(path: &Path) -> Result<()> {
 pub(super) fn sync_directory(path: &Path) -> Result<()> {
     match File::open(path).and_then(|directory| directory.sync_all()) {
         // Some network file systems refuse: they have nothing to sync.
-        Err(error) if error.kind() != ErrorKind::InvalidInput => Err(fail("sync", path, error)),
+        Err(error) if error.kind() != ErrorKind::InvalidInput => Err(io_error("sync", path, error)),
         _ => Ok(()),
     }
 }

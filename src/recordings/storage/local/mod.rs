@@ -18,7 +18,7 @@ mod fs_ops;
 use super::{MoveNotes, MoveOutcome, OpenedPath, Shelf, ShelfMove, StorageError, stored_file};
 use crate::recordings::{FilePath, FormatName, RecordId};
 use format_dir::FormatDir;
-use fs_ops::{fail, is_absent, sync_directory};
+use fs_ops::{io_error, is_absent, sync_directory};
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -151,7 +151,7 @@ impl LocalStorage {
         max_bytes: u64,
     ) -> Result<Option<Vec<u8>>> {
         let path = self.format_dir(shelf, format).path(id).join(name);
-        let failed = |error| fail("read", &path, error);
+        let failed = |error| io_error("read", &path, error);
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Err(error) if is_absent(&error) || error.raw_os_error() == Some(libc::ELOOP) => return Ok(None),
@@ -196,7 +196,9 @@ impl LocalStorage {
         for format_dir in format_dirs {
             let entries = match fs::read_dir(&format_dir.directory) {
                 Ok(entries) => entries,
-                Err(error) => return drop(to.blocking_send(Err(fail("read", &format_dir.directory, error)))),
+                Err(error) => {
+                    return drop(to.blocking_send(Err(io_error("read", &format_dir.directory, error))));
+                }
             };
             for entry in entries {
                 let item = match entry.and_then(|e| Ok((e.file_type()?.is_dir(), e.file_name()))) {
@@ -205,7 +207,7 @@ impl LocalStorage {
                         None => continue,
                     },
                     Ok((false, _)) => continue,
-                    Err(error) => Err(fail("read", &format_dir.directory, error)),
+                    Err(error) => Err(io_error("read", &format_dir.directory, error)),
                 };
                 // The reader has gone.
                 if to.blocking_send(item).is_err() {
@@ -260,7 +262,7 @@ impl LocalStorage {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(StorageError::NoShelf(self.shelf(shelf).to_owned()));
             }
-            Err(error) => return Err(fail("create", &format_dir.directory, error)),
+            Err(error) => return Err(io_error("create", &format_dir.directory, error)),
         }
         Ok(format_dir)
     }
@@ -273,11 +275,11 @@ impl LocalStorage {
             // A pool that never unpublishes needs no such directory. A missing mount shows up when a format is put
             // there.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(fail("read", directory, error)),
+            Err(error) => return Err(io_error("read", directory, error)),
         };
         let mut format_dirs = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(|error| fail("read", directory, error))?;
+            let entry = entry.map_err(|error| io_error("read", directory, error))?;
             let path = entry.path();
             if let Some(format) = entry.file_name().to_str().and_then(FormatName::parse)
                 && path.is_dir()

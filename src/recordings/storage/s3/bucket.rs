@@ -66,17 +66,17 @@ impl Bucket {
     pub(super) async fn put(&self, key: &Path, bytes: Bytes) -> Result<()> {
         let options = PutOptions { attributes: content_type(key), ..PutOptions::default() };
         let put = self.0.put_opts(key, PutPayload::from_bytes(bytes), options).await;
-        put.map(drop).map_err(|error| fail("write", key, &error))
+        put.map(drop).map_err(|error| s3_error("write", key, &error))
     }
 
     /// Size, time and ETag of an object. None if it does not exist.
     pub(super) async fn head(&self, key: &Path) -> Result<Option<ObjectMeta>> {
-        not_found_as_none(self.0.head(key).await).map_err(|error| fail("inspect", key, &error))
+        not_found_as_none(self.0.head(key).await).map_err(|error| s3_error("inspect", key, &error))
     }
 
     /// The first `max_bytes` of an object. None if it does not exist.
     pub(super) async fn read(&self, key: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
-        let failed = |error| fail("read", key, &error);
+        let failed = |error| s3_error("read", key, &error);
         let Some(found) = not_found_as_none(self.0.get(key).await).map_err(failed)? else { return Ok(None) };
         let mut pieces = found.into_stream();
         let mut bytes = Vec::new();
@@ -99,12 +99,12 @@ impl Bucket {
     ) -> Result<Bytes> {
         let options = GetOptions { if_match: tag, range: Some(range.into()), ..GetOptions::default() };
         let read = async { self.0.get_opts(key, options).await?.bytes().await };
-        read.await.map_err(|error| fail("read", key, &error))
+        read.await.map_err(|error| s3_error("read", key, &error))
     }
 
     /// Copies an object within the bucket, up to 5 GB.
     pub(super) async fn copy(&self, from: &Path, to: &Path) -> Result<()> {
-        self.0.copy(from, to).await.map_err(|error| fail("copy", from, &error))
+        self.0.copy(from, to).await.map_err(|error| s3_error("copy", from, &error))
     }
 
     /// Deletes objects, a thousand with each request. Missing ones are fine.
@@ -118,21 +118,21 @@ impl Bucket {
             .filter(|deleted| std::future::ready(!matches!(deleted, Ok(_) | Err(Error::NotFound { .. }))));
         let mut deleted = std::pin::pin!(deleted);
         match deleted.next().await {
-            Some(Err(error)) => Err(fail("delete", &first, &error)),
+            Some(Err(error)) => Err(s3_error("delete", &first, &error)),
             _ => Ok(()),
         }
     }
 
     /// All objects below a prefix.
     pub(super) async fn list_below(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
-        self.0.list(Some(prefix)).try_collect().await.map_err(|error| fail("list", prefix, &error))
+        self.0.list(Some(prefix)).try_collect().await.map_err(|error| s3_error("list", prefix, &error))
     }
 
     /// Whether there are objects below a prefix.
     pub(super) async fn any_below(&self, prefix: &Path) -> Result<bool> {
         let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
         let page = self.0.list_paginated(Some(&format!("{prefix}/")), options).await;
-        Ok(!page.map_err(|error| fail("list", prefix, &error))?.result.objects.is_empty())
+        Ok(!page.map_err(|error| s3_error("list", prefix, &error))?.result.objects.is_empty())
     }
 
     /// Lists one level below a prefix, page by page.
@@ -143,7 +143,7 @@ impl Bucket {
             ..PaginatedListOptions::default()
         };
         let page = self.0.list_paginated(Some(&format!("{prefix}/")), options).await;
-        let page = page.map_err(|error| fail("list", prefix, &error))?;
+        let page = page.map_err(|error| s3_error("list", prefix, &error))?;
         let directories = page.result.common_prefixes.iter().filter_map(|path| path.filename());
         Ok(ListingPage { directories: directories.map(str::to_owned).collect(), next: page.page_token })
     }
@@ -186,7 +186,7 @@ fn not_found_as_none<T>(found: object_store::Result<T>) -> object_store::Result<
 }
 
 /// An error in one line, without the signatures of our request, which S3 repeats in its responses.
-pub(super) fn fail(what: &'static str, key: &Path, error: &Error) -> StorageError {
+pub(super) fn s3_error(what: &'static str, key: &Path, error: &Error) -> StorageError {
     let mut why = error.to_string();
     if let Some(at) = why.find("<?xml").or_else(|| why.find("<Error>")) {
         let details: Vec<&str> =
@@ -224,7 +224,7 @@ mod tests {
             <Code>SignatureDoesNotMatch</Code><Message>The signature does not match.</Message>\
             <StringToSign>AWS4-HMAC-SHA256 hidden</StringToSign><SignatureProvided>hidden</SignatureProvided></Error>";
         let error = Error::Generic { store: "S3", source: body.into() };
-        let told = fail("read", &Path::from("a"), &error).to_string();
+        let told = s3_error("read", &Path::from("a"), &error).to_string();
         assert!(told.contains("403") && told.contains("SignatureDoesNotMatch: The signature"), "{told}");
         assert!(!told.contains("hidden"), "{told}");
     }

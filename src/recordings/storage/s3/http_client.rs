@@ -87,8 +87,8 @@ fn response_timeout(request: &HttpRequest) -> Duration {
         + Duration::from_secs(request.body().content_length() as u64 / MIN_UPLOAD_BYTES_PER_SECOND)
 }
 
-/// object_store decides by the kind whether to retry. Repeating a delete is harmless, but object_store retries one only
-/// if the kind says that nothing was sent.
+/// object_store decides by the kind whether to retry. Repeating a delete is harmless, but object_store retries
+/// one only if the kind says that nothing was sent.
 fn http_error(error: Error, deletes: bool) -> HttpError {
     let kind = match (error.is_connect(), deletes) {
         (true, _) => HttpErrorKind::Connect,

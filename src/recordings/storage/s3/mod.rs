@@ -96,7 +96,7 @@ impl S3Storage {
         let directory = from.to_owned();
         blocking(move || match std::fs::remove_dir_all(&directory) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(StorageError::Io { what: "remove", path: directory, source })
+                Err(StorageError::Io { what: "delete", path: directory, source })
             }
             _ => Ok(()),
         })

@@ -3,7 +3,7 @@
 use super::super::stored_file::StoredFile;
 use super::super::{OpenedPath, shutting_down};
 use super::S3Storage;
-use super::bucket::{Bucket, Result, fail};
+use super::bucket::{Bucket, Result, s3_error};
 use super::keys::FormatLocation;
 use crate::recordings::{FilePath, FormatName, RecordId, Shelf};
 use bytes::Bytes;
@@ -66,7 +66,7 @@ impl S3Storage {
             options = options.with_query([("response-content-disposition", "attachment")]);
         }
         let signed = self.bucket.0.signed_url_opts(Method::GET, &key, expires, &options).await;
-        signed.map(|url| Some(url.into())).map_err(|error| fail("sign a URL for", &key, &error))
+        signed.map(|url| Some(url.into())).map_err(|error| s3_error("sign a URL for", &key, &error))
     }
 }
 

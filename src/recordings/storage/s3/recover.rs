@@ -1,7 +1,7 @@
 //! Recovery: completes or undoes interrupted operations by their notes. Needs the recording's lock.
 
 use super::S3Storage;
-use super::bucket::{Result, fail, object_key};
+use super::bucket::{Result, object_key, s3_error};
 use super::keys::{self, FormatLocation, Note, work_prefix};
 use super::upload::MultipartNote;
 use crate::recordings::RecordId;
@@ -117,7 +117,7 @@ impl S3Storage {
                 Err(Error::PermissionDenied { .. }) => {
                     tracing::warn!(key = %of, "cannot abort an unfinished upload: s3:AbortMultipartUpload is not permitted")
                 }
-                Err(error) => return Err(fail("abort the upload of", &of, &error)),
+                Err(error) => return Err(s3_error("abort the upload of", &of, &error)),
             }
         }
         self.bucket.delete(vec![note.clone()]).await

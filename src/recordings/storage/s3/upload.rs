@@ -2,7 +2,7 @@
 
 use super::super::{StorageError, shutting_down};
 use super::S3Storage;
-use super::bucket::{MAX_PARALLEL_REQUESTS, Result, content_type, fail, object_key};
+use super::bucket::{MAX_PARALLEL_REQUESTS, Result, content_type, object_key, s3_error};
 use super::keys::{LAST_FILE, Note};
 use crate::recordings::RecordId;
 use bytes::Bytes;
@@ -41,8 +41,8 @@ pub(super) struct MultipartNote {
     pub(super) id: String,
 }
 
-/// All files below a directory. A link to a file within the directory is uploaded as that file: S3 has no links, and no
-/// empty directories. Other links are skipped; the importer creates none.
+/// All files below a directory. A link to a file within the directory is uploaded as that file: S3 has no links,
+/// and no empty directories. Other links are skipped; the importer creates none.
 pub(super) fn list_files(from: &Path) -> Result<Vec<UploadFile>> {
     let failed = |path: &Path, source| StorageError::Io { what: "read", path: path.to_owned(), source };
     let root = from.canonicalize().map_err(|error| failed(from, error))?;
@@ -110,7 +110,7 @@ impl S3Storage {
         to: &Key,
         read: impl Fn(Range<u64>) -> BoxFuture<'static, Result<Bytes>> + Send + Sync,
     ) -> Result<()> {
-        let failed = |error| fail("upload", to, &error);
+        let failed = |error| s3_error("upload", to, &error);
         let store = &self.bucket.0;
         let options = PutMultipartOptions { attributes: content_type(to), ..PutMultipartOptions::default() };
         let upload = store.create_multipart_opts(to, options).await.map_err(failed)?;
