@@ -7,8 +7,8 @@
 //! | `importer` | the importer of recordings | with the importer |
 //! | `poller` | the poller | with the poller |
 //!
-//! Each thread has its own runtime, connection to Redis and pool of connections to servers: threads share nothing
-//! but the settings.
+//! Each thread has its own runtime, connection to Redis and pool of connections to servers: threads share
+//! nothing but the settings.
 
 use crate::app::App;
 use crate::callbacks;
@@ -34,8 +34,8 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-/// Blocking work (a copy of gigabytes, a disk that hangs, a name being resolved) delays the end of a thread no
-/// longer than this.
+/// Blocking work (a copy of gigabytes, a disk that hangs, a name being resolved) delays the end of a thread
+/// no longer than this.
 const BLOCKING_WORK_GRACE: Duration = Duration::from_secs(1);
 
 /// What runs inside a replica.
@@ -163,9 +163,9 @@ async fn serve_requests(
     Ok(())
 }
 
-/// Always keeps a timer that is due soon. Otherwise each request sets the earliest timer of the runtime, which then
-/// wakes itself by a write to its eventfd. Such writes for each request without this and with it, by strace under
-/// wrk: getMeetingInfo 0.77 and 0.04 (1 connection), join 0.55 and 0.02, create 0.55 and 0.03 (4 connections).
+/// Always keeps a timer that is due soon. Otherwise each request sets the earliest timer of the runtime,
+/// which then wakes itself by a write to its eventfd: 0.55 to 0.77 such writes for each request instead of
+/// 0.02 to 0.04 ("Current figures" in docs/BENCHMARKS.md).
 async fn keep_timer_due() {
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     loop {
@@ -183,7 +183,8 @@ fn recordings(config: &Config) -> anyhow::Result<Option<Recordings>> {
     })
 }
 
-/// Prepares the tables, then delivers callbacks. `has_redis` is false for an importer alone, which has no Redis.
+/// Prepares the tables, then delivers callbacks. `has_redis` is false for an importer alone, which has no
+/// Redis.
 async fn deliver_callbacks(setup: Setup, has_redis: bool) -> anyhow::Result<()> {
     let Setup { config, tls, mut stopped } = setup;
     let Some(db) = Database::for_background(&config.recordings, DEFAULT_CONNECTIONS) else {

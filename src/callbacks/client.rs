@@ -106,7 +106,8 @@ impl CallbackClient {
         self.timeout.mul_f32(1.0 + BODY_TIMEOUT_SHARE) * self.secrets.len() as u32
     }
 
-    /// Calls the URL of a recording that is ready. Signs with each secret in turn until the receiver accepts one.
+    /// Calls the URL of a recording that is ready. Signs with each secret in turn until the receiver accepts
+    /// one.
     pub async fn send_recording_ready(
         &self,
         url: &str,

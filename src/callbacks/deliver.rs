@@ -1,5 +1,5 @@
-//! Delivers due callbacks, in every process that has the database. Any number of processes do so at the same time: a
-//! callback that one has claimed is left alone by the others until its lease expires.
+//! Delivers due callbacks, in every process that has the database. Any number of processes do so at the same
+//! time: a callback that one has claimed is left alone by the others until its lease expires.
 
 use super::client::{CallbackClient, DeliveryOutcome};
 use super::table::{CallbackTable, ClaimedCallback, NextStep};
@@ -30,8 +30,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// How often old callbacks are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Delivers callbacks until `stopped` is true; then finishes the attempts in flight within SHUTDOWN_GRACE. Another
-/// process retries those that do not finish. With a `store`, also moves URLs from there to Postgres.
+/// Delivers callbacks until `stopped` is true; then finishes the attempts in flight within SHUTDOWN_GRACE.
+/// Another process retries those that do not finish. With a `store`, also moves URLs from there to Postgres.
 pub async fn run(
     db: Database,
     store: Option<Store>,
@@ -152,8 +152,8 @@ async fn deliver(
     }
 }
 
-/// The wait after this many attempts: 1, 2, 4, … seconds, up to 20 % more or less, so that callbacks that failed
-/// together are not retried together; longer if the receiver requested it.
+/// The wait after this many attempts: 1, 2, 4, … seconds, up to 20 % more or less, so that callbacks that
+/// failed together are not retried together; longer if the receiver requested it.
 fn retry_delay(tries: i32, requested: Option<Duration>) -> Duration {
     let earlier_failures = tries.saturating_sub(1).max(0).unsigned_abs();
     let delay = exponential_backoff(earlier_failures, MIN_BACKOFF, MAX_BACKOFF);

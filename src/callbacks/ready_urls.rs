@@ -1,8 +1,8 @@
 //! Recording-ready URLs in Postgres.
 //!
-//! Each is stored twice: in `callback_urls` by internal meeting id, since each recording has the URL of its own
-//! meeting; and in Scalelite's `callback_data` by meetingID, which has the newest one only. An import looks there
-//! second: for meetings that Scalelite created.
+//! Each is stored twice: in `callback_urls` by internal meeting id, since each recording has the URL of its
+//! own meeting; and in Scalelite's `callback_data` by meetingID, which has the newest one only. An import
+//! looks there second: for meetings that Scalelite created.
 
 use crate::db::advisory_lock::Lock;
 use crate::db::{Database, DbError};
@@ -173,8 +173,8 @@ fn url_in(attributes: &str) -> Option<String> {
 /// The attributes with this URL in them, as Rails writes a hash with symbols for keys. Keeps the other
 /// attributes, unless the text is no such hash.
 ///
-/// By hand, not by yaml_serde: Rails' Psych reads YAML 1.1, in which more plain scalars than yaml_serde quotes
-/// are no strings (`:symbol`, `2026-01-31`, `1:30`).
+/// By hand, not by yaml_serde: Rails' Psych reads YAML 1.1, in which more plain scalars than yaml_serde
+/// quotes are no strings (`:symbol`, `2026-01-31`, `1:30`).
 fn with_url(attributes: Option<&str>, url: &str) -> String {
     let mut pairs = attributes.and_then(pairs).unwrap_or_default();
     pairs.retain(|(key, _)| key.trim_start_matches(':') != ATTRIBUTE);

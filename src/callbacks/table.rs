@@ -1,7 +1,8 @@
 //! The table of callbacks and the outcomes of their attempts. All times are by Postgres' clock.
 //!
-//! A worker claims a callback by pushing `due_at` past the longest possible attempt (its lease); no transaction
-//! is open meanwhile. The outcome is written only if no other worker has claimed the callback since.
+//! A worker claims a callback by pushing `due_at` past the longest possible attempt (its lease); no
+//! transaction is open meanwhile. The outcome is written only if no other worker has claimed the callback
+//! since.
 
 use crate::db::{Database, DbError};
 use sqlx::Row;

@@ -1,13 +1,12 @@
 //! The `sl` command: one file for each noun. Every command that prints data can also print it as JSON.
 //!
-//! Exit status: 0 done; 1 refused or failed, with one line on standard error with the reason and what to do; 2
-//! wrong usage.
+//! Exit status: 0 done; 1 refused or failed, with one line on standard error with the reason and what to do;
+//! 2 wrong usage.
 
 mod callbacks;
 mod config;
 #[cfg(feature = "sim")]
 mod dev;
-mod drain;
 mod meetings;
 mod migrate;
 mod out;

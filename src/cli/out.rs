@@ -65,8 +65,8 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// Asks for confirmation on the terminal. Without a terminal, fails with an error that names the option to use
-/// instead.
+/// Asks for confirmation on the terminal. Without a terminal, fails with an error that names the option to
+/// use instead.
 pub fn confirm(question: &str, option: &str) -> Result<()> {
     if !io::stdin().is_terminal() {
         anyhow::bail!("{question} Use {option} to confirm.");

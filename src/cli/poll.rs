@@ -1,7 +1,8 @@
 //! `sl poll`: one round now, with a progress bar.
 
 use super::{Session, out::Out};
-use crate::servers::poll::{Round, UNFENCED};
+use crate::servers::poll::Round;
+use crate::store::Fence;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(us
     let mut failures = Vec::new();
     let poller = session.poller();
     let round = poller
-        .poll_round(UNFENCED, |server, result| {
+        .poll_round(&Fence::None, |server, result| {
             bar.inc(1);
             if let Err(failure) = result {
                 failures.push((server.at.id.clone(), server.hostname(), failure.to_string()));

@@ -5,8 +5,8 @@ use super::out::Out;
 use super::poll::round_with_progress;
 use serde_json::json;
 
-/// Deletes the records of meetings whose server has left the pool, polls every server, adopts meetings without a
-/// record, recomputes every load, and rebuilds the indexes.
+/// Deletes the records of meetings whose server has left the pool, polls every server, adopts meetings
+/// without a record, recomputes every load, and rebuilds the indexes.
 pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
     let swept = session.store.sweep().await?;
     let (servers, round, failures) = round_with_progress(session).await?;

@@ -1,7 +1,8 @@
 //! Settings: environment variables with Scalelite's names; one struct for each concern, with its defaults and
 //! errors. An invalid value stops the start with an error that describes valid values.
 //!
-//! A field's documentation names its variable; the description is the text beside it, which `sl config` prints.
+//! A field's documentation names its variable; the description is the text beside it, which `sl config`
+//! prints.
 
 mod api;
 mod callbacks;

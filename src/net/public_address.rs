@@ -1,5 +1,6 @@
-//! Which addresses a callback may go to: public ones. Services of our own network (Redis, Postgres, the cloud's
-//! metadata service, anything that listens on this host) trust it, and clients must not reach them through us.
+//! Which addresses a callback may go to: public ones. Services of our own network (Redis, Postgres, the
+//! cloud's metadata service, anything that listens on this host) trust it, and clients must not reach them
+//! through us.
 
 use crate::config::AllowPrivate;
 use ipnet::{Ipv4Net, Ipv6Net};

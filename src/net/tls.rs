@@ -11,8 +11,8 @@ use std::sync::Arc;
 #[error("EXTRA_CA_FILE must be a readable PEM file with at least one certificate: {0}")]
 pub struct BadCaFile(String);
 
-/// Trusts the system's roots and those in `extra_ca_file` (EXTRA_CA_FILE). Reading them takes a while, so this
-/// is done once for all threads.
+/// Trusts the system's roots and those in `extra_ca_file` (EXTRA_CA_FILE). Reading them takes a while, so
+/// this is done once for all threads.
 pub fn client_config(extra_ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, BadCaFile> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();

@@ -10,8 +10,8 @@ use crate::bbb::{Algorithm, Params, Secret};
 use crate::config::Config;
 use crate::net::tls;
 use crate::servers::ServerClient;
-use crate::servers::poll::{Poller, UNFENCED};
-use crate::store::{ServerState, Store};
+use crate::servers::poll::Poller;
+use crate::store::{Fence, ServerState, Store};
 use anyhow::{Context, bail};
 use clap::Args;
 use samples::Samples;
@@ -61,8 +61,8 @@ impl Drop for ChildGuard {
     }
 }
 
-/// Starts a child process with a small environment of its own: variables of the shell, such as the REDIS_URL of a
-/// real pool, must not reach it. It has its own process group, so that Ctrl-C reaches only this process.
+/// Starts a child process with a small environment of its own: variables of the shell, such as the REDIS_URL
+/// of a real pool, must not reach it. It has its own process group, so that Ctrl-C reaches only this process.
 fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> io::Result<ChildGuard> {
     start_as(program, args, variables, None)
 }
@@ -150,7 +150,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
     }
     let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
     let client = ServerClient::new(&config.servers, &tls, config.api.sign_with);
-    Poller::new(store.clone(), client, Arc::new(config.clone())).poll_round(UNFENCED, |_, _| {}).await?;
+    Poller::new(store.clone(), client, Arc::new(config.clone())).poll_round(&Fence::None, |_, _| {}).await?;
 
     let program = std::env::current_exe()?;
     let mut replicas = Vec::new();

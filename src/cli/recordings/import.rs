@@ -33,7 +33,7 @@ pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyho
         let result = import_one(&importer, path, args.remove).await;
         let name = path.display().to_string();
         let (record_ids, formats, bad) = match result {
-            Ok(report) => told(report),
+            Ok(report) => split_report(report),
             Err(error) => (Vec::new(), Vec::new(), vec![error.to_string()]),
         };
         failures += usize::from(!bad.is_empty());
@@ -58,7 +58,7 @@ pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyho
     }
 }
 
-fn told(report: ImportReport) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
+fn split_report(report: ImportReport) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
     let (ids, formats) = report.recordings.into_iter().map(|(id, formats)| (id.to_string(), formats)).unzip();
     (ids, formats, report.errors)
 }

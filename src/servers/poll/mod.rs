@@ -12,5 +12,5 @@ pub mod round;
 pub mod server;
 pub mod suspects;
 
-pub use poller::{PollError, Poller, UNFENCED};
+pub use poller::{PollError, Poller};
 pub use round::Round;

@@ -2,13 +2,9 @@
 
 use crate::config::Config;
 use crate::servers::{ServerCallError, ServerClient};
-use crate::store::{Fence, PollOutcome, ServerRef, Store, StoreError};
+use crate::store::{PollOutcome, ServerRef, Store, StoreError};
 use std::sync::Arc;
 use tracing::{error, warn};
-
-/// The fence of a poll without a lease: one that an operator started, or one after a failed request. Redis
-/// only checks that its result is not older than a later response of the same server.
-pub const UNFENCED: &Fence = &Fence::None;
 
 /// Polls servers and writes the results to Redis. Cheap to clone.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! One round: all servers, up to POLLER_THREADS in parallel, each with its own timeout, so that a slow
 //! server delays none of the others. Servers that did not respond last time come last.
 
-use super::{PollError, Poller, UNFENCED};
+use super::{PollError, Poller};
 use crate::store::{
     AbandonOutcome, BrakeOutcome, Fence, PollHistory, PollOutcome, Server, ServerState, StoreError,
 };
@@ -49,7 +49,7 @@ impl Poller {
         let store = &self.store;
         let begun = Instant::now();
         let began_ms = store.now_ms().await?;
-        if fence == UNFENCED {
+        if *fence == Fence::None {
             store.note_round(began_ms).await?;
         }
         store.sweep_some().await?;

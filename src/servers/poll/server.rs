@@ -1,6 +1,6 @@
 //! The poll of one server.
 
-use super::{PollError, Poller, UNFENCED};
+use super::{PollError, Poller};
 use crate::bbb::voice_bridge;
 use crate::bbb::xml_reader::{self, MeetingStats};
 use crate::config::LoadConfig;
@@ -33,7 +33,7 @@ impl Poller {
     /// Polls one server outside the round, as after it was enabled. Logs failures.
     pub async fn poll_immediately(&self, server: &ServerRef) -> Result<PollOutcome, PollError> {
         let started_ms = self.store.now_ms().await?;
-        let result = self.poll_server(server, started_ms, UNFENCED).await;
+        let result = self.poll_server(server, started_ms, &Fence::None).await;
         if let Err(failure) = &result {
             failure.log(server);
         }

@@ -2,7 +2,7 @@
 //! then probed at once rather than at the next round. Only a poll takes a server offline, so that one odd
 //! request does not.
 
-use super::{PollError, Poller, UNFENCED};
+use super::{PollError, Poller};
 use crate::servers::ServerCallError;
 use crate::store::{Fence, PollOutcome, ServerRef, StoreError, SuspectOutcome};
 use futures_util::StreamExt;
@@ -73,7 +73,7 @@ impl Poller {
             started_ms = store.now_ms().await?;
             response = self.query_server(server).await;
         }
-        self.write_result(server, started_ms, UNFENCED, response).await.map(|_| ())
+        self.write_result(server, started_ms, &Fence::None, response).await.map(|_| ())
     }
 }
 

@@ -1,9 +1,9 @@
 //! `sl servers drain`: cordons a server and waits until its last meeting has ended.
 
-use super::Session;
-use super::out::Out;
-use super::servers;
-use super::time::parse_duration;
+use super::super::Session;
+use super::super::out::Out;
+use super::super::time::parse_duration;
+use super::{done, panic};
 use crate::store::{Server, ServerState, SetStateOutcome};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -45,15 +45,15 @@ pub async fn run(session: &Session, args: DrainArgs, out: Out) -> anyhow::Result
         bail!("server {id} was removed meanwhile");
     };
     if !args.wait && args.deadline.is_none() {
-        return servers::done(id, "cordoned", json!({ "meetings": meetings }), out);
+        return done(id, "cordoned", json!({ "meetings": meetings }), out);
     }
     match wait_until_empty(session, &server, args.deadline).await? {
-        0 => servers::done(id, "drained", json!({ "state": "disabled", "meetings": 0 }), out),
+        0 => done(id, "drained", json!({ "state": "disabled", "meetings": 0 }), out),
         left => match args.then {
-            Some(Then::Panic) => servers::panic(session, id, false, false, out).await,
+            Some(Then::Panic) => panic(session, id, false, false, out).await,
             Some(Then::Disable) => {
                 session.store.set_state(id, ServerState::Disabled).await?;
-                servers::done(id, "disabled", json!({ "meetings": left }), out)
+                done(id, "disabled", json!({ "meetings": left }), out)
             }
             None => bail!(
                 "deadline reached, {left} meetings run on: {id} stays cordoned; \
