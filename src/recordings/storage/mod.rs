@@ -42,6 +42,7 @@ mod tests;
 pub use stored_file::{ByteStream, OpenedPath, StoredFile, open_below};
 
 use super::{FormatName, RecordId};
+use crate::blocking::{BlockingError, run_blocking};
 use crate::config::{RecordingsConfig, S3Config};
 use bytes::Bytes;
 use local::LocalStorage;
@@ -141,14 +142,6 @@ pub enum StorageError {
     Setup(String),
 }
 
-impl StorageError {
-    /// Whether the disk, or the quota on it, is full.
-    pub fn is_full(&self) -> bool {
-        let StorageError::Io { source, .. } = self else { return false };
-        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    }
-}
-
 /// The files of all recordings. Clones share one storage.
 #[derive(Debug, Clone)]
 pub struct Storage(Arc<StorageKind>);
@@ -193,7 +186,7 @@ impl Storage {
         let (path, record, name) = (from.to_owned(), id.clone(), format.clone());
         match &*self.0 {
             StorageKind::Local(local) => {
-                blocking(local, move |l| l.put_format(&path, &record, &name, shelf)).await
+                on_local(local, move |l| l.put_format(&path, &record, &name, shelf)).await
             }
             StorageKind::S3(s3) => s3.put_format(from, id, format, shelf).await,
         }
@@ -212,7 +205,7 @@ impl Storage {
         let record = id.clone();
         match &*self.0 {
             StorageKind::Local(local) => {
-                blocking(local, move |local| local.move_to_shelf(&record, current, to)).await
+                on_local(local, move |local| local.move_to_shelf(&record, current, to)).await
             }
             StorageKind::S3(s3) => s3.move_to_shelf(id, current, to).await,
         }
@@ -226,7 +219,7 @@ impl Storage {
                 if notes.is_empty() {
                     return;
                 }
-                blocking(local, move |local| local.finish_move(&notes)).await
+                on_local(local, move |local| local.finish_move(&notes)).await
             }
             (StorageKind::S3(s3), MoveNotes::S3(notes)) => s3.finish_move(notes).await,
             // Notes of another storage.
@@ -241,7 +234,7 @@ impl Storage {
     pub async fn delete(&self, id: &RecordId) -> Result<usize, StorageError> {
         let record = id.clone();
         match &*self.0 {
-            StorageKind::Local(local) => blocking(local, move |local| local.delete(&record)).await,
+            StorageKind::Local(local) => on_local(local, move |local| local.delete(&record)).await,
             StorageKind::S3(s3) => s3.delete(id).await,
         }
     }
@@ -256,7 +249,7 @@ impl Storage {
         let (record, name) = (id.clone(), format.clone());
         match &*self.0 {
             StorageKind::Local(local) => {
-                blocking(local, move |local| local.delete_format(&record, &name, shelf)).await
+                on_local(local, move |local| local.delete_format(&record, &name, shelf)).await
             }
             StorageKind::S3(s3) => s3.delete_format(id, format, shelf).await,
         }
@@ -266,7 +259,7 @@ impl Storage {
     pub async fn formats(&self, id: &RecordId) -> Result<Vec<(FormatName, Shelf)>, StorageError> {
         let record = id.clone();
         match &*self.0 {
-            StorageKind::Local(local) => blocking(local, move |local| local.formats(&record)).await,
+            StorageKind::Local(local) => on_local(local, move |local| local.formats(&record)).await,
             StorageKind::S3(s3) => s3.formats(id).await,
         }
     }
@@ -296,7 +289,7 @@ impl Storage {
             StorageKind::Local(local) => {
                 let read =
                     move |l: &LocalStorage| l.read_file(&record, &format_name, shelf, &file, max_bytes);
-                blocking(local, read).await
+                on_local(local, read).await
             }
             StorageKind::S3(s3) => s3.read_file(id, format, shelf, name, max_bytes).await,
         }
@@ -315,7 +308,7 @@ impl Storage {
         match &*self.0 {
             StorageKind::Local(local) => {
                 let write = move |l: &LocalStorage| l.write_file(&record, &format_name, shelf, &file, &bytes);
-                blocking(local, write).await
+                on_local(local, write).await
             }
             StorageKind::S3(s3) => s3.write_file(id, format, shelf, name, bytes).await,
         }
@@ -346,7 +339,7 @@ impl Storage {
     pub async fn recover(&self, id: &RecordId) -> Result<(), StorageError> {
         let record = id.clone();
         match &*self.0 {
-            StorageKind::Local(local) => blocking(local, move |local| local.recover(&record)).await,
+            StorageKind::Local(local) => on_local(local, move |local| local.recover(&record)).await,
             StorageKind::S3(s3) => s3.recover(id).await,
         }
     }
@@ -355,7 +348,7 @@ impl Storage {
     pub async fn recover_unindexed(&self, id: &RecordId) -> Result<(), StorageError> {
         let record = id.clone();
         match &*self.0 {
-            StorageKind::Local(local) => blocking(local, move |local| local.recover_unindexed(&record)).await,
+            StorageKind::Local(local) => on_local(local, move |local| local.recover_unindexed(&record)).await,
             StorageKind::S3(s3) => s3.recover_unindexed(id).await,
         }
     }
@@ -364,29 +357,23 @@ impl Storage {
     /// right now. The holder of the recording's lock knows which.
     pub async fn leftovers(&self) -> Result<Vec<RecordId>, StorageError> {
         match &*self.0 {
-            StorageKind::Local(local) => blocking(local, LocalStorage::leftovers).await,
+            StorageKind::Local(local) => on_local(local, LocalStorage::leftovers).await,
             StorageKind::S3(s3) => s3.leftovers().await,
         }
     }
 }
 
-/// Runs blocking work to completion, even if the caller is cancelled.
-async fn blocking<T: Send + 'static>(
+/// Runs work on local directories to completion, even if the caller is cancelled.
+async fn on_local<T: Send + 'static>(
     local: &Arc<LocalStorage>,
     work: impl FnOnce(&LocalStorage) -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
     let local = local.clone();
-    match tokio::task::spawn_blocking(move || work(&local)).await {
-        Ok(result) => result,
-        Err(failure) => match failure.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(shutting_down()),
-        },
-    }
+    run_blocking(move || work(&local)).await
 }
 
-/// A task was cancelled, which only the end of the runtime does.
-fn shutting_down() -> StorageError {
-    let source = io::Error::other("this process is shutting down");
-    StorageError::Io { what: "finish", path: PathBuf::new(), source }
+impl From<BlockingError> for StorageError {
+    fn from(error: BlockingError) -> StorageError {
+        StorageError::Io { what: "finish", path: PathBuf::new(), source: error.into() }
+    }
 }

@@ -5,7 +5,8 @@
 //! wait for a disk. S3 has no links, and its keys are not interpreted.
 
 use super::s3::Object;
-use super::{Shelf, Storage, StorageError, StorageKind, blocking, shutting_down};
+use super::{Shelf, Storage, StorageError, StorageKind, on_local};
+use crate::blocking::BlockingError;
 use crate::recordings::{FilePath, FormatName, RecordId};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -66,7 +67,7 @@ impl Storage {
     ) -> Result<Option<OpenedPath>, StorageError> {
         let (record, name, file) = (id.clone(), format.clone(), path.clone());
         match &*self.0 {
-            StorageKind::Local(local) => blocking(local, move |l| l.open(&record, &name, shelf, &file)).await,
+            StorageKind::Local(local) => on_local(local, move |l| l.open(&record, &name, shelf, &file)).await,
             StorageKind::S3(s3) => s3.open(id, format, shelf, path).await,
         }
     }
@@ -234,7 +235,7 @@ fn read_at(file: &File, chunk: Range<u64>, mut bytes: Vec<u8>) -> io::Result<Byt
 fn task_failed(failure: tokio::task::JoinError) -> StorageError {
     match failure.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => shutting_down(),
+        Err(_) => BlockingError::Stopping.into(),
     }
 }
 

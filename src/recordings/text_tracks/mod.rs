@@ -7,6 +7,7 @@ mod convert;
 pub use convert::{BadTrack, to_webvtt};
 
 use super::{ChangeError, FormatName, RecordId, Recordings, Shelf, Storage, StorageError};
+use crate::blocking::run_blocking;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -250,7 +251,6 @@ pub(super) async fn carry_over_uploads(
     }
     let directory = into.to_owned();
     let failed = |source| StorageError::Io { what: "copy text tracks into", path: into.to_owned(), source };
-    let cancelled = || io::Error::other("this process is shutting down");
     let mut kept = Vec::new();
     for track in read_tracks(storage, id, format, shelf).await? {
         if track.source != TrackSource::Upload {
@@ -260,16 +260,14 @@ pub(super) async fn carry_over_uploads(
         // One at a time in memory.
         if let Some(bytes) = storage.read_file(id, format, shelf, &file, MAX_TRACK_BYTES).await? {
             let path = directory.join(file);
-            let written = tokio::task::spawn_blocking(move || write_synced(&path, &bytes)).await;
-            written.unwrap_or_else(|_| Err(cancelled())).map_err(failed)?;
+            run_blocking(move || write_synced(&path, &bytes)).await.map_err(failed)?;
             kept.push(track);
         }
     }
     if kept.is_empty() {
         return Ok(());
     }
-    let written = tokio::task::spawn_blocking(move || merge_into_list(&directory, kept)).await;
-    written.unwrap_or_else(|_| Err(cancelled())).map_err(failed)
+    run_blocking(move || merge_into_list(&directory, kept)).await.map_err(failed)
 }
 
 fn merge_into_list(directory: &Path, kept: Vec<TextTrack>) -> io::Result<()> {

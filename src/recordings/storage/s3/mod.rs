@@ -27,7 +27,8 @@ mod upload;
 
 pub(super) use object::Object;
 
-use super::{MoveNotes, MoveOutcome, Shelf, ShelfMove, StorageError, shutting_down};
+use super::{MoveNotes, MoveOutcome, Shelf, ShelfMove, StorageError};
+use crate::blocking::run_blocking;
 use crate::config::S3Config;
 use crate::recordings::{FormatName, RecordId};
 use bucket::{Bucket, MAX_PARALLEL_REQUESTS, Result};
@@ -81,7 +82,7 @@ impl S3Storage {
         self.recover(id).await?;
         let location = FormatLocation::new(shelf, format, id);
         let directory = from.to_owned();
-        let files = blocking(move || upload::list_files(&directory)).await?;
+        let files = run_blocking(move || upload::list_files(&directory)).await?;
         if self.bucket.any_below(&location.prefix()).await? {
             let unique = keys::unique_name();
             self.upload(id, files, &keys::staging_prefix(id, &unique)).await?;
@@ -94,7 +95,7 @@ impl S3Storage {
         }
         self.delete_at(&FormatLocation::new(shelf.other(), format, id)).await?;
         let directory = from.to_owned();
-        blocking(move || match std::fs::remove_dir_all(&directory) {
+        run_blocking(move || match std::fs::remove_dir_all(&directory) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 Err(StorageError::Io { what: "delete", path: directory, source })
             }
@@ -328,8 +329,4 @@ impl S3Storage {
         }
         Ok(keys)
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(shutting_down()))
 }

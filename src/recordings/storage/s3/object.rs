@@ -1,10 +1,11 @@
 //! Objects for playback: ranges read in chunks, and signed URLs.
 
+use super::super::OpenedPath;
 use super::super::stored_file::StoredFile;
-use super::super::{OpenedPath, shutting_down};
 use super::S3Storage;
 use super::bucket::{Bucket, Result, s3_error};
 use super::keys::FormatLocation;
+use crate::blocking::BlockingError;
 use crate::recordings::{FilePath, FormatName, RecordId, Shelf};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -82,7 +83,7 @@ impl Object {
                 Some(reading) => reading,
                 None => object.start_next_read(&mut range)?,
             };
-            let result = reading.await.unwrap_or_else(|_| Err(shutting_down()));
+            let result = reading.await.unwrap_or_else(|_| Err(BlockingError::Stopping.into()));
             let next = match &result {
                 Ok(_) => object.start_next_read(&mut range),
                 Err(_) => {

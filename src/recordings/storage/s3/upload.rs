@@ -1,9 +1,10 @@
 //! Uploads: many files in parallel, large ones in parts, with a limit on the bytes in memory.
 
-use super::super::{StorageError, shutting_down};
+use super::super::StorageError;
 use super::S3Storage;
 use super::bucket::{MAX_PARALLEL_REQUESTS, Result, content_type, object_key, s3_error};
 use super::keys::{LAST_FILE, Note};
+use crate::blocking::run_blocking;
 use crate::recordings::RecordId;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -160,15 +161,12 @@ async fn read_file(path: PathBuf, range: Range<u64>) -> Result<Bytes> {
     let path = Arc::new(path);
     let failed = |source| StorageError::Io { what: "read", path: path.to_path_buf(), source };
     let file = path.clone();
-    let read = tokio::task::spawn_blocking(move || {
+    let read = run_blocking(move || {
         let mut bytes = vec![0; (range.end - range.start) as usize];
         File::open(&*file)?.read_exact_at(&mut bytes, range.start)?;
         Ok(Bytes::from(bytes))
     });
-    match read.await {
-        Ok(read) => read.map_err(failed),
-        Err(_) => Err(shutting_down()),
-    }
+    read.await.map_err(failed)
 }
 
 #[cfg(test)]
