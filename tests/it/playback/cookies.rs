@@ -146,5 +146,5 @@ fn protected_recordings_without_secret_key_base_prevent_start() {
     let mut pool = crate::support::Pool::empty(1, &[("PROTECTED_RECORDINGS_ENABLED", "true")]);
     pool.set("SECRET_KEY_BASE", "");
     let line = pool.sl_fails(&["serve"]);
-    assert!(line.starts_with("sl: SECRET_KEY_BASE must be set with PROTECTED_RECORDINGS_ENABLED"), "{line}");
+    assert!(line.starts_with("sl: SECRET_KEY_BASE must be set if PROTECTED_RECORDINGS_ENABLED"), "{line}");
 }
