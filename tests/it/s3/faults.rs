@@ -78,7 +78,7 @@ fn invalid_s3_settings_stop_the_start() {
     let variables = bucket.variables();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     for (name, value, message) in [
-        ("S3_BUCKET_NAME", "", "S3_BUCKET_NAME must be a bucket's name"),
+        ("S3_BUCKET_NAME", "", "S3_BUCKET_NAME must be the name of a bucket"),
         ("S3_ENDPOINT", "minio:9000", "S3_ENDPOINT must be https://host"),
         ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY must be set"),
     ] {
