@@ -36,7 +36,7 @@ local tag_argument = ARGV[2] or ''
 local reserve = tonumber(ARGV[3] or '') and ARGV[3] or '15'
 local ttl = tonumber(ARGV[4] or '') or 86400
 local password, tenant, any_if_no_untagged = ARGV[5] or '', ARGV[6] or '', ARGV[7] == '1'
--- @include claim_bridge, clock, ms, pick, read_server, record_meeting
+-- @include claim_bridge, clock, ms, read_server
 
 local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
 local record = call('HMGET', key, 'server_id', 'voice_bridge', 'moderator_pw')
@@ -70,6 +70,9 @@ if s then
   return { 'existing', record[1], s.url, s.secret, s.tag, bridge, record[3] or '',
     tostring(generation), s.online and s.state or 'offline' }
 end
+
+-- Only here: a create of a meeting that is recorded does not pay for these functions.
+-- @include pick, record_meeting
 
 local now = clock()
 local server_id, picked, indexed, tags = pick(tag_argument, any_if_no_untagged, now, nil)

@@ -29,14 +29,15 @@ if not s.online or (refuse_disabled and s.state == 'disabled') then
 end
 local notes = call('HMGET', own, 'users', 'reserved')
 local before, reserved = tonumber(notes[1]) or 0, tonumber(notes[2]) or 0
-local users = math.max(before + participants, 0)
+local users = before + participants
+if users < 0 then users = 0 end
 call('HSET', own, 'users', users)
 if not notes[1] then
   local ttl = call('TTL', key)
   if ttl > 0 then call('EXPIRE', own, ttl) end
 end
 -- Only participants beyond the reservation add load: the create has counted the reserved ones.
-local more = math.max(users, reserved) - math.max(before, reserved)
+local more = (users > reserved and users or reserved) - (before > reserved and before or reserved)
 if increment and more ~= participants then
   call('HINCRBY', own, 'extra', participants - more)
   more = participants

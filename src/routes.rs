@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::bbb::ApiError;
 use crate::calls::spec::Completion;
-use crate::calls::{Call, guard};
+use crate::calls::{ApiRequest, Call, guard};
 use crate::http::drain::DrainSignal;
 use crate::http::responses;
 use crate::playback::{self, PlaybackTarget};
@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, debug_span, error};
+use tracing::{Instrument, Span, debug, debug_span, error};
 use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -52,6 +52,8 @@ pub fn service(
     tasks: TaskTracker,
     drain: Arc<DrainSignal>,
 ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone {
+    // One pointer to copy for each request, instead of the connections in it.
+    let app = Arc::new(app);
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::any()
         .map(move || (app.clone(), tasks.clone(), drain.clone()))
@@ -61,7 +63,7 @@ pub fn service(
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(
-            |(app, tasks, drain): (App, TaskTracker, Arc<DrainSignal>),
+            |(app, tasks, drain): (Arc<App>, TaskTracker, Arc<DrainSignal>),
              method,
              path,
              raw_query,
@@ -83,7 +85,7 @@ pub fn service(
 }
 
 /// Sends a request to its surface.
-async fn dispatch<S, B, E>(app: App, tasks: &TaskTracker, request: Incoming<S>) -> Response
+async fn dispatch<S, B, E>(app: Arc<App>, tasks: &TaskTracker, request: Incoming<S>) -> Response
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
@@ -117,7 +119,12 @@ where
 }
 
 /// Verifies an API request and carries out its call.
-async fn handle_call<S, B, E>(app: App, tasks: &TaskTracker, call: Call, request: Incoming<S>) -> Response
+async fn handle_call<S, B, E>(
+    app: Arc<App>,
+    tasks: &TaskTracker,
+    call: Call,
+    request: Incoming<S>,
+) -> Response
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
@@ -132,24 +139,35 @@ where
         }
         Err(guard::Rejection::BadEncoding) => return responses::empty(StatusCode::BAD_REQUEST),
     };
-    let on_panic = move || responses::call_error(call, &ApiError::ServerAccessFailed);
-    let running = async move { responses::call_result(call, call.run(&app, verified).await) };
-    let running = catch_panic(call.name(), running.instrument(span), on_panic);
     match call.spec().completion {
-        Completion::RunToEnd => tasks.spawn(running).await.unwrap_or_else(|_| on_panic()),
-        Completion::MayCancel => running.await,
+        Completion::RunToEnd => {
+            let panicked = |_| responses::call_error(call, &ApiError::ServerAccessFailed);
+            tasks.spawn(run_call(app, call, verified, span)).await.unwrap_or_else(panicked)
+        }
+        Completion::MayCancel => run_call(app, call, verified, span).await,
     }
 }
 
+/// Carries out a verified call. Not an `async fn`, nor is [`catch_panic`]: these keep their arguments beside the
+/// futures made of them, which would double the size of every request's future, and so the cost of moving it.
+fn run_call(app: Arc<App>, call: Call, verified: ApiRequest, span: Span) -> impl Future<Output = Response> {
+    let running = async move { responses::call_result(call, call.run(&app, verified).await) };
+    catch_panic(call.name(), running.instrument(span), move || {
+        responses::call_error(call, &ApiError::ServerAccessFailed)
+    })
+}
+
 /// Confines a panic to its request: logs it, and responds with `on_panic`.
-async fn catch_panic(
+fn catch_panic(
     handler: &'static str,
     response: impl Future<Output = Response>,
     on_panic: impl FnOnce() -> Response,
-) -> Response {
-    AssertUnwindSafe(response).catch_unwind().await.unwrap_or_else(|_| {
-        error!(handler, "a request handler panicked");
-        on_panic()
+) -> impl Future<Output = Response> {
+    AssertUnwindSafe(response).catch_unwind().map(move |result| {
+        result.unwrap_or_else(|_| {
+            error!(handler, "a request handler panicked");
+            on_panic()
+        })
     })
 }
 
