@@ -9,7 +9,7 @@
 -- Returns  added, or exists (nothing changed)
 -- Keys     writes server:{id}, servers, sl:index
 -- Errors   an empty id, URL or secret; a load multiplier that is no number above 0
--- Repeat   answers exists.
+-- Repeat   returns exists.
 -- Cost     O(1)
 
 local P, call = KEYS[1] or '', redis.call

@@ -24,7 +24,7 @@
 --          sl:server_meetings:{id}, sl:tag_load:{tag}, sl:tags, sl:index, sl:turn, sl:held; reads
 --          server:{id}, servers, server_enabled, sl:server:{id}
 -- Errors   no meeting id
--- Repeat   answers existing with the same server; only the generation grows. (It counts the creates
+-- Repeat   returns existing with the same server; only the generation grows. (It counts the creates
 --          of this record; release.lua compares it.)
 -- Cost     O(log servers) for each tag; every few seconds one run also rebuilds the index by tag,
 --          which corrects it after records were edited by hand

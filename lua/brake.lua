@@ -1,6 +1,6 @@
 -- brake: decides after a round of polls whether the brake holds.
--- If more than half of the servers that should answer do not, the fault is more likely here than there: the
--- brake holds, and abandon.lua abandons no server.
+-- If more than half of the servers that should answer do not, the poller's network is the more likely
+-- cause: the brake holds, and abandon.lua abandons no server.
 --
 -- KEYS[1]  key prefix
 -- ARGV     1 failed    servers that should answer and do not
@@ -8,7 +8,7 @@
 --          3 fence     the poller's fence ('' = none)
 -- Returns  on (holds from now on), holding, off (released now), none, or fenced
 -- Keys     writes sl:brake, sl:brake_off; reads sl:poll_fence
--- Repeat   answers holding, or none.
+-- Repeat   returns holding, or none.
 -- Rule     this project's decision; Scalelite has no brake
 -- Cost     O(1)
 

@@ -8,7 +8,7 @@
 -- Returns  {found, server id, url, secret, generation (0 unless wanted)}, or {unknown}: no record, or
 --          its server has left the pool
 -- Keys     reads meeting:{id}, server:{id}, sl:meeting:{id}; writes nothing
--- Repeat   answers the same.
+-- Repeat   returns the same.
 -- Cost     O(1)
 
 local P, call = KEYS[1] or '', redis.call

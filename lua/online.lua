@@ -4,7 +4,7 @@
 -- ARGV     none
 -- Returns  {server id, url, secret, server id, …}
 -- Keys     reads servers, server:{id}, server_enabled; writes nothing
--- Repeat   answers the same.
+-- Repeat   returns the same.
 -- Cost     O(servers)
 
 local P, call = KEYS[1] or '', redis.call

@@ -10,7 +10,7 @@
 --          6 any_if_no_untagged  '1': if the pool has no untagged server at all, any server will do
 --          7 reason              `failed`: a create failed there. The meeting moves only if it cannot
 --                                have participants: recorded for less than two minutes, no join, not
---                                polled. The server is held for a while: no new ones if there are others
+--                                polled. The server gets no new meetings for a while if there are others
 --                                `stale`: the server does not have it. It moves unless its first create
 --                                may still be under way: recorded for less than 15 s, no join, not polled
 --                                `gone`: it moves
@@ -27,7 +27,7 @@
 --          sl:server_meetings:{id}, sl:released:{id}, sl:held, sl:tag_load:{tag}, sl:tags, sl:index, sl:turn;
 --          reads server:{id}, servers, server_enabled
 -- Errors   a reason that is none of the three
--- Repeat   answers existing with the same server.
+-- Repeat   returns existing with the same server.
 -- Cost     as assign.lua
 
 local P, call = KEYS[1] or '', redis.call

@@ -11,7 +11,7 @@
 -- Returns  released, unknown (no such record), kept (on another server, or created again)
 -- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load, sl:meeting:{id},
 --          sl:server_meetings:{id}, sl:released:{id}, sl:tag_load:{tag}; reads server:{id}, server_enabled
--- Repeat   answers unknown and changes nothing.
+-- Repeat   returns unknown and changes nothing.
 -- Cost     O(log servers + log meetings of that server)
 
 local P, call = KEYS[1] or '', redis.call

@@ -8,7 +8,7 @@
 -- Keys     writes server:{id}, servers, server_enabled, server_load, cordoned_server_load, meeting:{id},
 --          meetings, voice_bridges, sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id},
 --          sl:released:{id}, sl:held, sl:suspects, sl:tag_load:{tag}, sl:index
--- Repeat   answers unknown.
+-- Repeat   returns unknown.
 -- Cost     O(all meetings)
 
 local P, call = KEYS[1] or '', redis.call

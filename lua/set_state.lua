@@ -7,7 +7,7 @@
 -- Keys     writes server:{id}, server_enabled, server_load, cordoned_server_load, sl:held, sl:tag_load:{tag},
 --          sl:tags, sl:index; reads sl:meeting:{id}, sl:server_meetings:{id}
 -- Errors   another state
--- Repeat   answers same.
+-- Repeat   returns same.
 -- Cost     O(meetings of that server): its load may have to be counted again
 
 local P, call = KEYS[1] or '', redis.call

@@ -6,22 +6,22 @@
 //!
 //! ```text
 //! http/listen.rs      our accept loop around the warp service: header timeout, limits, drain
-//! routes.rs           which surface and which call; request id, panic guard
+//! routes.rs           which group of endpoints and which call; request id, panic guard
 //! calls/guard.rs      content type, checksum, body
-//! calls/              one file for each BBB call, all of one shape
+//! calls/              the BBB calls, all of one shape: create, join, end, …
 //! store/              one Lua script in Redis decides: which server, and what is counted
 //! servers/client.rs   signs the request again and sends it to the BBB server
 //! http/responses.rs   the response, byte for byte where nothing has to change
 //! ```
 //!
-//! | room | what it is for | may use |
+//! | module | what it is for | may use |
 //! | --- | --- | --- |
 //! | [`bbb`] | the BBB protocol: parameters, checksums, errors, XML, voice bridges | – |
 //! | [`jwt`] | signed tokens | – |
 //! | [`blocking`] | file work on threads that may block | – |
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
 //! | [`net`] | outgoing connections: TLS, deadlines, which addresses are public | config |
-//! | [`store`] | all live state, in Redis; each file in `lua/` as one typed function | bbb, config |
+//! | [`store`] | all live state, in Redis; each script in `lua/` with typed arguments and outcomes | bbb, config |
 //! | [`db`] | Postgres: pool, errors, migrations, advisory locks | config |
 //! | [`servers`] | the BBB servers: client; `poll/`: lease, rounds, health | bbb, config, net, store |
 //! | [`callbacks`] | callbacks to clients: stored, delivered, retried | bbb, config, jwt, net, store, db |
@@ -31,10 +31,10 @@
 //! | [`http`] | HTTP front end: accept loop, drain, responses | bbb, config, calls, recordings |
 //! | [`playback`] | playing a recording: links, tokens, cookies, files | app, bbb, config, db, jwt, store, recordings, http |
 //! | [`uploads`] | recordings that BBB servers send over HTTPS | app, bbb, jwt, recordings, http |
-//! | [`routes`] | the one place that knows every surface | app, bbb, calls, http, playback, uploads |
+//! | [`routes`] | the one place that knows every group of endpoints | app, bbb, calls, http, playback, uploads |
 //! | [`replica`] | threads, and what runs on each | all above |
 //! | [`telemetry`] | logs | – |
-//! | [`cli`] | the `sl` command, one file for each noun | all above |
+//! | [`cli`] | the `sl` command, one file for each command | all above |
 //!
 //! The simulated BBB servers are a crate of their own, `crates/sl-sim` (feature `sim`), which cannot import this one. Only
 //! `sl sim`, `sl dev`, tests and benchmarks use it.
@@ -45,8 +45,8 @@
 //! sends the file.
 //!
 //! Nothing here outlives a process: kill any replica, start any other. What they share is in Redis
-//! (`lua/README.md` has every key), and every change to it that depends on what was read is one
-//! script.
+//! (`lua/README.md` has every key; a decision that depends on what was read is one script), in Postgres and in
+//! the files of recordings.
 
 pub mod app;
 pub mod bbb;

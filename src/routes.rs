@@ -1,4 +1,4 @@
-//! Dispatch of requests to the surfaces: health check, uploads, playback, API. One warp filter takes every
+//! Dispatch of requests to groups of endpoints: health check, uploads, playback, API. One warp filter takes every
 //! request and rejects none, since BBB clients expect a response in their own format for everything.
 
 use crate::app::App;
@@ -84,7 +84,7 @@ pub fn service(
         .unify()
 }
 
-/// Sends a request to its surface.
+/// Sends a request to its group of endpoints.
 async fn dispatch<S, B, E>(app: Arc<App>, tasks: &TaskTracker, request: Incoming<S>) -> Response
 where
     S: Stream<Item = Result<B, E>>,

@@ -1,6 +1,6 @@
 -- @include read_server
 
--- The entry with the lowest score in these sorted sets: its id, its set, its score. Equals are taken
+-- The entry with the lowest score in these sorted sets: its id, its set, its score. Ties are taken
 -- in turn.
 local function lowest(sets)
   local min, ties = nil, {}
@@ -26,8 +26,8 @@ local function lowest(sets)
   end
 end
 
--- The same without `excluded` (id → true, `count` of them). Reads only the head of each set, so of
--- many equals it may not see all.
+-- The same, skipping `excluded` (id → true, `count` of them). Reads only the head of each set, so of
+-- many ties it may not see all.
 local function lowest_except(sets, excluded, count)
   local min, ties = nil, {}
   for _, set in ipairs(sets) do
@@ -46,7 +46,7 @@ local function lowest_except(sets, excluded, count)
   return ties[rank + 1][1], ties[rank + 1][2], min
 end
 
--- The least loaded server in these sets, but for `excluded` (or nil): its id and record, or nil. An
+-- The least loaded server in these sets that is not in `excluded` (or nil): its id and record, or nil. An
 -- entry that the server's record or server_load contradicts is corrected, and the search repeated.
 local function least_loaded(sets, excluded, count)
   for _ = 1, 64 do

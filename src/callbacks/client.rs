@@ -4,7 +4,7 @@ use crate::bbb::{Algorithm as Checksum, Secret};
 use crate::config::Config;
 use crate::jwt::{self, Algorithm};
 use crate::net::public_address::NotPublic;
-use crate::net::public_connector::{PublicConnector, find_refused_address};
+use crate::net::public_connector::{PublicConnector, find_blocked_address};
 use crate::net::root_cause;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -70,9 +70,9 @@ const BODY_TIMEOUT_SHARE: f32 = 0.25;
 
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
-    #[error("refused: {0}")]
+    #[error("blocked: {0}")]
     Refused(#[from] NotPublic),
-    #[error("refused: {0}")]
+    #[error("blocked: {0}")]
     BadUrl(&'static str),
     #[error("{0}")]
     Transient(String),
@@ -133,7 +133,7 @@ impl CallbackClient {
                 }
                 Ok(Err(failure)) => return DeliveryOutcome::Retry(failure.to_string(), None),
                 Err(_) => {
-                    return DeliveryOutcome::Retry(format!("no answer within {:?}", self.timeout), None);
+                    return DeliveryOutcome::Retry(format!("no response within {:?}", self.timeout), None);
                 }
             };
             outcome = outcome_of(&reply);
@@ -149,7 +149,7 @@ impl CallbackClient {
         let mut url = Url::parse(url).map_err(|_| AttemptError::BadUrl("invalid URL"))?;
         for _ in 0..=MAX_REDIRECTS {
             let response = self.client.request(request(&url, form.clone())?).await.map_err(|error| {
-                match find_refused_address(&error) {
+                match find_blocked_address(&error) {
                     Some(address) => AttemptError::Refused(address),
                     None => AttemptError::Transient(printable_cause(&error)),
                 }

@@ -41,7 +41,7 @@ pub async fn run(
 ) {
     let client = CallbackClient::new(config, tls);
     if client.is_none() {
-        info!("LOADBALANCER_SECRET is not set: other processes deliver callbacks");
+        info!("LOADBALANCER_SECRET is not set: this process delivers no callbacks");
     }
     let attempts = TaskTracker::new();
     let deliverer =
@@ -100,7 +100,7 @@ impl Deliverer {
                     }
                 }
                 Err(failure) if !std::mem::replace(&mut failing, true) => {
-                    warn!(%failure, "callbacks wait for Postgres");
+                    warn!(%failure, "cannot reach Postgres: delivery of callbacks is paused");
                 }
                 Err(_) => {}
             }

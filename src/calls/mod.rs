@@ -1,4 +1,4 @@
-//! The BBB calls, one file each, all of the same shape: what a call takes, does and returns. [`spec`] has the
+//! The BBB calls, all of the same shape: what a call takes, does and returns. [`spec`] has the
 //! rules of each, [`guard`] enforces them.
 //!
 //! A call gets an [`ApiRequest`] whose checksum has been verified, and returns a [`CallResponse`] or an

@@ -72,7 +72,7 @@ pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
     if let Some(brake) = brake {
         text += &format!(
             "\nWARNING: {} of {} servers have not answered for {}: check the network of the replicas.\n\
-             No meeting is released until more than half answer again.\n",
+             No server is abandoned until at least half of them answer again.\n",
             brake.failed,
             brake.expected,
             ago(now.saturating_sub(brake.since_ms)),

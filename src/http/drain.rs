@@ -1,6 +1,6 @@
 //! Graceful drain: answers 503 before closing the listener.
 //!
-//! A request that reaches a socket in the moment it closes is lost, and nginx cannot know whether it was
+//! A request that reaches a socket at the moment it closes is lost, and nginx cannot know whether it was
 //! carried out: it must not send a join again. So a replica that stops first answers 503 for one second,
 //! which means "not begun, try another replica"; nginx marks it as failed and sends it no more. Only a proxy
 //! that has announced that it retries after 503 gets it: all other requests are served as before in that second.

@@ -169,7 +169,7 @@ where
             deadline = &mut drained => break deadline,
         }
     };
-    // For clients in the queue the connection is established: they are served too.
+    // Clients in the accept queue are already connected: they are served too.
     while let Ok(Ok(stream)) = tokio::time::timeout(Duration::ZERO, acceptor.accept()).await {
         serve_connection(stream);
     }

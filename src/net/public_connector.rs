@@ -64,7 +64,7 @@ impl PublicConnector {
 }
 
 /// The address that a connection was refused for, if that caused the error.
-pub fn find_refused_address(error: &(dyn std::error::Error + 'static)) -> Option<NotPublic> {
+pub fn find_blocked_address(error: &(dyn std::error::Error + 'static)) -> Option<NotPublic> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(address) = error.downcast_ref() {

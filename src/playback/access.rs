@@ -146,7 +146,7 @@ impl AccessCheck<'_> {
 }
 
 /// The token of a query: 64 lower-case hex digits, as getRecordings creates them. Anything else needs no query to
-/// Redis, and two tokens are none.
+/// Redis, and a query with two tokens counts as having none.
 fn parse_token(query: &str) -> Option<String> {
     let mut tokens =
         form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "token").map(|(_, value)| value);

@@ -59,16 +59,16 @@ pub enum ServerCallError {
     #[error("cannot connect: {0}")]
     Connect(String),
     /// The connection broke after the request was, or may have been, sent.
-    #[error("no answer: {0}")]
+    #[error("no response: {0}")]
     Broken(String),
     /// No response within the timeout; the server may have processed the request.
-    #[error("no answer within {0:?}")]
+    #[error("no response within {0:?}")]
     Timeout(Duration),
     /// HTTP status 500 or above.
     #[error("status {0}")]
     Status(u16),
     /// Larger than MAX_ANSWER_SIZE.
-    #[error("the answer is larger than {0} bytes (MAX_ANSWER_SIZE)")]
+    #[error("the response is larger than {0} bytes (MAX_ANSWER_SIZE)")]
     TooLarge(usize),
     /// Not a BBB response.
     #[error("{0}")]

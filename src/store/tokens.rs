@@ -37,9 +37,9 @@ impl Store {
         self.pipeline(&pipeline).await
     }
 
-    /// Uses a token up: of any number of requests with it, at any replicas, one gets what it gives access
-    /// to. One round trip, in a form that every Redis has (GETDEL came with 6.2). If it is repeated after a
-    /// lost connection, the token may be used up without having given access, never the other way round.
+    /// Consumes a token: however many requests present it, on any replicas, exactly one gets what it gives
+    /// access to. One round trip, in a form that every Redis has (GETDEL came with 6.2). If it is repeated after a
+    /// lost connection, the token may be consumed without having given access, never the other way round.
     pub async fn take_playback_token(&self, token: &str) -> StoreResult<Option<PlaybackToken>> {
         let key = self.keys.playback_token(token);
         let mut take = redis::pipe();

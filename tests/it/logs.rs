@@ -133,7 +133,7 @@ fn failed_server_is_logged_with_reason() {
     pool.get("create", "meetingID=m1").success();
     for (kind, reason) in [
         (FaultKind::Refuse, "cannot connect"),
-        (FaultKind::Hang, "no answer within"),
+        (FaultKind::Hang, "no response within"),
         (FaultKind::Status { code: 502 }, "status 502"),
         (FaultKind::Garbage, "not well-formed XML"),
         (FaultKind::NoReturncode, "returncode"),

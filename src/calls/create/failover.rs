@@ -18,7 +18,7 @@ const FAST_REFUSAL: Duration = Duration::from_secs(1);
 /// A server that does not have a young meeting is queried again after this.
 const REQUERY_DELAY: Duration = Duration::from_secs(1);
 
-/// Deadline for the query whether a server has a meeting after all.
+/// Timeout of the query whether a server has a meeting after all.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Servers that a create has tried, and how many more it may try.
@@ -44,7 +44,7 @@ impl Failover {
     }
 
     /// Where to send the create after it failed on `placed`. None if the client gets the error; then
-    /// the record is withdrawn, unless the meeting came to be.
+    /// the record is withdrawn, unless the meeting was created.
     pub(super) async fn next_placement(
         &mut self,
         app: &App,
@@ -151,7 +151,7 @@ pub(super) enum MeetingPresence {
     Unknown,
 }
 
-/// Queries a server whether it has a meeting.
+/// Asks a server whether it has a meeting.
 pub(super) async fn query_presence(app: &App, meeting: &MeetingKey, at: &Placement) -> MeetingPresence {
     let mut params = Params::default();
     params.set("meetingID", meeting.as_str());

@@ -26,7 +26,7 @@ struct Placed {
 
 /// Takes meetingID and every parameter that the servers take; slides as XML. Assigns a server in one step
 /// in Redis, sets the balancer's own parameters, forwards, and returns the server's XML. When the server
-/// fails, tries the next least loaded one. When no meeting came to be, no record stays behind.
+/// fails, tries the next least loaded one. If no meeting was created, no record is left.
 pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     let api = &app.config.api;
     api.create.apply(&mut request.params);

@@ -9,7 +9,7 @@ use rand::distr::Alphanumeric;
 /// How many voice bridges are tried for a new meeting (Scalelite's number).
 const MAX_VOICE_BRIDGES: usize = 10;
 
-/// The client's own voice bridge where EXTERNAL_VOICE_BRIDGE allows it, then two of the meeting's id. With
+/// The client's own voice bridge where USE_EXTERNAL_VOICE_BRIDGE allows it, then the first two derived from the meeting id. With
 /// nine digits one is nearly always free, and Redis reads each that is offered.
 pub(super) fn first_voice_bridges(app: &App, params: &Params, meeting: &MeetingKey) -> Vec<String> {
     let numbers = voice_bridge::first_two(meeting.as_str(), app.config.api.voice_bridge_len);

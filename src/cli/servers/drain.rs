@@ -56,7 +56,7 @@ pub async fn run(session: &Session, args: DrainArgs, out: Out) -> anyhow::Result
                 done(id, "disabled", json!({ "meetings": left }), out)
             }
             None => bail!(
-                "deadline reached, {left} meetings run on: {id} stays cordoned; \
+                "deadline reached, {left} meetings are still running: {id} stays cordoned; \
                  wait longer, or end them with `sl servers panic {id}`"
             ),
         },

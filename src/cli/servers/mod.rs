@@ -192,7 +192,7 @@ async fn set_state(session: &Session, ids: &[String], state: ServerState, out: O
                 entry["online"] = online.into();
             }
             ServerState::Cordoned | ServerState::Disabled => {
-                line += &format!(": {}, {meetings} meetings run on", state.as_str());
+                line += &format!(": {}, {meetings} meetings still running", state.as_str());
             }
         }
         report.push(entry);
@@ -212,7 +212,7 @@ async fn remove(session: &Session, ids: &[String], force: bool, out: Out) -> any
                 done(&id, "removed", json!({ "meetings_released": meetings }), out)?;
             }
             RemoveOutcome::Busy(meetings) => bail!(
-                "{meetings} meetings run on {id}: cordon it and wait, panic it, or remove it with --force"
+                "{meetings} meetings are still running on {id}: cordon it and wait, panic it, or remove it with --force"
             ),
             RemoveOutcome::Unknown => bail!("there is no server {id}: see `sl servers`"),
         }

@@ -189,7 +189,7 @@ impl Importer {
         result
     }
 
-    /// Imports each recording of an archive; one that is rejected does not keep out the others.
+    /// Imports each recording of an archive; one that is rejected does not stop the others.
     async fn import_recordings(
         &self,
         formats: Vec<ParsedFormat>,

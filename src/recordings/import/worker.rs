@@ -1,4 +1,4 @@
-//! Chooses which archive to import when, and how many at once. inotify announces archives, where the kernel
+//! Schedules the imports: which archive, when, how many in parallel. inotify announces archives, where the kernel
 //! supports it; listing the spool periodically finds the rest, on NFS too. No archive holds up the others:
 //! one that must wait (still being written, claimed elsewhere, disk full) is tried again later.
 
@@ -22,7 +22,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
-/// The wait before trying an archive again that another importer has claimed.
+/// Delay before retrying an archive that another importer has claimed.
 const BUSY_RETRY_DELAY: Duration = Duration::from_secs(2);
 /// A failed archive is retried after 1, 2, 4, … seconds, at most `MAX_RETRY_DELAY`.
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);

@@ -17,7 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Waiting for a lock ends this much before the operation's timeout, because Busy says more than Timeout.
+/// A lock is awaited until this long before the operation's timeout, so that the caller gets the more specific
+/// `Busy`.
 const LOCK_TIMEOUT_MARGIN: Duration = Duration::from_millis(300);
 
 /// How to import recordings.

@@ -120,11 +120,11 @@ impl Poller {
                     expected,
                     example,
                     "{failed} of {expected} servers do not answer: check this replica's network. \
-                     No meeting is released until more than half answer again"
+                     No server is abandoned until at least half of them answer again"
                 );
             }
             BrakeOutcome::Holding => round.braked = true,
-            BrakeOutcome::Off => info!("more than half of the servers answer again"),
+            BrakeOutcome::Off => info!("at least half of the servers answer again"),
             BrakeOutcome::None => {}
             BrakeOutcome::Fenced => round.fenced = true,
         }

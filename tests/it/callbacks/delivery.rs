@@ -223,7 +223,7 @@ fn slow_receiver_times_out_and_is_retried() {
         status("200 OK")
     });
     insert_callback(&env, "r1", &receiver.url("/"));
-    eventually("it has timed out", || callbacks(&env).contains("no answer within 500ms"));
+    eventually("it has timed out", || callbacks(&env).contains("no response within 500ms"));
     wait_for_state(&env, "delivered");
     assert_eq!(callbacks(&env), "r1|delivered|2|status 200");
 }

@@ -76,7 +76,7 @@ fn callback_is_delivered_once_despite_postgres_outage() {
     env.postgres.down();
     gate.wait();
     eventually("a replica notices", || {
-        env.pool.replicas.iter().any(|replica| replica.log().contains("callbacks wait for Postgres"))
+        env.pool.replicas.iter().any(|replica| replica.log().contains("delivery of callbacks is paused"))
     });
     env.postgres.up();
     wait_for_state(&env, "delivered");

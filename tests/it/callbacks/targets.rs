@@ -29,14 +29,14 @@ fn private_addresses_are_refused_in_any_spelling() {
     }
     wait_for_state(&env, "failed");
     let refused =
-        "SELECT count(*), count(DISTINCT tries) FROM callbacks WHERE outcome LIKE 'refused: %' AND tries = 1";
+        "SELECT count(*), count(DISTINCT tries) FROM callbacks WHERE outcome LIKE 'blocked: %' AND tries = 1";
     assert_eq!(env.postgres.sql(refused), format!("{}|1", targets.len()));
     assert_eq!(
         env.postgres.sql("SELECT outcome FROM callbacks WHERE record_id = 'r1'"),
         // Whichever address the name resolves to first.
         match env.postgres.sql("SELECT outcome LIKE '%::1%' FROM callbacks WHERE record_id = 'r1'").as_str() {
-            "t" => "refused: ::1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
-            _ => "refused: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
+            "t" => "blocked: ::1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
+            _ => "blocked: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)",
         }
     );
     assert_eq!(receiver.connections(), 0);
@@ -71,10 +71,10 @@ fn redirects_are_followed_only_to_allowed_targets() {
     let outcome = |id: &str| {
         env.postgres.sql(&format!("SELECT state, outcome FROM callbacks WHERE record_id = '{id}'"))
     };
-    let refused = "failed|refused: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)";
+    let refused = "failed|blocked: 127.0.0.1 is not a public address (CALLBACK_ALLOW_PRIVATE)";
     assert_eq!(outcome("private"), refused);
     assert_eq!(outcome("private302"), refused);
-    assert_eq!(outcome("file"), "failed|refused: neither http nor https");
+    assert_eq!(outcome("file"), "failed|blocked: neither http nor https");
     assert_eq!(outcome("moved"), "delivered|status 200");
     assert_eq!(outcome("far"), "delivered|status 200");
     assert_eq!(outcome("loop"), "pending|more than 3 redirects");
@@ -125,7 +125,7 @@ fn certificates_are_verified_and_https_is_never_downgraded() {
     insert_callback(&env, "known", &secure("/ready"));
     insert_callback(&env, "down", &secure("/down"));
     eventually("both have an outcome", || {
-        callbacks(&env) == "down|failed|1|refused: a redirect away from https\nknown|delivered|1|status 200"
+        callbacks(&env) == "down|failed|1|blocked: a redirect away from https\nknown|delivered|1|status 200"
     });
     assert_eq!(record_ids(&receiver.received(), &env.pool.secret), ["known"]);
 }

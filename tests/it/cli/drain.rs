@@ -47,7 +47,10 @@ fn drain_applies_then_action_at_deadline() {
     let error = pool.sl(&["servers", "drain", "bbb1", "--deadline", "0.1s"]);
     assert_eq!(error.status.code(), Some(1));
     let text = String::from_utf8(error.stderr).unwrap();
-    assert!(text.lines().last().unwrap().contains("1 meetings run on: bbb1 stays cordoned"), "{text}");
+    assert!(
+        text.lines().last().unwrap().contains("1 meetings are still running: bbb1 stays cordoned"),
+        "{text}"
+    );
     assert_eq!(state(1), "cordoned");
     pool.sl_ok(&["servers", "drain", "bbb2", "--deadline", "0.1s", "--then", "disable"]);
     assert_eq!((state(2).as_str(), pool.server(2).meetings().len()), ("disabled", 1));

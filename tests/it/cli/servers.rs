@@ -21,7 +21,10 @@ fn servers_can_be_added_enabled_updated_and_removed() {
     pool.sl_ok(&["servers", "update", &id, "--tag", "gpu"]);
     assert_eq!(pool.sl_ok(&["servers", "list"]), block("enabled", "0.0", "3.0.9", "gpu", "online"));
     pool.sl_ok(&["servers", "update", &id, "--tag", ""]);
-    assert_eq!(pool.sl_ok(&["servers", "cordon", &id]), format!("OK {id}: cordoned, 0 meetings run on\n"));
+    assert_eq!(
+        pool.sl_ok(&["servers", "cordon", &id]),
+        format!("OK {id}: cordoned, 0 meetings still running\n")
+    );
     assert_eq!(pool.sl_ok(&["servers", "list"]), block("cordoned", "0.0", "3.0.9", "", "online"));
     pool.sl_ok(&["servers", "remove", &id]);
     assert_eq!(pool.sl_ok(&["servers"]), "");
@@ -113,7 +116,7 @@ fn mistakes_are_reported_in_one_line() {
 fn server_can_be_named_by_host() {
     let pool = Pool::start(2);
     let host = format!("127.0.0.1:{}", pool.server(2).port());
-    assert_eq!(pool.sl_ok(&["servers", "disable", &host]), "OK bbb2: disabled, 0 meetings run on\n");
+    assert_eq!(pool.sl_ok(&["servers", "disable", &host]), "OK bbb2: disabled, 0 meetings still running\n");
 }
 
 #[test]
@@ -129,7 +132,10 @@ fn remove_is_rejected_while_meetings_run() {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1&name=M").success();
     let refused = pool.sl_fails(&["servers", "remove", "bbb1"]);
-    assert!(refused.contains("1 meetings run on bbb1") && refused.contains("--force"), "{refused}");
+    assert!(
+        refused.contains("1 meetings are still running on bbb1") && refused.contains("--force"),
+        "{refused}"
+    );
     pool.sl_ok(&["servers", "remove", "bbb1", "--force"]);
     assert_eq!(pool.get("getMeetingInfo", "meetingID=m1").failed(), "notFound");
 }
@@ -165,7 +171,7 @@ fn poll_reports_servers_that_do_not_answer() {
     let output = pool.sl_ok(&["poll"]);
     assert!(output.contains("1 of 3 servers answered"), "{output}");
     assert!(
-        output.contains("bbb1): cannot connect") && output.contains("bbb2): no answer within"),
+        output.contains("bbb1): cannot connect") && output.contains("bbb2): no response within"),
         "{output}"
     );
     let json: serde_json::Value = serde_json::from_str(&pool.sl_ok(&["poll", "--json"])).unwrap();
