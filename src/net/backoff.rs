@@ -1,4 +1,5 @@
-//! The wait before a retry.
+//! The wait before a retry. Not a crate's (backon, tokio-retry): these repeat a future in a loop, while the importer and
+//! the callbacks keep the number of failures of each archive or callback, and do other work until it is due.
 
 use std::time::Duration;
 

@@ -239,22 +239,6 @@ impl Storage {
         }
     }
 
-    /// Deletes one format of a recording from a shelf. False if it was not there.
-    pub async fn delete_format(
-        &self,
-        id: &RecordId,
-        format: &FormatName,
-        shelf: Shelf,
-    ) -> Result<bool, StorageError> {
-        let (record, name) = (id.clone(), format.clone());
-        match &*self.0 {
-            StorageKind::Local(local) => {
-                on_local(local, move |local| local.delete_format(&record, &name, shelf)).await
-            }
-            StorageKind::S3(s3) => s3.delete_format(id, format, shelf).await,
-        }
-    }
-
     /// The formats of a recording with their shelves, sorted by name.
     pub async fn formats(&self, id: &RecordId) -> Result<Vec<(FormatName, Shelf)>, StorageError> {
         let record = id.clone();

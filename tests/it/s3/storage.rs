@@ -132,11 +132,6 @@ async fn remove_clears_both_shelves_and_nothing_else() {
     assert_eq!(storage.delete(&id()).await.unwrap(), 2);
     assert_eq!(bucket.keys().len(), 2, "{:?}", bucket.keys());
     assert_eq!(storage.delete(&id()).await.unwrap(), 0);
-    put_format(&bucket, "published/video", "1");
-    put_format(&bucket, "published/notes", "3");
-    assert!(storage.delete_format(&id(), &format("video"), Shelf::Published).await.unwrap());
-    assert!(!storage.delete_format(&id(), &format("video"), Shelf::Published).await.unwrap());
-    assert_eq!(storage.formats(&id()).await.unwrap(), [(format("notes"), Shelf::Published)]);
 }
 
 #[tokio::test]

@@ -123,12 +123,6 @@ impl LocalStorage {
         Ok(deleted.len())
     }
 
-    pub(super) fn delete_format(&self, id: &RecordId, format: &FormatName, shelf: Shelf) -> Result<bool> {
-        let format_dir = self.format_dir(shelf, format);
-        format_dir.recover(id)?;
-        format_dir.delete(id)
-    }
-
     pub(super) fn formats(&self, id: &RecordId) -> Result<Vec<(FormatName, Shelf)>> {
         let mut found = Vec::new();
         for shelf in [Shelf::Published, Shelf::Unpublished] {

@@ -184,16 +184,6 @@ impl S3Storage {
         Ok(deleted.len())
     }
 
-    pub(super) async fn delete_format(
-        &self,
-        id: &RecordId,
-        format: &FormatName,
-        shelf: Shelf,
-    ) -> Result<bool> {
-        self.recover(id).await?;
-        self.delete_at(&FormatLocation::new(shelf, format, id)).await
-    }
-
     pub(super) async fn formats(&self, id: &RecordId) -> Result<Vec<(FormatName, Shelf)>> {
         let (published, unpublished) =
             tokio::try_join!(self.locations(id, Shelf::Published), self.locations(id, Shelf::Unpublished))?;
