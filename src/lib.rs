@@ -34,7 +34,7 @@
 //! | [`routes`] | the one place that knows every group of endpoints | app, bbb, calls, http, playback, uploads |
 //! | [`replica`] | threads, and what runs on each | all above |
 //! | [`telemetry`] | logs | – |
-//! | [`cli`] | the `sl` command, one file for each command | all above |
+//! | [`cli`] | the `sl` command, a file or folder for each noun | all above |
 //!
 //! The simulated BBB servers are a crate of their own, `crates/sl-sim` (feature `sim`), which cannot import this one. Only
 //! `sl sim`, `sl dev`, tests and benchmarks use it.

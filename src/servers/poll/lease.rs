@@ -98,7 +98,7 @@ impl LeaseCandidate {
             let sent_at = Instant::now();
             match self.poller.store.lease(&self.name, lease, false).await {
                 Ok(LeaseOutcome::Held { fence: ours, .. }) if ours == *fence => expires_at = sent_at + lease,
-                Ok(_) => return,
+                Ok(LeaseOutcome::Held { .. } | LeaseOutcome::Other | LeaseOutcome::Free) => return,
                 Err(failure) if Instant::now() >= expires_at => {
                     error!(%failure, "the poll lease could not be renewed");
                     return;
@@ -156,7 +156,7 @@ impl LeaseCandidate {
     async fn poll_round(&self, fence: &Fence) -> Result<Option<Round>, StoreError> {
         match self.poller.store.lease(&self.name, self.poller.config.poll.lease, true).await? {
             LeaseOutcome::Held { fence: ours, .. } if ours == *fence => {}
-            _ => return Ok(None),
+            LeaseOutcome::Held { .. } | LeaseOutcome::Other | LeaseOutcome::Free => return Ok(None),
         }
         self.poller.poll_round(fence, |_, _| {}).await.map(Some)
     }

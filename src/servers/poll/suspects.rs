@@ -124,7 +124,7 @@ impl SuspectPoller<'_> {
                     return Ok(false);
                 }
                 Err(failure) if server.online => failure.log(&server.at),
-                _ => {}
+                Ok(PollOutcome::Applied { .. } | PollOutcome::Unknown | PollOutcome::Stale) | Err(_) => {}
             }
         }
         Ok(true)
