@@ -6,16 +6,16 @@ use std::time::Duration;
 
 const MAX_DURATION: Duration = Duration::from_secs(365 * 86_400);
 
-/// `90s`, `1.5m`, `2h`, `1d`; a bare number is seconds. Above 0, up to a year.
+/// `90s`, `1.5m`, `2h`, `1d`; a bare number is seconds. Above 0, up to a year. One number and one unit only: `1h30`
+/// and `5M` must not become 1 h 30 s and five months.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let is_bare = text.ends_with(|c: char| c.is_ascii_digit());
-    let duration = if is_bare {
-        humantime::parse_duration(&format!("{text}s"))
-    } else {
-        humantime::parse_duration(text)
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let duration = match unit {
+        "" => humantime::parse_duration(&format!("{text}s")).ok(),
+        "s" | "m" | "min" | "h" | "d" => humantime::parse_duration(text).ok(),
+        _ => None,
     };
     duration
-        .ok()
         .filter(|duration| !duration.is_zero() && *duration <= MAX_DURATION)
         .ok_or_else(|| "must be a duration such as 90s, 30m, 2h or 1d".to_owned())
 }
@@ -47,10 +47,12 @@ mod tests {
 
     #[test]
     fn parse_duration_accepts_one_unit_or_seconds() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86_400)] {
+        for (text, seconds) in
+            [("90", 90), ("90s", 90), ("1.5m", 90), ("5min", 300), ("2h", 7200), ("1d", 86_400)]
+        {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "h", "-1h", "2x", "0", "0s", "nan", "1000d"] {
+        for text in ["", "h", "-1h", "2x", "0", "0s", "nan", "1000d", "5M", "1h30", "1h 30m", "."] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }
