@@ -99,8 +99,11 @@ impl ServerClient {
 
     /// The signed URL of a call: the target of a join's redirect.
     pub fn signed_url(&self, server: &ServerRef, call: &str, params: &Params) -> String {
-        let query = params.encode();
-        let checksum = self.sign_with.sign(call, &query, server.secret.expose());
+        self.sign_query(server, call, &params.encode())
+    }
+
+    fn sign_query(&self, server: &ServerRef, call: &str, query: &str) -> String {
+        let checksum = self.sign_with.sign(call, query, server.secret.expose());
         let separator = if query.is_empty() { "" } else { "&" };
         format!("{}/{call}?{query}{separator}checksum={checksum}", base(&server.url))
     }
@@ -137,17 +140,16 @@ impl ServerClient {
         params: &Params,
         payload: Payload,
     ) -> Result<Request<Full<Bytes>>, ServerCallError> {
-        let form = (call == "create" && matches!(payload, Payload::None)).then(|| params.encode());
-        let (method, url, content_type, body) = match (payload, form) {
-            (Payload::None, Some(form)) if form.len() > MAX_QUERY_BYTES => {
-                let url = self.signed_url(server, call, &Params::default());
+        let query = params.encode();
+        let (method, url, content_type, body) = match payload {
+            Payload::None if call == "create" && query.len() > MAX_QUERY_BYTES => {
                 let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-                (Method::POST, url, Some(form_type), Bytes::from(form))
+                (Method::POST, self.sign_query(server, call, ""), Some(form_type), Bytes::from(query))
             }
-            (Payload::Xml(content_type, body), _) => {
-                (Method::POST, self.signed_url(server, call, params), Some(content_type), body)
+            Payload::None => (Method::GET, self.sign_query(server, call, &query), None, Bytes::new()),
+            Payload::Xml(content_type, body) => {
+                (Method::POST, self.sign_query(server, call, &query), Some(content_type), body)
             }
-            _ => (Method::GET, self.signed_url(server, call, params), None, Bytes::new()),
         };
         let mut request = Request::builder()
             .method(method)

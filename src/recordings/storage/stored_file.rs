@@ -176,13 +176,16 @@ impl StoredFile {
 
 type ReadTask = JoinHandle<io::Result<Bytes>>;
 
+/// Takes the next chunk from the remaining range. None at its end.
+pub(super) fn take_chunk(left: &mut Range<u64>, chunk_bytes: u64) -> Option<Range<u64>> {
+    let chunk = left.start..left.end.min(left.start + chunk_bytes);
+    left.start = chunk.end;
+    (!chunk.is_empty()).then_some(chunk)
+}
+
 /// Starts to read the next chunk of the remaining range. None at its end.
 fn start_next_read(file: &Arc<File>, left: &mut Range<u64>) -> Option<ReadTask> {
-    let chunk = left.start..left.end.min(left.start + CHUNK_BYTES);
-    if chunk.is_empty() {
-        return None;
-    }
-    left.start = chunk.end;
+    let chunk = take_chunk(left, CHUNK_BYTES)?;
     let file = file.clone();
     // Allocated on the thread that will free it: the allocator keeps memory that one thread allocates and another
     // frees.

@@ -1,7 +1,7 @@
 //! Objects for playback: ranges read in chunks, and signed URLs.
 
 use super::super::OpenedPath;
-use super::super::stored_file::StoredFile;
+use super::super::stored_file::{StoredFile, take_chunk};
 use super::S3Storage;
 use super::bucket::{Bucket, Result, s3_error};
 use super::keys::FormatLocation;
@@ -96,11 +96,7 @@ impl Object {
     }
 
     fn start_next_read(self: &Arc<Self>, left: &mut Range<u64>) -> Option<ReadTask> {
-        let chunk = left.start..left.end.min(left.start + CHUNK_BYTES);
-        if chunk.is_empty() {
-            return None;
-        }
-        left.start = chunk.end;
+        let chunk = take_chunk(left, CHUNK_BYTES)?;
         let object = self.clone();
         Some(spawn(async move { object.bucket.read_range(&object.key, chunk, object.e_tag.clone()).await }))
     }
