@@ -1,7 +1,7 @@
 //! `sl status`: the pool as a table.
 
 use super::Session;
-use super::out::{Out, table};
+use super::out::{Out, printable, table};
 use super::time::ago;
 use serde_json::json;
 
@@ -22,6 +22,7 @@ pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
     let servers = session.store.servers().await?;
     let brake = session.store.brake().await?;
     let (poller, round_ms) = session.store.poller().await?;
+    let warnings = session.store.warnings().await?;
     let now = session.store.now_ms().await?;
     if out.json {
         let rows: Vec<_> = servers
@@ -48,6 +49,9 @@ pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
         return out.value(&json!({
             "servers": rows,
             "brake": brake,
+            "warnings": warnings.iter().map(|w| json!({
+                "kind": w.subject.0, "subject": w.subject.1, "text": w.text, "since_ms": w.since_ms,
+            })).collect::<Vec<_>>(),
             "poller": { "holder": poller, "round_began_ms": round_ms },
         }));
     }
@@ -84,6 +88,11 @@ pub async fn status(session: &Session, out: Out) -> anyhow::Result<()> {
     if poller.is_none() && since_round.is_none_or(|ms| u128::from(ms) > late.as_millis()) {
         let since = since_round.map_or("ever polled".to_owned(), |ms| format!("polled for {}", ago(ms)));
         text += &format!("\nWARNING: no replica has {since}: is any `sl serve` or `sl poller` running?\n");
+    }
+    for warning in warnings {
+        let (subject, since) = (&warning.subject.1, ago(now.saturating_sub(warning.since_ms)));
+        let subject = if subject.is_empty() { String::new() } else { format!("{}: ", printable(subject)) };
+        text += &format!("\nWARNING: {subject}{} (for {since})\n", printable(&warning.text));
     }
     out.text(text)
 }

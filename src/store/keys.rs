@@ -101,6 +101,11 @@ impl Keys {
         self.key("sl:brake")
     }
 
+    /// Hash with a TTL, ours: warnings of the last round of polls.
+    pub fn warnings(&self) -> String {
+        self.key("sl:warnings")
+    }
+
     /// List, ours: entries that must reach Postgres.
     pub fn outbox(&self) -> String {
         self.key("sl:outbox")

@@ -8,6 +8,7 @@
 //! - [`servers`]: the servers of the pool; [`meetings`]: lists of meetings
 //! - [`polls`]: what polls find out; [`lease`]: which replica polls, and the brake
 //! - [`upkeep`]: sweeps, and the index by tag
+//! - [`warnings`]: warnings about the pool
 //! - [`outbox`]: entries that must reach Postgres
 //! - [`tokens`]: access to protected recordings
 //! - [`scripts`]: the scripts with their arguments by name; `lua`: their text, with the includes expanded
@@ -28,6 +29,7 @@ pub mod scripts;
 pub mod servers;
 pub mod tokens;
 pub mod upkeep;
+pub mod warnings;
 
 pub use connection::{Store, StoreError};
 pub use keys::MeetingKey;
@@ -43,3 +45,4 @@ pub use polls::{
 pub use servers::{AddOutcome, PanicOutcome, RemoveOutcome, SetStateOutcome, UpdateOutcome};
 pub use tokens::PlaybackToken;
 pub use upkeep::Swept;
+pub use warnings::{PoolWarning, WarningSubject};

@@ -120,6 +120,11 @@ impl Store {
         Ok(server(id, record, enabled, load.or(cordoned)))
     }
 
+    /// Number of candidates.
+    pub async fn candidates(&self) -> StoreResult<u64> {
+        self.command(redis::cmd("ZCARD").arg(self.keys.server_load())).await
+    }
+
     /// Every server that is online: see `lua/online.lua`.
     pub async fn online_servers(&self) -> StoreResult<Vec<ServerRef>> {
         let mut reply = self.run(&Online {}).await?;

@@ -268,3 +268,26 @@ fn meeting_of_removed_server_is_created_once_elsewhere() {
     let created: u64 = (1..=3).filter(|n| *n != server).map(|n| pool.server(n).counts().create_new).sum();
     assert_eq!(created, 1);
 }
+
+#[test]
+fn status_and_log_warn_while_no_server_can_take_a_meeting() {
+    let pool = polling_pool(1, &[]);
+    let warning = "no server is enabled and online, so every create fails";
+    let warnings = || {
+        let status: serde_json::Value = serde_json::from_str(&pool.sl_ok(&["status", "--json"])).unwrap();
+        status["warnings"].as_array().unwrap().clone()
+    };
+    wait_for_poll_rounds(&pool);
+    assert!(warnings().is_empty());
+    pool.sl_ok(&["servers", "disable", "bbb1"]);
+    eventually("a warning", || warnings().len() == 1);
+    wait_for_poll_rounds(&pool);
+    assert_eq!(warnings()[0]["kind"], "no-candidate");
+    assert!(pool.sl_ok(&["status"]).contains(&format!("WARNING: {warning}")));
+    pool.sl_ok(&["servers", "enable", "bbb1"]);
+    eventually("no warning", || warnings().is_empty());
+    let log = pool.replicas[0].log();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines(warning), 2, "logged once when it appears and once when it is gone: {log}");
+    assert_eq!(lines("no longer: "), 1, "{log}");
+}

@@ -3,6 +3,7 @@
 //!
 //! - [`poller`]: what a poll works with; [`server`]: one server
 //! - [`round`]: all servers once, the brake, and servers that are abandoned
+//! - `warnings`: what operators must know of the pool
 //! - [`suspects`]: servers whose last request or poll failed, polled outside the round
 //! - [`lease`]: which replica polls, round after round
 
@@ -11,6 +12,7 @@ pub mod poller;
 pub mod round;
 pub mod server;
 pub mod suspects;
+mod warnings;
 
 pub use poller::{PollError, Poller};
 pub use round::Round;

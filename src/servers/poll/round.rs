@@ -4,8 +4,10 @@
 use super::{PollError, Poller};
 use crate::store::{
     AbandonOutcome, BrakeOutcome, Fence, PollHistory, PollOutcome, Server, ServerState, StoreError,
+    WarningSubject,
 };
 use futures_util::StreamExt;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info};
 
@@ -29,6 +31,8 @@ pub struct Round {
     pub braked: bool,
     /// Another replica took the lease: results after that were not written.
     pub fenced: bool,
+    /// Conditions that operators must know of: see [`Round::warn`].
+    pub warnings: BTreeMap<WarningSubject, String>,
     /// Duration of the round.
     pub took: Duration,
 }
@@ -96,6 +100,10 @@ impl Poller {
         drop(polls);
         if !round.fenced {
             self.finish_round(fence, expected, &failures, &mut round).await?;
+        }
+        if !round.fenced {
+            self.warn_without_candidates(servers.len(), &mut round).await?;
+            self.publish_warnings(&round, began_ms).await?;
         }
         round.took = begun.elapsed();
         Ok(round)
