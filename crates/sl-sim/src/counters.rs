@@ -117,7 +117,13 @@ impl Counters {
             Call::GetRecordings => &self.get_recordings,
             Call::HooksCreate | Call::HooksDestroy | Call::HooksList => &self.hooks,
             Call::ClientPage => &self.page,
-            Call::Unsupported | Call::OutsideApi => &self.unsupported,
+            Call::GetJoinUrl
+            | Call::LearningDashboard
+            | Call::Stuns
+            | Call::SignOut
+            | Call::GetSessions
+            | Call::Unsupported
+            | Call::OutsideApi => &self.unsupported,
         }
         .increment();
     }

@@ -13,6 +13,7 @@ use crate::protocol::checksum;
 use crate::registry::Registry;
 use crate::request_log::RecordedRequest;
 use crate::server::{Server, lock};
+use crate::version::BbbVersion;
 
 /// A simulated server. Clones are cheap and refer to the same server. It responds while its [`Sim`](crate::Sim)
 /// runs.
@@ -83,7 +84,7 @@ impl SimServer {
         registry.list_meetings(now).into_iter().map(|m| m.view()).collect()
     }
 
-    /// One meeting.
+    /// One meeting, by its meetingID or its internal id.
     pub fn meeting(&self, meeting_id: &str) -> Option<MeetingView> {
         let now = self.0.now_ms();
         self.0.registry().meeting(meeting_id, now).map(|m| m.view())
@@ -174,6 +175,11 @@ impl SimServer {
     /// Clears the recorded requests.
     pub fn clear_requests(&self) {
         lock(&self.0.request_log).clear();
+    }
+
+    /// Changes its BBB version, as an upgrade does: a pool of several versions.
+    pub fn set_version(&self, version: BbbVersion) {
+        *lock(&self.0.version) = version;
     }
 
     /// Turns the recording of requests on or off.

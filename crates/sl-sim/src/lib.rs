@@ -12,10 +12,11 @@
 //! | `net/` | `sockets`: reserved ports; `worker`: threads, each accepting on all ports (SO_REUSEPORT); `connection` |
 //! | `service` | handles one HTTP request: parameters, checksum, call or fault |
 //! | `protocol/` | the BBB protocol: `params`, `checksum`, `xml` |
-//! | `calls/` | the API calls: `create`, `join` and its page, `meetings` (the others), `hooks` |
+//! | `calls/` | the API calls: `create`, `join` and its page, `meetings` (the others), `session` (those of a browser), `hooks` |
 //! | `faults/` | the kinds of faults; `inject`: the effect of each; `bodies`, `socket`: the broken responses |
 //! | `server`, `handle` | the state of one server; [`SimServer`], the handle to it |
 //! | `registry`, `meeting` | the meetings and hooks of one server; one meeting and its XML |
+//! | `version` | the BBB versions, whose answers differ |
 //! | `counters`, `request_log` | number of requests by call; the last requests |
 //! | `control` | the control API |
 //! | `populate`, `demo`, `random` | generated meetings and participants; demo meetings that change; random ids |
@@ -78,6 +79,7 @@ mod server;
 mod service;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -89,6 +91,7 @@ pub use handle::SimServer;
 pub use meeting::{MeetingView, PersonView};
 pub use recording::{Compression, Recording, RecordingFormat};
 pub use request_log::RecordedRequest;
+pub use version::{BbbLine, BbbVersion, UnknownVersion};
 
 use control::Control;
 use net::sockets;
@@ -110,8 +113,8 @@ pub struct SimConfig {
     pub control_port: u16,
     /// Number of worker threads, at least 1.
     pub threads: usize,
-    /// bbbVersion in the response of index.
-    pub version: String,
+    /// The BBB version that the servers report, and whose answers they give.
+    pub version: BbbVersion,
     /// For demos: approximate number of participants on each server, who join and leave, in meetings of about eight.
     /// 0: no meetings.
     pub people: u32,
@@ -131,7 +134,7 @@ impl Default for SimConfig {
             secret: None,
             control_port: 0,
             threads: 1,
-            version: "3.0.9".into(),
+            version: BbbVersion::default(),
             people: 0,
             record_requests: true,
             log_checksum_failures: false,

@@ -9,8 +9,10 @@ use crate::protocol::checksum::sha1_hex;
 /// What a restart loses. The server holds it in a mutex.
 #[derive(Default)]
 pub(crate) struct Registry {
-    /// Boxed, so that a map of thousands does not move them all when it grows.
+    /// By internalMeetingID, as in BBB. Boxed, so that a map of thousands does not move them all when it grows.
     meetings: HashMap<String, Box<Meeting>>,
+    /// meetingID → internalMeetingID.
+    internal_ids: HashMap<String, String>,
     /// Voice bridges that clients requested: BBB refuses a duplicate.
     requested_bridges: HashSet<String>,
     /// Number of meetings created; orders them.
@@ -20,13 +22,24 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// The meeting, unless it does not exist or its duration has passed.
+    /// The internalMeetingID of the meeting with this internalMeetingID or meetingID, whichever matches first.
+    fn internal_id(&self, id: &str) -> Option<&str> {
+        match self.meetings.get(id) {
+            Some(meeting) => Some(&meeting.internal_id),
+            None => self.internal_ids.get(id).map(String::as_str),
+        }
+    }
+
+    /// The meeting, unless it does not exist or its duration has passed. `id` is either of its ids.
     pub(crate) fn meeting(&mut self, id: &str, now_ms: i64) -> Option<&mut Meeting> {
+        let id = self.internal_id(id)?;
         if self.meetings.get(id)?.has_expired(now_ms) {
-            self.end(id);
+            let id = id.to_owned();
+            self.end(&id);
             return None;
         }
-        self.meetings.get_mut(id).map(|meeting| &mut **meeting)
+        let id = id.to_owned();
+        self.meetings.get_mut(&id).map(|meeting| &mut **meeting)
     }
 
     /// Whether another meeting requested this voice bridge.
@@ -41,23 +54,35 @@ impl Registry {
         if is_bridge_requested {
             self.requested_bridges.insert(meeting.voice_bridge.clone());
         }
-        self.meetings.insert(meeting.id.clone(), Box::new(meeting));
+        self.internal_ids.insert(meeting.id.clone(), meeting.internal_id.clone());
+        self.meetings.insert(meeting.internal_id.clone(), Box::new(meeting));
     }
 
-    /// Ends a meeting and its breakout rooms; false if it does not exist.
+    /// Ends a meeting and its breakout rooms; false if it does not exist. `id` is either of its ids.
     pub(crate) fn end(&mut self, id: &str) -> bool {
         let Some(meeting) = self.remove(id) else {
             return false;
         };
-        for room in &meeting.breakouts {
-            self.remove(room);
+        if !meeting.breakouts.is_empty() {
+            let is_room = |m: &Meeting| {
+                m.breakout.as_ref().is_some_and(|b| b.parent_internal_id == meeting.internal_id)
+            };
+            let rooms: Vec<String> =
+                self.meetings.values().filter(|m| is_room(m)).map(|m| m.internal_id.clone()).collect();
+            for room in rooms {
+                self.remove(&room);
+            }
         }
         true
     }
 
     /// Removes one meeting, not its breakout rooms.
     pub(crate) fn remove(&mut self, id: &str) -> Option<Meeting> {
-        let meeting = self.meetings.remove(id)?;
+        let id = self.internal_id(id)?.to_owned();
+        let meeting = self.meetings.remove(&id)?;
+        if self.internal_ids.get(&meeting.id) == Some(&id) {
+            self.internal_ids.remove(&meeting.id);
+        }
         self.requested_bridges.remove(&meeting.voice_bridge);
         Some(*meeting)
     }
@@ -65,19 +90,27 @@ impl Registry {
     /// Removes all meetings, not the hooks.
     pub(crate) fn remove_all(&mut self) {
         self.meetings.clear();
+        self.internal_ids.clear();
         self.requested_bridges.clear();
     }
 
     /// All meetings whose duration has not passed, oldest first.
     pub(crate) fn list_meetings(&mut self, now_ms: i64) -> Vec<&Meeting> {
         let expired: Vec<String> =
-            self.meetings.values().filter(|m| m.has_expired(now_ms)).map(|m| m.id.clone()).collect();
+            self.meetings.values().filter(|m| m.has_expired(now_ms)).map(|m| m.internal_id.clone()).collect();
         for id in expired {
             self.end(&id);
         }
         let mut all: Vec<&Meeting> = self.meetings.values().map(|meeting| &**meeting).collect();
         all.sort_unstable_by_key(|m| m.sequence);
         all
+    }
+
+    /// Removes the participant with this sessionToken.
+    pub(crate) fn remove_session(&mut self, token: &str) {
+        for meeting in self.meetings.values_mut() {
+            meeting.people.retain(|person| person.session_token != token);
+        }
     }
 
     /// The numbers of meetings and of participants.

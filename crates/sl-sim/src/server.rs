@@ -16,6 +16,7 @@ use crate::net::sockets;
 use crate::net::worker::Worker;
 use crate::registry::Registry;
 use crate::request_log::RequestLog;
+use crate::version::{BbbLine, BbbVersion};
 
 /// Locks and ignores poisoning: the state is only counters and lists, which a panic elsewhere leaves usable.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -30,8 +31,7 @@ pub(crate) struct Server {
     /// `host:port` for URLs of this server.
     pub(crate) authority: String,
     pub(crate) secret: String,
-    /// bbbVersion in the response of index.
-    pub(crate) version: String,
+    pub(crate) version: Mutex<BbbVersion>,
     pub(crate) log_checksum_failures: bool,
     pub(crate) counters: Counters,
     pub(crate) registry: Mutex<Registry>,
@@ -54,7 +54,7 @@ pub(crate) struct ServerOptions {
     pub(crate) number: usize,
     pub(crate) reserved_port: Socket,
     pub(crate) secret: String,
-    pub(crate) version: String,
+    pub(crate) version: BbbVersion,
     pub(crate) record_requests: bool,
     pub(crate) log_checksum_failures: bool,
     pub(crate) workers: Vec<Worker>,
@@ -68,7 +68,7 @@ impl Server {
             address,
             authority: connectable_address(address).to_string(),
             secret: options.secret,
-            version: options.version,
+            version: Mutex::new(options.version),
             log_checksum_failures: options.log_checksum_failures,
             counters: Counters::default(),
             registry: Mutex::default(),
@@ -81,6 +81,11 @@ impl Server {
             listeners: Mutex::default(),
             workers: options.workers,
         })
+    }
+
+    /// The release line whose answers it gives.
+    pub(crate) fn line(&self) -> BbbLine {
+        lock(&self.version).line()
     }
 
     /// Locks the meetings and hooks. Hold the lock for in-memory work only.

@@ -9,7 +9,7 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::calls::{self, ApiRequest, ApiResponse, Call, join};
+use crate::calls::{self, ApiRequest, ApiResponse, Call};
 use crate::faults::bodies::html_page;
 use crate::faults::inject::inject;
 use crate::net::connection::Connection;
@@ -71,11 +71,14 @@ async fn read_body(mut incoming: Incoming) -> Result<Bytes, ConnectionDropped> {
 /// The response of a server without a fault.
 pub(crate) fn healthy_response(server: &Server, call: Call, parts: &Parts, body: &[u8]) -> ApiResponse {
     match call {
-        Call::Index => return calls::index(server),
-        Call::Unsupported => return calls::unsupported(),
+        Call::Index => {
+            let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            return calls::index(server, content_type);
+        }
         Call::OutsideApi => {
             return ApiResponse::html(StatusCode::NOT_FOUND, html_page("404 Not Found"));
         }
+        call if !calls::has_call(server, call) => return calls::unknown_call(server, parts.uri.path()),
         _ => {}
     }
     let is_post = parts.method == Method::POST;
@@ -93,8 +96,8 @@ pub(crate) fn healthy_response(server: &Server, call: Call, parts: &Parts, body:
     if params.add_urlencoded(query).is_err() {
         return bad_request();
     }
-    if call == Call::ClientPage {
-        return join::client_page(server, &params);
+    if let Some(response) = calls::dispatch_session(server, call, &params) {
+        return response;
     }
     let query_count = params.len();
     let mut xml = None;

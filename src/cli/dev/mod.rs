@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use samples::Samples;
 use serde_json::json;
-use sl_sim::{Sim, SimConfig};
+use sl_sim::{BbbVersion, Sim, SimConfig};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -40,6 +40,9 @@ pub struct DevArgs {
     /// Approximate number of participants on each server, who join and leave
     #[arg(long, default_value_t = 20)]
     people: u32,
+    /// BBB version of the simulated servers: 2.4, 2.5, 2.6, 2.7 or 3.0, with or without a patch number
+    #[arg(long, default_value_t)]
+    bbb_version: BbbVersion,
 }
 
 /// A child process that is stopped and waited for on drop. The kernel stops it if this process is killed.
@@ -113,6 +116,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
         servers: usize::from(args.servers),
         threads: 2,
         people: args.people,
+        version: args.bbb_version,
         ..SimConfig::default()
     })
     .context("cannot start the simulated servers")?;

@@ -5,7 +5,7 @@ use super::sim_recording::{RecordingArgs, recording};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sl_sim::{Sim, SimConfig};
+use sl_sim::{BbbVersion, Sim, SimConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,9 +32,9 @@ pub struct SimArgs {
     /// Worker threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// BBB version to report
-    #[arg(long, default_value = "3.0.9")]
-    bbb_version: String,
+    /// BBB version whose answers they give: 2.4, 2.5, 2.6, 2.7 or 3.0, with or without a patch number
+    #[arg(long, default_value_t)]
+    bbb_version: BbbVersion,
     /// Approximate number of participants on each server, who join and leave
     #[arg(long, default_value_t = 0)]
     people: u32,

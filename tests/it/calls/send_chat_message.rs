@@ -6,6 +6,7 @@ use crate::support::Pool;
 fn meeting() -> Pool {
     let pool = Pool::start(1);
     pool.get("create", "meetingID=m1").success();
+    pool.server(1).add_people("m1", 1);
     pool
 }
 

@@ -9,6 +9,7 @@ use crate::protocol::params::Params;
 use crate::protocol::xml::{XmlWriter, escape};
 use crate::random::random_word;
 use crate::server::Server;
+use crate::version::BbbLine;
 
 /// Adds the participant, then redirects to the page, or with `redirect=false` returns XML.
 pub(crate) fn join(server: &Server, request: &ApiRequest) -> ApiResponse {
@@ -26,11 +27,14 @@ pub(crate) fn join(server: &Server, request: &ApiRequest) -> ApiResponse {
     let now = server.now_ms();
     let mut registry = server.registry();
     let Some(meeting) = registry.meeting(id, now) else {
-        return ApiResponse::failed(
-            "notFound",
-            "We could not find a meeting with that meeting ID - perhaps the meeting is not yet \
-             running?",
-        );
+        return match server.line() {
+            BbbLine::V2_4 => ApiResponse::not_found(server),
+            _ => ApiResponse::failed(
+                "notFound",
+                "We could not find a meeting with that meeting ID - perhaps the meeting is not yet \
+                 running?",
+            ),
+        };
     };
     if p.non_blank("createTime").is_some_and(|time| time.parse() != Ok(meeting.created_ms)) {
         return ApiResponse::failed(

@@ -14,7 +14,7 @@ pub(super) fn end(server: &Server, request: &ApiRequest) -> ApiResponse {
     let now = server.now_ms();
     let mut registry = server.registry();
     let Some(meeting) = registry.meeting(id, now) else {
-        return ApiResponse::not_found();
+        return ApiResponse::not_found(server);
     };
     if request.params.non_blank("password").is_some_and(|pw| pw != meeting.moderator_pw) {
         return ApiResponse::failed(
@@ -57,7 +57,7 @@ pub(super) fn get_meeting_info(server: &Server, request: &ApiRequest) -> ApiResp
     let mut xml = XmlWriter::success();
     match server.registry().meeting(id, server.now_ms()) {
         Some(meeting) => meeting.write_info_fields(&mut xml),
-        None => return ApiResponse::not_found(),
+        None => return ApiResponse::not_found(server),
     }
     ApiResponse::xml(xml.finish())
 }
@@ -89,7 +89,7 @@ pub(super) fn insert_document(server: &Server, request: &ApiRequest) -> ApiRespo
     };
     match server.registry().meeting(id, server.now_ms()) {
         Some(meeting) => meeting.documents += request.xml.map_or(0, count_documents),
-        None => return ApiResponse::not_found(),
+        None => return ApiResponse::not_found(server),
     }
     let mut xml = XmlWriter::success();
     xml.write_text("message", "Presentation is being uploaded");
@@ -104,9 +104,10 @@ pub(super) fn send_chat_message(server: &Server, request: &ApiRequest) -> ApiRes
     let Some(message) = request.params.non_blank("message") else {
         return ApiResponse::xml(XmlWriter::failed_validation("You must provide a message"));
     };
-    match server.registry().meeting(id, server.now_ms()) {
+    match server.registry().meeting(id, server.now_ms()).filter(|m| m.is_running()) {
         Some(meeting) => meeting.chat.push(message.into()),
-        None => return ApiResponse::not_found(),
+        // A meeting without participants is not active either.
+        None => return ApiResponse::failed("meetingNotFound", "Meeting not found or not active"),
     }
     let mut xml = XmlWriter::success();
     xml.write_text("messageKey", "");

@@ -4,13 +4,16 @@ mod create;
 pub(crate) mod hooks;
 pub(crate) mod join;
 mod meetings;
+mod session;
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use serde_json::json;
 
 use crate::protocol::params::Params;
-use crate::protocol::xml::XmlWriter;
-use crate::server::Server;
+use crate::protocol::xml::{XmlWriter, escape};
+use crate::server::{Server, lock};
+use crate::version::BbbLine;
 
 /// A call of the BBB API, or another path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,11 @@ pub(crate) enum Call {
     HooksCreate,
     HooksDestroy,
     HooksList,
+    GetJoinUrl,
+    LearningDashboard,
+    Stuns,
+    SignOut,
+    GetSessions,
     /// The page that join redirects to.
     ClientPage,
     /// An unknown call of the API.
@@ -59,6 +67,11 @@ impl Call {
             "/hooks/create" => Call::HooksCreate,
             "/hooks/destroy" => Call::HooksDestroy,
             "/hooks/list" => Call::HooksList,
+            "/getJoinUrl" => Call::GetJoinUrl,
+            "/learningDashboard" => Call::LearningDashboard,
+            "/stuns" => Call::Stuns,
+            "/signOut" => Call::SignOut,
+            "/getSessions" => Call::GetSessions,
             name if name.starts_with('/') => Call::Unsupported,
             _ => Call::OutsideApi,
         }
@@ -80,6 +93,11 @@ impl Call {
             Call::HooksCreate => "hooks/create",
             Call::HooksDestroy => "hooks/destroy",
             Call::HooksList => "hooks/list",
+            Call::GetJoinUrl => "getJoinUrl",
+            Call::LearningDashboard => "learningDashboard",
+            Call::Stuns => "stuns",
+            Call::SignOut => "signOut",
+            Call::GetSessions => "getSessions",
             Call::ClientPage => "page",
             Call::Unsupported => "unsupported",
             Call::OutsideApi => "elsewhere",
@@ -98,6 +116,7 @@ pub(crate) struct ApiResponse {
 
 pub(crate) const XML: &str = "text/xml;charset=utf-8";
 pub(crate) const HTML: &str = "text/html;charset=utf-8";
+const JSON: &str = "application/json;charset=utf-8";
 
 impl ApiResponse {
     /// 200 with XML.
@@ -109,8 +128,21 @@ impl ApiResponse {
         ApiResponse::xml(XmlWriter::failed(key, message))
     }
 
-    pub(crate) fn not_found() -> ApiResponse {
-        ApiResponse::failed("notFound", "We could not find a meeting with that meeting ID")
+    /// A meeting that does not exist. BBB 2.4 validates the id instead of looking for the meeting.
+    pub(crate) fn not_found(server: &Server) -> ApiResponse {
+        match server.line() {
+            BbbLine::V2_4 => ApiResponse::failed(
+                "validationError",
+                "Invalid meeting ID: A meeting with that ID does not exist",
+            ),
+            _ => ApiResponse::failed("notFound", "We could not find a meeting with that meeting ID"),
+        }
+    }
+
+    /// 200 with JSON.
+    pub(crate) fn json(body: &serde_json::Value) -> ApiResponse {
+        let body = Bytes::from(format!("{body:#}"));
+        ApiResponse { status: StatusCode::OK, content_type: JSON, location: None, body }
     }
 
     pub(crate) fn html(status: StatusCode, body: Bytes) -> ApiResponse {
@@ -127,12 +159,26 @@ pub(crate) struct ApiRequest<'a> {
     pub(crate) host: Option<&'a str>,
 }
 
-/// index: the only unsigned call.
-pub(crate) fn index(server: &Server) -> ApiResponse {
+/// index: the only unsigned call. BBB 3.0 answers JSON if the request's own content type is JSON.
+pub(crate) fn index(server: &Server, content_type: Option<&str>) -> ApiResponse {
+    let version = lock(&server.version).clone();
+    let (ws, api) =
+        (format!("ws://{}/graphql", server.authority), format!("http://{}/api/rest", server.authority));
+    if version.line() >= BbbLine::V3_0 && content_type == Some("application/json") {
+        return ApiResponse::json(&json!({ "response": {
+            "returncode": "SUCCESS", "version": "2.0", "apiVersion": "2.0", "bbbVersion": version.as_str(),
+            "graphqlWebsocketUrl": ws, "graphqlApiUrl": api, "html5PluginSdkVersion": "0.0.80",
+        } }));
+    }
     let mut xml = XmlWriter::success();
     xml.write_value("version", "2.0");
     xml.write_value("apiVersion", "2.0");
-    xml.write_text("bbbVersion", &server.version);
+    xml.write_text("bbbVersion", version.as_str());
+    if version.line() >= BbbLine::V3_0 {
+        xml.write_text("graphqlWebsocketUrl", &ws);
+        xml.write_text("graphqlApiUrl", &api);
+        xml.write_text("html5PluginSdkVersion", "0.0.80");
+    }
     ApiResponse::xml(xml.finish())
 }
 
@@ -151,17 +197,60 @@ pub(crate) fn dispatch(server: &Server, call: Call, request: &ApiRequest) -> Api
         Call::HooksCreate => hooks::create(server, request),
         Call::HooksDestroy => hooks::destroy(server, request),
         Call::HooksList => hooks::list(server, request),
-        Call::Index | Call::ClientPage | Call::Unsupported | Call::OutsideApi => unsupported(),
+        Call::GetSessions => session::get_sessions(),
+        Call::Index
+        | Call::ClientPage
+        | Call::GetJoinUrl
+        | Call::LearningDashboard
+        | Call::Stuns
+        | Call::SignOut
+        | Call::Unsupported
+        | Call::OutsideApi => unsupported(),
     }
+}
+
+/// The calls of a browser, with a sessionToken instead of a checksum. `None`: another call.
+pub(crate) fn dispatch_session(server: &Server, call: Call, params: &Params) -> Option<ApiResponse> {
+    match call {
+        Call::GetJoinUrl => Some(session::get_join_url(server, params)),
+        Call::LearningDashboard => Some(session::learning_dashboard(params)),
+        Call::Stuns => Some(session::stuns(server, params)),
+        Call::SignOut => Some(session::sign_out(server, params)),
+        Call::ClientPage => Some(join::client_page(server, params)),
+        _ => None,
+    }
+}
+
+/// Whether this version has the call.
+pub(crate) fn has_call(server: &Server, call: Call) -> bool {
+    match call {
+        Call::SendChatMessage | Call::GetJoinUrl => server.line() >= BbbLine::V3_0,
+        Call::Unsupported => false,
+        _ => true,
+    }
+}
+
+/// An unknown call: before 3.0, the 404 of the web framework.
+pub(crate) fn unknown_call(server: &Server, path: &str) -> ApiResponse {
+    if server.line() >= BbbLine::V3_0 {
+        return unsupported();
+    }
+    let body = format!(
+        "<Map><timestamp>{}</timestamp><status>404</status><error>Not Found</error><path>{}</path></Map>",
+        server.now_ms(),
+        escape(path),
+    );
+    let content_type = "application/xml;charset=UTF-8";
+    ApiResponse { status: StatusCode::NOT_FOUND, content_type, location: None, body: Bytes::from(body) }
 }
 
 pub(crate) fn unsupported() -> ApiResponse {
     ApiResponse::failed("unsupportedRequest", "This request is not supported.")
 }
 
-/// The meetingID, or the error response.
+/// The meetingID, without the spaces around it, or the error response.
 fn meeting_id<'a>(request: &'a ApiRequest) -> Result<&'a str, ApiResponse> {
-    let id = request.params.non_blank("meetingID").ok_or_else(|| {
+    let id = request.params.trimmed_id("meetingID").ok_or_else(|| {
         ApiResponse::failed("missingParamMeetingID", "You must provide a meeting ID for the meeting")
     })?;
     let message = match id.chars().count() {

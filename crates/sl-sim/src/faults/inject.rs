@@ -89,6 +89,6 @@ pub(crate) async fn inject(
         }
         FaultKind::WrongChecksum if call != Call::Index => Ok(into_http(checksum_error())),
         FaultKind::WrongChecksum => Ok(into_http(handle())),
-        FaultKind::Forget => Ok(into_http(ApiResponse::not_found())),
+        FaultKind::Forget => Ok(into_http(ApiResponse::not_found(&connection.server))),
     }
 }

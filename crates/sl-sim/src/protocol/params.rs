@@ -53,6 +53,11 @@ impl<'a> Params<'a> {
         self.get(name).filter(|value| !value.trim().is_empty())
     }
 
+    /// An id, without what Java's `strip` removes at its ends: BBB does so with every id. `None` if nothing is left.
+    pub(crate) fn trimmed_id(&self, name: &str) -> Option<&str> {
+        self.get(name).map(|id| id.trim_matches(is_java_space)).filter(|id| !id.is_empty())
+    }
+
     /// A boolean: `true` in any case is true, anything else false.
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         self.non_blank(name).map(|value| value.eq_ignore_ascii_case("true"))
@@ -88,6 +93,14 @@ impl<'a> Params<'a> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(n, v)| (n.as_ref(), v.as_ref()))
     }
+}
+
+/// Java's `Character.isWhitespace`, and the control characters that BBB drops from parameters. Not the spaces that
+/// forbid a line break.
+fn is_java_space(c: char) -> bool {
+    c.is_ascii_control()
+        || c == ' '
+        || (c.is_whitespace() && !matches!(c, '\u{85}' | '\u{a0}' | '\u{2007}' | '\u{202f}'))
 }
 
 /// Percent-decodes; `+` is a space.
@@ -131,6 +144,15 @@ mod tests {
         assert_eq!(params.get("b"), Some(""));
         assert_eq!(params.non_blank("b"), None);
         assert_eq!(params.get("c"), Some("x=y"));
+    }
+
+    #[test]
+    fn ids_are_trimmed_as_java_does() {
+        let mut params = Params::default();
+        params.add_urlencoded("a=+%09room+1%0B%E2%80%83&b=+&c=%C2%A0x").unwrap();
+        assert_eq!(params.trimmed_id("a"), Some("room 1"));
+        assert_eq!(params.trimmed_id("b"), None);
+        assert_eq!(params.trimmed_id("c"), Some("\u{a0}x"), "a no-break space belongs to the id");
     }
 
     #[test]

@@ -4,3 +4,4 @@ mod calls;
 mod client;
 mod control;
 mod faults;
+mod versions;
