@@ -3,10 +3,6 @@
 -- Writers wait while the recordings are counted for the first time; readers do not.
 LOCK TABLE recordings IN SHARE ROW EXCLUSIVE MODE;
 
--- Databases of Scalelite's first years have recordings without a state. `sl migrate` has given them one
--- before, some at a time; these are the few that came, or were held, meanwhile.
-UPDATE recordings SET state = CASE WHEN published THEN 'published' ELSE 'unpublished' END WHERE state IS NULL;
-
 CREATE OR REPLACE FUNCTION recording_counts_add() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN

@@ -4,8 +4,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Sha256, Sha512};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -49,11 +49,40 @@ struct Header {
     crit: Option<serde_json::Value>,
 }
 
-/// Seconds since 1970; RFC 7519 allows fractions.
 #[derive(Deserialize)]
 struct Validity {
-    exp: Option<f64>,
-    nbf: Option<f64>,
+    exp: Option<NumericDate>,
+    nbf: Option<NumericDate>,
+}
+
+/// Seconds since 1970. RFC 7519 allows fractions; Scalelite writes a string of digits, which is read too.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct NumericDate(pub f64);
+
+impl Serialize for NumericDate {
+    /// As a whole number.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0 as u64)
+    }
+}
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<NumericDate, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(f64),
+            Text(String),
+        }
+        let seconds = match Written::deserialize(deserializer)? {
+            Written::Number(seconds) => Some(seconds),
+            // Not "inf", "NaN", "1e9" or " 1", which f64 reads too.
+            Written::Text(text) if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') => text.parse().ok(),
+            Written::Text(_) => None,
+        };
+        let seconds = seconds.filter(|seconds: &f64| seconds.is_finite());
+        seconds.map(NumericDate).ok_or_else(|| D::Error::custom("not a number of seconds"))
+    }
 }
 
 /// Signs a token with these claims.
@@ -91,7 +120,7 @@ pub fn verify<T: DeserializeOwned>(
     let claims = BASE64.decode(claims).ok()?;
     let validity: Validity = serde_json::from_slice(&claims).ok()?;
     let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
-    if validity.exp.is_some_and(|exp| now >= exp) || validity.nbf.is_some_and(|nbf| now < nbf) {
+    if validity.exp.is_some_and(|exp| now >= exp.0) || validity.nbf.is_some_and(|nbf| now < nbf.0) {
         return None;
     }
     serde_json::from_slice(&claims).ok()
@@ -186,12 +215,23 @@ mod tests {
 
     #[test]
     fn exp_and_nbf_that_are_not_numbers_are_rejected() {
-        for times in [json!({ "exp": "100" }), json!({ "nbf": [] }), json!({ "exp": true })] {
-            let token = sign(Algorithm::Hs256, b"key", &times);
-            assert_eq!(read(Algorithm::Hs256, b"key", &token, 0), None, "{times}");
+        for not_a_time in
+            [json!([]), json!(true), json!(""), json!("."), json!("1e9"), json!("inf"), json!(" 100")]
+        {
+            for times in [json!({ "exp": not_a_time }), json!({ "nbf": not_a_time })] {
+                let token = sign(Algorithm::Hs256, b"key", &times);
+                assert_eq!(read(Algorithm::Hs256, b"key", &token, 0), None, "{times}");
+            }
         }
-        let token = sign(Algorithm::Hs256, b"key", &json!({ "exp": 100.5 }));
-        assert!(read(Algorithm::Hs256, b"key", &token, 100).is_some());
-        assert!(read(Algorithm::Hs256, b"key", &token, 101).is_none());
+    }
+
+    /// Scalelite writes a string.
+    #[test]
+    fn exp_is_read_as_integer_float_or_string() {
+        for exp in [json!(101), json!(100.5), json!("101"), json!("100.5")] {
+            let token = sign(Algorithm::Hs256, b"key", &json!({ "exp": exp }));
+            assert!(read(Algorithm::Hs256, b"key", &token, 100).is_some(), "{exp}");
+            assert!(read(Algorithm::Hs256, b"key", &token, 101).is_none(), "{exp}");
+        }
     }
 }

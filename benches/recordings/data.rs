@@ -57,7 +57,7 @@ fn insert_rows(size: u64) -> String {
     format!(
         "SET session_replication_role = replica; \
          DROP INDEX sl_recordings_record_id, sl_metadata_recording_key, sl_formats_recording_format, \
-             sl_recordings_prefix, sl_recordings_meeting, sl_recordings_state, \
+             sl_recordings_prefix, sl_recordings_meeting_newest, sl_recordings_state_newest, sl_recordings_stateless_newest, \
              sl_metadata_value, sl_thumbnails_format; \
          CREATE TEMPORARY TABLE made AS SELECT n, n / {RECORDINGS_PER_MEETING} AS meeting, \
              encode(sha1, 'hex') || '-' || 1600000000000 + n * 1000 AS record_id \

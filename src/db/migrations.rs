@@ -2,10 +2,11 @@
 //! processes may run it at the same time, and be killed at any point: the next run continues.
 
 use super::advisory_lock::MIGRATION_KEY;
-use super::required_indexes::REQUIRED_INDEXES;
+use super::required_indexes::{REPLACED_INDEXES, REQUIRED_INDEXES};
 use super::{Database, DbError};
+use sha2::{Digest, Sha384};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Connection, PgConnection, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr};
 use std::time::Duration;
 use tracing::{error, info};
 
@@ -20,8 +21,9 @@ const MIGRATION_LOCK_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two checks of the schema by [`prepare`].
 const PREPARE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Rows of one transaction of [`backfill_states`]: the LIMIT of its query.
-const BACKFILL_BATCH_ROWS: i64 = 1000;
+/// See [`accept_first_edition_of_counts`].
+const COUNTS_FIRST_EDITION_SHA384: &str = "df4cb6d55cdced1f044d3973057092c6e74ebfe42e65910cb1aab076941ec2cc\
+    39a20e415f6c2404546a4a54994d3469";
 
 /// The files in migrations/, in order. Released files are never edited.
 const MIGRATIONS: [(i64, &str, &str); 5] = [
@@ -162,9 +164,7 @@ async fn migrate(connection: &mut PgConnection, report: &mut impl FnMut(&str)) -
         }
         Schema::Scalelite(version) => report(&format!("a database of Scalelite, schema {version}")),
     }
-    // Backfill states before migration 3 counts them: it would do so too, but blocks writers meanwhile.
-    run_migrations(connection, &MIGRATIONS[..2], report).await?;
-    backfill_states(connection, report).await?;
+    accept_first_edition_of_counts(connection).await?;
     run_migrations(connection, &MIGRATIONS, report).await?;
     sqlx::raw_sql(GRANTS).execute(&mut *connection).await?;
     for index in &REQUIRED_INDEXES {
@@ -173,42 +173,31 @@ async fn migrate(connection: &mut PgConnection, report: &mut impl FnMut(&str)) -
             index.build(connection).await?;
         }
     }
+    for name in REPLACED_INDEXES {
+        let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
-/// Sets the state of recordings without one, from the first years of Scalelite. Rows that another transaction has
-/// locked are left to migration 3.
-async fn backfill_states(
-    connection: &mut PgConnection,
-    report: &mut impl FnMut(&str),
-) -> Result<(), DbError> {
-    // Go through the table by id, whatever the planner estimates.
-    let plan = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off";
-    sqlx::raw_sql(plan).execute(&mut *connection).await?;
-    let mut after = i64::MIN;
-    loop {
-        let (rows, last) = sqlx::query_as::<_, (i64, Option<i64>)>(
-            "WITH held AS (SELECT id FROM recordings WHERE id > $1 AND state IS NULL ORDER BY id LIMIT 1000 \
-                 FOR NO KEY UPDATE SKIP LOCKED), \
-             written AS (UPDATE recordings r \
-                 SET state = CASE WHEN published THEN 'published' ELSE 'unpublished' END \
-                 FROM held WHERE r.id = held.id) \
-             SELECT count(*), max(id) FROM held",
-        )
-        .bind(after)
+/// Migration 3 was edited once, before the first release: it set the state of recordings that had none, which made
+/// recordings visible that Scalelite hides. Where its first edition was applied, there is nothing left to do, and no
+/// record of which states it set.
+async fn accept_first_edition_of_counts(connection: &mut PgConnection) -> Result<(), DbError> {
+    let table_exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)
         .await?;
-        let Some(last) = last else { break };
-        if after == i64::MIN {
-            report("setting the state of recordings that have none");
-        }
-        after = last;
-        if rows < BACKFILL_BATCH_ROWS {
-            break;
-        }
+    if table_exists {
+        let (number, _, sql) = MIGRATIONS[2];
+        sqlx::query(
+            "UPDATE _sqlx_migrations SET checksum = $2 WHERE version = $1 AND checksum = decode($3, 'hex')",
+        )
+        .bind(number)
+        .bind(&Sha384::digest(sql)[..])
+        .bind(COUNTS_FIRST_EDITION_SHA384)
+        .execute(connection)
+        .await?;
     }
-    let plan = "RESET enable_seqscan; RESET enable_bitmapscan; RESET enable_sort";
-    sqlx::raw_sql(plan).execute(&mut *connection).await?;
     Ok(())
 }
 

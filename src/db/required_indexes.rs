@@ -12,27 +12,35 @@ pub(super) struct RequiredIndex {
     table: &'static str,
     /// Names, or expressions in parentheses; with operator class and order.
     columns: &'static [&'static str],
+    /// Indexes only rows that meet this condition; empty: all rows.
+    condition: &'static str,
     unique: bool,
 }
 
-pub(super) const REQUIRED_INDEXES: [RequiredIndex; 9] = [
+/// Indexes of earlier versions, which [`REQUIRED_INDEXES`] has replaced.
+pub(super) const REPLACED_INDEXES: [&str; 2] = ["sl_recordings_meeting", "sl_recordings_state"];
+
+pub(super) const REQUIRED_INDEXES: [RequiredIndex; 10] = [
     // Scalelite has some of the unique ones under other names; `exists` accepts them.
     RequiredIndex {
         name: "sl_recordings_record_id",
         table: "recordings",
         columns: &["record_id"],
+        condition: "",
         unique: true,
     },
     RequiredIndex {
         name: "sl_metadata_recording_key",
         table: "metadata",
         columns: &["recording_id", "key"],
+        condition: "",
         unique: true,
     },
     RequiredIndex {
         name: "sl_formats_recording_format",
         table: "playback_formats",
         columns: &["recording_id", "format"],
+        condition: "",
         unique: true,
     },
     // Record ids by prefix.
@@ -40,20 +48,31 @@ pub(super) const REQUIRED_INDEXES: [RequiredIndex; 9] = [
         name: "sl_recordings_prefix",
         table: "recordings",
         columns: &["record_id text_pattern_ops"],
+        condition: "",
         unique: false,
     },
     // The newest recordings of a meeting, and of a state. There is no index for the newest of all: Postgres would
     // use it for a state too, and read it to its end if no recording is in that state.
     RequiredIndex {
-        name: "sl_recordings_meeting",
+        name: "sl_recordings_meeting_newest",
         table: "recordings",
-        columns: &["meeting_id", "(coalesce(starttime, '-infinity'::timestamp)) DESC", "id DESC"],
+        columns: &["meeting_id", "(coalesce(starttime, 'infinity'::timestamp)) DESC", "id DESC"],
+        condition: "",
         unique: false,
     },
     RequiredIndex {
-        name: "sl_recordings_state",
+        name: "sl_recordings_state_newest",
         table: "recordings",
-        columns: &["state", "(coalesce(starttime, '-infinity'::timestamp)) DESC", "id DESC"],
+        columns: &["state", "(coalesce(starttime, 'infinity'::timestamp)) DESC", "id DESC"],
+        condition: "",
+        unique: false,
+    },
+    // The newest recordings without a state: the index on state finds them, but not in their order.
+    RequiredIndex {
+        name: "sl_recordings_stateless_newest",
+        table: "recordings",
+        columns: &["(coalesce(starttime, 'infinity'::timestamp)) DESC", "id DESC"],
+        condition: "state IS NULL",
         unique: false,
     },
     // Recordings by a metadata value, or its prefix.
@@ -61,6 +80,7 @@ pub(super) const REQUIRED_INDEXES: [RequiredIndex; 9] = [
         name: "sl_metadata_value",
         table: "metadata",
         columns: &["key", "left(value, 256) text_pattern_ops", "recording_id"],
+        condition: "",
         unique: false,
     },
     // Images of a format.
@@ -68,6 +88,7 @@ pub(super) const REQUIRED_INDEXES: [RequiredIndex; 9] = [
         name: "sl_thumbnails_format",
         table: "thumbnails",
         columns: &["playback_format_id", "sequence"],
+        condition: "",
         unique: false,
     },
     // Scalelite's recording-ready URLs by the client's meetingID.
@@ -75,6 +96,7 @@ pub(super) const REQUIRED_INDEXES: [RequiredIndex; 9] = [
         name: "sl_callback_data_meeting",
         table: "callback_data",
         columns: &["meeting_id"],
+        condition: "",
         unique: false,
     },
 ];
@@ -119,11 +141,12 @@ impl RequiredIndex {
 
     fn create_sql(&self) -> String {
         format!(
-            "CREATE {}INDEX CONCURRENTLY IF NOT EXISTS {} ON {} ({})",
+            "CREATE {}INDEX CONCURRENTLY IF NOT EXISTS {} ON {} ({}){}",
             if self.unique { "UNIQUE " } else { "" },
             self.name,
             self.table,
-            self.columns.join(", ")
+            self.columns.join(", "),
+            if self.condition.is_empty() { String::new() } else { format!(" WHERE {}", self.condition) }
         )
     }
 }
@@ -141,8 +164,9 @@ mod tests {
         CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS sl_metadata_recording_key ON metadata (recording_id, key)
         CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS sl_formats_recording_format ON playback_formats (recording_id, format)
         CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_prefix ON recordings (record_id text_pattern_ops)
-        CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_meeting ON recordings (meeting_id, (coalesce(starttime, '-infinity'::timestamp)) DESC, id DESC)
-        CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_state ON recordings (state, (coalesce(starttime, '-infinity'::timestamp)) DESC, id DESC)
+        CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_meeting_newest ON recordings (meeting_id, (coalesce(starttime, 'infinity'::timestamp)) DESC, id DESC)
+        CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_state_newest ON recordings (state, (coalesce(starttime, 'infinity'::timestamp)) DESC, id DESC)
+        CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_recordings_stateless_newest ON recordings ((coalesce(starttime, 'infinity'::timestamp)) DESC, id DESC) WHERE state IS NULL
         CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_metadata_value ON metadata (key, left(value, 256) text_pattern_ops, recording_id)
         CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_thumbnails_format ON thumbnails (playback_format_id, sequence)
         CREATE INDEX CONCURRENTLY IF NOT EXISTS sl_callback_data_meeting ON callback_data (meeting_id)

@@ -4,7 +4,7 @@
 
 use super::FormatId;
 use crate::bbb::Secret;
-use crate::jwt::{self, Algorithm};
+use crate::jwt::{self, Algorithm, NumericDate};
 use http::HeaderMap;
 use http::header::COOKIE;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 struct CookieClaims {
     /// `/{format}/{recordID}`
     sub: String,
-    /// Expiry, seconds since 1970. A cookie without one is invalid.
-    exp: u64,
+    /// Expiry. A cookie without one is invalid.
+    exp: NumericDate,
 }
 
 fn cookie_name(format_id: &FormatId) -> String {
@@ -26,7 +26,7 @@ fn cookie_name(format_id: &FormatId) -> String {
 pub fn issue(key: &Secret, format_id: &FormatId, now: SystemTime, lifetime: Duration) -> String {
     let path = format_id.path();
     let end = (now + lifetime).duration_since(UNIX_EPOCH).unwrap_or_default();
-    let claims = CookieClaims { sub: path.clone(), exp: end.as_secs() };
+    let claims = CookieClaims { sub: path.clone(), exp: NumericDate(end.as_secs_f64()) };
     let token = jwt::sign(Algorithm::Hs256, key.expose().as_bytes(), &claims);
     format!("{}={token}; Path={path}; Secure; HttpOnly; SameSite=None", cookie_name(format_id))
 }

@@ -3,7 +3,7 @@
 use super::refusal::Refusal;
 use crate::app::App;
 use crate::bbb::Secret;
-use crate::jwt::{self, Algorithm};
+use crate::jwt::{self, Algorithm, NumericDate};
 use crate::recordings::RecordId;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
@@ -23,14 +23,14 @@ const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(25 * 3600);
 #[derive(Deserialize)]
 pub(super) struct UploadClaims {
     sub: String,
-    exp: f64,
+    exp: NumericDate,
     pub(super) sha256: Option<String>,
-    packed: Option<f64>,
+    packed: Option<NumericDate>,
 }
 
 impl UploadClaims {
     pub(super) fn packed(&self) -> Option<SystemTime> {
-        let since_1970 = Duration::try_from_secs_f64(self.packed?).ok()?;
+        let since_1970 = Duration::try_from_secs_f64(self.packed?.0).ok()?;
         UNIX_EPOCH.checked_add(since_1970)
     }
 }
@@ -50,7 +50,7 @@ pub(super) async fn authorize(
     // Checked before the signature: a token that no signature would make valid must not cause a query to Redis.
     let unverified: UploadClaims = jwt::unverified(token).ok_or_else(unauthorized)?;
     let latest = (now + MAX_TOKEN_LIFETIME).duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
-    if unverified.sub != id.as_str() || !unverified.exp.is_finite() || unverified.exp > latest {
+    if unverified.sub != id.as_str() || unverified.exp.0 > latest {
         return Err(unauthorized());
     }
     let mut max_age = MAX_SECRETS_AGE;

@@ -94,7 +94,10 @@ impl RecordingWriter {
         if let Some(ms) = format.processing_time {
             plain(out, "processingTime", ms);
         }
-        plain(out, "length", format.length.unwrap_or(0));
+        match format.length {
+            Some(minutes) => plain(out, "length", minutes),
+            None => element(out, "length", ""),
+        }
         if let Some(size) = format.size {
             plain(out, "size", size);
         }

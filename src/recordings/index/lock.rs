@@ -350,7 +350,7 @@ const UPSERT: &str = "INSERT INTO recordings AS old (record_id, meeting_id, name
         endtime = coalesce(excluded.endtime, old.endtime), \
         deleted_at = NULL, \
         protected = CASE WHEN old.state = 'deleted' THEN excluded.protected ELSE old.protected END, \
-        publish_updated = coalesce(old.publish_updated AND old.state <> 'deleted', false), \
+        publish_updated = coalesce(old.publish_updated AND old.state IS DISTINCT FROM 'deleted', false), \
         raw_size = coalesce(excluded.raw_size, old.raw_size), \
         is_breakout = excluded.is_breakout, \
         breakout_parent = coalesce(excluded.breakout_parent, old.breakout_parent), \

@@ -63,7 +63,7 @@ impl Index {
     }
 }
 
-/// The state of a row that has none, as in the first years of Scalelite.
+/// The state that `published` means.
 fn default_state(published: bool) -> &'static str {
     if published { "published" } else { "unpublished" }
 }

@@ -1,9 +1,9 @@
 //! Pages of recordings. Each page is one round trip, including metadata, formats and images.
 
+use super::Index;
 use super::document::{self, DOCUMENT};
 use super::query::{Cursor, MAX_PAGE_SIZE, RecordingQuery};
 use super::timestamp::PgTimestamp;
-use super::{Index, default_state};
 use crate::db::DbError;
 use crate::recordings::Thumbnail;
 use futures_util::FutureExt;
@@ -23,7 +23,8 @@ pub struct Recording {
     pub published: bool,
     /// Whether playing it takes a token, where protection is enabled.
     pub protected: bool,
-    /// `published`, `unpublished`, `deleted`, …
+    /// `published`, `unpublished`, `deleted`, …; empty in rows of Scalelite's first years, which only a query for any
+    /// state finds.
     pub state: String,
     /// ms since 1970.
     pub start_ms: Option<i64>,
@@ -131,7 +132,7 @@ impl RecordingPages {
         for row in &rows {
             // A row that only carries `many` has no id.
             if let Some(id) = row.try_get("id")? {
-                let start = row.try_get::<Option<_>, _>("starttime")?.unwrap_or(PgTimestamp::NEG_INFINITY);
+                let start = row.try_get::<Option<_>, _>("starttime")?.unwrap_or(PgTimestamp::INFINITY);
                 self.cursor = Some(Cursor { start, id });
                 recordings.push(read_recording(row)?);
             }
@@ -168,17 +169,15 @@ fn columns() -> String {
 /// Reads a row of a page. Columns of Scalelite's tables may be NULL. Written by hand: sqlx's derive(FromRow) would
 /// do the same, but compiles tokio, rustls and sqlx a second time for its macro.
 fn read_recording(row: &PgRow) -> Result<Recording, DbError> {
-    let published = row.try_get::<Option<_>, _>("published")?.unwrap_or(false);
-    let state: Option<String> = row.try_get("state")?;
     let parent: Option<String> = row.try_get("breakout_parent")?;
     let sequence: Option<i32> = row.try_get("breakout_sequence")?;
     let mut recording = Recording {
         record_id: row.try_get::<Option<_>, _>("record_id")?.unwrap_or_default(),
         meeting_id: row.try_get::<Option<_>, _>("meeting_id")?.unwrap_or_default(),
         name: row.try_get("name")?,
-        published,
+        published: row.try_get::<Option<_>, _>("published")?.unwrap_or(false),
         protected: row.try_get::<Option<_>, _>("protected")?.unwrap_or(false),
-        state: state.unwrap_or_else(|| default_state(published).to_owned()),
+        state: row.try_get::<Option<_>, _>("state")?.unwrap_or_default(),
         start_ms: row.try_get::<Option<_>, _>("starttime")?.map(PgTimestamp::unix_ms),
         end_ms: row.try_get::<Option<_>, _>("endtime")?.map(PgTimestamp::unix_ms),
         participants: row.try_get("participants")?,

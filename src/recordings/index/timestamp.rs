@@ -18,8 +18,8 @@ const TIMESTAMP_OID: Oid = Oid(1114);
 pub(super) struct PgTimestamp(i64);
 
 impl PgTimestamp {
-    /// `-infinity`, where recordings without a start are sorted.
-    pub(super) const NEG_INFINITY: PgTimestamp = PgTimestamp(i64::MIN);
+    /// `infinity`, where recordings without a start are sorted.
+    pub(super) const INFINITY: PgTimestamp = PgTimestamp(i64::MAX);
 
     /// From ms since 1970.
     pub(super) fn from_unix_ms(ms: i64) -> PgTimestamp {

@@ -80,9 +80,57 @@ fn recordings_are_newest_first_and_filtered_by_meeting_and_record_id() {
     env.postgres.sql("UPDATE recordings SET starttime = NULL WHERE record_id = 'aa-2'");
     assert_eq!(
         env.record_ids(""),
-        ["b-4", "ab-3", "aa-1", "aa-2"],
-        "recordings without start time come last"
+        ["aa-2", "b-4", "ab-3", "aa-1"],
+        "recordings without a start come first, as in Scalelite"
     );
+}
+
+/// Scalelite's first years left rows without a state, which Scalelite lists only for `any`; and columns that are null.
+#[test]
+fn rows_without_state_start_or_length_are_returned_as_scalelite_does() {
+    let env = RecordingEnv::start();
+    for (id, meeting, minute) in [("r1", "m1", 1), ("r2", "m1", 2), ("r3", "m2", 3), ("r4", "m2", 4)] {
+        env.add(id, meeting, minute);
+    }
+    env.postgres.sql(
+        "UPDATE recordings SET state = NULL WHERE record_id IN ('r1', 'r4'); \
+         UPDATE recordings SET starttime = NULL WHERE record_id IN ('r1', 'r2'); \
+         UPDATE playback_formats SET length = NULL",
+    );
+    for filter in ["", "meetingID=m1,m2", "recordID=r", "meta_bbb-origin=moodle"] {
+        assert_eq!(env.record_ids(filter), ["r2", "r3"], "{filter}");
+        let any = format!("{filter}&state=any");
+        assert_eq!(env.record_ids(&any), ["r2", "r1", "r4", "r3"], "{any}");
+        // Page by page.
+        let pages: Vec<_> =
+            (0..4).flat_map(|offset| env.record_ids(&format!("{any}&limit=1&offset={offset}"))).collect();
+        assert_eq!(pages, ["r2", "r1", "r4", "r3"], "{any}");
+        let total = |query: &str| {
+            let reply = env.pool.get("getRecordings", &format!("{query}&limit=1")).success();
+            reply.xml("totalElements").unwrap().to_owned()
+        };
+        assert_eq!((total(filter).as_str(), total(&any).as_str()), ("2", "4"), "{filter}");
+    }
+    let body = env.pool.get("getRecordings", "recordID=r1&state=any").success().body;
+    assert!(body.contains("<state></state><startTime>0</startTime>"), "{body}");
+    assert_eq!(body.matches("<length></length>").count(), 2, "{body}");
+}
+
+#[test]
+fn streamed_pages_return_every_row_without_state_or_start_once() {
+    let env = RecordingEnv::start();
+    env.postgres.sql(
+        "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
+             SELECT 'r' || n, 'm', CASE WHEN n % 3 > 0 THEN 'published' END, true, \
+                 CASE WHEN n % 2 > 0 THEN timestamp '2020-01-01' + n * interval '1 s' END \
+             FROM generate_series(1, 450) n",
+    );
+    for query in ["state=any", "state=any&meetingID=m", "state=any&recordID=r"] {
+        let found = env.record_ids(query);
+        let distinct: std::collections::HashSet<_> = found.iter().collect();
+        assert_eq!((found.len(), distinct.len()), (450, 450), "{query}");
+        assert_eq!((found[0].as_str(), found[224].as_str(), found[225].as_str()), ("r450", "r2", "r449"));
+    }
 }
 
 #[test]
@@ -260,7 +308,7 @@ fn get_recordings_returns_5000_complete_and_in_order() {
     env.postgres.sql(
         "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
              SELECT 'r-' || n, 'm' || n % 10, 'published', true, \
-                 CASE WHEN n > 100 THEN timestamp '2020-01-01' + (n / 7) * interval '1 s' END \
+                 CASE WHEN n <= 4900 THEN timestamp '2020-01-01' + (n / 7) * interval '1 s' END \
              FROM generate_series(1, 5000) n; \
          INSERT INTO metadata (recording_id, key, value) SELECT id, 'k', record_id FROM recordings",
     );

@@ -35,7 +35,7 @@ fn filled_index() -> RecordingEnv {
     env.pool.sl_ok(&["migrate"]);
     env.postgres.sql(
         "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
-             SELECT n % 10 || '-' || n, 'meeting-' || n / 10, 'published', true, \
+             SELECT n % 10 || '-' || n, 'meeting-' || n / 10, CASE WHEN n % 4 > 0 THEN 'published' END, true, \
                  timestamp '2020-01-01' + n * interval '1 minute' FROM generate_series(1, 30000) n; \
          INSERT INTO metadata (recording_id, key, value) SELECT id, 'bbb-origin', 'moodle' FROM recordings; \
          INSERT INTO metadata (recording_id, key, value) \

@@ -59,6 +59,11 @@ fn only_valid_cookies_of_recording_and_format_are_accepted() {
     assert!(is_accepted(&cookie_with(&valid)), "a valid cookie made by hand, as Scalelite makes them");
     assert!(is_accepted(&format!("other=1; {}; more=2", cookie_with(&valid))));
 
+    for exp in [json!(seconds_from_now(600).to_string()), json!(seconds_from_now(600) as f64 + 0.5)] {
+        let cookie = token(header(), json!({ "sub": format!("/video/{id}"), "exp": exp }), with_secret);
+        assert!(is_accepted(&cookie_with(&cookie)), "Scalelite's own: a string; or a float: {exp}");
+    }
+
     let (real, presentation) = (fixture.cookie("video"), fixture.cookie("presentation"));
     assert!(is_accepted(&real));
     let value = |cookie: &str| cookie.split_once('=').unwrap().1.to_owned();
@@ -87,6 +92,14 @@ fn only_valid_cookies_of_recording_and_format_are_accepted() {
             cookie_with(&token(
                 header(),
                 json!({ "sub": format!("/video/{id}"), "exp": seconds_from_now(-1) }),
+                with_secret,
+            )),
+        ),
+        (
+            "over, as a string",
+            cookie_with(&token(
+                header(),
+                json!({ "sub": format!("/video/{id}"), "exp": seconds_from_now(-1).to_string() }),
                 with_secret,
             )),
         ),

@@ -15,7 +15,8 @@ use sqlx::{Postgres, QueryBuilder};
 /// Recordings in one page. Longer results are streamed in such pages.
 pub const MAX_PAGE_SIZE: u32 = 100;
 
-const ORDER: &str = " ORDER BY coalesce(r.starttime, '-infinity'::timestamp) DESC, r.id DESC ";
+/// A recording without a start comes first, as in Scalelite.
+const ORDER: &str = " ORDER BY coalesce(r.starttime, 'infinity'::timestamp) DESC, r.id DESC ";
 
 /// Values of one column that a query accepts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -186,7 +187,8 @@ impl RecordingQuery {
     /// The newest recordings of each state, which the index on state finds; the newest of those are the newest
     /// of all.
     fn push_newest(&self, sql: &mut Sql, cursor: Option<Cursor>, row_limit: u64) {
-        sql.push("SELECT r.* FROM (");
+        let with_stateless = self.states == ValueFilter::Any;
+        sql.push(if with_stateless { "SELECT r.* FROM (SELECT r.* FROM (" } else { "SELECT r.* FROM (" });
         match self.states.values() {
             Some(states) => {
                 sql.push("SELECT unnest(");
@@ -197,7 +199,7 @@ impl RecordingQuery {
                 sql.push(
                     "VALUES ('published'), ('unpublished'), ('processing'), ('processed'), ('deleted') ",
                 );
-                sql.push("UNION SELECT c.state FROM recording_counts c");
+                sql.push("UNION SELECT c.state FROM recording_counts c WHERE c.state IS NOT NULL");
             }
         }
         sql.push(
@@ -205,6 +207,11 @@ impl RecordingQuery {
         );
         self.push_other_filters(sql, false, cursor);
         sql.push(format!("{ORDER} LIMIT {row_limit}) r"));
+        if with_stateless {
+            sql.push(" UNION ALL (SELECT r.* FROM recordings r WHERE r.state IS NULL");
+            self.push_other_filters(sql, false, cursor);
+            sql.push(format!("{ORDER} LIMIT {row_limit})) r"));
+        }
     }
 
     /// One index probe for each prefix. OFFSET 0 keeps the planner from rewriting it.
@@ -244,14 +251,14 @@ impl RecordingQuery {
             sql.push("::text[])");
         }
         if let Some(cursor) = cursor {
-            sql.push(" AND (coalesce(r.starttime, '-infinity'::timestamp), r.id) < (");
+            sql.push(" AND (coalesce(r.starttime, 'infinity'::timestamp), r.id) < (");
             sql.push_bind(cursor.start);
             sql.push(", ");
             sql.push_bind(cursor.id);
             sql.push(")");
         }
         if let Some(ms) = self.before_ms {
-            sql.push(" AND r.starttime IS NOT NULL AND coalesce(r.starttime, '-infinity'::timestamp) < ");
+            sql.push(" AND coalesce(r.starttime, 'infinity'::timestamp) < ");
             sql.push_bind(PgTimestamp::from_unix_ms(ms));
         }
     }
