@@ -16,7 +16,9 @@ fn main() -> ExitCode {
         Err(failure) => {
             // One line with the whole chain of causes. Invalid settings are a line each.
             eprintln!("sl: {failure:#}");
-            ExitCode::FAILURE
+            failure
+                .downcast_ref()
+                .map_or(ExitCode::FAILURE, |status: &sl::cli::ExitStatus| status.code.into())
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The `sl` command: one file for each noun. Every command that prints data can also print it as JSON.
 //!
 //! Exit status: 0 done; 1 refused or failed, with one line on standard error with the reason and what to do;
-//! 2 wrong usage.
+//! 2 wrong usage. `sl status --check` has its own: 0 healthy, 1 degraded, 2 Redis does not answer.
 
 mod callbacks;
 mod config;
 #[cfg(feature = "sim")]
 mod dev;
+mod exit;
 mod meetings;
 mod migrate;
 mod out;
@@ -14,6 +15,7 @@ mod poll;
 mod rebuild;
 mod recordings;
 mod script;
+mod secret_arg;
 mod serve;
 mod servers;
 mod status;
@@ -26,6 +28,7 @@ use crate::servers::poll::Poller;
 use crate::store::{Server, Store, connection};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
+pub use exit::ExitStatus;
 use out::Out;
 use std::sync::Arc;
 
@@ -62,7 +65,11 @@ enum Command {
         command: Option<servers::ServersCommand>,
     },
     /// Print the servers, their states and loads as a table
-    Status,
+    Status {
+        /// Set the exit status: 0 healthy, 1 degraded, 2 Redis does not answer
+        #[arg(long)]
+        check: bool,
+    },
     /// List, find and end meetings
     #[command(args_conflicts_with_subcommands = true)]
     Meetings {
@@ -119,7 +126,10 @@ pub fn run() -> anyhow::Result<()> {
         Command::Servers { command } => {
             with_session(|session| async move { servers::run(&session, command, out).await })
         }
-        Command::Status => with_session(|session| async move { status::status(&session, out).await }),
+        Command::Status { check } => {
+            let printed = with_session(|session| async move { status::status(&session, check, out).await });
+            if check { printed.map_err(status::unreachable) } else { printed }
+        }
         Command::Meetings { command } => {
             with_session(|session| async move { meetings::run(&session, command, out).await })
         }
@@ -150,6 +160,11 @@ pub fn run() -> anyhow::Result<()> {
             .with_context(|| format!("cannot write into {}", directory.display())),
     }
 }
+
+/// Redis did not answer a command; its URL, without the password.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach Redis at {0} (set REDIS_URL)")]
+struct RedisUnreachable(String);
 
 /// What commands that use Redis work with.
 struct Session {
@@ -194,10 +209,9 @@ where
 {
     let config = Arc::new(read_config()?);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        connection::check(&config.redis).await.with_context(|| {
-            let url = crate::config::without_password(&config.redis.url);
-            format!("cannot reach Redis at {url} (set REDIS_URL)")
-        })?;
+        connection::check(&config.redis)
+            .await
+            .with_context(|| RedisUnreachable(crate::config::without_password(&config.redis.url)))?;
         let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
         let session = Session {
             store: Store::new(&config.redis)?,

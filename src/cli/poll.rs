@@ -2,13 +2,32 @@
 
 use super::{Session, out::Out};
 use crate::servers::poll::Round;
-use crate::store::Fence;
+use crate::store::{Fence, ServerState};
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::time::Duration;
 
-/// Id and host of a server, and why its poll failed.
-type Failure = (String, String, String);
+/// A server whose poll failed.
+pub(super) struct Failure {
+    id: String,
+    host: String,
+    /// Whether an operator has disabled it.
+    disabled: bool,
+    why: String,
+}
+
+impl Failure {
+    /// As a line of text.
+    pub(super) fn line(&self) -> String {
+        format!("{} ({}): {}\n", self.host, self.id, self.why)
+    }
+
+    /// As JSON.
+    pub(super) fn json(&self) -> serde_json::Value {
+        json!({ "id": self.id, "host": self.host, "error": self.why })
+    }
+}
 
 /// Polls all servers with a progress bar. Returns the number of servers, the result, and the failures.
 pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(usize, Round, Vec<Failure>)> {
@@ -23,41 +42,45 @@ pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(us
         .poll_round(&Fence::None, |server, result| {
             bar.inc(1);
             if let Err(failure) = result {
-                failures.push((server.at.id.clone(), server.hostname(), failure.to_string()));
+                failures.push(Failure {
+                    id: server.at.id.clone(),
+                    host: server.hostname(),
+                    disabled: server.state == ServerState::Disabled,
+                    why: failure.to_string(),
+                });
             }
         })
         .await?;
     bar.finish_and_clear();
-    failures.sort();
+    failures.sort_by(|a, b| natord::compare(&a.host, &b.host));
     Ok((servers, round, failures))
 }
 
-/// Polls all servers. Names those that do not answer; they do not make the command fail.
+/// Polls all servers. Fails if one that is not disabled does not answer.
 pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
     let (servers, round, failures) = round_with_progress(session).await?;
     if out.json {
-        let failed: Vec<_> =
-            failures.iter().map(|(id, host, why)| json!({ "id": id, "host": host, "error": why })).collect();
-        return out.value(&json!({
+        out.value(&json!({
             "servers": servers,
             "answered": round.answered,
-            "failed": failed,
+            "failed": failures.iter().map(Failure::json).collect::<Vec<_>>(),
             "meetings_released": round.released,
             "meetings_adopted": round.adopted,
             "meetings_abandoned": round.abandoned,
             "braked": round.braked,
             "seconds": round.took.as_secs_f64(),
-        }));
+        }))?;
+    } else {
+        let mut text: String = failures.iter().map(Failure::line).collect();
+        let seconds = round.took.as_secs_f64();
+        text += &format!("{} of {servers} servers answered, in {seconds:.1} s\n", round.answered);
+        if round.braked {
+            text += "More than half of the servers do not answer: check the network here. No meeting is released.\n";
+        }
+        out.text(text)?;
     }
-    let mut text = String::new();
-    for (id, host, why) in failures {
-        text += &format!("{host} ({id}): {why}\n");
+    match failures.iter().filter(|failure| !failure.disabled).count() {
+        0 => Ok(()),
+        failed => bail!("{failed} servers did not answer"),
     }
-    text +=
-        &format!("{} of {servers} servers answered, in {:.1} s\n", round.answered, round.took.as_secs_f64());
-    if round.braked {
-        text +=
-            "More than half of the servers do not answer: check the network here. No meeting is released.\n";
-    }
-    out.text(text)
 }

@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::out::Out;
-use super::poll::round_with_progress;
+use super::poll::{Failure, round_with_progress};
 use serde_json::json;
 
 /// Deletes the records of meetings whose server has left the pool, polls every server, adopts meetings
@@ -13,8 +13,7 @@ pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
     session.store.reindex().await?;
     let recorded = session.store.meetings().await?.len();
     if out.json {
-        let failed: Vec<_> =
-            failures.iter().map(|(id, host, why)| json!({ "id": id, "host": host, "error": why })).collect();
+        let failed: Vec<_> = failures.iter().map(Failure::json).collect();
         return out.value(&json!({
             "servers": servers,
             "answered": round.answered,
@@ -27,10 +26,7 @@ pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
             "names_forgotten": swept.expired,
         }));
     }
-    let mut text = String::new();
-    for (id, host, why) in failures {
-        text += &format!("{host} ({id}): {why}\n");
-    }
+    let mut text: String = failures.iter().map(Failure::line).collect();
     text += &format!("{} of {servers} servers answered\n", round.answered);
     text += &format!("{recorded} meetings are recorded now\n");
     text += &format!("  {} ran without a record and were adopted\n", round.adopted);

@@ -94,8 +94,12 @@ impl Store {
                 servers.extend(server(id, record, enabled.contains(id), load.or(cordoned)));
             }
         }
-        servers.sort_by_cached_key(|s| (s.hostname(), s.at.id.clone()));
-        Ok(servers)
+        // bbb2 before bbb10.
+        let mut by_host: Vec<(String, Server)> = servers.into_iter().map(|s| (s.hostname(), s)).collect();
+        by_host.sort_by(|(a_host, a), (b_host, b)| {
+            natord::compare(a_host, b_host).then_with(|| a.at.id.cmp(&b.at.id))
+        });
+        Ok(by_host.into_iter().map(|(_, server)| server).collect())
     }
 
     /// What a request needs to know of a server, with client tracking: Redis reports when it changes.

@@ -4,18 +4,19 @@ mod drain;
 mod print;
 
 use super::Session;
-use super::out::Out;
-use crate::bbb::{Params, Secret};
+use super::out::{Out, confirm};
+use super::secret_arg::read_secret;
+use crate::bbb::Params;
 use crate::servers::Payload;
 use crate::store::{
     AddOutcome, PanicOutcome, PollOutcome, RemoveOutcome, ServerRef, ServerState, SetStateOutcome,
-    UpdateOutcome,
+    StoreError, UpdateOutcome,
 };
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use drain::DrainArgs;
 use futures_util::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Subcommand)]
 pub enum ServersCommand {
@@ -51,6 +52,9 @@ pub enum ServersCommand {
         /// Remove a server even if it has meetings; their records are released
         #[arg(long)]
         force: bool,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Disable a server, end and release all its meetings
     Panic {
@@ -62,6 +66,9 @@ pub enum ServersCommand {
         /// Do not call end for the meetings
         #[arg(long)]
         skip_end_calls: bool,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Cordon a server, and wait until its last meeting has ended
     Drain(DrainArgs),
@@ -77,7 +84,7 @@ pub enum ServersCommand {
 pub struct AddArgs {
     /// API endpoint, such as https://bbb1.example.com/bigbluebutton/api
     url: String,
-    /// Secret of the server (bbb-conf --secret)
+    /// Secret of the server (bbb-conf --secret); - reads it from standard input, @FILE from a file
     secret: String,
     /// Factor of this server's load; above 0
     #[arg(long, value_parser = multiplier)]
@@ -88,6 +95,9 @@ pub struct AddArgs {
     /// Id (default: generated)
     #[arg(long)]
     id: Option<String>,
+    /// Do not call the server to see whether it answers and accepts the secret
+    #[arg(long)]
+    no_check: bool,
 }
 
 #[derive(Args)]
@@ -99,7 +109,7 @@ pub struct UpdateArgs {
     /// New API endpoint
     #[arg(long)]
     url: Option<String>,
-    /// New secret
+    /// New secret; - reads it from standard input, @FILE from a file
     #[arg(long)]
     secret: Option<String>,
     /// Factor of this server's load; above 0
@@ -115,11 +125,26 @@ pub async fn run(session: &Session, command: Option<ServersCommand>, out: Out) -
         ServersCommand::List => print::list(session, out).await,
         ServersCommand::Add(args) => add(session, args, out).await,
         ServersCommand::Update(args) => update(session, args, out).await,
-        ServersCommand::Enable { ids } => set_state(session, &ids, ServerState::Enabled, out).await,
-        ServersCommand::Cordon { ids } => set_state(session, &ids, ServerState::Cordoned, out).await,
-        ServersCommand::Disable { ids } => set_state(session, &ids, ServerState::Disabled, out).await,
-        ServersCommand::Remove { ids, force } => remove(session, &ids, force, out).await,
-        ServersCommand::Panic { id, keep_state, skip_end_calls } => {
+        ServersCommand::Enable { ids } => {
+            for_each(&ids, out, |id| set_state(session, id, ServerState::Enabled, out)).await
+        }
+        ServersCommand::Cordon { ids } => {
+            for_each(&ids, out, |id| set_state(session, id, ServerState::Cordoned, out)).await
+        }
+        ServersCommand::Disable { ids } => {
+            for_each(&ids, out, |id| set_state(session, id, ServerState::Disabled, out)).await
+        }
+        ServersCommand::Remove { ids, force, yes } => {
+            if force && !yes {
+                confirm_for_meetings(session, &ids, "Remove", "release").await?;
+            }
+            for_each(&ids, out, |id| remove(session, id, force, out)).await
+        }
+        ServersCommand::Panic { id, keep_state, skip_end_calls, yes } => {
+            if !yes {
+                let ends = if skip_end_calls { "release" } else { "end" };
+                confirm_for_meetings(session, std::slice::from_ref(&id), "Panic", ends).await?;
+            }
             panic(session, &id, keep_state, skip_end_calls, out).await
         }
         ServersCommand::Drain(args) => drain::run(session, args, out).await,
@@ -135,14 +160,37 @@ async fn add(session: &Session, args: AddArgs, out: Out) -> anyhow::Result<()> {
         None if session.config.api.server_id_is_hostname => host,
         None => uuid::Uuid::new_v4().to_string(),
     };
-    let secret = Secret::from(args.secret);
+    let secret = read_secret(&args.secret)?;
     let url = args.url.trim_end_matches('/');
     let added =
         session.store.add_server(&id, url, &secret, args.load_multiplier, args.tag.as_deref()).await?;
     if added == AddOutcome::Exists {
         bail!("there is a server {id} already: change it with `sl servers update {id}`");
     }
-    if out.json { out.value(&json!({ "id": id })) } else { out.text(format!("OK\nid: {id}\n")) }
+    let mut report = json!({ "id": id });
+    if !out.json {
+        out.text(format!("OK\nid: {id}\n"))?;
+    }
+    if !args.no_check {
+        let server = ServerRef { id, url: url.to_owned(), secret };
+        let answer = match session.poller().check_server(&server).await {
+            Ok(check) => {
+                report["bbb_version"] = check.version.as_str().into();
+                report["meetings"] = check.meetings.into();
+                let version = if check.version.is_empty() { "of unknown version" } else { &check.version };
+                format!("it answers: BigBlueButton {version}, {} meetings", check.meetings)
+            }
+            Err(failure) => {
+                report["error"] = failure.to_string().into();
+                format!("WARNING: it is added, but a call to it failed: {failure}")
+            }
+        };
+        // Standard output is as Scalelite's, since scripts read it.
+        if !out.json {
+            eprintln!("{answer}");
+        }
+    }
+    if out.json { out.value(&report) } else { Ok(()) }
 }
 
 async fn update(session: &Session, args: UpdateArgs, out: Out) -> anyhow::Result<()> {
@@ -153,10 +201,7 @@ async fn update(session: &Session, args: UpdateArgs, out: Out) -> anyhow::Result
         fields.push(("url", url.trim_end_matches('/').to_owned()));
     }
     if let Some(secret) = args.secret {
-        if secret.is_empty() {
-            bail!("the secret must not be empty");
-        }
-        fields.push(("secret", secret));
+        fields.push(("secret", read_secret(&secret)?.expose().to_owned()));
     }
     if let Some(multiplier) = args.load_multiplier {
         fields.push(("load_multiplier", format!("{multiplier:?}")));
@@ -170,54 +215,95 @@ async fn update(session: &Session, args: UpdateArgs, out: Out) -> anyhow::Result
     done(&id, "updated", json!({}), out)
 }
 
-async fn set_state(session: &Session, ids: &[String], state: ServerState, out: Out) -> anyhow::Result<()> {
-    let mut report = Vec::new();
+/// Runs an operation on each server. A failure does not keep it from the others; it is part of the error. With
+/// --json, prints a list of the reports.
+async fn for_each<'a, F, R>(ids: &'a [String], out: Out, mut operation: F) -> anyhow::Result<()>
+where
+    F: FnMut(&'a str) -> R,
+    R: Future<Output = anyhow::Result<Value>>,
+{
+    let (mut reports, mut failures) = (Vec::new(), Vec::new());
     for id in ids {
-        let server = session.server(id).await?;
-        let id = &server.at.id;
-        let SetStateOutcome::Set { meetings } = session.store.set_state(id, state).await? else {
-            bail!("server {id} was removed meanwhile");
-        };
-        let mut entry = json!({ "id": id, "state": state, "meetings": meetings });
-        let mut line = format!("OK {id}");
-        match state {
-            // Polls now instead of waiting for the next round.
-            ServerState::Enabled => {
-                let polled = session.poller().poll_immediately(&server.at).await;
-                let online = matches!(polled, Ok(PollOutcome::Applied { online: true, .. }));
-                line += if online { ": enabled, online" } else { ": enabled, but offline" };
-                if let Err(failure) = polled {
-                    line += &format!(" ({failure})");
-                }
-                entry["online"] = online.into();
+        match operation(id).await {
+            Ok(report) => reports.push(report),
+            // Redis: the others would fail too.
+            Err(failure) if failure.is::<StoreError>() => return Err(failure),
+            Err(failure) => {
+                reports.push(json!({ "id": id, "error": format!("{failure:#}") }));
+                failures.push(format!("{failure:#}"));
             }
-            ServerState::Cordoned | ServerState::Disabled => {
-                line += &format!(": {}, {meetings} meetings still running", state.as_str());
-            }
-        }
-        report.push(entry);
-        if !out.json {
-            out.text(line + "\n")?;
         }
     }
-    if out.json { out.value(&report) } else { Ok(()) }
+    if out.json {
+        out.value(&reports)?;
+    }
+    match failures.len() {
+        0 => Ok(()),
+        _ if ids.len() == 1 => bail!("{}", failures.concat()),
+        failed => bail!("{failed} of {} servers failed: {}", ids.len(), failures.join("; ")),
+    }
 }
 
-async fn remove(session: &Session, ids: &[String], force: bool, out: Out) -> anyhow::Result<()> {
+/// Asks for confirmation and says how many meetings are affected.
+async fn confirm_for_meetings(
+    session: &Session,
+    ids: &[String],
+    what: &str,
+    how: &str,
+) -> anyhow::Result<()> {
+    let mut known = Vec::new();
     for id in ids {
-        // A record without a url can still be removed by its id.
-        let id = session.server(id).await.map_or(id.clone(), |server| server.at.id);
-        match session.store.remove_server(&id, force).await? {
-            RemoveOutcome::Removed(meetings) => {
-                done(&id, "removed", json!({ "meetings_released": meetings }), out)?;
+        known.push(session.server(id).await.map_or(id.clone(), |server| server.at.id));
+    }
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let meetings: u64 = session.store.poll_history(&known).await?.iter().map(|h| h.meetings).sum();
+    confirm(&format!("{what} {} and {how} {meetings} meetings?", ids.join(", ")), "--yes")
+}
+
+async fn set_state(session: &Session, id: &str, state: ServerState, out: Out) -> anyhow::Result<Value> {
+    let server = session.server(id).await?;
+    let id = &server.at.id;
+    let SetStateOutcome::Set { meetings } = session.store.set_state(id, state).await? else {
+        bail!("server {id} was removed meanwhile");
+    };
+    let mut report = json!({ "id": id, "state": state, "meetings": meetings });
+    let mut line = format!("OK {id}");
+    match state {
+        // Polls now instead of waiting for the next round.
+        ServerState::Enabled => {
+            let polled = session.poller().poll_immediately(&server.at).await;
+            let online = matches!(polled, Ok(PollOutcome::Applied { online: true, .. }));
+            line += if online { ": enabled, online" } else { ": enabled, but offline" };
+            if let Err(failure) = polled {
+                line += &format!(" ({failure})");
             }
-            RemoveOutcome::Busy(meetings) => bail!(
-                "{meetings} meetings are still running on {id}: cordon it and wait, panic it, or remove it with --force"
-            ),
-            RemoveOutcome::Unknown => bail!("there is no server {id}: see `sl servers`"),
+            report["online"] = online.into();
+        }
+        ServerState::Cordoned | ServerState::Disabled => {
+            line += &format!(": {}, {meetings} meetings still running", state.as_str());
         }
     }
-    Ok(())
+    if !out.json {
+        out.text(line + "\n")?;
+    }
+    Ok(report)
+}
+
+async fn remove(session: &Session, id: &str, force: bool, out: Out) -> anyhow::Result<Value> {
+    // A record without a url can still be removed by its id.
+    let id = session.server(id).await.map_or(id.to_owned(), |server| server.at.id);
+    match session.store.remove_server(&id, force).await? {
+        RemoveOutcome::Removed(meetings) => {
+            if !out.json {
+                out.text(format!("OK {id}: removed, meetings released {meetings}\n"))?;
+            }
+            Ok(json!({ "id": id, "done": "removed", "meetings_released": meetings }))
+        }
+        RemoveOutcome::Busy(meetings) => bail!(
+            "{meetings} meetings are still running on {id}: cordon it and wait, panic it, or remove it with --force"
+        ),
+        RemoveOutcome::Unknown => bail!("there is no server {id}: see `sl servers`"),
+    }
 }
 
 async fn panic(

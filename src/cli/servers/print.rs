@@ -6,6 +6,9 @@ use crate::store::{Server, ServerState};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Printed instead of a secret.
+const HIDDEN: &str = "(hidden; --show-secrets prints it)";
+
 /// A server as JSON.
 #[derive(Serialize)]
 struct Row {
@@ -43,8 +46,7 @@ struct Entry {
     load: Option<f64>,
 }
 
-/// Prints what Scalelite prints, including secrets, since scripts read it. JSON includes them with
-/// --show-secrets only.
+/// Prints what Scalelite prints; the secrets with --show-secrets only.
 pub(super) async fn list(session: &Session, out: Out) -> anyhow::Result<()> {
     let servers = session.store.servers().await?;
     if out.json {
@@ -55,7 +57,7 @@ pub(super) async fn list(session: &Session, out: Out) -> anyhow::Result<()> {
         let load = server.load.map_or("unavailable".to_owned(), |load| format!("{load:?}"));
         let mut lines = vec![
             format!("url: {}", server.at.url),
-            format!("secret: {}", server.at.secret.expose()),
+            format!("secret: {}", out.secret(server.at.secret.expose()).as_deref().unwrap_or(HIDDEN)),
             server.state.as_str().to_owned(),
             format!("load: {load}"),
             format!("load multiplier: {:?}", server.load_multiplier),

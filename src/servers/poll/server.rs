@@ -10,6 +10,15 @@ use std::collections::HashSet;
 use tokio::time::timeout;
 use tracing::info;
 
+/// What a server answered to [`Poller::check_server`].
+#[derive(Debug)]
+pub struct ServerCheck {
+    /// The BBB version; empty if unknown.
+    pub version: String,
+    /// The number of meetings that it lists.
+    pub meetings: usize,
+}
+
 /// A server's response to a poll.
 pub(super) struct PollResponse {
     meetings: Vec<MeetingStats>,
@@ -28,6 +37,15 @@ impl Poller {
     ) -> Result<PollOutcome, PollError> {
         let response = self.query_server(server).await;
         self.write_result(server, started_ms, fence, response).await
+    }
+
+    /// Asks a server once, as a poll does, and writes nothing.
+    ///
+    /// # Errors
+    /// It does not respond, or rejects the secret.
+    pub async fn check_server(&self, server: &ServerRef) -> Result<ServerCheck, ServerCallError> {
+        let response = self.query_server(server).await?;
+        Ok(ServerCheck { version: response.version, meetings: response.meetings.len() })
     }
 
     /// Polls one server outside the round, as after it was enabled. Logs failures.

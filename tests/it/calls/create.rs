@@ -134,7 +134,7 @@ fn create_moves_meeting_after_forced_server_removal() {
     let pool = Pool::start(2);
     pool.get("create", "meetingID=m1").success();
     let before = pool.holder("m1").unwrap();
-    pool.sl_ok(&["servers", "remove", &format!("bbb{before}"), "--force"]);
+    pool.sl_ok(&["servers", "remove", &format!("bbb{before}"), "--force", "--yes"]);
     pool.server(before).forget_all();
     pool.get("create", "meetingID=m1").success();
     assert_eq!(pool.holder("m1"), Some(3 - before));
