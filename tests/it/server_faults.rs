@@ -52,6 +52,8 @@ fn assert_calls_fail_cleanly(kind: FaultKind) {
     // It may have been marked offline in the meantime.
     pool.sl_ok(&["poll"]);
     pool.assert_meeting_recorded("m1");
+    // A meeting without participants takes no chat messages.
+    pool.server(1).add_people("m1", 1);
     for (call, more, _) in CALLS {
         call_on_m1(&pool, call, more).success();
     }

@@ -81,6 +81,11 @@ fn bbbctl_runs_meetings_from_create_to_end() {
 
     text_output(&mut ctl(&fixture, &["meeting", "chat", ID, NAME, "--name", "Zoë"]));
     assert_eq!(fixture.find_meeting(ID).1.chat, [NAME]);
+    // Only meetings with participants take messages.
+    for id in ["m-2", "m-3"] {
+        let (server, _) = fixture.find_meeting(id);
+        fixture.pool.server(server).add_people(id, 1);
+    }
     text_output(&mut ctl(&fixture, &["meeting", "chat", "BROADCAST", "to all"]));
     assert_eq!(fixture.find_meeting("m-3").1.chat, ["to all"]);
 
