@@ -117,6 +117,12 @@ impl SimServer {
         populate::add_people(&self.0, meeting_id, count)
     }
 
+    /// Adds a participant with this name and customdata, neither of them checked. False if the meeting does not
+    /// exist.
+    pub fn add_person(&self, meeting_id: &str, full_name: &str, customdata: &[(&str, &str)]) -> bool {
+        populate::add_person(&self.0, meeting_id, full_name, customdata)
+    }
+
     /// Removes up to `count` participants from a meeting, the newest first. False if the meeting does not exist.
     pub fn remove_people(&self, meeting_id: &str, count: usize) -> bool {
         let now = self.0.now_ms();

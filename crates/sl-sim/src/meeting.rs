@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::protocol::checksum::sha1_hex;
-use crate::protocol::xml::{XmlWriter, is_valid_name};
+use crate::protocol::xml::XmlWriter;
 
 /// A meeting, as tests and the control API see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,6 +51,8 @@ pub struct PersonView {
     pub full_name: String,
     /// Whether a moderator, not a viewer.
     pub moderator: bool,
+    /// The `userdata-` parameters of join, names without the prefix, in order.
+    pub customdata: Vec<(String, String)>,
 }
 
 pub(crate) struct Person {
@@ -64,6 +66,7 @@ pub(crate) struct Person {
     pub(crate) video: bool,
     /// The sessionToken in the URL after join; empty for generated participants.
     pub(crate) session_token: String,
+    pub(crate) customdata: Vec<(String, String)>,
 }
 
 pub(crate) struct Breakout {
@@ -151,6 +154,7 @@ impl Meeting {
                     user_id: p.user_id.clone(),
                     full_name: p.full_name.clone(),
                     moderator: p.moderator,
+                    customdata: p.customdata.clone(),
                 })
                 .collect(),
             metadata: self.metadata.iter().cloned().collect(),
@@ -210,9 +214,7 @@ impl Meeting {
         xml.close("attendees");
         xml.open("metadata");
         for (name, value) in &self.metadata {
-            if is_valid_name(name) {
-                xml.write_text(name, value);
-            }
+            xml.write_entry(name, value);
         }
         xml.close("metadata");
         xml.write_value("isBreakout", self.breakout.is_some());
@@ -242,6 +244,13 @@ impl Person {
         xml.write_value("hasJoinedVoice", self.voice);
         xml.write_value("hasVideo", self.video);
         xml.write_text("clientType", "HTML5");
+        if !self.customdata.is_empty() {
+            xml.open("customdata");
+            for (name, value) in &self.customdata {
+                xml.write_entry(name, value);
+            }
+            xml.close("customdata");
+        }
         xml.close("attendee");
     }
 }

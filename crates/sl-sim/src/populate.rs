@@ -68,8 +68,22 @@ pub(crate) fn add_people(server: &Server, id: &str, count: usize) -> bool {
             voice: index % 3 != 2,
             video: index % 3 == 0,
             session_token: String::new(),
+            customdata: Vec::new(),
         });
     }
     meeting.has_user_joined |= count > 0;
+    true
+}
+
+/// Adds a viewer with this name and customdata; false if the meeting does not exist.
+pub(crate) fn add_person(server: &Server, id: &str, full_name: &str, customdata: &[(&str, &str)]) -> bool {
+    if !add_people(server, id, 1) {
+        return false;
+    }
+    let now = server.now_ms();
+    if let Some(person) = server.registry().meeting(id, now).and_then(|meeting| meeting.people.last_mut()) {
+        person.full_name = full_name.into();
+        person.customdata = customdata.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    }
     true
 }

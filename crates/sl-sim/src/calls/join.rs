@@ -77,6 +77,7 @@ pub(crate) fn join(server: &Server, request: &ApiRequest) -> ApiResponse {
         voice: false,
         video: false,
         session_token,
+        customdata: customdata(p),
     };
     let response = if p.flag("redirect") == Some(false) {
         joined_xml(meeting, &person, &url)
@@ -90,6 +91,18 @@ pub(crate) fn join(server: &Server, request: &ApiRequest) -> ApiResponse {
     drop(registry);
     server.counters.joined.increment();
     response
+}
+
+/// The `userdata-` parameters; the last value of a repeated name counts.
+fn customdata(params: &Params) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for (name, value) in params.iter() {
+        if let Some(name) = name.strip_prefix("userdata-") {
+            found.retain(|(n, _)| n != name);
+            found.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    found
 }
 
 fn joined_xml(meeting: &Meeting, person: &Person, url: &str) -> ApiResponse {

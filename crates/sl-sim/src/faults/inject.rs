@@ -82,6 +82,11 @@ pub(crate) async fn inject(
             socket::send_with_length(connection, &response, &length, half, true);
             Err(ConnectionDropped)
         }
+        FaultKind::CutOff => {
+            let mut response = handle();
+            response.body.truncate(response.body.len() / 2);
+            Ok(into_http(response))
+        }
         FaultKind::BadLength { value } => {
             let response = handle();
             socket::send_with_length(connection, &response, &value, response.body.len(), false);

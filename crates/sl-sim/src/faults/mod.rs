@@ -123,6 +123,8 @@ pub enum FaultKind {
     Entities,
     /// Executes the call, sends the Content-Length of the whole response but half of its body, and closes.
     Truncated,
+    /// Executes the call and sends half of the response's body as if it were the whole.
+    CutOff,
     /// Executes the call and sends the whole response with this Content-Length: not a number, or a wrong one.
     BadLength {
         /// The header's value, verbatim.
@@ -215,6 +217,7 @@ mod tests {
             "deep_xml",
             "entities",
             "truncated",
+            "cut_off",
             "bad_length",
             "wrong_checksum",
             "forget",

@@ -7,16 +7,11 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 
-/// Whether XML 1.0 forbids a character, even as a character reference.
-fn is_forbidden(c: char) -> bool {
-    matches!(c, '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
-}
-
-/// Appends `text`, escaped for an element or a quoted attribute of XML or HTML. Drops characters that XML 1.0
-/// forbids.
+/// Appends `text`, escaped for an element or a quoted attribute of XML or HTML. Like BBB's template engine, it
+/// passes on characters that XML 1.0 forbids.
 pub(crate) fn escape_into(out: &mut String, text: &str) {
-    // Fast path: most text needs no escaping. 0xef is the first byte of U+FFFE and U+FFFF (and others).
-    let is_plain = |b| !matches!(b, 0..0x20 | b'&' | b'<' | b'>' | b'"' | b'\'' | 0xef);
+    // Fast path: most text needs no escaping.
+    let is_plain = |b| !matches!(b, b'\r' | b'&' | b'<' | b'>' | b'"' | b'\'');
     if text.bytes().all(is_plain) {
         out.push_str(text);
         return;
@@ -30,7 +25,6 @@ pub(crate) fn escape_into(out: &mut String, text: &str) {
             '\'' => out.push_str("&#39;"),
             // Parsers turn a literal CR into LF (XML 1.0, 2.11).
             '\r' => out.push_str("&#13;"),
-            c if is_forbidden(c) => {}
             c => out.push(c),
         }
     }
@@ -41,13 +35,6 @@ pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     escape_into(&mut out, text);
     out
-}
-
-/// Whether `name` is a valid element name. Metadata names come from clients and could otherwise break the XML.
-pub(crate) fn is_valid_name(name: &str) -> bool {
-    let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 /// Writes one `<response>`.
@@ -85,6 +72,12 @@ impl XmlWriter {
         self.open(name);
         escape_into(&mut self.0, text);
         self.close(name);
+    }
+
+    /// `<name>text</name>` with a name that a client chose: escaped like text, and otherwise not checked, as in
+    /// BBB's templates. The response may not be XML.
+    pub(crate) fn write_entry(&mut self, name: &str, text: &str) {
+        self.write_text(&escape(name), text);
     }
 
     /// `<name>value</name>`, not escaped: for numbers and booleans.
@@ -128,21 +121,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escape_drops_forbidden_characters() {
+    fn escape_passes_on_forbidden_characters() {
         assert_eq!(
-            escape("a&b<c>\"d'\u{0}\u{1f}\u{b}\u{ffff}\t\n\re é 😀"),
-            "a&amp;b&lt;c&gt;&quot;d&#39;\t\n&#13;e é 😀"
+            escape("a&b<c>\"d'\u{0}\u{b}\u{ffff}\t\n\re é 😀"),
+            "a&amp;b&lt;c&gt;&quot;d&#39;\u{0}\u{b}\u{ffff}\t\n&#13;e é 😀"
         );
     }
 
     #[test]
-    fn names_that_break_xml_are_invalid() {
-        for good in ["a", "tenant-id", "bbb-origin.v2", "_x1"] {
-            assert!(is_valid_name(good), "{good}");
-        }
-        for bad in ["", "1a", "-a", "a b", "a>", "a/", "é"] {
-            assert!(!is_valid_name(bad), "{bad}");
-        }
+    fn names_of_entries_are_escaped_and_not_checked() {
+        let mut xml = XmlWriter::success();
+        xml.write_entry("2 <fa>", "on");
+        assert!(xml.0.ends_with("<2 &lt;fa&gt;>on</2 &lt;fa&gt;>"), "{}", xml.0);
     }
 
     #[test]

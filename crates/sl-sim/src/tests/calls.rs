@@ -152,8 +152,11 @@ fn get_meetings_and_get_meeting_info_show_participants_and_metadata() {
         text(&response, "running").to_string()
     };
     assert_eq!((running("mm").as_str(), running("zz").as_str()), ("false", "false"));
-    let joined =
-        get(server, "join", "meetingID=mm&password=mp&fullName=%3Cb%3E+%00%1F&redirect=false&userID=u1");
+    let joined = get(
+        server,
+        "join",
+        "meetingID=mm&password=mp&fullName=%3Cb%3E+%01%1F&redirect=false&userID=u1&userdata-2fa=%26&userdata-a+b",
+    );
     assert_eq!(
         elements(&joined, "response"),
         [
@@ -178,8 +181,9 @@ fn get_meetings_and_get_meeting_info_show_participants_and_metadata() {
     names.push("breakoutRooms");
     assert_eq!(elements(&info, "response"), names);
     assert_eq!(elements(&info, "attendees"), ["attendee"; 4], "one joined, three were added");
-    assert_eq!(text(&info, "fullName"), "&lt;b&gt; ");
-    assert_eq!(text(&info, "metadata"), "<a>1</a>", "invalid names are left out");
+    assert_eq!(text(&info, "fullName"), "&lt;b&gt; \u{1}\u{1f}", "raw, as BBB");
+    assert_eq!(text(&info, "metadata"), "<a>1</a><b&gt;>2</b&gt;>");
+    assert_eq!(text(&info, "customdata"), "<2fa>&amp;</2fa><a b></a b>");
     assert_eq!(text(&info, "participantCount"), "4");
     assert_eq!(text(&info, "moderatorCount"), "1");
 

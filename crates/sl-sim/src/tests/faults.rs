@@ -128,6 +128,9 @@ fn every_kind_of_wrong_response() {
     contains(FaultKind::Entities, "<!ENTITY l9 \"&l8;&l8;");
     contains(FaultKind::WrongChecksum, "checksumError");
     contains(FaultKind::Forget, "notFound");
+    let (head, body) = send_with_fault(server, FaultKind::CutOff);
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+    assert!(body.starts_with("<response><returncode>") && !body.contains("</response>"), "{body}");
     let failed = FaultKind::Failed { message_key: "some<Key".into(), message: "why".into() };
     contains(failed, "<messageKey>some&lt;Key</messageKey><message>why</message>");
     let length = FaultKind::BadLength { value: "12".into() };
