@@ -107,6 +107,8 @@ pub enum Signature {
     NotRequired,
     /// Unless GET_MEETINGS_API_DISABLED, where the response is always the same empty list.
     UnlessGetMeetingsDisabled,
+    /// Unless RECORDING_DISABLED, where the response is always the same: there are no recordings.
+    UnlessRecordingsDisabled,
 }
 
 /// Response format.
@@ -224,25 +226,25 @@ calls! {
     /// clients seldom hang up.
     GetRecordings = "getRecordings" {
         methods: Methods::GetOrPost, body: AcceptedBody::Form,
-        signature: Signature::Required,
+        signature: Signature::UnlessRecordingsDisabled,
         format: Format::Xml, links: Links::ToClientHost, completion: Completion::MayCancel,
     }
     /// publishRecordings
     PublishRecordings = "publishRecordings" {
         methods: Methods::GetOrPost, body: AcceptedBody::Form,
-        signature: Signature::Required,
+        signature: Signature::UnlessRecordingsDisabled,
         format: Format::Xml, links: Links::None, completion: Completion::RunToEnd,
     }
     /// updateRecordings
     UpdateRecordings = "updateRecordings" {
         methods: Methods::GetOrPost, body: AcceptedBody::Form,
-        signature: Signature::Required,
+        signature: Signature::UnlessRecordingsDisabled,
         format: Format::Xml, links: Links::None, completion: Completion::RunToEnd,
     }
     /// deleteRecordings
     DeleteRecordings = "deleteRecordings" {
         methods: Methods::GetOrPost, body: AcceptedBody::Form,
-        signature: Signature::Required,
+        signature: Signature::UnlessRecordingsDisabled,
         format: Format::Xml, links: Links::None, completion: Completion::RunToEnd,
     }
     /// getRecordingTextTracks. It only reads, but it is too rare for the cost of a task to matter.
@@ -272,6 +274,7 @@ impl Call {
             Signature::Required => true,
             Signature::NotRequired => false,
             Signature::UnlessGetMeetingsDisabled => !config.api.get_meetings_disabled,
+            Signature::UnlessRecordingsDisabled => !config.recordings.disabled,
         }
     }
 }

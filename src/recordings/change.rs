@@ -1,5 +1,6 @@
 //! Changes that touch both the files and the index: under the recording's lock, files first.
 
+use super::index::IndexEntry;
 use super::{Index, LockedRecording, MoveOutcome, RecordId, Shelf, Storage, StorageError};
 use crate::db::DbError;
 
@@ -28,13 +29,17 @@ pub enum ChangeError {
 
 impl Recordings {
     /// Moves a recording to the published shelf, or to the unpublished one. False if there is no such recording,
-    /// or it is deleted. After an interruption its files may be ahead of the index: a retry completes the
+    /// it is deleted, or it is to be published and is still processed. After an interruption its files may be ahead of the index: a retry completes the
     /// change, and [`Recordings::recover`], which importers call, undoes it.
     pub async fn publish(&self, id: &RecordId, publish: bool) -> Result<bool, ChangeError> {
         let mut locked = self.index.lock(id).await?;
         let Some(now) = locked.current_shelf() else { return Ok(false) };
+        if publish && !locked.entry().is_some_and(IndexEntry::is_processed) {
+            return Ok(false);
+        }
         let shift = self.storage.move_to_shelf(id, Some(now), Shelf::of(publish)).await?;
-        if shift.outcome == MoveOutcome::Missing {
+        // One without formats has nothing to move, and nothing to publish.
+        if shift.outcome == MoveOutcome::Missing && (publish || locked.has_formats().await?) {
             return Err(ChangeError::FilesMissing(id.clone()));
         }
         locked.set_published(publish).await?;

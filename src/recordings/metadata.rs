@@ -164,7 +164,8 @@ impl RawMetadata {
             let at = self.meta.iter().position(|(key, _)| key == name)?;
             Some(self.meta.remove(at).1)
         };
-        let meeting_id = meta("meetingId").filter(|id| !id.is_empty()).or(self.external_id);
+        let meeting_id =
+            meta("meetingId").filter(|id| !id.is_empty()).or(self.external_id.map(|id| id.trim().to_owned()));
         let meeting_id = required(meeting_id, "meta/meetingId")?;
         let name = meta("meetingName").or(self.meeting_name);
         let is_breakout = self.is_breakout || meta("isBreakout").as_deref() == Some("true");

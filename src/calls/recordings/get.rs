@@ -128,9 +128,18 @@ fn no_recordings(total: Option<i64>) -> CallResponse {
     format!("{RESPONSE_START}{RECORDINGS_END}{NO_RECORDINGS}{total}{RESPONSE_END}").into()
 }
 
+/// meetingID, a list. The index may have an id with spaces around it, which BBB ignores: each id is looked up as written
+/// and without them.
+fn meeting_ids(params: &Params) -> Option<Vec<String>> {
+    let mut ids = comma_list(params, "meetingID")?;
+    let as_written = params.get("meetingID").unwrap_or_default().split(',');
+    ids.extend(as_written.filter(|id| !id.trim().is_empty() && id.trim() != *id).map(str::to_owned));
+    Some(ids)
+}
+
 /// Parses the parameters.
 fn parse_query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQuery, ApiError> {
-    let (meetings, records) = (comma_list(params, "meetingID"), comma_list(params, "recordID"));
+    let (meetings, records) = (meeting_ids(params), comma_list(params, "recordID"));
     if config.must_filter && meetings.is_none() && records.is_none() {
         return Err(ApiError::MissingFilter);
     }
@@ -146,7 +155,13 @@ fn parse_query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQu
         .filter_map(|(name, value)| Some((name.strip_prefix("meta_")?, value.unwrap_or_default())))
         .map(|(key, value)| MetaFilter {
             key: key.to_owned(),
-            values: value.split(',').map(|part| MetaValue::parse(part.trim())).collect(),
+            // Without a value it matches none.
+            values: value
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(MetaValue::parse)
+                .collect(),
         })
         .collect();
     let number = |name: &str| params.present(name).and_then(|text| text.trim().parse::<u32>().ok());

@@ -7,10 +7,10 @@ use crate::calls::{ApiRequest, CallResult};
 /// Takes recordID, a list, and publish, which the response repeats as `published`. Ignores unknown ids, unless
 /// all are unknown.
 pub(in crate::calls) async fn publish_recordings(app: &App, request: ApiRequest) -> CallResult {
+    let recordings = app.recordings()?;
     let ids = request.distinct_record_ids()?;
     let publish = request.params.present("publish").ok_or(ApiError::MissingPublish)?;
     let publish = publish.trim().eq_ignore_ascii_case("true");
-    let recordings = app.recordings()?;
     let mut found = false;
     for id in &ids {
         found |= recordings.publish(id, publish).await?;

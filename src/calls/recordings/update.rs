@@ -7,8 +7,8 @@ use crate::recordings::index::RecordingUpdate;
 /// Takes recordID, a list; `meta_` parameters, where an empty value removes the key; protect. Changes all
 /// recordings or none: with an unknown id, nothing is changed and `updated` is false.
 pub(in crate::calls) async fn update_recordings(app: &App, request: ApiRequest) -> CallResult {
-    let ids = request.record_ids()?;
     let index = &app.recordings()?.index;
+    let ids = request.record_ids()?;
     let mut update = RecordingUpdate::default();
     for (name, value) in request.params.iter() {
         let Some(key) = name.strip_prefix("meta_").map(str::to_lowercase).filter(|key| !key.is_empty())

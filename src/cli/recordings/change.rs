@@ -15,7 +15,9 @@ pub(super) async fn publish(
     for id in ids {
         let id = record_id(id)?;
         if !session.recordings.publish(&id, publish).await? {
-            bail!("there is no recording {id}: see `sl recordings list`");
+            bail!(
+                "there is no recording {id}, or it is still being processed: see `sl recordings list --state any`"
+            );
         }
         report.push(json!({ "record_id": id.as_str(), "published": publish }));
         if !out.json {

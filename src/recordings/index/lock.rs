@@ -72,6 +72,11 @@ impl IndexEntry {
         })
     }
 
+    /// Whether BBB has finished it: only then it can be published.
+    pub fn is_processed(&self) -> bool {
+        matches!(self.state.as_str(), "published" | "unpublished")
+    }
+
     /// Whether a client has deleted it.
     pub fn is_deleted(&self) -> bool {
         self.state == "deleted"
@@ -288,6 +293,16 @@ impl LockedRecording {
         .execute(&mut *self.transaction)
         .await?;
         Ok(())
+    }
+
+    /// Whether the index has any format of it.
+    pub async fn has_formats(&mut self) -> Result<bool, DbError> {
+        let Some(entry) = &self.entry else { return Ok(false) };
+        let query =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM playback_formats WHERE recording_id = $1)")
+                .bind(entry.row_id)
+                .fetch_one(&mut *self.transaction);
+        Ok(timeout(self.timeout, query).await.map_err(|_| DbError::Timeout)??)
     }
 
     /// Sets the publish state as a client's decision. False if the index does not have the recording, or it is

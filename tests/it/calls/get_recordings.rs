@@ -55,8 +55,25 @@ fn get_recordings_is_empty_without_database() {
             ("publishRecordings", "recordID=a-1&publish=true"),
             ("deleteRecordings", "recordID=a-1"),
             ("updateRecordings", "recordID=a-1&meta_a=b"),
+            ("updateRecordings", ""),
         ] {
             assert_eq!(env.pool.get(call, query).failed(), "notFound", "{call}");
+        }
+    }
+}
+
+/// The responses are always the same, so no checksum is needed, as in Scalelite.
+#[test]
+fn disabled_recordings_are_answered_unsigned() {
+    let disabled = RecordingEnv::with(1, &[("RECORDING_DISABLED", "true")]);
+    let enabled = RecordingEnv::start();
+    let calls = ["getRecordings", "publishRecordings", "deleteRecordings", "updateRecordings"];
+    for (n, call) in calls.into_iter().enumerate() {
+        for query in ["", "?recordID=a-1&publish=true", "?recordID=a-1&checksum=nonsense"] {
+            let target = format!("/bigbluebutton/api/{call}{query}");
+            let key = disabled.pool.fetch("GET", &target, &[], b"").xml("messageKey").unwrap().to_owned();
+            assert_eq!(key, if n == 0 { "noRecordings" } else { "notFound" }, "{target}");
+            assert_eq!(enabled.pool.fetch("GET", &target, &[], b"").failed(), "checksumError");
         }
     }
 }
@@ -71,6 +88,9 @@ fn recordings_are_newest_first_and_filtered_by_meeting_and_record_id() {
     assert_eq!(env.record_ids("meetingID=m1"), ["aa-2", "aa-1"]);
     assert_eq!(env.record_ids("meetingID=m1%2C+m2%2Cm1"), ["aa-2", "ab-3", "aa-1"]);
     assert_eq!(env.record_ids("meetingID=m"), [""; 0], "meeting ids are exact");
+    env.postgres.sql("UPDATE recordings SET meeting_id = ' m3 ' WHERE record_id = 'b-4'");
+    assert_eq!(env.record_ids("meetingID=%20m3+"), ["b-4"], "with the spaces that the index has");
+    assert_eq!(env.record_ids("meetingID=m1%2C%20m3%20"), ["aa-2", "b-4", "aa-1"]);
     assert_eq!(env.record_ids("recordID=aa-1"), ["aa-1"]);
     assert_eq!(env.record_ids("recordID=aa"), ["aa-2", "aa-1"], "record ids match by prefix");
     assert_eq!(env.record_ids("recordID=a%2Caa%2Cb-4"), ["aa-2", "b-4", "ab-3", "aa-1"]);
@@ -183,7 +203,11 @@ fn recordings_are_filtered_by_metadata() {
     assert_eq!(env.record_ids("meta_bbb-origin=moodle&meetingID=m2"), ["r3"]);
     assert_eq!(env.record_ids("meta_bbb-origin=moodle&recordID=r&state=any"), ["r3", "r1"]);
     assert_eq!(env.record_ids("meta_other=moodle"), [""; 0]);
-    assert_eq!(env.record_ids("meta_gl-listed="), ["r4", "r3", "r2", "r1"]);
+    for nothing in
+        ["meta_gl-listed=", "meta_gl-listed", "meta_gl-listed=%2C", "meta_gl-listed=&meta_course=X"]
+    {
+        assert_eq!(env.record_ids(nothing), [""; 0], "{nothing}: a filter without a value matches none");
+    }
 }
 
 #[test]

@@ -109,3 +109,27 @@ fn concurrent_publishes_leave_files_and_index_consistent() {
         assert_eq!(env.formats_on(&is_not), [""; 0]);
     }
 }
+
+#[test]
+fn recording_in_processing_cannot_be_published() {
+    let env = RecordingEnv::start();
+    for state in ["processing", "processed"] {
+        env.add(state, "m", 1);
+        env.postgres.sql(&format!("UPDATE recordings SET state = '{state}' WHERE record_id = '{state}'"));
+        let query = format!("recordID={state}&publish=true");
+        assert_eq!(env.pool.get("publishRecordings", &query).failed(), "notFound", "{state}");
+        assert_eq!(env.record_ids(&format!("state={state}")), [state], "nothing has changed");
+    }
+}
+
+#[test]
+fn recording_without_formats_can_be_unpublished_only() {
+    let env = RecordingEnv::start();
+    env.postgres.sql(
+        "INSERT INTO recordings (record_id, meeting_id, state, published, starttime) \
+             VALUES ('r1', 'm', 'published', true, now())",
+    );
+    assert_eq!(env.pool.get("publishRecordings", "recordID=r1&publish=true").failed(), "internalError");
+    env.pool.get("publishRecordings", "recordID=r1&publish=false").success();
+    assert_eq!(env.record_ids("state=unpublished"), ["r1"]);
+}
