@@ -18,27 +18,35 @@
 --          12 fence             the poller's fence ('' = none)
 --          13 increment         '1': LOAD_ACCOUNTING=increment; a young meeting counts for `reserve`,
 --                               whatever its create reserved
---          14… listed           for each meeting except breakout rooms: id, participants, ms since
+--          14 part              '' or absent: the only part of the list. A long list comes in parts:
+--                               `more`, each time but the last, and `last`, all with one started_ms.
+--                               `figures_stay`: the server answered, but its list cannot be used; it is
+--                               empty here, and load, figures and records stay as they are
+--          15… listed           for each meeting except breakout rooms: id, participants, ms since
 --                               1970 when its server created it
 -- Returns  {online | offline, state, load, came online now: 1 or 0, number released, released
---          meeting id, …, unrecorded meeting id, …}; {unknown}; {fenced} or {stale}: too late,
---          nothing written
+--          meeting id, …, unrecorded meeting id, …}; {more, unrecorded meeting id, …}; {unknown};
+--          {fenced} or {stale}: too late, nothing written
 -- Keys     writes server:{id}, server_load, cordoned_server_load, meeting:{id}, meetings, voice_bridges,
 --          sl:server:{id}, sl:meeting:{id}, sl:server_meetings:{id}, sl:released:{id}, sl:suspects,
---          sl:tag_load:{tag}, sl:tags; reads server_enabled, sl:poll_fence
+--          sl:poll_part:{id}, sl:foreign_poller, sl:tag_load:{tag}, sl:tags; reads server_enabled,
+--          sl:poll_fence, sl:ending:{id}
 -- Repeat   sets the same figures; a meeting not listed is missed once more.
 -- Rule     a meeting has ended when its server has not listed it in two polls in a row and it is
 --          older than a minute. A cordoned server without meetings becomes disabled. The state is
 --          the one in Redis now, not the one when the poll began. A meeting that was released from
---          this server is not returned as unrecorded while the server lists it.
--- Cost     O(meetings of that server)
+--          this server is not returned as unrecorded while the server lists it; it counts, unless the
+--          server has ended it in the last two minutes. After a part, nothing is released or counted
+--          yet; if the others never come, the next poll does all of it.
+-- Cost     O(meetings of that server); a part: O(its meetings)
 
 local P, call = KEYS[1] or '', redis.call
 local id, started = ARGV[1] or '', tonumber(ARGV[2] or '') or 0
 local threshold, reserve = tonumber(ARGV[3] or '') or 1, tonumber(ARGV[4] or '') or 15
 local young, ttl = tonumber(ARGV[5] or '') or 900000, tonumber(ARGV[6] or '') or 86400
-local fence, increment = ARGV[12] or '', ARGV[13] == '1'
--- @include clock, drop_meeting, meeting_weight, ms, poll_rejected, read_server, set_load
+local fence, increment, part = ARGV[12] or '', ARGV[13] == '1', ARGV[14] or ''
+-- @include clock, current_load, drop_meeting, figures_of, meeting_weight, ms, note_figures, poll_rejected
+-- @include read_server, set_load
 
 local s = read_server(id)
 if not s then return { 'unknown' } end
@@ -50,10 +58,31 @@ if started == 0 then started = now end
 
 local gone, was_released = call('ZRANGE', P .. 'sl:released:' .. id, 0, -1, 'WITHSCORES'), {}
 for i = 1, #gone, 2 do was_released[gone[i]] = true end
+local ending = {}
+if #gone > 0 then
+  local since = ms(now - 120000)
+  for _, m in ipairs(call('ZRANGEBYSCORE', P .. 'sl:ending:' .. id, since, '+inf')) do ending[m] = true end
+end
 local known, is_known = call('ZRANGE', running, 0, -1, 'WITHSCORES'), {}
 for i = 1, #known, 2 do is_known[known[i]] = true end
 local total, listed, unrecorded = 0, {}, {}
-for i = 14, #ARGV, 3 do
+-- What the parts before the last have found: id → r (recorded here) or s, and the weight.
+local parts, found = P .. 'sl:poll_part:' .. id .. ':' .. ms(started), {}
+if part == 'last' then
+  local earlier = call('HGETALL', parts)
+  for i = 1, #earlier, 2 do
+    local m, recorded = earlier[i], earlier[i + 1]:sub(1, 1) == 'r'
+    listed[m] = true
+    if recorded ~= (is_known[m] == true) then
+      -- Ended, or created here, since that part was written.
+      if is_known[m] then total = total + meeting_weight(m) end
+    else
+      total = total + tonumber(earlier[i + 1]:sub(2))
+    end
+  end
+  call('DEL', parts)
+end
+for i = 15, #ARGV, 3 do
   local m, users = ARGV[i], tonumber(ARGV[i + 1] or '') or 0
   local notes_key, record = P .. 'sl:meeting:' .. m, P .. 'meeting:' .. m
   listed[m] = true
@@ -76,16 +105,25 @@ for i = 14, #ARGV, 3 do
     if increment then call('HDEL', notes_key, 'extra') end
     if not is_known[m] then call('ZADD', running, ms(created), m) end
   elseif not on and was_released[m] then
-    weight = 0  -- about to end
+    if ending[m] then weight = 0 end
   else
     if now - (tonumber(ARGV[i + 2] or '') or now) < young and reserve > weight then weight = reserve end
     if not on then unrecorded[#unrecorded + 1] = m end
   end
   total = total + weight
+  if part == 'more' then
+    found[#found + 1] = m
+    found[#found + 1] = (on == id and 'r' or 's') .. weight
+  end
+end
+if part == 'more' then
+  if #found > 0 then call('HSET', parts, unpack(found)) end
+  call('EXPIRE', parts, 60)
+  return { 'more', unpack(unrecorded) }
 end
 
 local released = {}
-for i = 1, #known, 2 do
+for i = 1, part == 'figures_stay' and 0 or #known, 2 do
   local m, created = known[i], tonumber(known[i + 1])
   if not listed[m] then
     local record = call('HMGET', P .. 'meeting:' .. m, 'server_id', 'voice_bridge')
@@ -108,7 +146,7 @@ for i = 1, #known, 2 do
 end
 
 -- Released, and not listed any more: if a meeting with this id is listed later, it is a new one.
-for i = 1, #gone, 2 do
+for i = 1, part == 'figures_stay' and 0 or #gone, 2 do
   if not listed[gone[i]] and tonumber(gone[i + 1]) < started then
     call('ZREM', P .. 'sl:released:' .. id, gone[i])
   end
@@ -122,13 +160,25 @@ call('HDEL', own, 'probe_until')
 call('SREM', P .. 'sl:suspects', id)
 if streak >= threshold then s.online = true end
 if s.online then call('HDEL', own, 'offline_since', 'lost') end
-if s.state == 'cordoned' and call('ZCARD', running) == 0 and (tonumber(ARGV[8] or '') or 0) == 0 then
+if s.state == 'cordoned' and part ~= 'figures_stay' and call('ZCARD', running) == 0 and (tonumber(ARGV[8] or '') or 0) == 0 then
   s.state = 'disabled'
   call('HSET', key, 'state', 'disabled')
 end
 local load = total * s.multiplier
-call('HSET', key, 'online', tostring(s.online), 'meetings', ARGV[8] or 0, 'users', ARGV[9] or 0,
-  'largest_meeting', ARGV[10] or 0, 'videos', ARGV[11] or 0)
+local ours = call('HGET', own, 'figures')
+if ours and ours ~= figures_of(id) then call('SET', P .. 'sl:foreign_poller', id, 'EX', 600) end
+call('HSET', key, 'online', tostring(s.online))
+if part == 'figures_stay' then
+  load = tonumber(current_load(id) or '')
+  if not load then
+    load = 0
+    for i = 1, #known, 2 do load = load + meeting_weight(known[i]) * s.multiplier end
+  end
+else
+  call('HSET', key, 'meetings', ARGV[8] or 0, 'users', ARGV[9] or 0, 'largest_meeting', ARGV[10] or 0,
+    'videos', ARGV[11] or 0)
+end
+note_figures(id)
 if ARGV[7] and ARGV[7] ~= '' then call('HSET', key, 'bbb_version', ARGV[7]) end
 set_load(id, s, load)
 

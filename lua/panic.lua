@@ -6,14 +6,14 @@
 --          2 keep_state  '1': keep the server's state
 -- Returns  {panicked, url, secret, meeting id, moderator password, meeting id, …} or {unknown}
 -- Keys     writes server:{id}, server_enabled, server_load, cordoned_server_load, meeting:{id}, meetings,
---          voice_bridges, sl:meeting:{id}, sl:server_meetings:{id}, sl:released:{id}, sl:tag_load:{tag},
---          sl:tags, sl:index
+--          voice_bridges, sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id}, sl:released:{id},
+--          sl:tag_load:{tag}, sl:tags, sl:index
 -- Repeat   releases nothing more.
 -- Cost     O(all meetings)
 
 local P, call = KEYS[1] or '', redis.call
 local id, keep_state = ARGV[1] or '', ARGV[2] == '1'
--- @include clock, drop_meeting, meetings_of, note_released, read_server, set_load
+-- @include clock, drop_meeting, meetings_of, note_figures, note_released, read_server, set_load
 
 local s = read_server(id)
 if not s then return { 'unknown' } end
@@ -32,5 +32,6 @@ if not keep_state then
 end
 set_load(id, s, 0)
 call('HSET', P .. 'server:' .. id, 'meetings', 0, 'users', 0, 'largest_meeting', 0, 'videos', 0)
+note_figures(id)
 call('HDEL', P .. 'sl:index', 'built')
 return answer

@@ -10,16 +10,18 @@
 -- Returns  {online | offline, state, failures in a row, went offline now: 1 or 0}; {unknown}; {fenced} or
 --          {stale}: too late, nothing written
 -- Keys     writes server:{id}, server_load, cordoned_server_load, sl:server:{id}, sl:suspects,
---          sl:tag_load:{tag}, sl:tags; reads server_enabled, sl:poll_lease, sl:poll_fence
+--          sl:held, sl:tag_load:{tag}, sl:tags; reads server_enabled, sl:poll_lease, sl:poll_fence,
+--          sl:failed_creates:{id}
 -- Repeat   counts one failure more.
 -- Rule     while a replica holds the lease on polling, only its polls take a server offline: a failure
---          that another replica saw may be the fault of that replica's network
+--          that another replica saw may be the fault of that replica's network. A server where a create
+--          has failed too is held
 -- Cost     O(log servers)
 
 local P, call = KEYS[1] or '', redis.call
 local id, threshold = ARGV[1] or '', tonumber(ARGV[2] or '') or 2
 local started, fence = tonumber(ARGV[3] or '') or 0, ARGV[4] or ''
--- @include clock, ms, poll_rejected, read_server, set_load
+-- @include clock, hold_server, ms, note_figures, poll_rejected, read_server, set_load
 
 local s = read_server(id)
 if not s then return { 'unknown' } end
@@ -40,7 +42,9 @@ local online_before = s.online
 if streak >= threshold and s.online then
   s.online = false
   call('HSET', P .. 'server:' .. id, 'online', 'false')
+  note_figures(id)
 end
+if s.online and call('EXISTS', P .. 'sl:failed_creates:' .. id) == 1 then hold_server(id, now, 'poll') end
 if not s.online then
   set_load(id, s, 0)
   call('HSETNX', own, 'offline_since', ms(now))

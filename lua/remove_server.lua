@@ -7,7 +7,7 @@
 --          {unknown}
 -- Keys     writes server:{id}, servers, server_enabled, server_load, cordoned_server_load, meeting:{id},
 --          meetings, voice_bridges, sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id},
---          sl:released:{id}, sl:held, sl:suspects, sl:tag_load:{tag}, sl:index
+--          sl:released:{id}, sl:ending:{id}, sl:failed_creates:{id}, sl:held, sl:suspects, sl:tag_load:{tag}, sl:index
 -- Repeat   returns unknown.
 -- Cost     O(all meetings)
 
@@ -21,7 +21,7 @@ local meetings = meetings_of(id)
 if #meetings > 0 and not force then return { 'busy', tostring(#meetings) } end
 for _, m in ipairs(meetings) do drop_meeting(m.id, id, m.bridge) end
 call('DEL', P .. 'server:' .. id, P .. 'sl:server:' .. id, P .. 'sl:server_meetings:' .. id,
-  P .. 'sl:released:' .. id)
+  P .. 'sl:released:' .. id, P .. 'sl:ending:' .. id, P .. 'sl:failed_creates:' .. id)
 call('ZREM', P .. 'sl:held', id)
 call('SREM', P .. 'sl:suspects', id)
 call('SREM', P .. 'servers', id)

@@ -4,8 +4,8 @@
 -- ARGV     1 server  server id
 --          2 state   enabled, cordoned or disabled
 -- Returns  {changed | same, state before, meetings recorded there} or {unknown}
--- Keys     writes server:{id}, server_enabled, server_load, cordoned_server_load, sl:held, sl:tag_load:{tag},
---          sl:tags, sl:index; reads sl:meeting:{id}, sl:server_meetings:{id}
+-- Keys     writes server:{id}, server_enabled, server_load, cordoned_server_load, sl:held, sl:failed_creates:{id},
+--          sl:tag_load:{tag}, sl:tags, sl:index; reads sl:meeting:{id}, sl:server_meetings:{id}
 -- Errors   another state
 -- Repeat   returns same.
 -- Cost     O(meetings of that server): its load may have to be counted again
@@ -31,6 +31,7 @@ call('HSET', P .. 'server:' .. id, 'state', state)
 if state == 'enabled' then
   call('SADD', P .. 'server_enabled', id)
   call('ZREM', P .. 'sl:held', id)
+  call('DEL', P .. 'sl:failed_creates:' .. id)
 else
   call('SREM', P .. 'server_enabled', id)
 end

@@ -35,9 +35,12 @@ pub fn numbers(meeting_id: &str, length: usize) -> impl Iterator<Item = String> 
     .filter(|number| is_number(number))
 }
 
+/// Longest number that is taken from a client or a server.
+const MAX_DIGITS: usize = 32;
+
 /// Whether this can be a voice bridge: digits, and not `99999`, which is BBB's echo test.
 pub fn is_number(text: &str) -> bool {
-    !text.is_empty() && text != "99999" && text.bytes().all(|b| b.is_ascii_digit())
+    (1..=MAX_DIGITS).contains(&text.len()) && text != "99999" && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The first two of [`numbers`], cached for recent ids: many clients create a meeting again before each

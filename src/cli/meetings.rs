@@ -92,8 +92,9 @@ async fn end(session: &Session, ids: &[String], yes: bool, out: Out) -> anyhow::
     let mut report = Vec::new();
     for (meeting, server) in found {
         let id = meeting.key.as_str();
-        if !servers::end(session, &server.at, id, &meeting.moderator_pw).await {
-            bail!("{} did not end the meeting {}: its record stays", server.hostname(), printable(id));
+        if let Err(reason) = servers::end(session, &server.at, id, &meeting.moderator_pw).await {
+            let host = server.hostname();
+            bail!("{host} did not end the meeting {} ({reason}): its record stays", printable(id));
         }
         session.store.release(&meeting.key, Some((&server.at.id, ""))).await?;
         report.push(json!({ "id": id, "ended": true }));

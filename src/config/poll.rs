@@ -20,6 +20,8 @@ pub struct PollConfig {
     pub offline_grace: Duration,
     /// POLL_LEASE: how long the lease lasts unless it is renewed.
     pub lease: Duration,
+    /// MAX_MEETINGS_PER_SERVER: a longer list of a server is not used.
+    pub max_meetings: usize,
 }
 
 impl PollConfig {
@@ -33,6 +35,13 @@ impl PollConfig {
         );
         PollConfig {
             interval,
+            max_meetings: env.number(
+                "MAX_MEETINGS_PER_SERVER",
+                5000usize,
+                |n| *n >= 1,
+                "must be a whole number, 1 or more",
+                "meetings that a server may list; of a longer list only that the server answers is used",
+            ),
             offline_grace: env.seconds(
                 "OFFLINE_GRACE",
                 interval.as_secs_f64() * 2.0,

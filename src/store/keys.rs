@@ -106,6 +106,11 @@ impl Keys {
         self.key("sl:warnings")
     }
 
+    /// String with a TTL, ours: a server whose figures another program has changed.
+    pub fn foreign_poller(&self) -> String {
+        self.key("sl:foreign_poller")
+    }
+
     /// List, ours: entries that must reach Postgres.
     pub fn outbox(&self) -> String {
         self.key("sl:outbox")

@@ -64,8 +64,15 @@ pub enum AssignOutcome {
 /// Why a meeting must leave its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReassignReason {
-    /// A create failed there.
-    Failed,
+    /// A create was sent there and failed.
+    Failed {
+        /// Servers that the create may try yet, this move included; 1 or more.
+        tries_left: usize,
+    },
+    /// A create could not be sent there.
+    Unreachable,
+    /// A create was not sent there, by no fault of the server.
+    Busy,
     /// The server takes no new meetings and does not have this one; its first create may still be under
     /// way.
     Stale,
@@ -86,6 +93,8 @@ pub enum ReassignOutcome {
     TagUnavailable(String),
     /// It must not move now; nothing changed.
     Kept,
+    /// Its creates have failed on several servers, too often in the last minutes; not moved.
+    Spent,
     /// There is no such record.
     Unknown,
 }
@@ -172,9 +181,15 @@ impl Store {
             ttl_seconds: wanted.ttl_seconds,
             any_if_no_untagged: wanted.any_if_no_untagged,
             reason: match reason {
-                ReassignReason::Failed => "failed",
+                ReassignReason::Failed { .. } => "failed",
+                ReassignReason::Unreachable => "unreachable",
+                ReassignReason::Busy => "busy",
                 ReassignReason::Stale => "stale",
                 ReassignReason::Gone => "gone",
+            },
+            tries_left: match reason {
+                ReassignReason::Failed { tries_left } => tries_left,
+                _ => 1,
             },
             excluded,
         };
@@ -185,6 +200,7 @@ impl Store {
             "none" => Ok(ReassignOutcome::NoServer),
             "tag_unavailable" => Ok(ReassignOutcome::TagUnavailable(reply.text()?)),
             "kept" => Ok(ReassignOutcome::Kept),
+            "spent" => Ok(ReassignOutcome::Spent),
             "unknown" => Ok(ReassignOutcome::Unknown),
             _ => Err(reply.unexpected()),
         }
@@ -262,14 +278,22 @@ impl Store {
         only_on: Option<(&str, &str)>,
     ) -> StoreResult<ReleaseOutcome> {
         let (only_server, only_generation) = only_on.unwrap_or_default();
-        self.release_if(Release { meeting, only_server, only_generation, create_failed: false }).await
+        let (create_failed, failed_on) = (false, &[][..]);
+        self.release_if(Release { meeting, only_server, only_generation, create_failed, failed_on }).await
     }
 
     /// A create of a meeting has failed on this server: releases the meeting if all of its creates have
-    /// failed and no participant can be in it.
-    pub async fn withdraw(&self, meeting: &MeetingKey, server: &str) -> StoreResult<ReleaseOutcome> {
-        let only_server = server;
-        self.release_if(Release { meeting, only_server, only_generation: "", create_failed: true }).await
+    /// failed and no participant can be in it. `failed_on` are all servers that this create was sent to and
+    /// failed on: none if they are not at fault in any case.
+    pub async fn withdraw(
+        &self,
+        meeting: &MeetingKey,
+        server: &str,
+        failed_on: &[String],
+    ) -> StoreResult<ReleaseOutcome> {
+        let (only_generation, create_failed) = ("", true);
+        let call = Release { meeting, only_server: server, only_generation, create_failed, failed_on };
+        self.release_if(call).await
     }
 
     async fn release_if(&self, call: Release<'_>) -> StoreResult<ReleaseOutcome> {

@@ -1,6 +1,6 @@
 //! What polls and failed requests say about a server, and what follows for its meetings.
 
-use super::connection::{Store, StoreResult};
+use super::connection::{Store, StoreError, StoreResult};
 use super::keys::MeetingKey;
 use super::lease::Fence;
 use super::model::ServerState;
@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// Servers read in one pipeline.
 const PAGE_SERVERS: usize = 500;
+
+/// Meetings in one script, so that none blocks Redis for long.
+const PART_MEETINGS: usize = 500;
 
 /// A meeting as a server lists it.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +46,9 @@ pub struct PollFigures {
     pub videos: u64,
     /// The meetings that are not breakout rooms.
     pub listed: Vec<(MeetingKey, Listed)>,
+    /// Why its list cannot be used, if so: its load, its figures and the records of its meetings stay as they
+    /// are.
+    pub unusable: Option<String>,
 }
 
 /// Outcomes of `apply_poll.lua` and `poll_failed.lua`.
@@ -61,6 +67,8 @@ pub enum PollOutcome {
         /// Meetings that it lists and that have no record. The poller narrows these to the ones that it
         /// has adopted.
         unrecorded: Vec<String>,
+        /// Why its list of meetings could not be used, if so.
+        unusable: Option<String>,
     },
     /// The server has left the pool.
     Unknown,
@@ -117,7 +125,7 @@ pub struct PollHistory {
 }
 
 impl Store {
-    /// Writes what a server answered to a poll: see `lua/apply_poll.lua`.
+    /// Writes what a server answered to a poll, a long list in parts: see `lua/apply_poll.lua`.
     pub async fn apply_poll(
         &self,
         id: &str,
@@ -126,33 +134,50 @@ impl Store {
         poll: &PollConfig,
         load: &LoadConfig,
     ) -> StoreResult<PollOutcome> {
-        let listed = figures.listed.iter();
-        let call = ApplyPoll {
-            server: id,
-            started_ms: figures.started_ms,
-            healthy_threshold: poll.healthy_threshold,
-            reserve: load.min_users,
-            young_ms: load.join_buffer.as_millis(),
-            ttl_seconds: load.meeting_ttl.as_secs(),
-            version: &figures.version,
-            meetings: figures.meetings,
-            users: figures.users,
-            largest: figures.largest,
-            videos: figures.videos,
-            fence,
-            increment: load.accounting == Accounting::Increment,
-            listed: listed.map(|(meeting, listed)| (meeting, listed.users, listed.created_ms)).collect(),
-        };
-        let mut reply = self.run(&call).await?;
-        let online = match reply.text()?.as_str() {
-            "online" => true,
-            "offline" => false,
-            other => return reply.not_applied(other),
-        };
-        let (state, _load, changed) = (reply.state()?, reply.text()?, reply.flag()?);
-        let released = reply.number()?;
-        let released = reply.texts(released)?;
-        Ok(PollOutcome::Applied { online, changed, state, released, unrecorded: reply.rest() })
+        let parts = figures.listed.len().div_ceil(PART_MEETINGS).max(1);
+        let mut unrecorded = Vec::new();
+        for part in 0..parts {
+            let listed = figures.listed.iter().skip(part * PART_MEETINGS).take(PART_MEETINGS);
+            let call = ApplyPoll {
+                server: id,
+                started_ms: figures.started_ms,
+                healthy_threshold: poll.healthy_threshold,
+                reserve: load.min_users,
+                young_ms: load.join_buffer.as_millis(),
+                ttl_seconds: load.meeting_ttl.as_secs(),
+                version: &figures.version,
+                meetings: figures.meetings,
+                users: figures.users,
+                largest: figures.largest,
+                videos: figures.videos,
+                fence,
+                increment: load.accounting == Accounting::Increment,
+                part: match part + 1 {
+                    _ if figures.unusable.is_some() => "figures_stay",
+                    1 if parts == 1 => "",
+                    n if n == parts => "last",
+                    _ => "more",
+                },
+                listed: listed.map(|(meeting, listed)| (meeting, listed.users, listed.created_ms)).collect(),
+            };
+            let mut reply = self.run(&call).await?;
+            let online = match reply.text()?.as_str() {
+                "more" => {
+                    unrecorded.extend(reply.rest());
+                    continue;
+                }
+                "online" => true,
+                "offline" => false,
+                other => return reply.not_applied(other),
+            };
+            let (state, _load, changed) = (reply.state()?, reply.text()?, reply.flag()?);
+            let released = reply.number()?;
+            let released = reply.texts(released)?;
+            unrecorded.extend(reply.rest());
+            let unusable = figures.unusable.clone();
+            return Ok(PollOutcome::Applied { online, changed, state, released, unrecorded, unusable });
+        }
+        Err(StoreError::UnexpectedReply("apply_poll"))
     }
 
     /// Counts a poll that a server did not answer: see `lua/poll_failed.lua`.
@@ -171,10 +196,11 @@ impl Store {
             other => return reply.not_applied(other),
         };
         let (state, _failures, changed) = (reply.state()?, reply.text()?, reply.flag()?);
-        Ok(PollOutcome::Applied { online, changed, state, released: Vec::new(), unrecorded: Vec::new() })
+        let (released, unrecorded, unusable) = (Vec::new(), Vec::new(), None);
+        Ok(PollOutcome::Applied { online, changed, state, released, unrecorded, unusable })
     }
 
-    /// Records meetings that a server runs and that have no record: see `lua/adopt.lua`.
+    /// Records meetings that a server runs and that have no record, many in parts: see `lua/adopt.lua`.
     pub async fn adopt(
         &self,
         id: &str,
@@ -183,29 +209,34 @@ impl Store {
         load: &LoadConfig,
         meetings: impl Iterator<Item = (&MeetingKey, &Listed)>,
     ) -> StoreResult<AdoptOutcome> {
-        let call = Adopt {
-            server: id,
-            started_ms,
-            fence,
-            reserve: load.min_users,
-            young_ms: load.join_buffer.as_millis(),
-            ttl_seconds: load.meeting_ttl.as_secs(),
-            meetings: meetings
-                .map(|(meeting, listed)| {
-                    let Listed { users, created_ms, voice_bridge, moderator_pw, tenant } = listed;
-                    let (bridge, password) = (voice_bridge.as_str(), moderator_pw.as_str());
-                    (meeting, *created_ms, *users, bridge, password, tenant.as_str())
-                })
-                .collect(),
-        };
-        let mut reply = self.run(&call).await?;
-        match reply.text()?.as_str() {
-            "adopted" => Ok(AdoptOutcome::Adopted(reply.rest())),
-            "unknown" => Ok(AdoptOutcome::Unknown),
-            "fenced" => Ok(AdoptOutcome::Fenced),
-            "stale" => Ok(AdoptOutcome::Stale),
-            _ => Err(reply.unexpected()),
+        let meetings: Vec<_> = meetings
+            .map(|(meeting, listed)| {
+                let Listed { users, created_ms, voice_bridge, moderator_pw, tenant } = listed;
+                let (bridge, password) = (voice_bridge.as_str(), moderator_pw.as_str());
+                (meeting, *created_ms, *users, bridge, password, tenant.as_str())
+            })
+            .collect();
+        let mut adopted = Vec::new();
+        for part in meetings.chunks(PART_MEETINGS) {
+            let call = Adopt {
+                server: id,
+                started_ms,
+                fence,
+                reserve: load.min_users,
+                young_ms: load.join_buffer.as_millis(),
+                ttl_seconds: load.meeting_ttl.as_secs(),
+                meetings: part,
+            };
+            let mut reply = self.run(&call).await?;
+            match reply.text()?.as_str() {
+                "adopted" => adopted.extend(reply.rest()),
+                "unknown" => return Ok(AdoptOutcome::Unknown),
+                "fenced" => return Ok(AdoptOutcome::Fenced),
+                "stale" => return Ok(AdoptOutcome::Stale),
+                _ => return Err(reply.unexpected()),
+            }
         }
+        Ok(AdoptOutcome::Adopted(adopted))
     }
 
     /// Counts a request that failed on a server, and says whether the caller must poll it: see
@@ -228,6 +259,11 @@ impl Store {
     /// Servers whose last poll or request failed, without the abandoned ones.
     pub async fn suspects(&self) -> StoreResult<Vec<String>> {
         self.command(redis::cmd("SMEMBERS").arg(self.keys.suspects())).await
+    }
+
+    /// A server whose figures another program has changed in the last ten minutes: another poller runs.
+    pub async fn foreign_poller(&self) -> StoreResult<Option<String>> {
+        self.command(redis::cmd("GET").arg(self.keys.foreign_poller())).await
     }
 
     /// Abandons a server that has been offline for longer than its grace: see `lua/abandon.lua`.

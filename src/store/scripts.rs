@@ -61,12 +61,12 @@ scripts! {
     }
     adopt: Adopt<'a> {
         server: &'a str, started_ms: u64, fence: &'a Fence, reserve: u32, young_ms: u128, ttl_seconds: u64,
-        meetings: Vec<(&'a MeetingKey, u64, u64, &'a str, &'a str, &'a str)>,
+        meetings: &'a [(&'a MeetingKey, u64, u64, &'a str, &'a str, &'a str)],
     }
     apply_poll: ApplyPoll<'a> {
         server: &'a str, started_ms: u64, healthy_threshold: u32, reserve: u32, young_ms: u128,
         ttl_seconds: u64, version: &'a str, meetings: usize, users: u64, largest: u64, videos: u64,
-        fence: &'a Fence, increment: bool, listed: Vec<(&'a MeetingKey, u64, u64)>,
+        fence: &'a Fence, increment: bool, part: &'a str, listed: Vec<(&'a MeetingKey, u64, u64)>,
     }
     assign: Assign<'a> {
         meeting: &'a MeetingKey, tag: &'a str, reserve: u32, ttl_seconds: u64, moderator_pw: &'a str,
@@ -83,14 +83,15 @@ scripts! {
     }
     reassign: Reassign<'a> {
         meeting: &'a MeetingKey, from: &'a str, tag: &'a str, reserve: u32, ttl_seconds: u64,
-        any_if_no_untagged: bool, reason: &'a str, excluded: &'a [String],
+        any_if_no_untagged: bool, reason: &'a str, tries_left: usize, excluded: &'a [String],
     }
     recreated: Recreated<'a> {
         meeting: &'a MeetingKey, server: &'a str, moderator_pw: &'a str, reserve: u32
     }
     reindex: Reindex {}
     release: Release<'a> {
-        meeting: &'a MeetingKey, only_server: &'a str, only_generation: &'a str, create_failed: bool
+        meeting: &'a MeetingKey, only_server: &'a str, only_generation: &'a str, create_failed: bool,
+        failed_on: &'a [String],
     }
     remove_server: RemoveServer<'a> { server: &'a str, force: bool }
     set_state: SetState<'a> { server: &'a str, state: &'a str }

@@ -24,6 +24,8 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Servers that a create has tried, and how many more it may try.
 pub(super) struct Failover {
     tried: Vec<String>,
+    /// Those of them that the create was sent to.
+    failed_on: Vec<String>,
     /// CREATE_FAILOVER_TRIES, less those used.
     tries_left: usize,
     fast_refusals_left: usize,
@@ -35,7 +37,7 @@ impl Failover {
     pub(super) fn new(app: &App) -> Failover {
         let tries_left = app.config.api.failover_tries;
         let fast_refusals_left = if tries_left == 0 { 0 } else { MAX_FAST_REFUSALS };
-        Failover { tried: Vec::new(), tries_left, fast_refusals_left, resent_to: None }
+        Failover { tried: Vec::new(), failed_on: Vec::new(), tries_left, fast_refusals_left, resent_to: None }
     }
 
     /// Allows no other server.
@@ -62,8 +64,8 @@ impl Failover {
         if presence == MeetingPresence::Present {
             return Ok(self.may_resend(from).then(|| placed.clone()));
         }
-        if self.may_try_another(from, failure, took) {
-            match app.store.reassign(wanted, &from.server.id, ReassignReason::Failed, &self.tried).await? {
+        if let Some(reason) = self.may_try_another(from, failure, took) {
+            match app.store.reassign(wanted, &from.server.id, reason, &self.tried).await? {
                 ReassignOutcome::Moved(to) => {
                     let (meeting, from, to_id) = (wanted.meeting.as_str(), &from.server.id, &to.server.id);
                     info!(meeting, from, to = to_id, "create moved to another server");
@@ -71,13 +73,20 @@ impl Failover {
                 }
                 // Another create of this meeting has moved it.
                 ReassignOutcome::Existing(to) => return Ok(Some(Placed { placement: to, is_new: false })),
+                // A poll or a join has found the meeting there since the server was queried.
+                ReassignOutcome::Kept
+                    if query_presence(app, wanted.meeting, from).await == MeetingPresence::Present =>
+                {
+                    return Ok(self.may_resend(from).then(|| placed.clone()));
+                }
                 ReassignOutcome::NoServer
                 | ReassignOutcome::TagUnavailable(_)
                 | ReassignOutcome::Kept
+                | ReassignOutcome::Spent
                 | ReassignOutcome::Unknown => {}
             }
         }
-        withdraw_record(app, wanted.meeting, from).await;
+        withdraw_record(app, wanted.meeting, from, &self.failed_on).await;
         Ok(None)
     }
 
@@ -89,17 +98,30 @@ impl Failover {
         is_first
     }
 
-    /// A fast refusal costs the client nothing, and does not count as a try.
-    fn may_try_another(&mut self, failed: &Placement, failure: &ServerCallError, took: Duration) -> bool {
+    /// Why the create moves to another server; None if it may try no other. A fast refusal costs the client
+    /// nothing, and does not count as a try.
+    fn may_try_another(
+        &mut self,
+        failed: &Placement,
+        failure: &ServerCallError,
+        took: Duration,
+    ) -> Option<ReassignReason> {
         if matches!(failure, ServerCallError::Url) {
-            return false;
+            return None;
         }
         self.tried.push(failed.server.id.clone());
+        if !failure.never_sent() {
+            self.failed_on.push(failed.server.id.clone());
+        }
         let is_fast_refusal = failure.never_sent() && took < FAST_REFUSAL;
         let left = if is_fast_refusal { &mut self.fast_refusals_left } else { &mut self.tries_left };
-        let allowed = *left > 0;
+        let tries_left = *left;
         *left = left.saturating_sub(1);
-        allowed
+        let reason = match failure.never_sent() {
+            true => ReassignReason::Unreachable,
+            false => ReassignReason::Failed { tries_left },
+        };
+        (tries_left > 0).then_some(reason)
     }
 }
 
@@ -136,7 +158,7 @@ pub(super) async fn move_off_closed_server(
                 tokio::time::sleep(REQUERY_DELAY).await;
                 continue;
             }
-            ReassignOutcome::Kept => Ok(Relocation::Stays),
+            ReassignOutcome::Kept | ReassignOutcome::Spent => Ok(Relocation::Stays),
             ReassignOutcome::Unknown => Ok(Relocation::RecordGone),
         };
     }
@@ -165,8 +187,8 @@ pub(super) async fn query_presence(app: &App, meeting: &MeetingKey, at: &Placeme
 
 /// Deletes the record of a meeting whose create failed, unless another create counts on it or participants
 /// may be in it.
-pub(super) async fn withdraw_record(app: &App, meeting: &MeetingKey, at: &Placement) {
-    if let Err(error) = app.store.withdraw(meeting, &at.server.id).await {
+pub(super) async fn withdraw_record(app: &App, meeting: &MeetingKey, at: &Placement, failed_on: &[String]) {
+    if let Err(error) = app.store.withdraw(meeting, &at.server.id, failed_on).await {
         warn!(meeting = meeting.as_str(), %error, "could not release a meeting whose create failed");
     }
 }

@@ -104,7 +104,7 @@ async fn finish_create(
     let envelope = &reply.envelope;
     if !envelope.success {
         if query_presence(app, wanted.meeting, placement).await != MeetingPresence::Present {
-            withdraw_record(app, wanted.meeting, placement).await;
+            withdraw_record(app, wanted.meeting, placement, &[]).await;
         }
         return CallResponse::Xml(reply.body);
     }

@@ -1,21 +1,21 @@
 //! `sl servers …`
 
 mod drain;
+mod panic;
 mod print;
 
 use super::Session;
 use super::out::{Out, confirm};
 use super::secret_arg::read_secret;
-use crate::bbb::Params;
-use crate::servers::Payload;
 use crate::store::{
-    AddOutcome, PanicOutcome, PollOutcome, RemoveOutcome, ServerRef, ServerState, SetStateOutcome,
-    StoreError, UpdateOutcome,
+    AddOutcome, PollOutcome, RemoveOutcome, ServerRef, ServerState, SetStateOutcome, StoreError,
+    UpdateOutcome,
 };
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use drain::DrainArgs;
-use futures_util::StreamExt;
+pub(super) use panic::end;
+use panic::panic;
 use serde_json::{Value, json};
 
 #[derive(Subcommand)]
@@ -303,45 +303,6 @@ async fn remove(session: &Session, id: &str, force: bool, out: Out) -> anyhow::R
             "{meetings} meetings are still running on {id}: cordon it and wait, panic it, or remove it with --force"
         ),
         RemoveOutcome::Unknown => bail!("there is no server {id}: see `sl servers`"),
-    }
-}
-
-async fn panic(
-    session: &Session,
-    id: &str,
-    keep_state: bool,
-    skip_end_calls: bool,
-    out: Out,
-) -> anyhow::Result<()> {
-    let server = session.server(id).await?;
-    let id = &server.at.id;
-    let PanicOutcome::Panicked(meetings) = session.store.panic(id, keep_state).await? else {
-        bail!("server {id} was removed meanwhile");
-    };
-    let mut ended = 0;
-    if !skip_end_calls {
-        ended = futures_util::stream::iter(&meetings)
-            .map(|(meeting, password)| end(session, &server.at, meeting.as_str(), password))
-            .buffer_unordered(50)
-            .filter(|ended| std::future::ready(*ended))
-            .count()
-            .await;
-    }
-    let state = if keep_state { server.state } else { ServerState::Disabled };
-    let report = json!({ "state": state, "meetings_released": meetings.len(), "meetings_ended": ended });
-    done(id, "panicked", report, out)
-}
-
-/// Calls end for a meeting; true if the server ended it or does not have it.
-pub(super) async fn end(session: &Session, server: &ServerRef, meeting: &str, password: &str) -> bool {
-    let mut params = Params::default();
-    params.set("meetingID", meeting);
-    if !password.is_empty() {
-        params.set("password", password);
-    }
-    match session.servers.call(server, "end", &params, Payload::None).await {
-        Ok(reply) => reply.envelope.success || reply.envelope.message_key == "notFound",
-        Err(_) => false,
     }
 }
 

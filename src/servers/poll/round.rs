@@ -77,7 +77,14 @@ impl Poller {
         while let Some((server, history, result)) = polls.next().await {
             on_result(server, &result);
             match result {
-                Ok(PollOutcome::Applied { released, unrecorded, .. }) => {
+                Ok(PollOutcome::Applied { released, unrecorded, unusable, .. }) => {
+                    if let Some(reason) = unusable {
+                        round.warn(
+                            "too-many-meetings",
+                            &server.at.id,
+                            format!("{}: {reason}", server.hostname()),
+                        );
+                    }
                     round.answered += 1;
                     round.released += released.len();
                     round.adopted += unrecorded.len();
@@ -103,6 +110,7 @@ impl Poller {
         }
         if !round.fenced {
             self.warn_without_candidates(servers.len(), &mut round).await?;
+            self.warn_of_foreign_poller(&mut round).await?;
             self.publish_warnings(&round, began_ms).await?;
         }
         round.took = begun.elapsed();

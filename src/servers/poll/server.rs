@@ -19,11 +19,32 @@ pub struct ServerCheck {
     pub meetings: usize,
 }
 
+/// Longest id of a meeting that is recorded, in characters: BBB's limit.
+const MAX_ID_CHARS: usize = 256;
+
+/// Longest password and tenant that are recorded, bytes.
+const MAX_FIELD_BYTES: usize = 256;
+
+/// Meetings of one poll that are logged each.
+const MAX_LOGGED_MEETINGS: usize = 20;
+
 /// A server's response to a poll.
 pub(super) struct PollResponse {
-    meetings: Vec<MeetingStats>,
+    /// Its meetings, or why its list cannot be used.
+    meetings: Result<Vec<MeetingStats>, TooManyMeetings>,
     /// The BBB version; empty if unknown.
     version: String,
+}
+
+/// A list that is not used because of its length.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it lists {listed} meetings, more than {max} (MAX_MEETINGS_PER_SERVER): its load and its meetings stay as \
+     they were"
+)]
+struct TooManyMeetings {
+    listed: usize,
+    max: usize,
 }
 
 impl Poller {
@@ -45,7 +66,10 @@ impl Poller {
     /// It does not respond, or rejects the secret.
     pub async fn check_server(&self, server: &ServerRef) -> Result<ServerCheck, ServerCallError> {
         let response = self.query_server(server).await?;
-        Ok(ServerCheck { version: response.version, meetings: response.meetings.len() })
+        Ok(ServerCheck {
+            version: response.version,
+            meetings: response.meetings.map_or_else(|excess| excess.listed, |all| all.len()),
+        })
     }
 
     /// Polls one server outside the round, as after it was enabled. Logs failures.
@@ -64,11 +88,24 @@ impl Poller {
             let body = timeout(limit, self.client.call_raw(server, "getMeetings"))
                 .await
                 .map_err(|_| ServerCallError::Timeout(limit))??;
-            Ok::<_, ServerCallError>(xml_reader::read_meetings(&body)?)
+            self.read_list(&body)
         };
         let version = timeout(limit, self.client.version(server));
         let (meetings, version) = tokio::join!(meetings, version);
         Ok(PollResponse { meetings: meetings?, version: version.ok().flatten().unwrap_or_default() })
+    }
+
+    /// Reads a list of meetings, unless it is longer than a server may make it.
+    fn read_list(&self, body: &[u8]) -> Result<Result<Vec<MeetingStats>, TooManyMeetings>, ServerCallError> {
+        let max = self.config.poll.max_meetings;
+        let too_many = |listed: usize| Err(TooManyMeetings { listed, max });
+        // Counted before it is read: a very long list takes a multiple of its size in memory.
+        let count = memchr::memmem::find_iter(body, b"<meetingID>").count();
+        if count > max {
+            return Ok(too_many(count));
+        }
+        let meetings = xml_reader::read_meetings(body)?;
+        Ok(if meetings.len() > max { too_many(meetings.len()) } else { Ok(meetings) })
     }
 
     /// Writes a server's response to a query sent at `started_ms`, or that there was none.
@@ -94,9 +131,7 @@ impl Poller {
             if *online && *changed {
                 info!(server = id, host = server.hostname(), "the server is online");
             }
-            for meeting in released {
-                info!(server = id, meeting, "the meeting has ended");
-            }
+            log_meetings(id, released, "the meeting has ended");
             if !unrecorded.is_empty() {
                 let wanted: HashSet<&str> = unrecorded.iter().map(String::as_str).collect();
                 let found =
@@ -105,25 +140,37 @@ impl Poller {
                     AdoptOutcome::Adopted(meetings) => meetings,
                     AdoptOutcome::Unknown | AdoptOutcome::Fenced | AdoptOutcome::Stale => Vec::new(),
                 };
-                for meeting in unrecorded {
-                    info!(server = id, meeting, "adopted a meeting that ran without a record");
-                }
+                log_meetings(id, unrecorded, "adopted a meeting that ran without a record");
             }
         }
         Ok(outcome)
     }
 }
 
+/// Logs each of these meetings, or the first ones and how many there are beside them.
+fn log_meetings(server: &str, meetings: &[String], what: &str) {
+    for meeting in meetings.iter().take(MAX_LOGGED_MEETINGS) {
+        info!(server, meeting, "{what}");
+    }
+    if meetings.len() > MAX_LOGGED_MEETINGS {
+        info!(server, "{what}: and {} more", meetings.len() - MAX_LOGGED_MEETINGS);
+    }
+}
+
 fn figures(started_ms: u64, response: PollResponse, load: &LoadConfig) -> PollFigures {
     let mut figures = PollFigures { started_ms, version: response.version, ..PollFigures::default() };
-    figures.meetings = response.meetings.len();
-    for meeting in response.meetings {
+    let meetings = match response.meetings {
+        Ok(meetings) => meetings,
+        Err(reason) => return PollFigures { unusable: Some(reason.to_string()), ..figures },
+    };
+    figures.meetings = meetings.len();
+    for meeting in meetings {
         let users = u64::from(meeting.participants);
         figures.users += users;
         figures.largest = figures.largest.max(users);
         figures.videos += u64::from(meeting.videos);
         // BBB lists a meeting for a while after it has ended.
-        if !meeting.breakout && !meeting.ended {
+        if !meeting.breakout && !meeting.ended && meeting.id.chars().count() <= MAX_ID_CHARS {
             let twice = if load.moderators_twice { u64::from(meeting.moderators) } else { 0 };
             let listed = Listed {
                 users: users + twice,
@@ -131,11 +178,16 @@ fn figures(started_ms: u64, response: PollResponse, load: &LoadConfig) -> PollFi
                 voice_bridge: Some(meeting.voice_bridge)
                     .filter(|number| voice_bridge::is_number(number))
                     .unwrap_or_default(),
-                moderator_pw: meeting.moderator_pw,
-                tenant: meeting.tenant,
+                moderator_pw: bounded(meeting.moderator_pw),
+                tenant: bounded(meeting.tenant),
             };
             figures.listed.push((MeetingKey::of(&meeting.id), listed));
         }
     }
     figures
+}
+
+/// A text of a server; empty if it is longer than any that was made by a create.
+fn bounded(text: String) -> String {
+    if text.len() <= MAX_FIELD_BYTES { text } else { String::new() }
 }

@@ -46,6 +46,16 @@ impl Poller {
         Ok(())
     }
 
+    /// Warns if another program polls, too.
+    pub(super) async fn warn_of_foreign_poller(&self, round: &mut Round) -> Result<(), StoreError> {
+        if let Some(server) = self.store.foreign_poller().await? {
+            let text = "another program changes what only a poller writes: stop Scalelite's poller, or meetings \
+                        may be created on two servers";
+            round.warn("foreign-poller", &server, text);
+        }
+        Ok(())
+    }
+
     /// Replaces the warnings of the previous round, and logs what has changed.
     pub(super) async fn publish_warnings(&self, round: &Round, now_ms: u64) -> Result<(), StoreError> {
         let mut before: BTreeMap<WarningSubject, PoolWarning> = BTreeMap::new();

@@ -178,6 +178,30 @@ fn panic_ends_and_releases_meetings_of_server() {
 }
 
 #[test]
+fn panic_fails_and_names_meetings_that_could_not_be_ended() {
+    let pool = Pool::start(1);
+    for id in ["m1", "m2"] {
+        pool.get("create", &format!("meetingID={id}&moderatorPW=mp")).success();
+    }
+    pool.server(1).set_fault(Fault::new(FaultKind::Status { code: 500 }).on(["end"]).times(1));
+    let output = pool.sl(&["servers", "panic", "bbb1", "--yes", "--json"]);
+    assert!(!output.status.success());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((json["meetings_released"].as_u64(), json["meetings_ended"].as_u64()), (Some(2), Some(1)));
+    let left = json["not_ended"].as_array().unwrap();
+    assert_eq!((left.len(), &left[0]["reason"]), (1, &"status 500".into()));
+    let id = left[0]["id"].as_str().unwrap();
+    assert!(pool.server(1).meeting(id).is_some(), "{id} runs on");
+
+    let pool = Pool::start(1);
+    pool.get("create", "meetingID=m1&moderatorPW=mp").success();
+    pool.server(1).set_fault(Fault::new(FaultKind::Status { code: 500 }).on(["end"]));
+    let says = pool.sl_fails(&["servers", "panic", "bbb1", "--yes"]);
+    assert!(says.contains("m1: status 500"), "{says}");
+    assert_eq!(pool.redis.cli(&["EXISTS", "scalelite:meeting:m1"]), "0", "it is released all the same");
+}
+
+#[test]
 fn poll_reports_servers_that_do_not_answer() {
     let pool = Pool::with(3, 0, &[("POLLER_WAIT_TIMEOUT", "0.5")]);
     pool.server(1).set_fault(Fault::new(FaultKind::Refuse));

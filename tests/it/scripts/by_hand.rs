@@ -43,7 +43,11 @@ fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
                 members.sort_unstable();
                 members.join(" ")
             }
-            "zset" if name.contains("server_meetings") || name.contains("released") => {
+            "zset"
+                if name.contains("server_meetings")
+                    || name.contains("released")
+                    || name.contains("ending") =>
+            {
                 redis.cli(&["ZRANGE", key, "0", "-1"])
             }
             "zset" => redis.cli(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),

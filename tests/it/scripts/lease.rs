@@ -1,7 +1,10 @@
 //! lease.lua, and the fence that it gives to the writes of polls.
 
 use super::Lab;
-use sl::store::{AbandonOutcome, AdoptOutcome, BrakeOutcome, Fence, LeaseOutcome, PollFigures, PollOutcome};
+use sl::store::{
+    AbandonOutcome, AdoptOutcome, BrakeOutcome, Fence, LeaseOutcome, Listed, MeetingKey, PollFigures,
+    PollOutcome,
+};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -78,8 +81,9 @@ fn a_poller_with_an_old_fence_writes_nothing() {
     assert_eq!(lab.run(lab.store.update_brake(9, 9, &paused)).unwrap(), BrakeOutcome::Fenced);
     let abandoned = lab.run(lab.store.abandon("s1", Duration::ZERO, &paused)).unwrap();
     assert_eq!(abandoned, AbandonOutcome::Fenced);
-    let nothing = std::iter::empty();
-    let adopted = lab.run(lab.store.adopt("s1", figures.started_ms, &paused, load, nothing)).unwrap();
+    let (key, listed) = (MeetingKey::of("stray"), Listed::default());
+    let stray = std::iter::once((&key, &listed));
+    let adopted = lab.run(lab.store.adopt("s1", figures.started_ms, &paused, load, stray)).unwrap();
     assert_eq!(adopted, AdoptOutcome::Fenced);
     assert_eq!(lab.load("s1"), before);
     assert_eq!(lab.hget("scalelite:sl:server:s2", "unhealthy"), unhealthy);

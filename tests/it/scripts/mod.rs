@@ -3,10 +3,12 @@
 mod adopt;
 mod assign;
 mod by_hand;
+mod holds;
 mod lease;
 mod lua_files;
 mod meetings;
 mod offline;
+mod parts;
 mod polls;
 mod reassign;
 mod servers;
@@ -96,6 +98,7 @@ impl Lab {
             users: meetings.iter().map(|m| m.1).sum(),
             largest: meetings.iter().map(|m| m.1).max().unwrap_or(0),
             videos: 0,
+            unusable: None,
             listed: meetings.iter().map(|m| (MeetingKey::of(m.0), listed(m.1, now - m.2 * 1000))).collect(),
         };
         self.run(self.store.apply_poll(id, &figures, &Fence::None, &self.config.poll, &self.config.load))

@@ -215,3 +215,29 @@ fn untagged_servers_can_be_required_in_a_pool_without_tags() {
     lab.server("s1", 1.0, "");
     assert_eq!(lab.assign_tagged("a", "none!"), "s1");
 }
+
+#[test]
+fn a_panicked_server_that_goes_on_listing_meetings_has_their_load() {
+    let lab = Lab::with_servers(2);
+    let at = lab.assign("a");
+    lab.poll(&at, &[("a", 40, 0)]);
+    lab.redis.eval("panic", &[&at]);
+    lab.redis.eval("set_state", &[&at, "enabled"]);
+    lab.poll(&at, &[("a", 40, 0)]);
+    assert_eq!(lab.load(&at), Some(40.0));
+    assert_ne!(lab.assign("b"), at);
+}
+
+#[test]
+fn a_meeting_that_is_ending_weighs_nothing_for_two_minutes() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.poll("s1", &[("a", 40, 0)]);
+    lab.redis.eval("release", &["a"]);
+    lab.poll("s1", &[("a", 40, 0)]);
+    assert_eq!(lab.load("s1"), Some(0.0), "its server is ending it");
+    let then = lab.run(lab.store.now_ms()).unwrap() - 121_000;
+    lab.redis.cli(&["ZADD", "scalelite:sl:ending:s1", &then.to_string(), "a"]);
+    lab.poll("s1", &[("a", 40, 0)]);
+    assert_eq!(lab.load("s1"), Some(40.0), "it is not");
+}

@@ -47,7 +47,7 @@ fn reassign_moves_record_voice_bridge_and_load() {
     lab.poll("s3", &[("y", 30, 0)]);
     let first = assigned(lab.assign_as("a", "", &["71"]));
     assert_eq!((first.server.id.as_str(), lab.load("s1")), ("s1", Some(30.0)));
-    let second = moved(reassign(&lab, "a", "", "s1", ReassignReason::Failed, &["s1"]));
+    let second = moved(reassign(&lab, "a", "", "s1", ReassignReason::Failed { tries_left: 1 }, &["s1"]));
     assert_eq!(second.server.id, "s2");
     assert_eq!((second.voice_bridge.as_str(), second.moderator_pw.as_str()), ("71", "mp"));
     assert_eq!(lab.load("s1"), Some(0.0), "its load is subtracted");
@@ -58,18 +58,26 @@ fn reassign_moves_record_voice_bridge_and_load() {
     lab.assert_index_matches();
 
     // A repeat, and another create of this meeting that failed there too.
-    match reassign(&lab, "a", "", "s1", ReassignReason::Failed, &["s1"]) {
+    match reassign(&lab, "a", "", "s1", ReassignReason::Failed { tries_left: 1 }, &["s1"]) {
         ReassignOutcome::Existing(at) => assert_eq!(at.server.id, "s2"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(moved(reassign(&lab, "a", "", "s2", ReassignReason::Failed, &["s1", "s2"])).server.id, "s3");
+    assert_eq!(
+        moved(reassign(&lab, "a", "", "s2", ReassignReason::Failed { tries_left: 1 }, &["s1", "s2"]))
+            .server
+            .id,
+        "s3"
+    );
     assert!(matches!(
-        reassign(&lab, "a", "", "s3", ReassignReason::Failed, &["s1", "s2", "s3"]),
+        reassign(&lab, "a", "", "s3", ReassignReason::Failed { tries_left: 1 }, &["s1", "s2", "s3"]),
         ReassignOutcome::NoServer
     ));
     assert_eq!(lab.hget("scalelite:meeting:a", "server_id"), "s3", "it stays where it is");
     assert_eq!([lab.load("s1"), lab.load("s2"), lab.load("s3")], [Some(0.0), Some(20.0), Some(45.0)]);
-    assert!(matches!(reassign(&lab, "b", "", "s3", ReassignReason::Failed, &[]), ReassignOutcome::Unknown));
+    assert!(matches!(
+        reassign(&lab, "b", "", "s3", ReassignReason::Failed { tries_left: 1 }, &[]),
+        ReassignOutcome::Unknown
+    ));
 }
 
 #[test]
@@ -79,10 +87,17 @@ fn reassign_respects_tags_as_assign_does() {
     lab.server("g2", 1.0, "gpu");
     for (meeting, tag) in [("a", "gpu!"), ("b", "gpu")] {
         let at = lab.assign_tagged(meeting, tag);
-        let next = moved(reassign(&lab, meeting, tag, &at, ReassignReason::Failed, &[&at]));
+        let next = moved(reassign(&lab, meeting, tag, &at, ReassignReason::Failed { tries_left: 1 }, &[&at]));
         assert_eq!(next.tag, "gpu");
         assert_ne!(next.server.id, at);
-        match reassign(&lab, meeting, tag, &next.server.id, ReassignReason::Failed, &["g1", "g2"]) {
+        match reassign(
+            &lab,
+            meeting,
+            tag,
+            &next.server.id,
+            ReassignReason::Failed { tries_left: 1 },
+            &["g1", "g2"],
+        ) {
             ReassignOutcome::TagUnavailable(list) => assert_eq!((tag, list.as_str()), ("gpu!", "gpu")),
             ReassignOutcome::Moved(at) => assert_eq!((tag, at.server.id.as_str()), ("gpu", "s1")),
             other => panic!("{other:?}"),
@@ -95,13 +110,22 @@ fn a_failed_create_moves_no_meeting_that_may_have_participants() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("joined");
     lab.redis.eval("join", &["joined"]);
-    assert!(matches!(reassign(&lab, "joined", "", &at, ReassignReason::Failed, &[]), ReassignOutcome::Kept));
+    assert!(matches!(
+        reassign(&lab, "joined", "", &at, ReassignReason::Failed { tries_left: 1 }, &[]),
+        ReassignOutcome::Kept
+    ));
     let at = lab.assign("polled");
     lab.poll(&at, &[("polled", 0, 1)]);
-    assert!(matches!(reassign(&lab, "polled", "", &at, ReassignReason::Failed, &[]), ReassignOutcome::Kept));
+    assert!(matches!(
+        reassign(&lab, "polled", "", &at, ReassignReason::Failed { tries_left: 1 }, &[]),
+        ReassignOutcome::Kept
+    ));
     let at = lab.assign("old");
     lab.age("old", 121);
-    assert!(matches!(reassign(&lab, "old", "", &at, ReassignReason::Failed, &[]), ReassignOutcome::Kept));
+    assert!(matches!(
+        reassign(&lab, "old", "", &at, ReassignReason::Failed { tries_left: 1 }, &[]),
+        ReassignOutcome::Kept
+    ));
     // A create that knows that the server does not have the meeting moves it all the same.
     for meeting in ["joined", "polled", "old"] {
         let at = lab.hget(&format!("scalelite:meeting:{meeting}"), "server_id");
@@ -111,27 +135,6 @@ fn a_failed_create_moves_no_meeting_that_may_have_participants() {
         assert_ne!(moved(reassign(&lab, meeting, "", &at, ReassignReason::Gone, &[])).server.id, at);
         lab.redis.eval("set_state", &[&at, "enabled"]);
     }
-}
-
-#[test]
-fn a_server_where_a_create_failed_is_held_while_there_are_others() {
-    let lab = Lab::with_servers(3);
-    lab.poll("s2", &[("x", 500, 0)]);
-    lab.poll("s3", &[("y", 500, 0)]);
-    assert_eq!(lab.assign("a"), "s1");
-    assert_ne!(moved(reassign(&lab, "a", "", "s1", ReassignReason::Failed, &["s1"])).server.id, "s1");
-    for n in 0..6 {
-        assert_ne!(lab.assign(&format!("m{n}")), "s1", "though it is the least loaded by far");
-    }
-    for id in ["s2", "s3"] {
-        lab.redis.eval("set_state", &[id, "disabled"]);
-    }
-    assert_eq!(lab.assign("last resort"), "s1", "there is no other");
-    for id in ["s2", "s3"] {
-        lab.redis.eval("set_state", &[id, "enabled"]);
-    }
-    lab.redis.cli(&["ZADD", "scalelite:sl:held", "1", "s1"]);
-    assert_eq!(lab.assign("later"), "s1", "it is no longer held");
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn of_two_failed_creates_one_moves_the_meeting_and_the_other_follows() {
         ttl_seconds: 86_400,
         voice_bridges: &[],
     };
-    let go = || lab.store.reassign(&wanted, &at, ReassignReason::Failed, &[]);
+    let go = || lab.store.reassign(&wanted, &at, ReassignReason::Failed { tries_left: 1 }, &[]);
     let (one, two) = lab.run(async { tokio::join!(go(), go()) });
     match (one.unwrap(), two.unwrap()) {
         (ReassignOutcome::Moved(a), ReassignOutcome::Existing(b))
@@ -173,7 +176,7 @@ fn a_young_meeting_is_not_moved_as_stale() {
 fn withdraw_releases_a_meeting_once_all_of_its_creates_have_failed() {
     let lab = Lab::with_servers(3);
     let meeting = MeetingKey::of("a");
-    let withdraw = |at: &str| lab.run(lab.store.withdraw(&meeting, at)).unwrap();
+    let withdraw = |at: &str| lab.run(lab.store.withdraw(&meeting, at, &[])).unwrap();
     let at = lab.assign("a");
     existing(lab.assign_as("a", "", &[]));
     assert_eq!(withdraw(&at), ReleaseOutcome::Kept, "the other may succeed");
@@ -181,9 +184,9 @@ fn withdraw_releases_a_meeting_once_all_of_its_creates_have_failed() {
     // Both creates fail on one server, move to the next, and fail there.
     let at = lab.assign("a");
     existing(lab.assign_as("a", "", &[]));
-    let next = moved(reassign(&lab, "a", "", &at, ReassignReason::Failed, &[])).server.id;
+    let next = moved(reassign(&lab, "a", "", &at, ReassignReason::Failed { tries_left: 1 }, &[])).server.id;
     assert!(matches!(
-        reassign(&lab, "a", "", &at, ReassignReason::Failed, &[]),
+        reassign(&lab, "a", "", &at, ReassignReason::Failed { tries_left: 1 }, &[]),
         ReassignOutcome::Existing(_)
     ));
     assert_eq!(withdraw(&next), ReleaseOutcome::Kept);
@@ -194,18 +197,18 @@ fn withdraw_releases_a_meeting_once_all_of_its_creates_have_failed() {
     assert_eq!(withdraw(&at), ReleaseOutcome::Kept);
     let at = lab.assign("b");
     lab.redis.eval("join", &["b"]);
-    assert_eq!(lab.run(lab.store.withdraw(&MeetingKey::of("b"), &at)).unwrap(), ReleaseOutcome::Kept);
+    assert_eq!(lab.run(lab.store.withdraw(&MeetingKey::of("b"), &at, &[])).unwrap(), ReleaseOutcome::Kept);
     lab.redis.cli(&["HSET", "scalelite:meeting:theirs", "server_id", "s1"]);
     existing(lab.assign_as("theirs", "", &[]));
     let theirs = MeetingKey::of("theirs");
-    assert_eq!(lab.run(lab.store.withdraw(&theirs, "s1")).unwrap(), ReleaseOutcome::Kept);
+    assert_eq!(lab.run(lab.store.withdraw(&theirs, "s1", &[])).unwrap(), ReleaseOutcome::Kept);
 }
 
 #[test]
 fn a_meeting_created_late_on_the_failed_server_is_not_adopted() {
     let lab = Lab::with_servers(2);
     let at = lab.assign("a");
-    moved(reassign(&lab, "a", "", &at, ReassignReason::Failed, &[]));
+    moved(reassign(&lab, "a", "", &at, ReassignReason::Failed { tries_left: 1 }, &[]));
     lab.redis.eval("release", &["a"]);
     match lab.poll(&at, &[("a", 0, 1)]) {
         PollOutcome::Applied { unrecorded, .. } => assert!(unrecorded.is_empty(), "{unrecorded:?}"),
