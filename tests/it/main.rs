@@ -13,6 +13,7 @@ mod failover;
 mod importer;
 mod index;
 mod load_accounting;
+mod log_output;
 mod logs;
 mod malformed_requests;
 mod meeting_ids;
