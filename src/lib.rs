@@ -18,6 +18,7 @@
 //! | --- | --- | --- |
 //! | [`bbb`] | the BBB protocol: parameters, checksums, errors, XML, voice bridges | – |
 //! | [`jwt`] | signed tokens | – |
+//! | [`telemetry`] | logs | – |
 //! | [`blocking`] | file work on threads that may block | – |
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
 //! | [`net`] | outgoing connections: TLS, deadlines, which addresses are public | config |
@@ -33,7 +34,6 @@
 //! | [`uploads`] | recordings that BBB servers send over HTTPS | app, bbb, jwt, recordings, http |
 //! | [`routes`] | the one place that knows every group of endpoints | app, bbb, calls, http, playback, uploads |
 //! | [`replica`] | threads, and what runs on each | all above |
-//! | [`telemetry`] | logs | – |
 //! | [`cli`] | the `sl` command, a file or folder for each noun | all above |
 //!
 //! The simulated BBB servers are a crate of their own, `crates/sl-sim` (feature `sim`), which cannot import this one. Only

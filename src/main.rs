@@ -1,5 +1,6 @@
 //! `sl`: see the library's tour in `src/lib.rs`.
 
+use sl::telemetry;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -8,17 +9,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // One crypto provider for all TLS connections, to Redis and to servers.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        eprintln!("sl: a second crypto provider is installed");
+        telemetry::print_line("sl: a second crypto provider is installed");
         return ExitCode::FAILURE;
     }
-    match sl::cli::run() {
+    let status = match sl::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // One line with the whole chain of causes. Invalid settings are a line each.
-            eprintln!("sl: {failure:#}");
+            telemetry::print_line(&format!("sl: {failure:#}"));
             failure
                 .downcast_ref()
                 .map_or(ExitCode::FAILURE, |status: &sl::cli::ExitStatus| status.code.into())
         }
-    }
+    };
+    telemetry::flush();
+    status
 }

@@ -12,6 +12,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -119,7 +120,7 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<Listeners> {
 pub struct Drained {
     /// The end of SHUTDOWN_GRACE.
     pub deadline: Instant,
-    /// Connections that were open when the listener closed, if not all of them finished in time; else 0.
+    /// Connections that are cut off, since they have not finished in time.
     pub cut_off: usize,
 }
 
@@ -140,11 +141,14 @@ where
     http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_buf_size(MAX_HEAD_BYTES);
     let graceful = GracefulShutdown::new();
     let service = TowerToHyperService::new(warp::service(service));
+    let open = Arc::new(());
     let serve_connection = |stream: Stream| {
+        let is_open = open.clone();
         let serving = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
         tokio::spawn(async move {
             // An error is the client's: it hung up, was too slow, or sent no HTTP.
             let _ = serving.await;
+            drop(is_open);
         });
     };
     let acceptor = Acceptor::new(listener)?;
@@ -175,9 +179,8 @@ where
     }
     drop(acceptor);
     read_queued_requests().await;
-    let open = graceful.count();
     let finished = tokio::time::timeout_at(deadline, graceful.shutdown()).await.is_ok();
-    Ok(Drained { deadline, cut_off: if finished { 0 } else { open } })
+    Ok(Drained { deadline, cut_off: if finished { 0 } else { Arc::strong_count(&open) - 1 } })
 }
 
 /// Lets connections that were just accepted read their first bytes: hyper's graceful shutdown closes a

@@ -14,6 +14,7 @@ mod holds;
 mod importer;
 mod index;
 mod load_accounting;
+mod log_output;
 mod logs;
 mod malformed_requests;
 mod meeting_ids;

@@ -81,14 +81,6 @@ fn request_exceeding_shutdown_grace_does_not_delay_exit() {
 }
 
 #[test]
-fn sigint_drains_like_sigterm() {
-    let mut pool = Pool::start(1);
-    let pid = pool.replicas[0].child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    assert_eq!(pool.replicas[0].wait_for_exit(Duration::from_secs(8)).code(), Some(0));
-}
-
-#[test]
 fn create_completes_after_client_disconnects() {
     let pool = Pool::start(1);
     // The server creates the meeting some time after the request arrived.
@@ -135,4 +127,74 @@ fn create_is_repaired_by_next_create_after_kill() {
     let recorded = pool.redis.cli(&["HGET", "scalelite:meeting:m1", "moderator_pw"]);
     let real = pool.server(1).meeting("m1").unwrap().moderator_pw;
     assert_eq!(real, recorded, "`sl servers panic` ends the meeting with the recorded password");
+}
+
+#[test]
+fn sighup_is_logged_and_changes_nothing() {
+    let mut pool = Pool::start(1);
+    pool.server(1).set_fault(FaultKind::Slow { ms: 500 });
+    let url = pool.url_at(0, "create", "meetingID=m1");
+    let create = std::thread::spawn(move || fetch("GET", &url, &[], b""));
+    eventually("the server got the create", || pool.server(1).counts().create == 1);
+    pool.replicas[0].signal("-HUP");
+    eventually("it is logged", || std::fs::read_to_string(&pool.replicas[0].log).unwrap().contains("SIGHUP"));
+    create.join().unwrap().success();
+    pool.get("isMeetingRunning", "meetingID=m1").success();
+    assert!(pool.replicas[0].is_alive());
+}
+
+#[test]
+fn sigquit_and_sigint_drain_like_sigterm() {
+    for stop in ["-INT", "-QUIT"] {
+        let mut pool = Pool::start(1);
+        pool.server(1).set_fault(FaultKind::Slow { ms: 500 });
+        let url = pool.url_at(0, "create", "meetingID=m1");
+        let create = std::thread::spawn(move || fetch("GET", &url, &[], b""));
+        eventually("the server got the create", || pool.server(1).counts().create == 1);
+        pool.replicas[0].signal(stop);
+        create.join().unwrap().success();
+        assert_eq!(pool.replicas[0].wait_for_exit(Duration::from_secs(8)).code(), Some(0), "{stop}");
+    }
+}
+
+#[test]
+fn stop_during_start_is_graceful() {
+    let mut pool = Pool::empty(1, &[]);
+    pool.redis.freeze();
+    let n = pool.spawn("tcp://127.0.0.1:0", 0, &[]);
+    let handles_signals = |pool: &Pool| {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", pool.replicas[n].child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0
+    };
+    eventually("it handles SIGTERM", || handles_signals(&pool));
+    pool.replicas[n].terminate();
+    assert_eq!(pool.replicas[n].wait_for_exit(Duration::from_secs(8)).code(), Some(0));
+    pool.redis.thaw();
+}
+
+#[test]
+fn only_connections_that_the_drain_cuts_off_are_counted() {
+    let mut pool =
+        Pool::with(1, 1, &[("SHUTDOWN_GRACE", "2"), ("WORKER_THREADS", "1"), ("RESPONSE_TIMEOUT", "60")]);
+    pool.server(1).set_fault(Fault::new(FaultKind::Slow { ms: 500 }).on(["end"]));
+    pool.get("create", "meetingID=m2&moderatorPW=mp").success();
+    pool.server(1).set_fault(Fault::new(FaultKind::Hang).on(["create"]));
+    let _hangs = {
+        let mut stream = TcpStream::connect(pool.address(0)).unwrap();
+        let target = pool.target("create", "meetingID=m1");
+        stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: sl\r\n\r\n").as_bytes()).unwrap();
+        stream
+    };
+    let url = pool.url_at(0, "end", "meetingID=m2&password=mp");
+    let end = std::thread::spawn(move || fetch("GET", &url, &[], b""));
+    eventually("the server got both", || {
+        pool.server(1).counts().create == 2 && pool.server(1).counts().end == 1
+    });
+    pool.replicas[0].terminate();
+    end.join().unwrap().success();
+    pool.replicas[0].wait_for_exit(Duration::from_secs(8));
+    let log = pool.replicas[0].log();
+    assert!(log.contains("connections were closed connections=1"), "{log}");
 }

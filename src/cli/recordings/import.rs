@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::recordings::import::{ImportError, ImportReport, Importer};
 use crate::recordings::spool::{RetryResult, Spool};
 use crate::recordings::unpack::UnpackControl;
+use crate::telemetry;
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,7 +47,7 @@ pub(super) async fn import(config: &Config, args: ImportArgs, out: Out) -> anyho
             out.text(format!("OK {id}: {}\n", formats.join(", ")))?;
         }
         for why in bad {
-            eprintln!("{}: {}", printable(&name), printable(&why));
+            telemetry::print_line(&format!("{}: {}", printable(&name), printable(&why)));
         }
     }
     if out.json {

@@ -5,6 +5,7 @@ use super::super::out::Out;
 use super::super::time::parse_duration;
 use super::{done, panic};
 use crate::store::{Server, ServerState, SetStateOutcome};
+use crate::telemetry;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -95,7 +96,7 @@ async fn wait_until_empty(
         let silent = if polled.is_ok() { "" } else { ", it does not answer" };
         let message = format!("{}: {left} meetings, {} users{silent}", now.hostname(), now.users);
         if !terminal && last_message.as_ref() != Some(&message) {
-            eprintln!("{message}");
+            telemetry::print_line(&message);
         }
         bar.set_message(message.clone());
         last_message = Some(message);

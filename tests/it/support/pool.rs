@@ -5,6 +5,7 @@ use super::{Redis, eventually, free_port};
 use sl_sim::{Sim, SimConfig, SimServer};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// The secret that signs cookies, unless a test sets another.
 pub const SECRET_KEY_BASE: &str = "a-secret-of-the-cookies-of-the-tests";
@@ -18,8 +19,21 @@ pub struct Replica {
 }
 
 impl Replica {
+    /// Its log up to now. A replica writes it on a thread of its own, so this sends SIGHUP and waits for its line,
+    /// which is left out.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        let read = || std::fs::read_to_string(&self.log).unwrap_or_default();
+        let is_hangup = |line: &&str| line.contains("SIGHUP");
+        let hangups = |log: &str| log.lines().filter(is_hangup).count();
+        let (before, deadline) = (hangups(&read()), Instant::now() + Duration::from_secs(2));
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-HUP", &pid]).stderr(Stdio::null()).status();
+        // It does not come from a replica that has ended or is frozen, nor at LOG_LEVEL=warn.
+        let is_running = || std::fs::metadata(format!("/proc/{pid}/exe")).is_ok_and(|_| true);
+        while hangups(&read()) == before && is_running() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        read().lines().filter(|line| !is_hangup(line)).map(|line| format!("{line}\n")).collect()
     }
 
     /// Resident memory, KiB.

@@ -4,6 +4,7 @@ use super::client::{self, Reply, sign};
 use super::pool::Replica;
 use super::{Pool, within};
 use sl_sim::RecordedRequest;
+use std::net::TcpStream;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -99,6 +100,18 @@ impl Pool {
         self.replicas.len() - 1
     }
 
+    /// Starts a replica with this standard error instead of a log, and waits until it listens.
+    pub fn serve_writing_to(&mut self, args: &[&str], stderr: impl Into<Stdio>) -> usize {
+        let port = super::free_port();
+        let mut command = self.command();
+        command.arg("serve").args(args).env("BIND", format!("tcp://127.0.0.1:{port}"));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let log = self.log_file(self.replicas.len());
+        self.replicas.push(Replica { port, child, log });
+        super::eventually("the replica listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        self.replicas.len() - 1
+    }
+
     /// Starts a replica at a unix socket with more settings, and waits until it accepts connections.
     pub fn serve_unix(&mut self, path: &std::path::Path, variables: &[(&str, &str)]) -> usize {
         let n = self.spawn(&format!("unix://{}", path.display()), 0, variables);
@@ -110,9 +123,13 @@ impl Pool {
 impl Replica {
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal, such as `-HUP`.
+    pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let status = std::process::Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(status.unwrap().success());
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// Waits for the exit, at most this long. Returns the exit status.
