@@ -1,6 +1,6 @@
 //! `sl serve`, `sl poller` and `sl importer`.
 
-use crate::config::{Config, ignored};
+use crate::config::Config;
 use crate::replica::{Replica, Roles};
 use anyhow::bail;
 use clap::Args;
@@ -48,9 +48,8 @@ fn require_index(config: &Config) -> anyhow::Result<()> {
 
 fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let unused = ignored(&|name| std::env::var(name).ok());
-    if !unused.is_empty() {
-        info!("settings without effect: {}", unused.join(", "));
+    for notice in &config.notices {
+        info!("{notice}");
     }
     // Before "listening" is logged, since a supervisor that waits for it may stop us at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
