@@ -107,7 +107,7 @@ impl Replica {
     fn start_api(&mut self, setup: &Setup) -> anyhow::Result<()> {
         let listen = &setup.config.listen;
         let listeners = listen::Listeners::bind(listen)
-            .with_context(|| format!("cannot listen at {:?} (BIND, PORT)", listen.bind))?;
+            .with_context(|| format!("cannot listen at {} (BIND, PORT)", listen.bind))?;
         self.address = Some(listeners.address().to_owned());
         let drain = Arc::new(DrainSignal::default());
         for (n, listener) in listeners.into_sockets().into_iter().enumerate() {

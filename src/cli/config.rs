@@ -1,31 +1,50 @@
-//! `sl config`: every setting, its value and its origin.
+//! `sl config`: every setting, its value, its origin, and what becomes of it.
 
 use super::out::Out;
-use crate::config::{Config, Setting, SettingSource};
+use crate::config::{self, Config, Inspection, Setting, SettingSource, SettingStatus};
+use anyhow::bail;
 use comfy_table::{Table, presets};
 
-/// Masks secrets without --show-secrets.
-pub fn config(config: &Config, out: Out) -> anyhow::Result<()> {
-    let mut settings: Vec<Setting> = config.settings.clone();
-    settings.sort_by_key(|s| s.name);
+/// Prints the settings, also if some would stop the start; then it fails after it has printed them. Masks secrets
+/// without --show-secrets.
+pub fn config(out: Out) -> anyhow::Result<()> {
+    let Inspection { mut settings, notices, mistakes } = Config::inspect(&config::process_variables());
+    settings.sort_by(|a, b| a.name.cmp(&b.name));
     for setting in &mut settings {
         if setting.secret && !setting.value.is_empty() && !out.show_secrets {
             setting.value = "***".to_owned();
         }
     }
     if out.json {
-        return out.value(&settings);
+        out.value(&settings)?;
+    } else {
+        out.text(table(&settings))?;
+        for notice in notices {
+            out.text(format!("{notice}\n"))?;
+        }
     }
+    if !mistakes.is_empty() {
+        bail!("{}", mistakes.join("\n"));
+    }
+    Ok(())
+}
+
+fn table(settings: &[Setting]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["SETTING", "VALUE", "FROM", ""]);
+    table.set_header(["SETTING", "VALUE", "FROM", "STATUS", ""]);
     for setting in settings {
         let from = match setting.source {
             SettingSource::Environment => "environment",
             SettingSource::Default => "default",
         };
-        table.add_row([setting.name, &setting.value, from, setting.about]);
+        let status = match setting.status {
+            SettingStatus::Used => "used",
+            SettingStatus::NoEffect => "no effect",
+            SettingStatus::Refused => "refused",
+            SettingStatus::Invalid => "invalid",
+        };
+        table.add_row([&setting.name, setting.value.as_str(), from, status, setting.about]);
     }
-    let lines: Vec<_> = table.lines().map(|line| line.trim().to_owned()).collect();
-    out.text(lines.join("\n") + "\n")
+    table.lines().map(|line| line.trim().to_owned() + "\n").collect()
 }

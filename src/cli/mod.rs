@@ -21,7 +21,7 @@ mod servers;
 mod status;
 mod time;
 
-use crate::config::Config;
+use crate::config::{Config, UrlUser, mask_url};
 use crate::net::tls;
 use crate::servers::ServerClient;
 use crate::servers::poll::Poller;
@@ -89,7 +89,7 @@ enum Command {
     },
     /// Create the tables of the recordings' index, or upgrade those of Scalelite in place
     Migrate,
-    /// Print every setting, its value and its origin
+    /// Print every setting, its value, its origin and what becomes of it
     Config,
     /// Print a Lua script, to run by hand: redis-cli --eval <(sl script find) scalelite: , MEETING
     Script(script::ScriptArgs),
@@ -140,7 +140,7 @@ pub fn run() -> anyhow::Result<()> {
             block_on(async { callbacks::run(read_config()?, command, out).await })
         }
         Command::Migrate => block_on(async { migrate::migrate(&read_config()?, out).await }),
-        Command::Config => config::config(&read_config()?, out),
+        Command::Config => config::config(out),
         Command::Script(args) => script::script(args, out),
         #[cfg(feature = "sim")]
         Command::Sim(args) => dev::sim::sim(args, out),
@@ -211,7 +211,7 @@ where
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         connection::check(&config.redis)
             .await
-            .with_context(|| RedisUnreachable(crate::config::without_password(&config.redis.url)))?;
+            .with_context(|| RedisUnreachable(mask_url(&config.redis.url, UrlUser::Password)))?;
         let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
         let session = Session {
             store: Store::new(&config.redis)?,

@@ -1,6 +1,6 @@
 //! `sl serve`, `sl poller` and `sl importer`.
 
-use crate::config::{Config, ignored};
+use crate::config::Config;
 use crate::replica::{Replica, Roles};
 use crate::telemetry;
 use anyhow::bail;
@@ -56,9 +56,8 @@ fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
         let _inside = runtime.enter();
         Signals::handle()?
     };
-    let unused = ignored(&|name| std::env::var(name).ok());
-    if !unused.is_empty() {
-        info!("settings without effect: {}", unused.join(", "));
+    for notice in &config.notices {
+        info!("{notice}");
     }
     let grace = config.listen.shutdown_grace;
     let replica = Replica::start(Arc::new(config), roles)?;

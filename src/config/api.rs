@@ -2,6 +2,7 @@
 
 use super::{CallParameters, Env};
 use crate::bbb::{Algorithm, Secret};
+use url::Host;
 
 /// Settings of the BBB API.
 #[derive(Debug, Clone)]
@@ -72,11 +73,13 @@ impl ApiConfig {
             algorithms,
             sign_with,
             url_host: env
-                .optional(
+                .parsed(
                     "URL_HOST",
+                    "",
+                    url_host,
                     "the only host that is served, with its subdomains (default: all hosts)",
                 )
-                .map(|host| host.trim().trim_end_matches('.').to_ascii_lowercase()),
+                .flatten(),
             build_number: env.optional("BUILD_NUMBER", "build number in the response of the index call"),
             get_meetings_disabled: env.flag(
                 "GET_MEETINGS_API_DISABLED",
@@ -140,6 +143,83 @@ impl ApiConfig {
                 "must be a number of bytes, 1024 or more",
                 "maximum size of a request body, bytes",
             ),
+        }
+    }
+}
+
+/// The host as it stands in a Host header, in lower case. None serves all hosts.
+fn url_host(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // Rails writes a domain with its subdomains so.
+    let name = text.trim_end_matches('.').trim_start_matches('.');
+    if let Ok(host) = parse_host(name) {
+        return Ok(Some(host.to_string()));
+    }
+    let must = "must be a host name such as sl.example.com, without https://, port or path";
+    // What was probably meant.
+    let rest = name.split_once("://").map_or(name, |(_, rest)| rest);
+    let rest = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
+    match parse_host(host) {
+        Ok(host) if !text.contains('@') => Err(format!("{must}: write {host}")),
+        _ => Err(must.into()),
+    }
+}
+
+/// A name (in punycode), or an address.
+fn parse_host(text: &str) -> Result<Host, ()> {
+    if let Ok(address) = text.parse() {
+        return Ok(Host::Ipv6(address));
+    }
+    let is_name =
+        |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    match Host::parse(text) {
+        Ok(Host::Domain(name)) if !is_name(&name) => Err(()),
+        host => host.map_err(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::url_host;
+
+    #[test]
+    fn url_host_is_a_host_as_browsers_send_it() {
+        for (text, host) in [
+            ("sl.example.com", "sl.example.com"),
+            ("SL.Example.Com.", "sl.example.com"),
+            (".example.com", "example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("my_host", "my_host"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "[2001:db8::1]"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+        ] {
+            assert_eq!(url_host(text), Ok(Some(host.to_owned())), "{text}");
+        }
+        assert_eq!(url_host(""), Ok(None));
+    }
+
+    #[test]
+    fn url_host_with_scheme_port_or_path_is_refused_with_the_host_that_was_meant() {
+        for text in [
+            "https://sl.example.com",
+            "https://sl.example.com/",
+            "sl.example.com:443",
+            "sl.example.com/",
+            "http://sl.example.com:3000/bigbluebutton/api?x",
+        ] {
+            let must = url_host(text).unwrap_err();
+            assert!(
+                must.starts_with("must be a host name") && must.ends_with("write sl.example.com"),
+                "{must}"
+            );
+        }
+        for text in ["a b", "*.example.com", "a,b", "a b:1", "https://user@h", "/", "https://"] {
+            let must = url_host(text).unwrap_err();
+            assert!(must.ends_with("port or path"), "{text}: {must}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Callbacks to clients.
 
 use super::Env;
+use super::env::parse_flag;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -47,10 +48,10 @@ impl CallbacksConfig {
 }
 
 fn allow_private(text: &str) -> Result<AllowPrivate, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => return Ok(AllowPrivate::All),
-        "false" | "0" | "no" | "off" => return Ok(AllowPrivate::No),
-        _ => {}
+    match parse_flag(text) {
+        Some(true) => return Ok(AllowPrivate::All),
+        Some(false) => return Ok(AllowPrivate::No),
+        None => {}
     }
     let network = |text: &str| match text.parse::<IpAddr>() {
         Ok(address) => Some(IpNet::from(address)),
@@ -73,7 +74,7 @@ mod tests {
         assert_eq!(allow_private("off"), Ok(AllowPrivate::No));
         let networks = ["10.1.0.0/16", "192.168.1.9/32", "fd00::/8"].map(|n| n.parse().unwrap()).to_vec();
         assert_eq!(allow_private("10.1.0.0/16, 192.168.1.9,fd00::/8"), Ok(AllowPrivate::Networks(networks)));
-        for bad in ["maybe", "10.0.0.0/33", "10.0.0.0/8;fd00::/8", "localhost"] {
+        for bad in ["maybe", "yes", "10.0.0.0/33", "10.0.0.0/8;fd00::/8", "localhost"] {
             assert!(allow_private(bad).is_err(), "{bad}");
         }
     }

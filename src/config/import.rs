@@ -34,11 +34,11 @@ impl ImportConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let must = "must be a whole number, 1 or more";
         ImportConfig {
-            work_dir: PathBuf::from(env.text(
+            work_dir: env.directory(
                 "RECORDING_WORK_DIR",
                 "/var/bigbluebutton/recording/scalelite",
                 "directory where archives are unpacked",
-            )),
+            ),
             poll: env.flag(
                 "RECORDING_IMPORT_POLL",
                 true,

@@ -33,12 +33,11 @@ pub struct LoadConfig {
 
 impl LoadConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> LoadConfig {
-        let must = "must be a whole number, 0 or more";
         let minutes = env.number(
             "LOAD_JOIN_BUFFER_TIME",
-            15u32,
-            |_| true,
-            must,
+            15.0f64,
+            |n| (0.0..=525_600.0).contains(n),
+            "must be a number of minutes, 0 or more",
             "how long a new meeting counts at least LOAD_MIN_USER_COUNT users, minutes",
         );
         let ttl = env.number(
@@ -63,11 +62,11 @@ impl LoadConfig {
             min_users: env.number(
                 "LOAD_MIN_USER_COUNT",
                 15u32,
-                |_| true,
-                must,
+                |n| *n <= MAX_EXPECTED_USERS,
+                "must be a whole number from 0 to 10000",
                 "minimum number of users that a new meeting counts",
             ),
-            join_buffer: Duration::from_secs(u64::from(minutes) * 60),
+            join_buffer: Duration::from_secs_f64((minutes * 60.0).round()),
             moderators_twice: env.flag(
                 "LOAD_COUNT_MODERATORS_TWICE",
                 false,

@@ -6,24 +6,29 @@
 
 mod api;
 mod callbacks;
+mod database;
 mod env;
 mod import;
 mod listen;
 mod load;
+mod mask;
 mod parameters;
 mod playback;
 mod poll;
 mod recordings;
 mod redis;
+mod scalelite;
 mod servers;
 mod storage;
 
 pub use self::api::ApiConfig;
 pub use self::callbacks::{AllowPrivate, CallbacksConfig};
-pub use self::env::{BadSettings, Env, Setting, SettingSource, without_password};
+pub use self::database::DatabaseConfig;
+pub use self::env::{BadSettings, Env, Setting, SettingSource, SettingStatus};
 pub use self::import::ImportConfig;
 pub use self::listen::{Bind, ListenConfig};
 pub use self::load::{Accounting, LoadConfig};
+pub use self::mask::{UrlUser, mask_url};
 pub use self::parameters::CallParameters;
 pub use self::playback::{PlaybackConfig, USUAL_FORMATS};
 pub use self::poll::PollConfig;
@@ -31,6 +36,8 @@ pub use self::recordings::{MetaMatch, RecordingsConfig};
 pub use self::redis::RedisConfig;
 pub use self::servers::ServerClientConfig;
 pub use self::storage::S3Config;
+
+use std::collections::BTreeMap;
 
 /// All settings, read once at the start.
 #[derive(Debug, Clone)]
@@ -57,16 +64,60 @@ pub struct Config {
     pub callbacks: CallbacksConfig,
     /// Every setting with its value, for `sl config`.
     pub settings: Vec<Setting>,
+    /// What operators should know about their settings, although it does not stop the start: one line each.
+    pub notices: Vec<String>,
+}
+
+/// An environment as `sl` understands it, whether or not it could start with it.
+pub struct Inspection {
+    /// Every setting with its value and status.
+    pub settings: Vec<Setting>,
+    /// As in [`Config`].
+    pub notices: Vec<String>,
+    /// Why `sl` would not start: one line each.
+    pub mistakes: Vec<String>,
+}
+
+/// Variables and their values.
+pub type Variables = BTreeMap<String, String>;
+
+/// The environment of this process. What is not UTF-8 gets replacement characters, which no setting may have.
+pub fn process_variables() -> Variables {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
 impl Config {
     /// Reads the environment of this process.
     pub fn from_process() -> Result<Config, BadSettings> {
-        Config::read(&|name| std::env::var(name).ok())
+        let variables = process_variables();
+        let names: Vec<&str> = variables.keys().map(String::as_str).collect();
+        let (config, mistakes) = Config::understand(&|name| variables.get(name).cloned(), &names);
+        if mistakes.is_empty() { Ok(config) } else { Err(BadSettings(mistakes)) }
     }
 
     /// Reads any environment.
     pub fn read(reader: &dyn Fn(&str) -> Option<String>) -> Result<Config, BadSettings> {
+        let (config, mistakes) = Config::understand(reader, &[]);
+        if mistakes.is_empty() { Ok(config) } else { Err(BadSettings(mistakes)) }
+    }
+
+    /// Says what `sl serve` would make of these variables.
+    pub fn inspect(variables: &Variables) -> Inspection {
+        let names: Vec<&str> = variables.keys().map(String::as_str).collect();
+        let (config, mut mistakes) = Config::understand(&|name| variables.get(name).cloned(), &names);
+        if let Err(BadSettings(missing)) = config.require_secrets() {
+            // A secret that is invalid is not missing too.
+            let is_new =
+                |line: &String| !mistakes.iter().any(|m| m.split(' ').next() == line.split(' ').next());
+            let missing: Vec<String> = missing.into_iter().filter(is_new).collect();
+            mistakes.extend(missing);
+        }
+        Inspection { settings: config.settings, notices: config.notices, mistakes }
+    }
+
+    /// Reads an environment of which `names` are all variables. With mistakes, some values are defaults.
+    fn understand(reader: &dyn Fn(&str) -> Option<String>, names: &[&str]) -> (Config, Vec<String>) {
         let mut env = Env::new(reader);
         let api = ApiConfig::from_env(&mut env);
         let listen = ListenConfig::from_env(&mut env);
@@ -80,8 +131,9 @@ impl Config {
         let callbacks = CallbacksConfig::from_env(&mut env);
         env.text("LOG_FORMAT", "text", "format of the logs: text or json");
         env.text("LOG_LEVEL", "info", "level of the logs: error, warn, info, debug, trace or off");
-        let settings = env.finish()?;
-        Ok(Config {
+        scalelite::read(&mut env, names);
+        let env::Findings { settings, notices, mistakes } = env.finish();
+        let config = Config {
             api,
             listen,
             redis,
@@ -93,7 +145,9 @@ impl Config {
             playback,
             callbacks,
             settings,
-        })
+            notices,
+        };
+        (config, mistakes)
     }
 
     /// Checks the secrets that `sl serve` needs, and other commands do not.
@@ -114,26 +168,6 @@ impl Config {
         }
         if mistakes.is_empty() { Ok(()) } else { Err(BadSettings(mistakes)) }
     }
-}
-
-/// Variables of Scalelite that have no effect here; the log names those that are set.
-pub fn ignored(reader: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
-    const IGNORED: [&str; 12] = [
-        "WEB_CONCURRENCY",
-        "RAILS_MAX_THREADS",
-        "RAILS_MIN_THREADS",
-        "RAILS_ENV",
-        "RAILS_LOG_TO_STDOUT",
-        "RAILS_SERVE_STATIC_FILES",
-        "RAILS_LOG_LEVEL",
-        "REDIS_POOL",
-        "REDIS_POOL_TIMEOUT",
-        // Scalelite's CDN in front of S3: S3_REDIRECT redirects to the bucket itself.
-        "CLOUDFRONT_URL",
-        "CF_KEY_PAIR_ID",
-        "CF_PRIVATE_KEY_B64",
-    ];
-    IGNORED.into_iter().filter(|name| reader(name).is_some()).collect()
 }
 
 #[cfg(test)]

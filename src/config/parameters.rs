@@ -19,8 +19,7 @@ impl CallParameters {
         let [exclude, default, overriding] = names;
         CallParameters {
             exclude: env
-                .optional(exclude, "names of parameters to remove, separated by commas")
-                .map(|list| split(&list).into_iter().map(|name| name.trim().to_owned()).collect())
+                .parsed(exclude, "", excluded, "names of parameters to remove, separated by commas")
                 .unwrap_or_default(),
             default: env
                 .parsed(
@@ -78,11 +77,29 @@ fn split(list: &str) -> Vec<String> {
     parts
 }
 
+/// What is signed, or says which meeting is meant, is not for the operator to change: every call would fail, or all
+/// meetings would be one.
+fn check_name(name: &str) -> Result<(), String> {
+    match name {
+        "meetingID" | "checksum" => Err(format!("must not have {name}: it belongs to the client")),
+        _ => Ok(()),
+    }
+}
+
+fn excluded(list: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = split(list).into_iter().map(|name| name.trim().to_owned()).collect();
+    names.iter().try_for_each(|name| check_name(name))?;
+    Ok(names)
+}
+
 fn pairs(list: &str) -> Result<Vec<(String, String)>, String> {
     split(list)
         .into_iter()
         .map(|pair| match pair.split_once('=') {
-            Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+            Some((name, value)) if !name.trim().is_empty() => {
+                check_name(name.trim())?;
+                Ok((name.trim().to_owned(), value.to_owned()))
+            }
             _ => Err(format!("must be name=value pairs separated by commas, but has `{pair}`")),
         })
         .collect()

@@ -21,6 +21,9 @@ const RESERVED_NAMES: [&str; 9] = [
     "static-resource",
 ];
 
+/// A shorter SECRET_KEY_BASE could be guessed, and with it every cookie made. Rails refused shorter ones too.
+const MIN_SECRET_KEY_BASE_BYTES: usize = 30;
+
 /// Settings of playback.
 #[derive(Debug, Clone)]
 pub struct PlaybackConfig {
@@ -47,6 +50,11 @@ impl PlaybackConfig {
         if player_dir.as_ref().is_some_and(|path| !path.join("index.html").is_file()) {
             env.mistake("PLAYBACK_PLAYER_DIR", "must be a directory with the player's index.html");
         }
+        let about = "signs the cookies of viewers of protected recordings";
+        let secret_key_base = env.secret("SECRET_KEY_BASE", about);
+        if secret_key_base.as_ref().is_some_and(|secret| secret.len() < MIN_SECRET_KEY_BASE_BYTES) {
+            env.mistake("SECRET_KEY_BASE", "must have 30 characters or more (openssl rand -hex 64)");
+        }
         PlaybackConfig {
             formats: env
                 .parsed(
@@ -56,12 +64,10 @@ impl PlaybackConfig {
                     "playback formats that are served, separated by colons",
                 )
                 .unwrap_or_default(),
-            secret_key_base: env
-                .secret("SECRET_KEY_BASE", "signs the cookies of viewers of protected recordings")
-                .map(Secret::from),
+            secret_key_base: secret_key_base.map(Secret::from),
             cookie_timeout: env.minutes(
                 "PROTECTED_RECORDINGS_TIMEOUT",
-                360,
+                360.0,
                 "how long a viewer may watch after following a link to a protected recording, minutes",
             ),
             serve: env.flag(
@@ -127,12 +133,19 @@ mod tests {
             })
             .unwrap()
         };
-        assert_eq!(with("secret").require_secrets(), Ok(()));
+        assert_eq!(with("a-secret-of-more-than-thirty-bytes").require_secrets(), Ok(()));
         let BadSettings(mistakes) = with("").require_secrets().unwrap_err();
         assert!(
             mistakes.len() == 1 && mistakes[0].starts_with("SECRET_KEY_BASE must be set"),
             "{mistakes:?}"
         );
-        assert!(!format!("{:?}", with("hush").playback).contains("hush"));
+        assert!(!format!("{:?}", with("hush, hush, hush, hush, hush, hush").playback).contains("hush"));
+    }
+
+    #[test]
+    fn secret_for_cookies_must_have_thirty_characters() {
+        let BadSettings(mistakes) = read("SECRET_KEY_BASE", "12345678901234567890123456789").unwrap_err();
+        assert_eq!(mistakes, ["SECRET_KEY_BASE must have 30 characters or more (openssl rand -hex 64)"]);
+        assert!(read("SECRET_KEY_BASE", "123456789012345678901234567890").is_ok());
     }
 }

@@ -27,7 +27,7 @@ pub struct PollConfig {
 impl PollConfig {
     pub(super) fn from_env(env: &mut Env<'_>) -> PollConfig {
         let interval = env.seconds("INTERVAL", 60.0, "the default of POLL_INTERVAL, seconds");
-        let threshold = "must be a whole number, 1 or more";
+        let threshold = "must be a whole number from 1 to 1000";
         let interval = env.seconds(
             "POLL_INTERVAL",
             interval.as_secs_f64(),
@@ -67,14 +67,14 @@ impl PollConfig {
             healthy_threshold: env.number(
                 "SERVER_HEALTHY_THRESHOLD",
                 1u32,
-                |n| *n >= 1,
+                |n| (1..=1000).contains(n),
                 threshold,
                 "consecutive successful polls that bring a server online",
             ),
             unhealthy_threshold: env.number(
                 "SERVER_UNHEALTHY_THRESHOLD",
                 2u32,
-                |n| *n >= 1,
+                |n| (1..=1000).contains(n),
                 threshold,
                 "consecutive failed polls that take a server offline",
             ),

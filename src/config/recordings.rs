@@ -1,10 +1,8 @@
 //! Recordings: where their files and their index are, and what getRecordings says.
 
+use super::database::DatabaseConfig;
 use super::{Env, S3Config, ServerClientConfig};
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// GET_RECORDINGS_META_MATCH: how several `meta_` filters of getRecordings combine.
@@ -20,8 +18,8 @@ pub enum MetaMatch {
 /// Settings of recordings.
 #[derive(Clone)]
 pub struct RecordingsConfig {
-    /// DATABASE_URL. None without one or with DB_DISABLED: then this pool has no recordings.
-    pub database: Option<PgConnectOptions>,
+    /// None without DATABASE_URL or with DB_DISABLED: then this pool has no recordings.
+    pub database: Option<DatabaseConfig>,
     /// DB_CONNECTION_RETRY_COUNT, a second apart, for commands and the importer. Requests do not retry.
     pub database_attempts: u32,
     /// HEALTH_CHECK_INDEX.
@@ -50,35 +48,15 @@ pub struct RecordingsConfig {
 
 impl RecordingsConfig {
     pub(super) fn from_env(env: &mut Env<'_>, servers: &ServerClientConfig) -> RecordingsConfig {
-        let url = env.url(
-            "DATABASE_URL",
-            "",
-            "URL of the Postgres with the recordings' index (empty: no recordings)",
-        );
-        let mut database = None;
-        if !url.is_empty() {
-            match connect_options(&url) {
-                Ok(options) => database = Some(options),
-                Err(why) => {
-                    env.mistake(
-                        "DATABASE_URL",
-                        &format!("must be postgres://user:password@host/name ({why})"),
-                    );
-                }
-            }
-        }
-        if env.flag("DB_DISABLED", false, "ignore DATABASE_URL") {
-            database = None;
-        }
-        let directory =
-            |env: &mut Env<'_>, name, default: &str, about| PathBuf::from(env.text(name, default, about));
+        let database = DatabaseConfig::from_env(env);
+        let [spool_dir, publish_dir, unpublish_dir] = directories(env);
         RecordingsConfig {
             database,
             database_attempts: env.number(
                 "DB_CONNECTION_RETRY_COUNT",
                 3u32,
-                |_| true,
-                "must be a whole number, 0 or more",
+                |n| *n <= 3600,
+                "must be a whole number from 0 to 3600",
                 "how often commands try to connect to Postgres before they fail",
             ),
             health_check: env.flag(
@@ -104,12 +82,7 @@ impl RecordingsConfig {
                     "whether all or any of the meta_ filters must match",
                 )
                 .unwrap_or_default(),
-            spool_dir: directory(
-                env,
-                "RECORDING_SPOOL_DIR",
-                "/var/bigbluebutton/spool",
-                "directory where archives of recordings arrive",
-            ),
+            spool_dir,
             upload_max_size: env.number(
                 "RECORDING_UPLOAD_MAX_SIZE",
                 64 << 30u64,
@@ -117,18 +90,8 @@ impl RecordingsConfig {
                 "must be a number of bytes, 1 or more",
                 "maximum size of an archive that a BBB server uploads, bytes",
             ),
-            publish_dir: directory(
-                env,
-                "RECORDING_PUBLISH_DIR",
-                "/var/bigbluebutton/published",
-                "directory of published recordings",
-            ),
-            unpublish_dir: directory(
-                env,
-                "RECORDING_UNPUBLISH_DIR",
-                "/var/bigbluebutton/unpublished",
-                "directory of unpublished recordings",
-            ),
+            publish_dir,
+            unpublish_dir,
             s3: S3Config::from_env(env, servers.extra_ca_file.clone()),
             protected_enabled: env.flag(
                 "PROTECTED_RECORDINGS_ENABLED",
@@ -137,7 +100,7 @@ impl RecordingsConfig {
             ),
             token_timeout: env.minutes(
                 "PROTECTED_RECORDINGS_TOKEN_TIMEOUT",
-                60,
+                60.0,
                 "how long a link to a protected recording is valid, minutes",
             ),
         }
@@ -149,14 +112,22 @@ impl RecordingsConfig {
     }
 }
 
-/// Options that log no statements; the password never leaves them.
-fn connect_options(url: &str) -> Result<PgConnectOptions, String> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err("not a Postgres URL".into());
+/// The spool and the shelves.
+fn directories(env: &mut Env<'_>) -> [PathBuf; 3] {
+    let names = ["RECORDING_SPOOL_DIR", "RECORDING_PUBLISH_DIR", "RECORDING_UNPUBLISH_DIR"];
+    let found = [
+        env.directory(names[0], "/var/bigbluebutton/spool", "directory where archives of recordings arrive"),
+        env.directory(names[1], "/var/bigbluebutton/published", "directory of published recordings"),
+        env.directory(names[2], "/var/bigbluebutton/unpublished", "directory of unpublished recordings"),
+    ];
+    for n in 1..names.len() {
+        for other in 0..n {
+            if found[n] == found[other] {
+                env.mistake(names[n], &format!("must be another directory than {}", names[other]));
+            }
+        }
     }
-    let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
-    // sqlx would log slow statements with their whole text; Postgres can do that itself.
-    Ok(options.application_name("sl").disable_statement_logging())
+    found
 }
 
 fn meta_match(text: &str) -> Result<MetaMatch, String> {

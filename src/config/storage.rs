@@ -1,6 +1,6 @@
 //! S3 as the storage of recordings. The variables that begin with `AWS_` are those of AWS' own tools.
 
-use super::Env;
+use super::{Env, UrlUser};
 use crate::bbb::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl S3Config {
         if !is_bucket(&bucket) {
             env.mistake("S3_BUCKET_NAME", "must be the name of a bucket: 3 to 63 letters, digits, . - and _");
         }
-        let endpoint = env.url("S3_ENDPOINT", "", "URL of an S3 service (default: AWS)");
+        let endpoint = env.url("S3_ENDPOINT", "", UrlUser::Name, "URL of an S3 service (default: AWS)");
         let at_aws = endpoint.is_empty();
         let endpoint = match endpoint.as_str() {
             "" => None,

@@ -71,7 +71,7 @@ impl Database {
         connections: u32,
         extra_session: Option<&'static str>,
     ) -> Option<Database> {
-        let options = config.database.clone()?;
+        let options = config.database.clone()?.options;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(timeout.min(Duration::from_secs(5)))

@@ -2,6 +2,7 @@
 //! graceful drain with a deadline. warp's own server has none of these.
 
 use super::drain::DrainSignal;
+use super::unix_socket;
 use crate::config::{Bind, ListenConfig};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -10,7 +11,6 @@ use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use warp::reply::Response;
 const MAX_HEAD_BYTES: usize = 128 * 1024;
 
 /// Connections that may wait in the kernel to be accepted.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Pause after a failed accept.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -54,7 +54,7 @@ impl Listeners {
     pub fn bind(config: &ListenConfig) -> io::Result<Listeners> {
         match &config.bind {
             Bind::Tcp(address) => bind_tcp(address, config.workers),
-            Bind::Unix(path) => bind_unix(path, config.workers),
+            Bind::Unix(path) => bind_unix(path, config),
         }
     }
 
@@ -99,16 +99,10 @@ fn bind_tcp(address: &str, workers: usize) -> io::Result<Listeners> {
     Ok(Listeners { sockets, address: format!("http://{bound}") })
 }
 
-fn bind_unix(path: &Path, workers: usize) -> io::Result<Listeners> {
-    // A socket file that a killed process left behind is removed; one that accepts connections is in use.
-    let left_behind = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-    if left_behind && std::os::unix::net::UnixStream::connect(path).is_err() {
-        std::fs::remove_file(path)?;
-    }
-    let first = std::os::unix::net::UnixListener::bind(path)?;
-    first.set_nonblocking(true)?;
-    let mut sockets = Vec::with_capacity(workers);
-    for _ in 1..workers {
+fn bind_unix(path: &Path, config: &ListenConfig) -> io::Result<Listeners> {
+    let first = unix_socket::bind(path, config.socket_mode, config.socket_group.as_deref())?;
+    let mut sockets = Vec::with_capacity(config.workers);
+    for _ in 1..config.workers {
         sockets.push(Listener::Unix(first.try_clone()?));
     }
     sockets.push(Listener::Unix(first));

@@ -78,7 +78,7 @@ impl Importer {
             index,
             storage: Storage::new(recordings)?,
             spool: Spool::new(&recordings.spool_dir),
-            claims: ClaimPool::new(database, max_parallel),
+            claims: ClaimPool::new(&database.options, max_parallel),
             work_dirs: WorkDirs::new(import.work_dir.clone()),
             limits: UnpackLimits {
                 max_members: import.max_members,

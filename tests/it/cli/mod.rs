@@ -4,6 +4,7 @@ mod dev;
 mod drain;
 mod meetings;
 mod recordings;
+mod scalelite;
 mod script;
 mod servers;
 mod settings;

@@ -1,6 +1,11 @@
 //! Settings: `sl config`, and settings that prevent a start.
 
-use crate::support::{Pool, eventually};
+use crate::support::{Pool, client, eventually};
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 #[test]
 fn config_shows_source_of_every_setting() {
@@ -10,7 +15,7 @@ fn config_shows_source_of_every_setting() {
         |name: &str| text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
     assert!(line("POLL_INTERVAL").contains("17") && line("POLL_INTERVAL").contains("environment"));
     assert!(line("PORT").contains("3000") && line("PORT").contains("default"));
-    assert!(line("LOADBALANCER_SECRET").contains("***"));
+    assert!(line("POLL_INTERVAL").contains("used") && line("LOADBALANCER_SECRET").contains("***"));
     assert!(!text.contains(&pool.secret));
     assert!(pool.sl_ok(&["config", "--show-secrets"]).contains(&pool.secret));
     pool.set("REDIS_NAMESPACE", "");
@@ -24,6 +29,9 @@ fn invalid_setting_stops_start_and_is_named() {
     let mut pool = Pool::empty(1, &[]);
     for (name, value, message) in [
         ("PORT", "http", "PORT must be a port number"),
+        ("URL_HOST", "https://sl.example.org/", "URL_HOST must be a host name"),
+        ("SECRET_KEY_BASE", "short", "SECRET_KEY_BASE must have 30 characters"),
+        ("REDIS_URL", "redis://:a#b@h", "REDIS_URL must be redis://"),
         ("BIND", "localhost", "BIND must be tcp://host:port or unix:///path"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT must be text or json"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL must be error"),
@@ -33,6 +41,7 @@ fn invalid_setting_stops_start_and_is_named() {
         pool.set(name, value);
         let line = pool.sl_fails(&["serve"]);
         assert!(line.starts_with(&format!("sl: {message}")), "{line}");
+        // Unset, so that the next one is the only mistake.
         pool.set(name, if name == "LOADBALANCER_SECRET" { "x" } else { "" });
     }
 }
@@ -43,6 +52,7 @@ fn port_in_use_stops_start() {
     let address = format!("tcp://127.0.0.1:{}", pool.replicas[0].port);
     pool.set("BIND", &address);
     let line = pool.sl_fails(&["serve"]);
+    assert!(line.starts_with(&format!("sl: cannot listen at {address} (BIND, PORT): Address")), "{line}");
     assert!(line.contains("cannot listen at") && line.contains("Address already in use"), "{line}");
 }
 
@@ -55,13 +65,83 @@ fn json_log_names_ignored_settings() {
     eventually("it logs where it listens", || log().contains("listening at") && log().ends_with('\n'));
     let log = log();
     let lines: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    assert!(
-        lines.iter().any(|l| l["message"] == "settings without effect: WEB_CONCURRENCY, RAILS_ENV"),
-        "{log}"
-    );
+    let notice = "settings without effect: RAILS_ENV, WEB_CONCURRENCY (`sl config` says why)";
+    assert!(lines.iter().any(|l| l["message"] == notice), "{log}");
     assert!(
         lines.iter().any(|l| l["message"].as_str().unwrap().starts_with("listening at http://127.0.0.1:"))
     );
+}
+
+#[test]
+fn config_prints_settings_that_would_stop_start_and_fails() {
+    let mut pool = Pool::empty(1, &[("POLL_INTERVAL", "often"), ("MULTITENANCY_ENABLED", "true")]);
+    pool.set("REDIS_URL", "redis://hu/sh@127.0.0.1");
+    pool.set("DATABASE_URL", "postgres://sl@127.0.0.1/sl?password=hush");
+    let output = pool.sl(&["config"]);
+    assert_eq!(output.status.code(), Some(1));
+    let (text, errors) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let line = |name: &str| text.lines().find(|l| l.starts_with(name)).unwrap().to_owned();
+    assert!(line("POLL_INTERVAL").contains("invalid"), "{text}");
+    assert!(line("MULTITENANCY_ENABLED").contains("refused"), "{text}");
+    assert!(line("REDIS_URL").contains("redis://***@127.0.0.1"), "{text}");
+    assert!(line("DATABASE_URL").contains("password=***"), "{text}");
+    for name in ["POLL_INTERVAL must be", "MULTITENANCY_ENABLED is not supported yet", "REDIS_URL must be"] {
+        assert!(errors.contains(name), "{errors}");
+    }
+    assert!(!format!("{text}{errors}").contains("hush") && !errors.contains("hu/sh"), "{text}{errors}");
+}
+
+#[test]
+fn refused_host_is_logged_once_and_escaped() {
+    let pool = Pool::with(0, 1, &[("URL_HOST", "sl.example.org")]);
+    for _ in 0..3 {
+        let request = "GET /bigbluebutton/api HTTP/1.1\r\nHost: evil\"host\r\nConnection: close\r\n\r\n";
+        assert!(client::send_raw(&pool.address(0), request.as_bytes()).starts_with("HTTP/1.1 403"));
+    }
+    let log = pool.replicas[0].log();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("(URL_HOST)")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("host=evil\\\"host"), "{log}");
+}
+
+#[test]
+fn group_of_nginx_and_no_others_can_connect_to_unix_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let socket = directory.path().join("sl.sock");
+    let mut pool = Pool::empty(1, &[]);
+    let mode_and_group = || {
+        let metadata = std::fs::metadata(&socket).unwrap();
+        (metadata.mode() & 0o777, metadata.gid())
+    };
+    let own_group = std::fs::metadata(directory.path()).unwrap().gid();
+    pool.set("BIND_GROUP", &own_group.to_string());
+    pool.set("BIND_MODE", "0600");
+    pool.serve_unix(&socket, &[]);
+    pool.replicas.clear();
+    assert_eq!(mode_and_group(), (0o600, own_group));
+    pool.set("BIND_MODE", "");
+    pool.serve_unix(&socket, &[]);
+    pool.replicas.clear();
+    assert_eq!(mode_and_group(), (0o660, own_group));
+    pool.set("BIND_GROUP", "no-such-group");
+    pool.set("BIND", &format!("unix://{}", socket.display()));
+    let line = pool.sl_fails(&["serve"]);
+    assert!(line.contains("there is no group no-such-group (BIND_GROUP)"), "{line}");
+
+    // Only root can become another user and give the socket to any group.
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        let (group, other, user) = (33, 65_534, 65_534);
+        pool.set("BIND_GROUP", &group.to_string());
+        pool.serve_unix(&socket, &[]);
+        let can_connect = |group: u32| {
+            let mut curl = Command::new("curl");
+            curl.args(["-sf", "--unix-socket"]).arg(&socket).arg("http://sl/bigbluebutton/api");
+            curl.uid(user).gid(group).output().unwrap().status.success()
+        };
+        assert!(can_connect(group) && !can_connect(other));
+    }
 }
 
 #[test]

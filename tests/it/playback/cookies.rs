@@ -148,7 +148,7 @@ fn cookie_expires_after_protected_recordings_timeout() {
 fn cookie_is_rejected_by_replica_with_other_secret() {
     let mut fixture = PlaybackFixture::start();
     let cookie = fixture.cookie("video");
-    fixture.env.pool.set("SECRET_KEY_BASE", "another");
+    fixture.env.pool.set("SECRET_KEY_BASE", "another-secret-of-the-cookies-of-the-tests");
     let other = fixture.env.pool.serve(&["--no-poller"]);
     let url = format!("http://{}/video/{}/", fixture.pool().address(other), fixture.protected);
     assert_not_found(&crate::support::client::fetch("GET", &url, &[("cookie", &cookie)], b""));
