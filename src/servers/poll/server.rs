@@ -64,7 +64,7 @@ impl Poller {
             let body = timeout(limit, self.client.call_raw(server, "getMeetings"))
                 .await
                 .map_err(|_| ServerCallError::Timeout(limit))??;
-            Ok::<_, ServerCallError>(xml_reader::read_meetings(&body)?)
+            Ok::<_, ServerCallError>(xml_reader::read_meetings(&body)?.meetings)
         };
         let version = timeout(limit, self.client.version(server));
         let (meetings, version) = tokio::join!(meetings, version);
