@@ -5,7 +5,8 @@
 //! - [`checksum`]: verifies clients' checksums, signs requests to servers
 //! - [`secret`]: secrets that do not appear in logs
 //! - [`error`]: every error that we return, as `messageKey` and `message`
-//! - [`xml_reader`]: reads untrusted responses of servers
+//! - [`xml_name`]: element names that every parser accepts
+//! - [`xml_reader`]: reads untrusted responses of servers, and repairs them
 //! - [`xml_writer`]: writes XML
 //! - [`voice_bridge`]: the dial-in number of a meeting id
 
@@ -14,6 +15,7 @@ pub mod error;
 pub mod params;
 pub mod secret;
 pub mod voice_bridge;
+pub mod xml_name;
 pub mod xml_reader;
 pub mod xml_writer;
 

@@ -1,12 +1,24 @@
 //! Reads responses of BBB servers. A document is untrusted until it has been read to its end: well-formed, no
 //! DOCTYPE, no entities but XML's five and character references, bounded depth.
+//!
+//! Responses hold data of strangers: BBB makes element names of the `userdata-…` parameters of a join, and passes
+//! control characters on. What is malformed in a response is repaired ([`repair`]); what is passed on has been
+//! read by the rules of a strict parser ([`strict`]).
 
+mod repair;
+mod repair_text;
 mod response;
+mod strict;
 
+use super::xml_name::is_element_name;
 use quick_xml::Reader;
-use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::events::{BytesStart, Event};
 
-pub use response::{Envelope, MeetingStats, read_envelope, read_field, read_fields, read_meetings};
+pub(super) use self::strict::is_forbidden;
+pub use response::{
+    Envelope, MeetingList, MeetingStats, has_returncode, read_envelope, read_field, read_fields,
+    read_meetings, read_response,
+};
 
 /// Limit of nested elements. BBB's own responses reach 7.
 const MAX_DEPTH: usize = 64;
@@ -20,18 +32,34 @@ pub enum XmlError {
     /// Well-formed, but not a `<response>` with a `<returncode>`.
     #[error("XML without <response><returncode>")]
     MissingReturncode,
+    /// It begins as a response, and does not end.
+    #[error("cut off: <response> without </response>")]
+    CutOff,
+    /// Made to harm a parser: a DOCTYPE, or elements nested too deep.
+    #[error("hostile XML ({0})")]
+    Hostile(&'static str),
+    /// returncode is not SUCCESS.
+    #[error("FAILED: {key} ({message})")]
+    Failed {
+        /// messageKey; empty if absent.
+        key: String,
+        /// message, shortened to 200 characters.
+        message: String,
+    },
 }
 
-/// Characters that XML 1.0 forbids.
-pub(super) fn is_forbidden(c: char) -> bool {
-    (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
-}
-
-/// A fast check for them over UTF-8 bytes: control characters, U+FFFE and U+FFFF.
-fn has_forbidden(bytes: &[u8]) -> bool {
-    bytes.iter().any(|b| *b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r'))
-        || memchr::memchr_iter(0xef, bytes)
-            .any(|at| matches!(bytes.get(at + 1..at + 3), Some([0xbf, 0xbe | 0xbf])))
+/// By which rules a document is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    /// Well-formed as far as we need it: any XML with namespaces, comments and so on.
+    Document,
+    /// What is passed on to clients, and what the poll believes. Any parser must accept it, so only what BBB
+    /// writes is accepted here: no namespaces, names that are valid in all editions of XML, and no comments,
+    /// CDATA or processing instructions (two participants with the `userdata-` names `!--x` and `--` would hide
+    /// all meetings between them in a comment).
+    Strict,
+    /// Repaired, apart from forbidden characters.
+    Repaired,
 }
 
 /// A step of [`walk`].
@@ -60,6 +88,10 @@ fn malformed(error: impl std::fmt::Display) -> XmlError {
     XmlError::Malformed(error.to_string().escape_debug().take(200).collect())
 }
 
+fn malformed_because(why: &str) -> XmlError {
+    XmlError::Malformed(why.to_owned())
+}
+
 /// Decodes a document as UTF-8, without a byte order mark.
 pub(crate) fn decode_text(body: &[u8]) -> Result<&str, XmlError> {
     let text = std::str::from_utf8(body).map_err(|_| XmlError::Malformed("not UTF-8".into()))?;
@@ -67,11 +99,18 @@ pub(crate) fn decode_text(body: &[u8]) -> Result<&str, XmlError> {
 }
 
 /// Reads a document to its end, and calls `visit` for each element as it begins and ends.
-pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), XmlError> {
-    let malformed_because = |why: &str| XmlError::Malformed(why.to_owned());
-    if has_forbidden(text.as_bytes()) {
+pub(crate) fn walk<'a>(text: &'a str, visit: impl FnMut(Node<'a, '_>)) -> Result<(), XmlError> {
+    walk_by(Rules::Document, text, visit)
+}
+
+/// Reads a document by the given rules.
+fn walk_by<'a>(rules: Rules, text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Result<(), XmlError> {
+    if rules != Rules::Repaired && strict::has_forbidden(text.as_bytes()) {
         return Err(malformed_because("forbidden control character"));
     }
+    let is_strict = rules == Rules::Strict;
+    // In text, it is an error; a document of BBB has none at all.
+    let has_cdata_end = is_strict && memchr::memmem::find(text.as_bytes(), b"]]>").is_some();
     let mut reader = Reader::from_str(text);
     let mut path: Vec<&'a str> = Vec::with_capacity(8);
     let mut content = String::new();
@@ -85,36 +124,50 @@ pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Re
             Event::Empty(start) => (Some(start), true),
             Event::End(_) => (None, true),
             Event::Text(t) => {
-                if path.is_empty() && !t.trim().is_empty() {
+                if path.is_empty() && !t.trim_matches(strict::is_space).is_empty() {
                     return Err(malformed_because("text outside the root element"));
+                }
+                if has_cdata_end && t.contains("]]>") {
+                    return Err(malformed_because("]]> in text"));
                 }
                 content.push_str(t);
                 continue;
             }
-            Event::CData(t) if !path.is_empty() => {
+            Event::CData(t) if !path.is_empty() && !is_strict => {
                 content.push_str(t);
                 continue;
             }
             Event::GeneralRef(reference) if !path.is_empty() => {
-                content.push(resolve_entity(reference)?);
+                let c = strict::resolve_reference(reference).filter(|c| !is_forbidden(*c));
+                content.push(c.ok_or_else(|| malformed_because("undefined entity"))?);
                 continue;
+            }
+            Event::Decl(decl) if is_strict && !(before == 0 && strict::is_utf8_declaration(decl)) => {
+                return Err(malformed_because("not a declaration of XML 1.0 in UTF-8"));
+            }
+            Event::Comment(_) | Event::PI(_) if is_strict => {
+                return Err(malformed_because("comment or processing instruction"));
             }
             Event::Comment(_) | Event::PI(_) | Event::Decl(_) => continue,
             Event::Eof if path.is_empty() && roots == 1 => return Ok(()),
             Event::Eof => return Err(malformed_because("unexpected end")),
+            Event::DocType(_) if roots == 0 => return Err(XmlError::Hostile("DOCTYPE")),
             Event::DocType(_) => return Err(malformed_because("DOCTYPE not allowed")),
             Event::CData(_) | Event::GeneralRef(_) => {
-                return Err(malformed_because("text outside the root element"));
+                return Err(malformed_because("CDATA, or text outside the root element"));
             }
         };
         if let Some(start) = open {
             if path.is_empty() {
                 roots += 1;
             }
-            if roots > 1 || path.len() >= MAX_DEPTH {
-                return Err(malformed_because("more than one root element, or nested too deep"));
+            if roots > 1 {
+                return Err(malformed_because("more than one root element"));
             }
-            let name_length = check_names(start)?;
+            if path.len() >= MAX_DEPTH {
+                return Err(XmlError::Hostile("nested too deep"));
+            }
+            let name_length = check_names(start, is_strict)?;
             path.push(&text[before + 1..before + 1 + name_length]);
             content.clear();
             visit(Node::Open { path: &path, attributes: Attributes(start), inner: after });
@@ -129,8 +182,17 @@ pub(crate) fn walk<'a>(text: &'a str, mut visit: impl FnMut(Node<'a, '_>)) -> Re
 }
 
 /// Checks the element's name and attributes, and returns the length of the name.
-fn check_names(start: &BytesStart<'_>) -> Result<usize, XmlError> {
+fn check_names(start: &BytesStart<'_>, is_strict: bool) -> Result<usize, XmlError> {
     let name = start.name().0;
+    if is_strict {
+        if !is_element_name(name) {
+            return Err(malformed_because("invalid element name"));
+        }
+        if start.len() > name.len() {
+            strict::check_attributes(start.attributes_raw())?;
+        }
+        return Ok(name.len());
+    }
     if start.len() > name.len() {
         for attribute in start.attributes() {
             attribute.map_err(malformed)?;
@@ -138,25 +200,14 @@ fn check_names(start: &BytesStart<'_>) -> Result<usize, XmlError> {
     }
     let begins_well = name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == ':');
     if !begins_well || name.bytes().any(|b| matches!(b, b'<' | b'&' | b'"' | b'\'')) {
-        return Err(XmlError::Malformed("invalid element name".into()));
+        return Err(malformed_because("invalid element name"));
     }
     Ok(name.len())
 }
 
-fn resolve_entity(reference: &BytesRef<'_>) -> Result<char, XmlError> {
-    let name: &str = reference;
-    match name {
-        "amp" => Ok('&'),
-        "lt" => Ok('<'),
-        "gt" => Ok('>'),
-        "quot" => Ok('"'),
-        "apos" => Ok('\''),
-        _ => match reference.resolve_char_ref() {
-            Ok(Some(c)) if !is_forbidden(c) => Ok(c),
-            _ => Err(XmlError::Malformed("undefined entity".into())),
-        },
-    }
-}
-
+#[cfg(test)]
+mod odd_tests;
+#[cfg(test)]
+mod property_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,9 @@
 //! Responses of BBB servers: envelope, meetings, single fields.
 
-use super::{Node, XmlError, decode_text, walk};
+use super::repair::{self, repair};
+use super::repair_text::Forbidden;
+use super::{Node, Rules, XmlError, decode_text, walk, walk_by};
+use bytes::Bytes;
 use std::ops::Range;
 
 /// The part of a response that every call needs; the rest is passed on unchanged.
@@ -39,13 +42,43 @@ pub struct MeetingStats {
     pub tenant: String,
 }
 
-/// Reads a response to its end and returns its envelope.
+/// The meetings of a getMeetings response.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MeetingList {
+    /// Those that could be read.
+    pub meetings: Vec<MeetingStats>,
+    /// How many there are beside them. Nothing tells which.
+    pub unreadable: usize,
+}
+
+/// Reads a response, and returns it as it is passed on: byte for byte if it is well-formed, otherwise repaired.
+///
+/// # Errors
+/// It is no response, it is cut off, or it is hostile. FAILED is no error.
+pub fn read_response(body: Bytes) -> Result<(Bytes, Envelope), XmlError> {
+    match read_envelope(&body) {
+        Err(XmlError::Malformed(_)) => {}
+        Err(failure) => return Err(failure),
+        Ok(envelope) => return Ok((body, envelope)),
+    }
+    let repaired = repair(&String::from_utf8_lossy(&body), Forbidden::Drop)?;
+    let body = Bytes::from(repaired.text);
+    let envelope = read_envelope(&body)?;
+    Ok((body, envelope))
+}
+
+/// Whether a response that is cut off has come as far as its returncode.
+pub fn has_returncode(body: &[u8]) -> bool {
+    repair::has_returncode(&String::from_utf8_lossy(&body[..body.len().min(4096)]))
+}
+
+/// Reads a well-formed response to its end and returns its envelope.
 pub fn read_envelope(body: &[u8]) -> Result<Envelope, XmlError> {
     let text = decode_text(body)?;
     let mut returncode = None;
     let mut message_key = String::new();
     let (mut open, mut meetings) = (None, None);
-    walk(text, |node| match node {
+    walk_by(Rules::Strict, text, |node| match node {
         Node::Open { path, inner, .. } if path == ["response", "meetings"] => open = Some(inner),
         Node::Close { path, text, inner } => match path {
             ["response", "returncode"] => returncode = Some(text.trim() == "SUCCESS"),
@@ -63,47 +96,86 @@ pub fn read_envelope(body: &[u8]) -> Result<Envelope, XmlError> {
     Ok(Envelope { success, message_key, meetings })
 }
 
-/// Reads a getMeetings response for the poll.
-pub fn read_meetings(body: &[u8]) -> Result<Vec<MeetingStats>, XmlError> {
+/// Reads a getMeetings response for the poll, repaired if it is malformed. Ids are as the server knows them:
+/// characters that XML forbids are part of them.
+///
+/// # Errors
+/// It is no response, it is cut off, it is hostile, or its returncode is not SUCCESS.
+pub fn read_meetings(body: &[u8]) -> Result<MeetingList, XmlError> {
+    match decode_text(body).and_then(|text| list_meetings(Rules::Strict, text)) {
+        Err(XmlError::Malformed(_)) => {}
+        read => return read,
+    }
+    let repaired = repair(&String::from_utf8_lossy(body), Forbidden::Keep)?;
+    let mut list = list_meetings(Rules::Repaired, &repaired.text)?;
+    list.unreadable += repaired.unreadable;
+    Ok(list)
+}
+
+fn list_meetings(rules: Rules, text: &str) -> Result<MeetingList, XmlError> {
     let mut success = None;
-    let mut found = Vec::new();
-    walk(decode_text(body)?, |node| match node {
+    let mut meetings: Vec<MeetingStats> = Vec::new();
+    let (mut key, mut message) = (String::new(), String::new());
+    walk_by(rules, text, |node| match node {
         Node::Open { path: ["response", "meetings", "meeting"], .. } => {
-            found.push(MeetingStats::default());
+            meetings.push(MeetingStats::default());
+        }
+        Node::Close { path: ["response", "meetings", "meeting", rest @ ..], text, .. } => {
+            if let Some(meeting) = meetings.last_mut() {
+                meeting.set(rest, text.trim());
+            }
         }
         Node::Close { path: ["response", "returncode"], text, .. } => {
             success = Some(text.trim() == "SUCCESS");
         }
-        Node::Close { path: ["response", "meetings", "meeting", field], text, .. } => {
-            let Some(meeting) = found.last_mut() else { return };
-            let text = text.trim();
-            match *field {
-                "meetingID" => meeting.id = text.to_owned(),
-                "createTime" => meeting.create_time = text.parse().unwrap_or(0),
-                "participantCount" => meeting.participants = text.parse().unwrap_or(0),
-                "moderatorCount" => meeting.moderators = text.parse().unwrap_or(0),
-                "videoCount" => meeting.videos = text.parse().unwrap_or(0),
-                "isBreakout" => meeting.breakout = text == "true",
-                "hasBeenForciblyEnded" => meeting.ended = text == "true",
-                "voiceBridge" => meeting.voice_bridge = text.to_owned(),
-                "moderatorPW" => meeting.moderator_pw = text.to_owned(),
-                _ => {}
-            }
+        Node::Close {
+            path: ["response", "messageKey"] | ["response", "errors", "error", "key"],
+            text,
+            ..
+        } => {
+            key = shorten(text);
         }
-        Node::Close { path: ["response", "meetings", "meeting", "metadata", "tenant-id"], text, .. } => {
-            if let Some(meeting) = found.last_mut() {
-                meeting.tenant = text.trim().to_owned();
-            }
+        Node::Close {
+            path: ["response", "message"] | ["response", "errors", "error", "message"],
+            text,
+            ..
+        } => {
+            message = shorten(text);
         }
-        _ => {}
+        Node::Open { .. } | Node::Close { .. } => {}
     })?;
     match success {
         Some(true) => {
-            found.retain(|m| !m.id.is_empty());
-            Ok(found)
+            let listed = meetings.len();
+            meetings.retain(|m| !m.id.is_empty());
+            Ok(MeetingList { unreadable: listed - meetings.len(), meetings })
         }
-        Some(false) => Err(XmlError::Malformed("returncode is FAILED".into())),
+        Some(false) => Err(XmlError::Failed { key, message }),
         None => Err(XmlError::MissingReturncode),
+    }
+}
+
+/// A text of the server for a log line.
+fn shorten(text: &str) -> String {
+    text.trim().escape_debug().take(200).collect()
+}
+
+impl MeetingStats {
+    /// Takes the text of the element at this path below `<meeting>`.
+    fn set(&mut self, path: &[&str], text: &str) {
+        match path {
+            ["meetingID"] => self.id = text.to_owned(),
+            ["createTime"] => self.create_time = text.parse().unwrap_or(0),
+            ["participantCount"] => self.participants = text.parse().unwrap_or(0),
+            ["moderatorCount"] => self.moderators = text.parse().unwrap_or(0),
+            ["videoCount"] => self.videos = text.parse().unwrap_or(0),
+            ["isBreakout"] => self.breakout = text == "true",
+            ["hasBeenForciblyEnded"] => self.ended = text == "true",
+            ["voiceBridge"] => self.voice_bridge = text.to_owned(),
+            ["moderatorPW"] => self.moderator_pw = text.to_owned(),
+            ["metadata", "tenant-id"] => self.tenant = text.to_owned(),
+            _ => {}
+        }
     }
 }
 

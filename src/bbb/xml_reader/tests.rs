@@ -34,7 +34,7 @@ fn meetings_are_read_with_their_fields() {
         <meeting><meetingID><![CDATA[<c>]]></meetingID><isBreakout>true</isBreakout>\
         <hasBeenForciblyEnded>true</hasBeenForciblyEnded></meeting>\
         </meetings></response>";
-    let found = read_meetings(body.as_bytes()).unwrap();
+    let found = read_meetings(body.as_bytes()).unwrap().meetings;
     assert_eq!(found.len(), 2);
     assert_eq!(
         found[0],

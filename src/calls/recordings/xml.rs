@@ -1,6 +1,7 @@
 //! The XML of one recording in getRecordings: the elements and their order.
 
-use crate::bbb::xml_writer::{close, element, element_name, open, plain, text};
+use crate::bbb::xml_name::element_name;
+use crate::bbb::xml_writer::{close, element, open, plain, text};
 use crate::recordings::index::{PlaybackFormat, Recording};
 use crate::store::PlaybackToken;
 use rand::RngCore;

@@ -104,7 +104,7 @@ impl Poller {
         if count > max {
             return Ok(too_many(count));
         }
-        let meetings = xml_reader::read_meetings(body)?;
+        let meetings = xml_reader::read_meetings(body)?.meetings;
         Ok(if meetings.len() > max { too_many(meetings.len()) } else { Ok(meetings) })
     }
 
