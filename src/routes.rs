@@ -93,13 +93,17 @@ where
     if request.is_get() && matches!(path.as_ref(), "" | "/health_check") {
         return health(&app).await;
     }
-    if let Some(host) = &app.config.api.url_host
+    let for_playback_host = playback::http::is_for_playback_host(&app.config.playback, &request.headers);
+    if for_playback_host != Some(true)
+        && let Some(host) = &app.config.api.url_host
         && !host::is_served(host, &request.headers)
     {
         host::log_refused(host, &request.headers);
         return responses::empty(StatusCode::FORBIDDEN);
     }
-    if let Some(record) = upload::target(&request.method, &path) {
+    if for_playback_host != Some(true)
+        && let Some(record) = upload::target(&request.method, &path)
+    {
         let upload = upload::respond(&app, &request.method, record, &request.headers, request.body);
         return catch_panic("upload", upload, internal_server_error).await;
     }
@@ -107,10 +111,23 @@ where
         && !path.starts_with(API_PATH)
         && let Some(target) = PlaybackTarget::from_path(request.path.as_str(), &app.config.playback)
     {
+        if for_playback_host == Some(false) {
+            let (path, query) = (request.path.as_str(), &request.raw_query);
+            return playback::http::redirect_to_playback_host(
+                &app.config.playback,
+                path,
+                query,
+                &request.headers,
+            );
+        }
         let span = debug_span!("playback", id = request.id());
         let is_head = request.method == Method::HEAD;
         let playback = playback::http::respond(&app, target, &request.raw_query, &request.headers, is_head);
         return catch_panic("playback", playback.instrument(span), internal_server_error).await;
+    }
+    // Nothing else is on the host of recordings.
+    if for_playback_host == Some(true) {
+        return responses::empty(StatusCode::FORBIDDEN);
     }
     match find_call(&request.method, &path) {
         Some(call) => handle_call(app, tasks, call, request).await,

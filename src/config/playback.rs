@@ -35,6 +35,8 @@ pub struct PlaybackConfig {
     pub cookie_timeout: Duration,
     /// PLAYBACK_SERVE. If false, nginx sends the files, which we name by X-Accel-Redirect.
     pub serve: bool,
+    /// PLAYBACK_HOST, in lower case, perhaps with a port: the host of recordings, if it is not the balancer's.
+    pub host: Option<String>,
     /// PLAYBACK_PLAYER_DIR; None is the built-in player.
     pub player_dir: Option<PathBuf>,
 }
@@ -75,9 +77,42 @@ impl PlaybackConfig {
                 false,
                 "send the files of recordings ourselves (false: nginx sends them)",
             ),
+            host: env.parsed(
+                "PLAYBACK_HOST",
+                "",
+                host,
+                "host of links to recordings, and the only one that plays them (empty: the one that clients use)",
+            )
+            .flatten(),
             player_dir,
         }
     }
+
+    /// Where links to recordings lead: `base_url` (scheme and host) with PLAYBACK_HOST, if that is set.
+    pub fn base_url(&self, base_url: String) -> String {
+        match &self.host {
+            Some(host) => {
+                let scheme = base_url.split_once("://").map_or("https", |(scheme, _)| scheme);
+                format!("{scheme}://{host}")
+            }
+            None => base_url,
+        }
+    }
+}
+
+fn host(text: &str) -> Result<Option<String>, String> {
+    let text = text.trim().to_ascii_lowercase();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let (name, port) = text.split_once(':').map_or((text.as_str(), None), |(name, port)| (name, Some(port)));
+    let is_name = name
+        .split('.')
+        .all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+    if !is_name || port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
+        return Err("must be a host name, perhaps with a port, without https:// and without a path".into());
+    }
+    Ok(Some(text))
 }
 
 fn formats(text: &str) -> Result<Vec<String>, String> {
@@ -112,6 +147,23 @@ mod tests {
             let BadSettings(mistakes) = read("RECORDING_PLAYBACK_FORMATS", wrong).unwrap_err();
             assert!(mistakes[0].starts_with("RECORDING_PLAYBACK_FORMATS must "), "{mistakes:?}");
         }
+    }
+
+    #[test]
+    fn playback_host_is_a_name() {
+        let host = |value: &str| read("PLAYBACK_HOST", value).map(|config| config.playback.host);
+        assert_eq!(host("").unwrap(), None);
+        assert_eq!(host(" Play.example.org ").unwrap().as_deref(), Some("play.example.org"));
+        assert_eq!(host("play.example.org:8443").unwrap().as_deref(), Some("play.example.org:8443"));
+        for wrong in
+            ["https://play.example.org", "play.example.org/", "a b", "play..org", "x:0", "x:y", "x:1:2"]
+        {
+            let BadSettings(mistakes) = host(wrong).unwrap_err();
+            assert!(mistakes[0].starts_with("PLAYBACK_HOST must be a host name"), "{wrong}: {mistakes:?}");
+        }
+        let with_host = read("PLAYBACK_HOST", "play.example.org").unwrap().playback;
+        assert_eq!(with_host.base_url("http://sl:80".into()), "http://play.example.org");
+        assert_eq!(read("NOTHING", "").unwrap().playback.base_url("http://sl:80".into()), "http://sl:80");
     }
 
     #[test]

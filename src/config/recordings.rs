@@ -96,7 +96,7 @@ impl RecordingsConfig {
             protected_enabled: env.flag(
                 "PROTECTED_RECORDINGS_ENABLED",
                 false,
-                "import recordings as protected, and play protected ones only with a token",
+                "import recordings as protected, and give links to protected ones with a token",
             ),
             token_timeout: env.minutes(
                 "PROTECTED_RECORDINGS_TOKEN_TIMEOUT",

@@ -1,6 +1,7 @@
 //! Access control of playback. A client cannot tell an unknown recording from one that is unpublished, deleted, or
 //! protected and requested without a token or cookie: the decision is always [`PlaybackDecision::NotFound`].
 
+use super::link_scope::{CookieScope, scope_outside_format};
 use super::target::{FormatId, PlaybackTarget};
 use super::{cookie, percent_encoded};
 use crate::app::App;
@@ -15,8 +16,8 @@ use std::time::SystemTime;
 /// How to respond to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaybackDecision {
-    /// Redirect to this URL, with this value of Set-Cookie, if any.
-    Redirect(String, Option<String>),
+    /// Redirect to this URL, with these values of Set-Cookie.
+    Redirect(String, Vec<String>),
     /// Send this file, if it exists.
     File(AllowedFile),
     /// Send a file of the presentation player; see [`PlaybackTarget::Player`].
@@ -59,20 +60,25 @@ pub async fn decide(
     let check = AccessCheck { app, recordings, query, headers, now };
     match target {
         PlaybackTarget::Link(format_id) => check.decide_link(format_id).await,
-        PlaybackTarget::File(format_id, path) => Ok(match check.allowed_recording(&format_id).await? {
-            Some(found) => {
-                PlaybackDecision::File(AllowedFile { format_id, path, protected: check.is_protected(found) })
-            }
-            None => PlaybackDecision::NotFound,
-        }),
-        PlaybackTarget::FormatRoot(format_id) => Ok(match check.allowed_recording(&format_id).await? {
-            Some(_) => {
-                PlaybackDecision::Redirect(append_query(format!("{}/", format_id.path()), query), None)
-            }
-            None => PlaybackDecision::NotFound,
-        }),
+        PlaybackTarget::File(format_id, path) => {
+            Ok(match check.allowed_recording(&format_id, Some(&path)).await? {
+                Some(PlayableRecording { protected }) => {
+                    PlaybackDecision::File(AllowedFile { format_id, path, protected })
+                }
+                None => PlaybackDecision::NotFound,
+            })
+        }
+        PlaybackTarget::FormatRoot(format_id) => {
+            Ok(match check.allowed_recording(&format_id, None).await? {
+                Some(_) => redirect(append_query(format!("{}/", format_id.path()), query)),
+                None => PlaybackDecision::NotFound,
+            })
+        }
         // The new address checks access.
-        PlaybackTarget::LegacyLink(to) => Ok(PlaybackDecision::Redirect(append_query(to, query), None)),
+        PlaybackTarget::LegacyLink(to) => Ok(redirect(append_query(to, query))),
+        PlaybackTarget::OldPlayer => {
+            Ok(old_player_target(query).map_or(PlaybackDecision::NotFound, redirect))
+        }
         PlaybackTarget::Player(path) => Ok(PlaybackDecision::Player(path)),
         PlaybackTarget::Unknown => Ok(PlaybackDecision::NotFound),
     }
@@ -99,36 +105,33 @@ impl AccessCheck<'_> {
         self.recordings.index.playable_format(&format_id.id, &format_id.format).await
     }
 
-    fn is_protected(&self, recording: PlayableRecording) -> bool {
-        recording.protected && self.app.config.recordings.protected_enabled
-    }
-
-    /// The recording, if this browser may see its files: it is not protected, or the request has its cookie.
+    /// The recording, if this browser may see the file, or (None) the format: the recording is not protected, or the
+    /// request has a cookie for it.
     async fn allowed_recording(
         &self,
         format_id: &FormatId,
+        file: Option<&FilePath>,
     ) -> Result<Option<PlayableRecording>, PlaybackError> {
         let Some(found) = self.playable_recording(&format_id.id).await? else { return Ok(None) };
-        let admitted = !self.is_protected(found)
-            || self
-                .app
-                .config
-                .playback
-                .secret_key_base
-                .as_ref()
-                .is_some_and(|key| cookie::has_valid_cookie(key, format_id, self.headers, self.now));
+        let admitted =
+            !found.protected
+                || self.app.config.playback.secret_key_base.as_ref().is_some_and(|key| {
+                    cookie::has_valid_cookie(key, format_id, file, self.headers, self.now)
+                });
         Ok(admitted.then_some(found))
     }
 
-    /// Uses up the token of a link to a protected recording, and exchanges it for a cookie.
+    /// Uses up the token of a link to a protected recording, and exchanges it for a cookie; for two, if the link leads
+    /// out of its format. The other parameters are passed on.
     async fn decide_link(&self, format_id: FormatId) -> Result<PlaybackDecision, PlaybackError> {
         let config = &self.app.config;
         let Some(found) = self.playable_format(&format_id).await? else {
             return Ok(PlaybackDecision::NotFound);
         };
         let Some(to) = redirect_target(&found.url) else { return Ok(PlaybackDecision::NotFound) };
-        if !self.is_protected(PlayableRecording { protected: found.protected }) {
-            return Ok(PlaybackDecision::Redirect(to, None));
+        let onward = append_other_params(&to, self.query);
+        if !found.protected {
+            return Ok(redirect(onward));
         }
         let (Some(key), Some(token)) = (&config.playback.secret_key_base, parse_token(self.query)) else {
             return Ok(PlaybackDecision::NotFound);
@@ -140,8 +143,11 @@ impl AccessCheck<'_> {
         if !is_valid {
             return Ok(PlaybackDecision::NotFound);
         }
-        let cookie = cookie::issue(key, &format_id, self.now, config.playback.cookie_timeout);
-        Ok(PlaybackDecision::Redirect(to, Some(cookie)))
+        let outside = scope_outside_format(&format_id, &to, &config.playback);
+        let scopes = [Some(CookieScope::of_format(format_id)), outside].into_iter().flatten();
+        let lifetime = config.playback.cookie_timeout;
+        let cookies = scopes.map(|scope| cookie::issue(key, &scope, self.now, lifetime)).collect();
+        Ok(PlaybackDecision::Redirect(onward, cookies))
     }
 }
 
@@ -162,6 +168,38 @@ fn redirect_target(url: &str) -> Option<String> {
     let is_path = url.starts_with('/') && !url.starts_with("//");
     let is_link = url.starts_with("https://") || url.starts_with("http://");
     (is_path || is_link).then(|| utf8_percent_encode(url, UNSAFE).to_string())
+}
+
+fn redirect(to: String) -> PlaybackDecision {
+    PlaybackDecision::Redirect(to, Vec::new())
+}
+
+/// The address of a link for which an older player was asked: today's player, or with a token, the link that exchanges it
+/// for a cookie. The other parameters are kept as they are.
+pub(super) fn old_player_target(query: &str) -> Option<String> {
+    let name_is = |pair: &str, name: &str| {
+        form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(key, _)| key.eq_ignore_ascii_case(name))
+    };
+    let id = query.split('&').find(|pair| name_is(pair, "meetingId"))?;
+    let (_, id) = form_urlencoded::parse(id.as_bytes()).next()?;
+    let id = RecordId::parse(id.trim())?;
+    let others: Vec<&str> = query.split('&').filter(|pair| !name_is(pair, "meetingId")).collect();
+    let page = match parse_token(query) {
+        Some(_) => format!("/recording/{id}/presentation"),
+        None => format!("/playback/presentation/2.3/{id}"),
+    };
+    Some(append_query(page, &others.join("&")))
+}
+
+/// The parameters other than the token, behind a link's own ones. A link to another host gets none.
+fn append_other_params(to: &str, query: &str) -> String {
+    let is_token = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "token");
+    let others: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !is_token(pair)).collect();
+    if others.is_empty() || !to.starts_with('/') || to.contains('#') {
+        return to.to_owned();
+    }
+    let separator = if to.contains('?') { '&' } else { '?' };
+    format!("{to}{separator}{}", others.join("&"))
 }
 
 fn append_query(path: String, query: &str) -> String {
@@ -194,6 +232,34 @@ mod tests {
         ] {
             assert_eq!(parse_token(&query), None, "{query}");
         }
+    }
+
+    #[test]
+    fn old_player_target_keeps_other_parameters() {
+        let to = |query: &str| old_player_target(query);
+        assert_eq!(to("meetingId=r-1").as_deref(), Some("/playback/presentation/2.3/r-1"));
+        assert_eq!(
+            to("t=1%2B&meetingid=r%2D1&layout=a+b&x").as_deref(),
+            Some("/playback/presentation/2.3/r-1?t=1%2B&layout=a+b&x")
+        );
+        let token = "0123456789abcdef".repeat(4);
+        assert_eq!(
+            to(&format!("meetingId=r-1&token={token}&t=1")),
+            Some(format!("/recording/r-1/presentation?token={token}&t=1"))
+        );
+        for nowhere in
+            ["", "meetingId", "meetingId=", "meetingId=..%2Fr", "x=meetingId=r", "meetingId=a%0d%0ab"]
+        {
+            assert_eq!(to(nowhere), None, "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn append_other_params_drops_the_token() {
+        assert_eq!(append_other_params("/a", "token=1"), "/a");
+        assert_eq!(append_other_params("/a", "token=1&t=2&&u"), "/a?t=2&u");
+        assert_eq!(append_other_params("/a?b", "t=2&%74oken=1"), "/a?b&t=2");
+        assert_eq!(append_other_params("https://other.example.org/a", "t=2"), "https://other.example.org/a");
     }
 
     #[test]

@@ -3,11 +3,12 @@
 
 use super::{AllowedFile, PlaybackDecision, PlaybackTarget, player};
 use crate::app::App;
+use crate::config::PlaybackConfig;
 use crate::http::{file_response, responses};
 use crate::recordings::storage::{OpenedPath, open_below};
 use crate::recordings::{FilePath, Shelf, StorageError};
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::path::Path;
@@ -28,6 +29,34 @@ const UNAVAILABLE: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta char
     Available</title></head>\n<body><h1>Recording Not Available</h1>\n<p>Please try again in a moment.</p></body>\n\
     </html>\n";
 
+/// Whether a request is for PLAYBACK_HOST; None where that is not set.
+pub fn is_for_playback_host(config: &PlaybackConfig, headers: &HeaderMap) -> Option<bool> {
+    let own = config.host.as_deref()?;
+    let requested = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let without_port = match requested.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => requested,
+    };
+    Some([requested, without_port].iter().any(|name| name.trim_end_matches('.').eq_ignore_ascii_case(own)))
+}
+
+/// The same address on PLAYBACK_HOST: links from before it was set lead to the balancer's host.
+pub fn redirect_to_playback_host(
+    config: &PlaybackConfig,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+) -> Response {
+    let Some(host) = &config.host else { return not_found() };
+    let is_https = headers
+        .get("x-forwarded-proto")
+        .and_then(|value| value.to_str().ok()?.split(',').next())
+        .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"));
+    let scheme = if is_https { "https" } else { "http" };
+    let separator = if query.is_empty() { "" } else { "?" };
+    redirect(&format!("{scheme}://{host}{path}{separator}{query}"), Vec::new())
+}
+
 /// Responds to GET or HEAD.
 pub async fn respond(
     app: &App,
@@ -37,14 +66,14 @@ pub async fn respond(
     is_head: bool,
 ) -> Response {
     match super::decide(app, target, query, headers, SystemTime::now()).await {
-        Ok(PlaybackDecision::Redirect(to, cookie)) => redirect(&to, cookie),
+        Ok(PlaybackDecision::Redirect(to, cookies)) => redirect(&to, cookies),
         // nginx cannot read files in S3.
         Ok(PlaybackDecision::File(file))
             if app.config.playback.serve || app.config.recordings.s3.is_some() =>
         {
             serve_file(app, file, query, headers, is_head).await
         }
-        Ok(PlaybackDecision::File(file)) => accel_redirect(&file),
+        Ok(PlaybackDecision::File(file)) => accel_redirect(&file, &app.config.playback),
         Ok(PlaybackDecision::Player(path)) => serve_player(app, path, headers, is_head).await,
         Ok(PlaybackDecision::NotFound) => not_found(),
         Err(failure) => {
@@ -71,27 +100,27 @@ fn html_page(status: StatusCode, html: &'static str) -> Response {
     response
 }
 
-fn redirect(to: &str, cookie: Option<String>) -> Response {
-    let cookie = cookie.map(HeaderValue::try_from).transpose();
-    let (Ok(to), Ok(cookie)) = (HeaderValue::try_from(to), cookie) else { return not_found() };
+fn redirect(to: &str, cookies: Vec<String>) -> Response {
+    let cookies: Result<Vec<_>, _> = cookies.into_iter().map(HeaderValue::try_from).collect();
+    let (Ok(to), Ok(cookies)) = (HeaderValue::try_from(to), cookies) else { return not_found() };
     let mut response = responses::empty(StatusCode::TEMPORARY_REDIRECT);
     let headers = response.headers_mut();
     headers.insert(LOCATION, to);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(cookie) = cookie {
-        headers.insert(SET_COOKIE, cookie);
+    for cookie in cookies {
+        headers.append(SET_COOKIE, cookie);
     }
     response
 }
 
 /// A response without a body: nginx sends the file that X-Accel-Redirect names.
-fn accel_redirect(file: &AllowedFile) -> Response {
+fn accel_redirect(file: &AllowedFile, config: &PlaybackConfig) -> Response {
     let Ok(to) = HeaderValue::try_from(format!("/static-resource{}", file.url())) else { return not_found() };
     let mut response = responses::empty(StatusCode::OK);
     let headers = response.headers_mut();
     headers.insert(X_ACCEL_REDIRECT, to);
     headers.insert(CONTENT_TYPE, content_type(file.path.as_str()));
-    set_file_headers(file, headers);
+    set_file_headers(file, config, headers);
     response
 }
 
@@ -114,19 +143,19 @@ async fn serve_file(
                     .signed_url(&format_id.id, &format_id.format, shelf, &file.path, is_download(&file))
                     .await
                 {
-                    Ok(Some(url)) => return redirect(&url, None),
+                    Ok(Some(url)) => return redirect(&url, Vec::new()),
                     Ok(None) => {}
                     Err(failure) => return unreadable_file(&failure),
                 }
             }
             let mut response =
                 file_response::respond(stored, content_type(file.path.as_str()), headers, is_head);
-            set_file_headers(&file, response.headers_mut());
+            set_file_headers(&file, &app.config.playback, response.headers_mut());
             response
         }
         Ok(Some(OpenedPath::Directory)) => {
             let separator = if query.is_empty() { "" } else { "?" };
-            redirect(&format!("{}/{separator}{query}", file.url()), None)
+            redirect(&format!("{}/{separator}{query}", file.url()), Vec::new())
         }
         Ok(None) => not_found(),
         Err(failure) => unreadable_file(&failure),
@@ -140,11 +169,31 @@ fn unreadable_file(failure: &StorageError) -> Response {
 
 /// Caches must revalidate a file each time, since access may have ended; only the browser's own cache may store a
 /// protected one.
-fn set_file_headers(file: &AllowedFile, headers: &mut HeaderMap) {
+fn set_file_headers(file: &AllowedFile, config: &PlaybackConfig, headers: &mut HeaderMap) {
     let cache = if file.protected { "private, no-cache" } else { "no-cache" };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     if is_download(file) {
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    }
+    set_file_policy(file, config, headers);
+}
+
+/// Recordings come from BBB servers: their pages, SVG and XML must not act on the balancer's origin, with the viewer's
+/// cookies. Images, videos and the files that a player fetches are not documents, and not affected.
+fn set_file_policy(file: &AllowedFile, config: &PlaybackConfig, headers: &mut HeaderMap) {
+    // Scripts and forms off. The origin stays, since browsers would withhold the cookie from a video otherwise.
+    const NO_SCRIPTS: HeaderValue = HeaderValue::from_static(
+        "sandbox allow-same-origin allow-downloads allow-popups; script-src 'none'; object-src 'none'; \
+         frame-src 'none'; base-uri 'none'; form-action 'none'",
+    );
+    // On a host of their own, the pages that BBB makes for videos may use their scripts.
+    const SCRIPTS: HeaderValue = HeaderValue::from_static(
+        "sandbox allow-same-origin allow-scripts allow-downloads allow-popups; object-src 'none'; base-uri 'none'; \
+         form-action 'none'",
+    );
+    // Browsers show no PDF in a sandbox. It has no access to its origin anyway.
+    if !file.path.as_str().to_ascii_lowercase().ends_with(".pdf") {
+        headers.insert(CONTENT_SECURITY_POLICY, if config.host.is_some() { SCRIPTS } else { NO_SCRIPTS });
     }
 }
 

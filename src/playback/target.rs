@@ -35,6 +35,9 @@ pub enum PlaybackTarget {
     LegacyLink(String),
     /// `/playback/presentation/2.3/…`: the presentation player. None: its page.
     Player(Option<FilePath>),
+    /// `/playback/presentation/2.0/playback.html`, also with other versions or none: the page of an older player. Its
+    /// query has the record id as `meetingId`.
+    OldPlayer,
     /// Any other path below those of playback.
     Unknown,
 }
@@ -95,6 +98,10 @@ fn parse(path: &str, formats: &[String]) -> Option<PlaybackTarget> {
         }
         ["playback", "video", id, ref rest @ ..] => legacy_link("video", id, rest),
         ["playback", "presentation", "2.3", ref rest @ ..] => player_target(rest),
+        ["playback", "presentation", "playback.html"] => Some(PlaybackTarget::OldPlayer),
+        ["playback", "presentation", version, "playback.html"] if is_version(version) => {
+            Some(PlaybackTarget::OldPlayer)
+        }
         [format, id] => Some(PlaybackTarget::FormatRoot(format_id(id, format)?)),
         [format, id, ref rest @ ..] => Some(PlaybackTarget::File(format_id(id, format)?, file_path(rest)?)),
         _ => None,
@@ -116,6 +123,10 @@ fn legacy_link(format: &str, id: &str, rest: &[&str]) -> Option<PlaybackTarget> 
         rest => FilePath::parse(&rest.join("/"))?.as_str().to_owned(),
     };
     Some(PlaybackTarget::LegacyLink(format!("/{format}/{id}/{}", percent_encoded(&rest))))
+}
+
+fn is_version(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
 fn player_target(names: &[&str]) -> Option<PlaybackTarget> {
@@ -174,6 +185,10 @@ mod tests {
         assert_eq!(of("/playback/presentation/2.3/ID"), Some(PlaybackTarget::Player(FilePath::parse(ID))));
         assert_eq!(of("/playback/presentation/2.3/ID/"), Some(PlaybackTarget::Player(FilePath::parse(ID))));
         assert_eq!(of("/playback/presentation/2.3/"), Some(PlaybackTarget::Player(None)));
+        for version in ["2.0/", "0.9.0/", "0.81/", ""] {
+            let page = format!("/playback/presentation/{version}playback.html");
+            assert_eq!(of(&page), Some(PlaybackTarget::OldPlayer), "{page}");
+        }
     }
 
     #[test]
@@ -203,7 +218,10 @@ mod tests {
             "/recording/ID/..",
             "/recording/screenshare/..%2f",
             "/playback/presentation/2.3/../x",
-            "/playback/presentation/2.0/playback.html",
+            "/playback/presentation/2.0/playback.htm",
+            "/playback/presentation/x/playback.html",
+            "/playback/presentation/../playback.html",
+            "/playback/presentation/2.0/a/playback.html",
             "/playback/video/%2e%2e/",
             "/playback",
             "/statistics/ID/stats.html",

@@ -33,7 +33,8 @@ pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> 
     if first.is_empty() {
         return Ok(no_recordings(total));
     }
-    let writer = RecordingWriter { base_url: request.base_url, protect: config.protected_enabled };
+    let base_url = app.config.playback.base_url(request.base_url);
+    let writer = RecordingWriter { base_url, protect: config.protected_enabled };
     let mut out = Vec::with_capacity(first.len() * RECORDING_XML_BYTES);
     out.extend_from_slice(RESPONSE_START.as_bytes());
     write_page(app, &writer, &first, &mut out).await?;

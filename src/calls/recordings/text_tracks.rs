@@ -22,11 +22,12 @@ pub(in crate::calls) async fn get_text_tracks(app: &App, request: ApiRequest) ->
     if tracks.is_empty() {
         return Err(ApiError::NoCaptions(shortened(given)));
     }
+    let base_url = app.config.playback.base_url(request.base_url.clone());
     let tracks: Vec<_> = tracks
         .iter()
         .map(|track| {
             json!({
-                "href": format!("{}/presentation/{id}/{}", request.base_url, track.language.file_name()),
+                "href": format!("{base_url}/presentation/{id}/{}", track.language.file_name()),
                 "kind": track.kind.as_str(),
                 "label": track.label,
                 "lang": track.language.as_str(),

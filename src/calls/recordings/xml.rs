@@ -10,7 +10,7 @@ use rand::RngCore;
 pub(super) struct RecordingWriter {
     /// The scheme and host of links.
     pub base_url: String,
-    /// Whether protection is enabled.
+    /// Whether links to protected recordings carry tokens.
     pub protect: bool,
 }
 
@@ -73,11 +73,11 @@ impl RecordingWriter {
         format: &PlaybackFormat,
         tokens: &mut Vec<PlaybackToken>,
     ) {
-        let protected = self.protect && recording.protected;
+        let protected = recording.protected;
         open(out, "format");
         element(out, "type", &format.format);
         open(out, "url");
-        if protected {
+        if protected && self.protect {
             let token = PlaybackToken {
                 token: new_token(),
                 record_id: recording.record_id.clone(),

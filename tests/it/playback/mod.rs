@@ -3,6 +3,7 @@
 mod browser;
 mod cookies;
 mod nginx;
+mod origin;
 mod paths;
 mod plans;
 mod serving;
@@ -81,9 +82,16 @@ impl PlaybackFixture {
     /// Path and query of a fresh link to a format of the protected recording.
     #[track_caller]
     fn link(&self, format: &str) -> String {
+        self.link_to("", format)
+    }
+
+    /// The same, of a link that begins with this scheme and host, if any.
+    #[track_caller]
+    fn link_to(&self, base_url: &str, format: &str) -> String {
         let body = self.pool().get("getRecordings", &format!("recordID={}", self.protected)).success().body;
         let begin = format!("/recording/{}/{format}?token=", self.protected);
-        let at = body.find(&begin).unwrap_or_else(|| panic!("no link to {format}: {body}"));
+        let whole = format!("{base_url}{begin}");
+        let at = body.find(&whole).unwrap_or_else(|| panic!("no link to {format}: {body}")) + base_url.len();
         body[at..at + begin.len() + 64].to_owned()
     }
 

@@ -188,6 +188,14 @@ fn nginx_redirects_old_links_and_serves_player() {
         assert_eq!(nginx.get(&to).status, 200);
     }
     let page = format!("/playback/presentation/2.3/{id}");
+    for version in ["2.0/", "0.9.0/", ""] {
+        let old = format!("/playback/presentation/{version}playback.html?meetingId={id}&t=5");
+        for site in [&nginx.site, &NginxFixture::site(&nginx.playback, "recordings-only")] {
+            let reply = site.get(&old);
+            let to = format!("{page}?t=5");
+            assert_eq!((reply.status, reply.header("location")), (307, Some(to.as_str())), "{old}");
+        }
+    }
     assert_eq!(nginx.get(&page).status, 404, "no player is installed yet");
     let player = nginx.site.nginx.directory().join("playback/presentation/2.3");
     std::fs::create_dir_all(player.join("static")).unwrap();
