@@ -6,27 +6,44 @@
 --          3 secret           its shared secret
 --          4 load_multiplier  number above 0 (default 1.0)
 --          5 tag              tag ('' = none)
--- Returns  added, or exists (nothing changed)
--- Keys     writes server:{id}, servers, sl:index
--- Errors   an empty id, URL or secret; a load multiplier that is no number above 0
--- Repeat   returns exists.
--- Cost     O(1)
+-- Returns  added; same: the id is there already, with these values; exists: with others; or {url_taken,
+--          id of the server that has this URL, '1' if its other values are these}. Only added changes anything
+-- Keys     writes server:{id}, servers, sl:index, sl:server_urls; reads server_enabled
+-- Errors   an id, URL or secret that is missing or empty; an id with other characters than letters, digits
+--          and . _ - : [ ]; a URL that is not http(s), or has credentials, a query or a fragment; a load
+--          multiplier that is no number above 0; a tag with ; or !, or `none`; spaces or control characters
+-- Repeat   returns same.
+-- Cost     O(1); O(servers) if another program has added or removed servers
 
 local P, call = KEYS[1] or '', redis.call
-local id, url, secret = ARGV[1], ARGV[2], ARGV[3]
+local id, url, secret, tag = ARGV[1], ARGV[2], ARGV[3], ARGV[5] or ''
 if not secret or id == '' or url == '' or secret == '' then
   return redis.error_reply('ERR add_server: server id, url and secret are needed')
 end
 local multiplier = ARGV[4]
 if not multiplier or multiplier == '' then multiplier = '1.0' end
-local number = tonumber(multiplier)
-if not number or number <= 0 or number == math.huge then
-  return redis.error_reply('ERR add_server: the load multiplier must be a number above 0')
+-- @include check_field, read_server, url_owner
+
+local wrong = check_field('id', id) or check_field('url', url) or check_field('secret', secret)
+  or check_field('load_multiplier', multiplier) or check_field('tag', tag)
+if wrong then return redis.error_reply('ERR add_server: ' .. wrong) end
+
+-- Whether a server has these values; its URL is compared before.
+local function is_same(s)
+  return s.secret == secret and s.tag == tag and s.multiplier == tonumber(multiplier)
+end
+
+local before = read_server(id)
+if before then
+  return url_identity(before.url) == url_identity(url) and is_same(before) and 'same' or 'exists'
 end
 if call('EXISTS', P .. 'server:' .. id) == 1 then return 'exists' end
+local owner = url_owner(url, id)
+if owner then return { 'url_taken', owner, is_same(read_server(owner)) and '1' or '0' } end
 call('HSET', P .. 'server:' .. id, 'url', url, 'secret', secret, 'load_multiplier', multiplier,
   'online', 'false', 'state', 'disabled')
-if ARGV[5] and ARGV[5] ~= '' then call('HSET', P .. 'server:' .. id, 'tag', ARGV[5]) end
+if tag ~= '' then call('HSET', P .. 'server:' .. id, 'tag', tag) end
 call('SADD', P .. 'servers', id)
+call('HSET', P .. 'sl:server_urls', url_identity(url), id)
 call('HDEL', P .. 'sl:index', 'built')
 return 'added'

@@ -7,7 +7,8 @@
 --          {unknown}
 -- Keys     writes server:{id}, servers, server_enabled, server_load, cordoned_server_load, meeting:{id},
 --          meetings, voice_bridges, sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id},
---          sl:released:{id}, sl:ending:{id}, sl:failed_creates:{id}, sl:held, sl:suspects, sl:tag_load:{tag}, sl:index
+--          sl:released:{id}, sl:ending:{id}, sl:failed_creates:{id}, sl:held, sl:suspects, sl:tag_load:{tag}, sl:index,
+--          sl:server_urls
 -- Repeat   returns unknown.
 -- Cost     O(all meetings)
 
@@ -29,5 +30,6 @@ call('SREM', P .. 'server_enabled', id)
 call('ZREM', P .. 'server_load', id)
 call('ZREM', P .. 'cordoned_server_load', id)
 call('ZREM', P .. 'sl:tag_load:' .. (v[1] or ''), id)
+call('DEL', P .. 'sl:server_urls')  -- add_server.lua rebuilds it
 call('HDEL', P .. 'sl:index', 'built')
 return { 'removed', tostring(#meetings) }

@@ -13,6 +13,7 @@ macro_rules! files {
 const LIBRARY: &[(&str, &str)] = files!(
     "lib/",
     add_load,
+    check_field,
     claim_bridge,
     clock,
     current_load,
@@ -34,6 +35,7 @@ const LIBRARY: &[(&str, &str)] = files!(
     rebuild_index,
     record_meeting,
     set_load,
+    url_owner,
     write_record,
 );
 

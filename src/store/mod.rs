@@ -26,6 +26,7 @@ pub mod outbox;
 pub mod placement;
 pub mod polls;
 pub mod scripts;
+pub mod server_fields;
 pub mod servers;
 pub mod tokens;
 pub mod upkeep;

@@ -13,19 +13,30 @@ use std::collections::{HashMap, HashSet};
 const PAGE_SERVERS: usize = 500;
 
 /// Outcomes of `add_server.lua`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddOutcome {
     /// Added.
     Added,
-    /// The id is taken; nothing changed.
+    /// It is there already, with the same values.
+    Same,
+    /// The id is there already, with other values; nothing changed.
     Exists,
+    /// Another server has this URL; nothing changed.
+    UrlTaken {
+        /// Its id.
+        id: String,
+        /// Secret, load multiplier and tag are the same.
+        same: bool,
+    },
 }
 
 /// Outcomes of `update_server.lua`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdateOutcome {
     /// Changed.
     Updated,
+    /// Another server has this URL, its id; nothing changed.
+    UrlTaken(String),
     /// No such server.
     Unknown,
 }
@@ -139,7 +150,8 @@ impl Store {
         Ok(servers)
     }
 
-    /// Adds a server, disabled: see `lua/add_server.lua`.
+    /// Adds a server, disabled: see `lua/add_server.lua`. [`super::server_fields`] checks the values first, and
+    /// says what is wrong.
     pub async fn add_server(
         &self,
         id: &str,
@@ -158,17 +170,20 @@ impl Store {
         let mut reply = self.run(&call).await?;
         match reply.text()?.as_str() {
             "added" => Ok(AddOutcome::Added),
+            "same" => Ok(AddOutcome::Same),
+            "url_taken" => Ok(AddOutcome::UrlTaken { id: reply.text()?, same: reply.text()? == "1" }),
             "exists" => Ok(AddOutcome::Exists),
             _ => Err(reply.unexpected()),
         }
     }
 
     /// Changes fields of a server (`url`, `secret`, `load_multiplier`, `tag`): see
-    /// `lua/update_server.lua`.
+    /// `lua/update_server.lua`. [`super::server_fields`] checks the values first.
     pub async fn update_server(&self, id: &str, fields: &[(&str, String)]) -> StoreResult<UpdateOutcome> {
         let mut reply = self.run(&UpdateServer { server: id, fields }).await?;
         match reply.text()?.as_str() {
             "updated" => Ok(UpdateOutcome::Updated),
+            "url_taken" => Ok(UpdateOutcome::UrlTaken(reply.text()?)),
             "unknown" => Ok(UpdateOutcome::Unknown),
             _ => Err(reply.unexpected()),
         }

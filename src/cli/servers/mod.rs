@@ -7,6 +7,7 @@ mod print;
 use super::Session;
 use super::out::{Out, confirm};
 use super::secret_arg::read_secret;
+use crate::store::server_fields;
 use crate::store::{
     AddOutcome, PollOutcome, RemoveOutcome, ServerRef, ServerState, SetStateOutcome, StoreError,
     UpdateOutcome,
@@ -153,26 +154,37 @@ pub async fn run(session: &Session, command: Option<ServersCommand>, out: Out) -
 }
 
 async fn add(session: &Session, args: AddArgs, out: Out) -> anyhow::Result<()> {
-    let host = check_url(&args.url)?;
-    let id = match args.id {
-        Some(id) if id.trim().is_empty() => bail!("the id must not be empty"),
+    let (url, host) = server_fields::read_url(&args.url)?;
+    let is_generated = args.id.is_none();
+    let mut id = match args.id {
         Some(id) => id,
         None if session.config.api.server_id_is_hostname => host,
         None => uuid::Uuid::new_v4().to_string(),
     };
+    server_fields::check_id(&id)?;
     let secret = read_secret(&args.secret)?;
-    let url = args.url.trim_end_matches('/');
-    let added =
-        session.store.add_server(&id, url, &secret, args.load_multiplier, args.tag.as_deref()).await?;
-    if added == AddOutcome::Exists {
-        bail!("there is a server {id} already: change it with `sl servers update {id}`");
+    server_fields::check_secret(secret.expose())?;
+    let tag = args.tag.as_deref().filter(|tag| !tag.is_empty());
+    tag.map_or(Ok(()), server_fields::check_tag)?;
+    match session.store.add_server(&id, &url, &secret, args.load_multiplier, tag).await? {
+        AddOutcome::Added | AddOutcome::Same => {}
+        AddOutcome::Exists => {
+            bail!(
+                "there is a server {id} already, with other values: change it with `sl servers update {id}`"
+            )
+        }
+        // The same server again: `add` may be repeated.
+        AddOutcome::UrlTaken { id: taken, same: true } if is_generated => id = taken,
+        AddOutcome::UrlTaken { id, .. } => {
+            bail!("the server {id} has this url already: change it with `sl servers update {id}`")
+        }
     }
     let mut report = json!({ "id": id });
     if !out.json {
         out.text(format!("OK\nid: {id}\n"))?;
     }
     if !args.no_check {
-        let server = ServerRef { id, url: url.to_owned(), secret };
+        let server = ServerRef { id, url, secret };
         let answer = match session.poller().check_server(&server).await {
             Ok(check) => {
                 report["bbb_version"] = check.version.as_str().into();
@@ -197,22 +209,27 @@ async fn update(session: &Session, args: UpdateArgs, out: Out) -> anyhow::Result
     let id = session.server(&args.id).await?.at.id;
     let mut fields = Vec::new();
     if let Some(url) = args.url {
-        check_url(&url)?;
-        fields.push(("url", url.trim_end_matches('/').to_owned()));
+        fields.push(("url", server_fields::read_url(&url)?.0));
     }
     if let Some(secret) = args.secret {
-        fields.push(("secret", read_secret(&secret)?.expose().to_owned()));
+        let secret = read_secret(&secret)?;
+        server_fields::check_secret(secret.expose())?;
+        fields.push(("secret", secret.expose().to_owned()));
     }
     if let Some(multiplier) = args.load_multiplier {
         fields.push(("load_multiplier", format!("{multiplier:?}")));
     }
     if let Some(tag) = args.tag {
+        if !tag.is_empty() {
+            server_fields::check_tag(&tag)?;
+        }
         fields.push(("tag", tag));
     }
-    if session.store.update_server(&id, &fields).await? == UpdateOutcome::Unknown {
-        bail!("server {id} was removed meanwhile");
+    match session.store.update_server(&id, &fields).await? {
+        UpdateOutcome::Updated => done(&id, "updated", json!({}), out),
+        UpdateOutcome::Unknown => bail!("server {id} was removed meanwhile"),
+        UpdateOutcome::UrlTaken(other) => bail!("the server {other} has this url already"),
     }
-    done(&id, "updated", json!({}), out)
 }
 
 /// Runs an operation on each server. A failure does not keep it from the others; it is part of the error. With
@@ -320,26 +337,7 @@ fn done(id: &str, what: &str, mut report: serde_json::Value, out: Out) -> anyhow
     out.text(line + "\n")
 }
 
-/// Checks the URL of an API endpoint, and returns its host.
-fn check_url(text: &str) -> anyhow::Result<String> {
-    let must = "it must be a complete API endpoint, such as https://bbb1.example.com/bigbluebutton/api";
-    let Ok(url) = url::Url::parse(text) else { bail!("`{text}` is not a URL: {must}") };
-    if !matches!(url.scheme(), "http" | "https")
-        || url.query().is_some()
-        || url.fragment().is_some()
-        || !url.path().trim_end_matches('/').ends_with("/api")
-    {
-        bail!("`{text}` does not end in /api: {must}");
-    }
-    match url.host_str() {
-        Some(host) => Ok(host.to_owned()),
-        None => bail!("`{text}` has no host: {must}"),
-    }
-}
-
 fn multiplier(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
-        _ => Err("must be a number above 0".into()),
-    }
+    let number = text.parse().map_err(|_| "must be a number above 0".to_owned())?;
+    server_fields::check_multiplier(number).map(|()| number).map_err(|error| error.to_string())
 }

@@ -104,7 +104,13 @@ fn mistakes_are_reported_in_one_line() {
     for (args, message) in [
         (vec!["servers", "add", "bbb1.example.com", "x"], "is not a URL"),
         (vec!["servers", "add", "https://bbb1.example.com/bigbluebutton", "x"], "does not end in /api"),
-        (vec!["servers", "add", "ftp://bbb1.example.com/api", "x"], "does not end in /api"),
+        (vec!["servers", "add", "ftp://bbb1.example.com/api", "x"], "does not begin with http"),
+        (vec!["servers", "add", "https://u:p@h/bigbluebutton/api", "x"], "must not contain credentials"),
+        (vec!["servers", "add", "https://h/bigbluebutton/api", "x", "--id", "a b"], "spaces"),
+        (vec!["servers", "add", "https://h/bigbluebutton/api", ""], "must not be empty"),
+        (vec!["servers", "add", "https://h/bigbluebutton/api", "x", "--tag", "gpu!"], "; or !"),
+        (vec!["servers", "update", "bbb1", "--tag", "a b;c"], "spaces"),
+        (vec!["servers", "update", "bbb1", "--url", "https://u@h/bigbluebutton/api"], "credentials"),
         (vec!["servers", "add", "https://h/bigbluebutton/api", "x", "--id", "bbb1"], "already"),
         (vec!["servers", "enable", "nobody"], "there is no server nobody: see `sl servers`"),
         (vec!["servers", "remove", "nobody"], "there is no server nobody"),
@@ -123,6 +129,31 @@ fn mistakes_are_reported_in_one_line() {
     ] {
         assert_eq!(pool.sl(&usage).status.code(), Some(2), "{usage:?}");
     }
+}
+
+#[test]
+fn server_is_added_once_under_one_id() {
+    let pool = Pool::start(2);
+    let (url, secret) = (pool.server(1).url(), pool.server(1).secret().to_owned());
+    let ids = || pool.redis.cli(&["SMEMBERS", "scalelite:servers"]).lines().count();
+    // With the same values it is there already, and stays enabled.
+    for more in [&["--id", "bbb1"][..], &[]] {
+        let args = [&["servers", "add", &url, &secret, "--no-check"], more].concat();
+        assert_eq!(pool.sl_ok(&args), "OK\nid: bbb1\n");
+    }
+    assert_eq!((ids(), pool.redis.cli(&["HGET", "scalelite:server:bbb1", "state"]).as_str()), (2, "enabled"));
+    let same = url.replace("/api", "/api/");
+    for (args, says) in [
+        (vec!["servers", "add", &same, &secret, "--id", "other"], "the server bbb1 has this url already"),
+        (vec!["servers", "add", &same, "other"], "the server bbb1 has this url already"),
+        (vec!["servers", "add", &url, "other", "--id", "bbb1"], "already, with other values"),
+        (vec!["servers", "update", "bbb2", "--url", &url], "the server bbb1 has this url already"),
+    ] {
+        let line = pool.sl_fails(&args);
+        assert!(line.contains(says), "{args:?}: {line}");
+    }
+    assert_eq!(ids(), 2);
+    pool.sl_ok(&["servers", "update", "bbb1", "--url", &same]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ fn a_new_server_is_disabled_and_offline_and_its_id_is_unique() {
     let lab = Lab::new();
     let add = |url: &str| lab.run(lab.store.add_server("s1", url, &Secret::from("x"), None, Some("gpu")));
     assert_eq!(add("http://a/bigbluebutton/api").unwrap(), AddOutcome::Added);
+    assert_eq!(add("http://a/bigbluebutton/api").unwrap(), AddOutcome::Same);
     assert_eq!(add("http://b/bigbluebutton/api").unwrap(), AddOutcome::Exists);
     let server = lab.run(lab.store.server("s1")).unwrap().unwrap();
     assert_eq!(server.at.url, "http://a/bigbluebutton/api");
@@ -28,6 +29,14 @@ fn invalid_arguments_change_nothing() {
         (vec!["s1", "tag", "x", "color", "red"], "no such field"),
         (vec!["s1", "url", ""], "must not be empty"),
         (vec!["s1", "tag"], "without a value"),
+        (vec!["s1", "tag", "gpu!"], "must not contain ; or !"),
+        (vec!["s1", "tag", "a;b"], "must not contain ; or !"),
+        (vec!["s1", "tag", "none"], "must not be none"),
+        (vec!["s1", "tag", "a b"], "spaces"),
+        (vec!["s1", "load_multiplier", "nan"], "above 0"),
+        (vec!["s1", "load_multiplier", "2", "url", "ftp://a/api"], "must begin with http"),
+        (vec!["s1", "url", "http://u@a/api"], "without credentials"),
+        (vec!["s1", "secret", "a\nb"], "control characters"),
     ] {
         let answer = lab.redis.eval("update_server", &args).join(" ");
         assert!(answer.contains(says), "{args:?}: {answer}");
@@ -36,6 +45,14 @@ fn invalid_arguments_change_nothing() {
         (vec!["", "http://a/api", "x"], "are needed"),
         (vec!["s2", "http://a/api"], "are needed"),
         (vec!["s2", "http://a/api", "x", "zero"], "above 0"),
+        (vec!["s 2", "http://a/api", "x"], "spaces"),
+        (vec!["{s2}", "http://a/api", "x"], "letters, digits"),
+        (vec!["s2", "a/api", "x"], "must begin with http"),
+        (vec!["s2", "http://a/api?b", "x"], "query"),
+        (vec!["s2", "http:///api", "x"], "must begin with http"),
+        (vec!["s2", "http://a/api", "x y"], "spaces"),
+        (vec!["s2", "http://a/api", "x", "", "a;b"], "must not contain ; or !"),
+        (vec![&"x".repeat(1025), "http://a/api", "x"], "too long"),
     ] {
         let answer = lab.redis.eval("add_server", &args).join(" ");
         assert!(answer.contains(says), "{args:?}: {answer}");
@@ -142,6 +159,73 @@ fn panic_can_keep_the_state() {
     assert_eq!(lab.hget("scalelite:server:s1", "state"), "enabled");
     assert_eq!(lab.load("s1"), Some(0.0));
     assert_eq!(lab.assign("a"), "s1");
+}
+
+#[test]
+fn no_two_servers_have_one_url() {
+    let lab = Lab::new();
+    let add = |id: &str, url: &str, tag: &str| lab.redis.eval("add_server", &[id, url, "x", "", tag]);
+    assert_eq!(add("s1", "https://bbb1.example.com/bigbluebutton/api", "gpu"), ["added"]);
+    assert_eq!(add("s1", "https://bbb1.example.com/bigbluebutton/api/", "gpu"), ["same"]);
+    assert_eq!(add("s1", "https://bbb1.example.com/bigbluebutton/api", ""), ["exists"]);
+    assert_eq!(
+        lab.redis.eval("add_server", &["s1", "https://bbb1.example.com/bigbluebutton", "y", "", "gpu"]),
+        ["exists"]
+    );
+    for url in [
+        "https://bbb1.example.com/bigbluebutton/api",
+        "HTTPS://BBB1.example.com/bigbluebutton/api/",
+        "https://bbb1.example.com:443/bigbluebutton/api//",
+        "https://bbb1.example.com/bigbluebutton",
+    ] {
+        assert_eq!(add("s2", url, "gpu"), ["url_taken", "s1", "1"], "{url}");
+        assert_eq!(add("s2", url, ""), ["url_taken", "s1", "0"], "{url}");
+    }
+    for (n, url) in [
+        "https://bbb1.example.com:8443/bigbluebutton/api",
+        "https://bbb1.example.com/second/api",
+        "https://bbb10.example.com/bigbluebutton/api",
+        "https://bbb1.example.com/BigBlueButton/api",
+        "http://bbb1.example.com:443/bigbluebutton/api",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!(add(&format!("other{n}"), url, ""), ["added"], "{url}");
+    }
+    assert_eq!(lab.redis.cli(&["SCARD", "scalelite:servers"]), "6");
+
+    // An update takes and frees one.
+    let update = |id: &str, url: &str| lab.redis.eval("update_server", &[id, "tag", "new", "url", url]);
+    assert_eq!(update("other0", "https://BBB1.example.com/bigbluebutton/api"), ["url_taken", "s1"]);
+    assert_eq!(lab.hget("scalelite:server:other0", "tag"), "", "nothing has changed");
+    assert_eq!(update("s1", "https://bbb1.example.com/bigbluebutton/api/"), ["updated"], "its own");
+    assert_eq!(update("s1", "https://moved.example.com/bigbluebutton/api"), ["updated"]);
+    assert_eq!(add("s3", "https://moved.example.com/bigbluebutton/api", ""), ["url_taken", "s1", "0"]);
+    assert_eq!(add("s3", "https://bbb1.example.com/bigbluebutton/api", ""), ["added"]);
+
+    // So does the removal of a server.
+    lab.redis.eval("remove_server", &["s3"]);
+    assert_eq!(add("s4", "https://bbb1.example.com/bigbluebutton/api", ""), ["added"]);
+
+    // One that Scalelite has added counts; one whose URL was edited by hand does after a round of polls.
+    lab.redis.cli(&[
+        "HSET",
+        "scalelite:server:theirs",
+        "url",
+        "https://theirs.example.com/bigbluebutton/api/",
+    ]);
+    lab.redis.cli(&["SADD", "scalelite:servers", "theirs"]);
+    assert_eq!(add("s5", "https://theirs.example.com/bigbluebutton/api", "")[..2], ["url_taken", "theirs"]);
+    lab.redis.cli(&[
+        "HSET",
+        "scalelite:server:theirs",
+        "url",
+        "https://edited.example.com/bigbluebutton/api/",
+    ]);
+    lab.redis.eval("reindex", &[]);
+    assert_eq!(add("s5", "https://edited.example.com/bigbluebutton/api", "")[..2], ["url_taken", "theirs"]);
+    assert_eq!(add("s5", "https://theirs.example.com/bigbluebutton/api", ""), ["added"]);
 }
 
 #[test]
