@@ -5,8 +5,8 @@
 //! since.
 
 use crate::db::{Database, DbError};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -149,6 +149,17 @@ impl CallbackTable {
         CallbackTable { db }
     }
 
+    /// Writes in a transaction: behind a pooler in transaction mode, nothing else is kept.
+    async fn write<T>(
+        &self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, DbError> {
+        let mut transaction = self.db.pool().begin().await?;
+        let result = statement(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(result)
+    }
+
     /// Claims up to `limit` callbacks that are due, for the duration of `lease`.
     pub async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<ClaimedCallback>, DbError> {
         let number: i64 = rand::random();
@@ -161,8 +172,8 @@ impl CallbackTable {
         )
         .bind(limit as i64)
         .bind(lease.as_secs_f64())
-        .bind(number)
-        .fetch_all(self.db.pool());
+        .bind(number);
+        let claiming = self.write(async |transaction| claiming.fetch_all(transaction).await);
         let rows = timeout(self.db.timeout(), claiming).await.map_err(|_| DbError::Timeout)??;
         Ok(rows.iter().map(|row| ClaimedCallback::read(row, number)).collect::<Result<_, _>>()?)
     }
@@ -194,8 +205,8 @@ impl CallbackTable {
         .bind(state)
         .bind(outcome)
         .bind(retry_after)
-        .bind(RETRY_SECONDS)
-        .fetch_optional(self.db.pool());
+        .bind(RETRY_SECONDS);
+        let writing = self.write(async |transaction| writing.fetch_optional(transaction).await);
         Ok(timeout(self.db.timeout(), writing).await.map_err(|_| DbError::Timeout)??)
     }
 
@@ -224,24 +235,21 @@ impl CallbackTable {
     /// Retries these from now on, for another day, whatever their state; None: all that have failed. Leaves
     /// those that are claimed alone. Returns the numbers of those that will be retried.
     pub async fn retry(&self, ids: Option<&[i64]>) -> Result<Vec<i64>, DbError> {
-        Ok(sqlx::query_scalar(
+        let retrying = sqlx::query_scalar(
             "UPDATE callbacks SET state = 'pending', began_at = now(), due_at = now(), lease = NULL, tries = 0, \
                  finished_at = NULL \
              WHERE (id = ANY ($1) OR ($1 IS NULL AND state = 'failed')) \
                  AND NOT (state = 'pending' AND lease IS NOT NULL AND due_at > now()) \
              RETURNING id",
         )
-        .bind(ids)
-        .fetch_all(self.db.pool())
-        .await?)
+        .bind(ids);
+        self.write(async |transaction| retrying.fetch_all(transaction).await).await
     }
 
     /// Deletes these. Returns the numbers of those that existed.
     pub async fn delete(&self, ids: &[i64]) -> Result<Vec<i64>, DbError> {
-        Ok(sqlx::query_scalar("DELETE FROM callbacks WHERE id = ANY ($1) RETURNING id")
-            .bind(ids)
-            .fetch_all(self.db.pool())
-            .await?)
+        let deleting = sqlx::query_scalar("DELETE FROM callbacks WHERE id = ANY ($1) RETURNING id").bind(ids);
+        self.write(async |transaction| deleting.fetch_all(transaction).await).await
     }
 
     /// Deletes what is too old: see [`DELIVERED_DAYS`], [`FAILED_DAYS`], [`URL_DAYS`].
@@ -257,12 +265,8 @@ impl CallbackTable {
             (urls, URL_DAYS, "urls"),
         ] {
             loop {
-                let deleted = sqlx::query(statement)
-                    .bind(days)
-                    .bind(SWEEP_ROWS)
-                    .bind(what)
-                    .execute(self.db.pool())
-                    .await?;
+                let deleting = sqlx::query(statement).bind(days).bind(SWEEP_ROWS).bind(what);
+                let deleted = self.write(async |transaction| deleting.execute(transaction).await).await?;
                 if (deleted.rows_affected() as i64) < SWEEP_ROWS {
                     break;
                 }

@@ -21,11 +21,11 @@ mod servers;
 mod status;
 mod time;
 
-use crate::config::{Config, UrlUser, mask_url};
+use crate::config::{Config, RedisConfig, UrlUser, mask_url};
 use crate::net::tls;
 use crate::servers::ServerClient;
 use crate::servers::poll::Poller;
-use crate::store::{Server, Store, connection};
+use crate::store::{Server, Store, StoreError, connection};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
 pub use exit::ExitStatus;
@@ -90,7 +90,7 @@ enum Command {
     /// Create the tables of the recordings' index, or upgrade those of Scalelite in place
     Migrate,
     /// Print every setting, its value, its origin and what becomes of it
-    Config,
+    Config(config::ConfigArgs),
     /// Print a Lua script, to run by hand: redis-cli --eval <(sl script find) scalelite: , MEETING
     Script(script::ScriptArgs),
     /// Run simulated BigBlueButton servers
@@ -140,7 +140,7 @@ pub fn run() -> anyhow::Result<()> {
             block_on(async { callbacks::run(read_config()?, command, out).await })
         }
         Command::Migrate => block_on(async { migrate::migrate(&read_config()?, out).await }),
-        Command::Config => config::config(out),
+        Command::Config(args) => config::config(args, out),
         Command::Script(args) => script::script(args, out),
         #[cfg(feature = "sim")]
         Command::Sim(args) => dev::sim::sim(args, out),
@@ -161,10 +161,20 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
-/// Redis did not answer a command; its URL, without the password.
+/// Redis did not answer a command; its URL, without the password, and the remedy.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot reach Redis at {0} (set REDIS_URL)")]
-struct RedisUnreachable(String);
+#[error("cannot reach Redis at {0} ({1})")]
+struct RedisUnreachable(String, &'static str);
+
+impl RedisUnreachable {
+    fn new(error: &StoreError, config: &RedisConfig) -> RedisUnreachable {
+        let remedy = match error.lacks_password() {
+            true => "REDIS_URL must have its password: redis://:password@host",
+            false => "set REDIS_URL",
+        };
+        RedisUnreachable(mask_url(&config.url, UrlUser::Password), remedy)
+    }
+}
 
 /// What commands that use Redis work with.
 struct Session {
@@ -209,9 +219,10 @@ where
 {
     let config = Arc::new(read_config()?);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        connection::check(&config.redis)
-            .await
-            .with_context(|| RedisUnreachable(mask_url(&config.redis.url, UrlUser::Password)))?;
+        connection::check(&config.redis).await.map_err(|error| {
+            let unreachable = RedisUnreachable::new(&error, &config.redis);
+            anyhow::Error::new(error).context(unreachable)
+        })?;
         let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
         let session = Session {
             store: Store::new(&config.redis)?,

@@ -3,7 +3,7 @@
 
 use super::advisory_lock::MIGRATION_KEY;
 use super::required_indexes::{REPLACED_INDEXES, REQUIRED_INDEXES};
-use super::{Database, DbError};
+use super::{Database, DbError, session};
 use sha2::{Digest, Sha384};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr};
@@ -24,6 +24,10 @@ const PREPARE_INTERVAL: Duration = Duration::from_secs(2);
 /// See [`accept_first_edition_of_counts`].
 const COUNTS_FIRST_EDITION_SHA384: &str = "df4cb6d55cdced1f044d3973057092c6e74ebfe42e65910cb1aab076941ec2cc\
     39a20e415f6c2404546a4a54994d3469";
+
+/// Migrations need a lock that outlasts transactions, and build indexes outside of them.
+const NEEDS_SESSION: &str = "migrations need a session of their own, and DATABASE_URL leads to a pooler in transaction \
+    mode: set DATABASE_DIRECT_URL to the URL of Postgres itself, and run `sl migrate`";
 
 /// The files in migrations/, in order. Released files are never edited.
 const MIGRATIONS: [(i64, &str, &str); 5] = [
@@ -68,9 +72,14 @@ impl Database {
     /// Creates missing tables, columns and indexes, and reports each step. Locks out other users of the tables for
     /// moments only.
     pub async fn migrate(&self, mut report: impl FnMut(&str)) -> Result<(), DbError> {
+        let Some(options) = self.migration_options.as_deref() else {
+            return Err(DbError::Schema(NEEDS_SESSION.into()));
+        };
+        if session::is_shared(options).await? {
+            return Err(DbError::Schema(NEEDS_SESSION.into()));
+        }
         // A separate connection: its locks end with it.
-        let options = self.pool.connect_options();
-        let mut connection = PgConnection::connect_with(&options).await?;
+        let mut connection = PgConnection::connect_with(options).await?;
         let result = migrate(&mut connection, &mut report).await;
         let _ = connection.close().await;
         result
@@ -83,6 +92,13 @@ impl Database {
 pub async fn prepare(db: &Database) {
     let mut logged = false;
     loop {
+        if let Ok(true) = db.lacks_sessions().await {
+            error!(
+                "DATABASE_URL leads to a pooler in transaction mode (PgBouncer): set PREPARED_STATEMENT=false, or use \
+                 session pooling; recording calls fail until then"
+            );
+            return;
+        }
         match db.schema().await {
             Ok(Schema::Ready) => return,
             Ok(Schema::Empty) => match db.migrate(|step| info!("database: {step}")).await {

@@ -1,6 +1,7 @@
 //! Postgres, apart from what the tables mean.
 //!
 //! - [`Database`]: one small pool of connections for each runtime
+//! - `session`: the settings of a session, or of each transaction behind a pooler in transaction mode
 //! - [`error`]: errors, and which of them are transient
 //! - [`advisory_lock`]: the numbers of all advisory locks
 //! - [`migrations`]: `sl migrate`; `required_indexes`: the indexes that it builds
@@ -9,6 +10,7 @@ pub mod advisory_lock;
 pub mod error;
 pub mod migrations;
 mod required_indexes;
+mod session;
 
 pub use error::DbError;
 
@@ -16,11 +18,11 @@ use crate::config::RecordingsConfig;
 use error::is_lost;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use session::Session;
 use sqlx::Connection;
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
-use std::io;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Connections of one runtime, unless the caller needs another number. A request holds one while its query
 /// runs.
@@ -29,35 +31,30 @@ pub const DEFAULT_CONNECTIONS: u32 = 4;
 /// A request waits for Postgres no longer than this, so that an error comes within two seconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(1800);
 
+/// A statement whose request has timed out must not run on in Postgres, where it would occupy its connection.
+const REQUEST_STATEMENT_TIMEOUT: Duration = Duration::from_millis(1700);
+
 /// The same for commands, the importer and callbacks.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A statement whose request has timed out must not run on in Postgres, where it would occupy its connection.
-const REQUEST_SESSION: &str = "SET statement_timeout = 1700";
-
-/// A connection that is returned to the pool must answer within this, or it is closed.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Settings of every session. All queries are index probes whose best plan does not depend on their values:
-/// plan once, never compile. Table statistics must not change that plan: after a large import Postgres still
-/// believes that the tables are small. Keepalives: a host that vanished must not hold its locks for hours.
-const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; \
-    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
-    SET TimeZone = 'UTC'; SET idle_in_transaction_session_timeout = 0; \
-    SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+/// One attempt to connect, outside of the pool.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A pool of connections. Cheap to clone; clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
     timeout: Duration,
+    /// What migrations connect with; None if only a pooler in transaction mode is known.
+    migration_options: Option<Box<PgConnectOptions>>,
+    keeps_sessions: bool,
 }
 
 impl Database {
     /// Connections for requests, each operation limited to 1.8 seconds. Nothing connects yet. None if the
     /// settings name no database. Must be called inside the runtime that will use it.
     pub fn for_requests(config: &RecordingsConfig) -> Option<Database> {
-        Database::new(config, REQUEST_TIMEOUT, DEFAULT_CONNECTIONS, Some(REQUEST_SESSION))
+        Database::new(config, REQUEST_TIMEOUT, DEFAULT_CONNECTIONS, Some(REQUEST_STATEMENT_TIMEOUT))
     }
 
     /// Connections for commands and background work, each operation limited to 30 seconds.
@@ -69,29 +66,22 @@ impl Database {
         config: &RecordingsConfig,
         timeout: Duration,
         connections: u32,
-        extra_session: Option<&'static str>,
+        statement_timeout: Option<Duration>,
     ) -> Option<Database> {
-        let options = config.database.clone()?.options;
+        let database = config.database.clone()?;
+        let migration_options = database.migration_options().cloned().map(Box::new);
+        let session = Session::new(database.keeps_sessions, statement_timeout);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(timeout.min(Duration::from_secs(5)))
             .idle_timeout(Duration::from_secs(300))
             // A test costs each request a round trip; a lost connection shows when it is used.
-            .test_before_acquire(false)
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    sqlx::raw_sql(SESSION).execute(&mut *connection).await?;
-                    if let Some(session) = extra_session {
-                        sqlx::raw_sql(session).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
-            })
-            // sqlx pings too, but without a limit: after the host of Postgres vanished, every connection
-            // would wait to be returned.
-            .after_release(|connection, _| Box::pin(ping_released(connection)))
-            .connect_lazy_with(options);
-        Some(Database { pool, timeout })
+            .test_before_acquire(false);
+        // sqlx pings a released connection too, but without a limit: after the host of Postgres vanished, every
+        // connection would wait to be returned.
+        let keeps_sessions = database.keeps_sessions;
+        let pool = session.configure(pool).connect_lazy_with(session.options(database.options));
+        Some(Database { pool, timeout, migration_options, keeps_sessions })
     }
 
     /// The connections.
@@ -112,17 +102,32 @@ impl Database {
         .await
     }
 
-    /// Waits until Postgres answers, for at most `attempts` pings a second apart.
+    /// Waits until Postgres takes a connection, for at most `attempts` attempts a second apart. A connection of its
+    /// own: the pool would repeat a refused one for seconds, and then report a timeout.
     pub async fn wait_until_ready(&self, attempts: u32) -> Result<(), DbError> {
+        let options = self.pool.connect_options();
         let mut left = attempts;
         loop {
-            match self.ping().await {
-                Err(_) if left > 1 => {
-                    left -= 1;
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                result => return result,
+            match timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
+                Ok(Ok(connection)) => return Ok(connection.close().await?),
+                Ok(Err(error)) if left <= 1 || !is_lost(&error) => return Err(error.into()),
+                Err(_) if left <= 1 => return Err(DbError::Timeout),
+                _ => left -= 1,
             }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Whether sessions must be kept (PREPARED_STATEMENT), but a pooler in transaction mode shares them.
+    ///
+    /// # Errors
+    /// Postgres did not answer.
+    pub async fn lacks_sessions(&self) -> Result<bool, DbError> {
+        match &self.migration_options {
+            Some(options) if self.keeps_sessions => Ok(timeout(CONNECT_TIMEOUT, session::is_shared(options))
+                .await
+                .map_err(|_| DbError::Timeout)??),
+            _ => Ok(false),
         }
     }
 
@@ -156,12 +161,5 @@ impl Database {
             }
         };
         tokio::time::timeout_at(deadline, attempts).await.unwrap_or(Err(DbError::Timeout))
-    }
-}
-
-async fn ping_released(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await {
-        Ok(pong) => pong.map(|()| true),
-        Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
     }
 }

@@ -15,12 +15,25 @@ use std::time::{Duration, Instant};
 /// Redis did not answer, refused, or holds data of another shape.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The error of the connection or of Redis.
+    /// The error of the connection or of Redis. Not as a source, whose text would be printed again.
     #[error("Redis: {0}")]
-    Redis(#[from] RedisError),
+    Redis(RedisError),
     /// A script returned what its contract does not have; its name.
     #[error("lua/{0}.lua returned an unexpected reply")]
     UnexpectedReply(&'static str),
+}
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> StoreError {
+        StoreError::Redis(error)
+    }
+}
+
+impl StoreError {
+    /// Whether Redis asks for a password, and REDIS_URL has none.
+    pub fn lacks_password(&self) -> bool {
+        matches!(self, StoreError::Redis(error) if error.code() == Some("NOAUTH"))
+    }
 }
 
 /// A result of the store.
@@ -132,10 +145,12 @@ impl Store {
 
 /// Connects once to see whether Redis is there, and fails at once if not: for commands that an operator
 /// waits for.
-pub async fn check(config: &RedisConfig) -> RedisResult<()> {
+pub async fn check(config: &RedisConfig) -> StoreResult<()> {
     let client = redis::Client::open(config.url.as_str())?;
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(config.connect_timeout))
         .set_response_timeout(Some(config.response_timeout));
-    client.get_multiplexed_async_connection_with_config(&timeouts).await.map(|_| ())
+    let mut connection = client.get_multiplexed_async_connection_with_config(&timeouts).await?;
+    // Without a password, connecting succeeds, and the first command fails.
+    Ok(redis::cmd("PING").query_async(&mut connection).await?)
 }

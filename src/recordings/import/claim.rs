@@ -71,6 +71,8 @@ impl ClaimPool {
                  'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count')",
         )
         .bind(key.0)
+        // Behind a pooler in transaction mode, its name might be taken in this session.
+        .persistent(false)
         .fetch_one(&mut *transaction)
         .await?;
         if claimed {
@@ -88,7 +90,7 @@ impl Claim {
 
     /// Fails if the claim was lost: the connection closed, or Postgres was restarted.
     pub(super) async fn check(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT 1").execute(&mut *self.transaction).await.map(drop)
+        sqlx::query("SELECT 1").persistent(false).execute(&mut *self.transaction).await.map(drop)
     }
 
     /// A claim that was lost before needs no release.

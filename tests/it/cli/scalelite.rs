@@ -65,6 +65,23 @@ fn variable_that_changes_what_scalelite_does_stops_start_until_it_works_here() {
 }
 
 #[test]
+fn documentation_lists_every_variable_of_scalelite_by_its_status() {
+    let text = std::fs::read_to_string(format!("{ROOT}/docs/configuration.md")).unwrap();
+    let sections: Vec<_> = text.split("\n## ").collect();
+    for [name, status, _] in variables() {
+        let title = match status {
+            "used" => "Used",
+            "refused" => "Refused",
+            _ => "Without effect",
+        };
+        for section in &sections[1..] {
+            let is_listed = section.contains(&format!("`{name}`"));
+            assert_eq!(is_listed, section.starts_with(title), "{name} in {:?}", section.lines().next());
+        }
+    }
+}
+
+#[test]
 fn settings_without_effect_are_named_in_one_notice() {
     let unused = variables().into_iter().filter(|[_, status, _]| *status == "no-effect");
     let unused: Vec<_> = unused.map(|[name, _, value]| (name, value)).collect();

@@ -3,7 +3,6 @@
 use crate::support::{Pool, client, eventually};
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -90,6 +89,52 @@ fn config_prints_settings_that_would_stop_start_and_fails() {
         assert!(errors.contains(name), "{errors}");
     }
     assert!(!format!("{text}{errors}").contains("hush") && !errors.contains("hu/sh"), "{text}{errors}");
+}
+
+#[test]
+fn redis_that_asks_for_a_password_is_reported_once_and_gets_it_in_every_form() {
+    let mut pool = Pool::empty(1, &[]);
+    pool.redis.cli(&["CONFIG", "SET", "requirepass", "hush"]);
+    let line = pool.sl_fails(&["status"]);
+    assert!(line.contains("REDIS_URL must have its password: redis://:password@host"), "{line}");
+    assert_eq!(line.matches("NOAUTH").count(), 1, "{line}");
+    let url = pool.redis.url();
+    for user_info in ["hush@", ":hush@", "default:hush@"] {
+        pool.set("REDIS_URL", &url.replace("://", &format!("://{user_info}")));
+        pool.sl_ok(&["status"]);
+    }
+    for user_info in ["wrong@", ":wrong@"] {
+        pool.set("REDIS_URL", &url.replace("://", &format!("://{user_info}")));
+        let line = pool.sl_fails(&["status"]);
+        assert!(line.contains("redis://") && line.contains("***@") && !line.contains("wrong"), "{line}");
+    }
+    let socket = format!("unix://:hush@{}", pool.redis.socket().display());
+    pool.set("REDIS_URL", &socket);
+    pool.sl_ok(&["status"]);
+}
+
+#[test]
+fn config_reads_a_file_instead_of_the_environment() {
+    let pool = Pool::empty(1, &[("POLL_INTERVAL", "17")]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("scalelite");
+    let text = "LOADBALANCER_SECRET=hush\nURL_HOST=\"sl.example.org\"\r\nRAILS_ENV=production\n";
+    std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap();
+    let text = pool.sl_ok(&["config", "--file", path]);
+    let line = |name: &str| text.lines().find(|l| l.starts_with(name)).unwrap().to_owned();
+    assert!(line("URL_HOST").contains("sl.example.org"), "{text}");
+    assert!(line("POLL_INTERVAL").contains("60") && line("RAILS_ENV").contains("no effect"), "{text}");
+    assert!(text.contains("ignored the quotes around the values of URL_HOST") && !text.contains("hush"));
+    std::fs::write(&file, "MULTITENANCY_ENABLED=true\nLOADBALANCER_SECRET=hush").unwrap();
+    let line = pool.sl(&["config", "--file", path]);
+    let errors = String::from_utf8(line.stderr).unwrap();
+    assert_eq!(
+        errors.trim_end(),
+        "sl: MULTITENANCY_ENABLED is not supported yet: tenants would not be kept apart; unset it to start without"
+    );
+    std::fs::write(&file, "hush").unwrap();
+    assert_eq!(pool.sl_fails(&["config", "--file", path]), format!("sl: {path}: line 1 must be NAME=value"));
 }
 
 #[test]

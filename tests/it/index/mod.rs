@@ -4,3 +4,4 @@ mod faults;
 mod import;
 mod migrations;
 mod plans;
+mod pooler;

@@ -4,6 +4,7 @@ pub mod canned_server;
 pub mod chromium;
 pub mod client;
 pub mod nginx;
+pub mod pgbouncer;
 pub mod pool;
 pub mod pool_ext;
 pub mod postgres;
@@ -14,6 +15,7 @@ pub mod snapshot;
 
 pub use canned_server::CannedServer;
 pub use client::{Reply, sign};
+pub use pgbouncer::PgBouncer;
 pub use pool::Pool;
 pub use pool_ext::{SHORT_TIMEOUTS, parameter, parameters};
 pub use postgres::Postgres;

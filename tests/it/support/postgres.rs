@@ -185,7 +185,7 @@ fn as_other_user(command: &mut Command) {
     command.current_dir("/");
 }
 
-fn other_user() -> Option<(u32, u32)> {
+pub(super) fn other_user() -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return None;
