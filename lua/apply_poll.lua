@@ -28,9 +28,9 @@
 --          meeting id, …, unrecorded meeting id, …}; {more, unrecorded meeting id, …}; {unknown};
 --          {fenced} or {stale}: too late, nothing written
 -- Keys     writes server:{id}, server_load, cordoned_server_load, meeting:{id}, meetings, voice_bridges,
---          sl:server:{id}, sl:meeting:{id}, sl:server_meetings:{id}, sl:released:{id}, sl:suspects,
---          sl:poll_part:{id}, sl:foreign_poller, sl:tag_load:{tag}, sl:tags; reads server_enabled,
---          sl:poll_fence, sl:ending:{id}
+--          sl:server:{id}, sl:internal_ids, sl:meeting:{id}, sl:server_meetings:{id}, sl:released:{id},
+--          sl:suspects, sl:poll_part:{id}, sl:foreign_poller, sl:tag_load:{tag}, sl:tags; reads
+--          server_enabled, sl:poll_fence, sl:ending:{id}
 -- Repeat   sets the same figures; a meeting not listed is missed once more.
 -- Rule     a meeting has ended when its server has not listed it in two polls in a row and it is
 --          older than a minute. A cordoned server without meetings becomes disabled. The state is

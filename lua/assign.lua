@@ -20,9 +20,9 @@
 --          none             no candidate                        (outcome alone)
 --          tag_unavailable  no candidate with a required tag    (outcome, tag list)
 --          no_voice_bridge  every voice bridge offered is taken (outcome alone; nothing written)
--- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load, sl:meeting:{id},
---          sl:server_meetings:{id}, sl:tag_load:{tag}, sl:tags, sl:index, sl:turn, sl:held; reads
---          server:{id}, servers, server_enabled, sl:server:{id}
+-- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load,
+--          sl:internal_ids, sl:meeting:{id}, sl:server_meetings:{id}, sl:tag_load:{tag}, sl:tags, sl:index,
+--          sl:turn, sl:held; reads server:{id}, servers, server_enabled, sl:server:{id}
 -- Errors   no meeting id
 -- Repeat   returns existing with the same server; only the generation grows. (It counts the creates
 --          of this record; release.lua compares it.)

@@ -33,6 +33,7 @@ const LIBRARY: &[(&str, &str)] = files!(
     read_server,
     rebuild_index,
     record_meeting,
+    resolve_internal,
     set_load,
     write_record,
 );

@@ -102,10 +102,19 @@ pub enum ReassignOutcome {
 /// Outcomes of `find.lua`.
 #[derive(Debug, Clone)]
 pub enum FindOutcome {
-    /// It runs there; and its generation, as in [`Placement`].
-    Found(ServerRef, String),
+    /// It runs there; and the record to release, if asked for.
+    Found(ServerRef, Option<FoundRecord>),
     /// Not recorded, or its server has left the pool.
     Unknown,
+}
+
+/// A record as `find.lua` found it.
+#[derive(Debug, Clone)]
+pub struct FoundRecord {
+    /// Its meeting, which may have been looked for by its internal id.
+    pub meeting: MeetingKey,
+    /// Its generation, as in [`Placement`].
+    pub generation: String,
 }
 
 /// Outcomes of `join.lua`.
@@ -206,9 +215,9 @@ impl Store {
         }
     }
 
-    /// Says where a meeting runs: see `lua/find.lua`. Only a release needs the generation.
-    pub async fn find(&self, meeting: &MeetingKey, with_generation: bool) -> StoreResult<FindOutcome> {
-        self.run(&Find { meeting, with_generation }).await?.found()
+    /// Says where a meeting runs: see `lua/find.lua`. Only a release needs the record.
+    pub async fn find(&self, meeting: &MeetingKey, with_record: bool) -> StoreResult<FindOutcome> {
+        self.run(&Find { meeting, with_generation: with_record }).await?.found()
     }
 
     /// [`Store::find`] with client tracking: Redis reports when a key that the script read is written. One
@@ -331,7 +340,14 @@ impl Reply {
 
     fn found(mut self) -> StoreResult<FindOutcome> {
         match self.text()?.as_str() {
-            "found" => Ok(FindOutcome::Found(self.server()?, self.text()?)),
+            "found" => {
+                let (server, generation) = (self.server()?, self.text()?);
+                let record = match self.is_empty() {
+                    true => None,
+                    false => Some(FoundRecord { meeting: MeetingKey::of(&self.text()?), generation }),
+                };
+                Ok(FindOutcome::Found(server, record))
+            }
             "unknown" => Ok(FindOutcome::Unknown),
             _ => Err(self.unexpected()),
         }

@@ -97,7 +97,7 @@ scripts! {
     set_state: SetState<'a> { server: &'a str, state: &'a str }
     suspect: Suspect<'a> { server: &'a str, unhealthy_threshold: u32, probe_ms: u128 }
     sweep: Sweep<'a> { cursor: &'a str, count: u32, drop_orphans: bool }
-    sweep_bridges: SweepBridges<'a> { cursor: &'a str, count: u32 }
+    sweep_index: SweepIndex<'a> { index: &'a str, cursor: &'a str, count: u32 }
     update_server: UpdateServer<'a> { server: &'a str, fields: &'a [(&'a str, String)] }
 }
 

@@ -101,3 +101,17 @@ proptest! {
         let _ = read_meetings(body.as_bytes());
     }
 }
+
+#[test]
+fn a_meeting_that_is_gone_is_recognised_in_every_version() {
+    let failed = |key: &str, message: &str| {
+        let xml = format!(
+            "<response><returncode>FAILED</returncode><messageKey>{key}</messageKey><message>{message}</message></response>"
+        );
+        read_envelope(xml.as_bytes()).unwrap().is_not_found()
+    };
+    assert!(failed("notFound", "We could not find a meeting with that meeting ID"));
+    assert!(failed("validationError", "Invalid meeting ID: A meeting with that ID does not exist"));
+    assert!(!failed("validationError", "Meeting ID must be between 2 and 256 characters"));
+    assert!(!failed("invalidPassword", "A meeting with that ID does not exist"));
+}

@@ -151,7 +151,8 @@ fn sl_and_redis_cli_leave_the_same_state() {
         assert_eq!(eval("adopt", &adopt), ["adopted", "m4"]);
         assert_eq!(eval("assign", &["m5", "", "15", "86400", "mp", "", "", "15"])[1], m5);
         assert_eq!(eval("reassign", &["m5", &m5, "", "15", "86400", "", "gone"])[0], "moved");
-        assert_eq!(eval("sweep_bridges", &[])[0], "0");
+        assert_eq!(eval("sweep_index", &["voice_bridges"])[0], "0");
+        assert_eq!(eval("sweep_index", &["sl:internal_ids"])[0], "0");
         assert_eq!(eval("lease", &["me", "60000", "1"])[0], "held");
         let panicked = eval("panic", &["s2"]);
         assert_eq!(panicked[0], "panicked");
