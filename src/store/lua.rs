@@ -15,6 +15,7 @@ const LIBRARY: &[(&str, &str)] = files!(
     add_load,
     claim_bridge,
     clock,
+    count_create,
     current_load,
     drop_meeting,
     fenced,

@@ -4,7 +4,7 @@ use super::connection::{Store, StoreResult};
 use super::keys::MeetingKey;
 use super::location_cache::tracking;
 use super::model::{ServerAvailability, ServerRef};
-use super::scripts::{Assign, Find, Join, Reassign, Recreated, Release, Reply, ScriptCall};
+use super::scripts::{Assign, AssignBreakout, Find, Join, Reassign, Recreated, Release, Reply, ScriptCall};
 use crate::bbb::Secret;
 use crate::config::Accounting;
 
@@ -59,6 +59,8 @@ pub enum AssignOutcome {
     TagUnavailable(String),
     /// Every voice bridge offered is taken.
     NoVoiceBridge,
+    /// Of a breakout room: its parent is not recorded, or the parent's server has left the pool.
+    NoParent,
 }
 
 /// Why a meeting must leave its server.
@@ -161,15 +163,25 @@ impl Store {
             any_if_no_untagged: wanted.any_if_no_untagged,
             voice_bridges: wanted.voice_bridges,
         };
-        let mut reply = self.run(&call).await?;
-        match reply.text()?.as_str() {
-            "assigned" => Ok(AssignOutcome::Assigned(reply.placement()?)),
-            "existing" => Ok(AssignOutcome::Existing(reply.placement()?)),
-            "none" => Ok(AssignOutcome::NoServer),
-            "tag_unavailable" => Ok(AssignOutcome::TagUnavailable(reply.text()?)),
-            "no_voice_bridge" => Ok(AssignOutcome::NoVoiceBridge),
-            _ => Err(reply.unexpected()),
-        }
+        self.run(&call).await?.assigned()
+    }
+
+    /// Records a breakout room on the server of its parent: see `lua/assign_breakout.lua`.
+    pub async fn assign_breakout(
+        &self,
+        wanted: &Assignment<'_>,
+        parent: &MeetingKey,
+    ) -> StoreResult<AssignOutcome> {
+        let call = AssignBreakout {
+            meeting: wanted.meeting,
+            parent,
+            reserve: wanted.reserve,
+            ttl_seconds: wanted.ttl_seconds,
+            moderator_pw: wanted.moderator_pw,
+            tenant: wanted.tenant,
+            voice_bridges: wanted.voice_bridges,
+        };
+        self.run(&call).await?.assigned()
     }
 
     /// Moves a meeting from the server `from` to one that is not in `excluded`: see `lua/reassign.lua`. Of
@@ -320,6 +332,18 @@ impl Reply {
     /// The part that assign, find, join and online share: server id, url, secret.
     pub(super) fn server(&mut self) -> StoreResult<ServerRef> {
         Ok(ServerRef { id: self.text()?, url: self.text()?, secret: Secret::from(self.text()?) })
+    }
+
+    fn assigned(mut self) -> StoreResult<AssignOutcome> {
+        match self.text()?.as_str() {
+            "assigned" => Ok(AssignOutcome::Assigned(self.placement()?)),
+            "existing" => Ok(AssignOutcome::Existing(self.placement()?)),
+            "none" => Ok(AssignOutcome::NoServer),
+            "tag_unavailable" => Ok(AssignOutcome::TagUnavailable(self.text()?)),
+            "no_voice_bridge" => Ok(AssignOutcome::NoVoiceBridge),
+            "no_parent" => Ok(AssignOutcome::NoParent),
+            _ => Err(self.unexpected()),
+        }
     }
 
     fn placement(mut self) -> StoreResult<Placement> {

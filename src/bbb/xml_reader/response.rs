@@ -37,6 +37,8 @@ impl Envelope {
 pub struct MeetingStats {
     /// meetingID.
     pub id: String,
+    /// internalMeetingID; empty if absent.
+    pub internal_id: String,
     /// createTime, ms since 1970 by the server's clock; 0 if absent.
     pub create_time: u64,
     /// participantCount.
@@ -45,7 +47,7 @@ pub struct MeetingStats {
     pub moderators: u32,
     /// videoCount.
     pub videos: u32,
-    /// A breakout room: made by BBB itself, not by a create of ours.
+    /// A breakout room: made by BBB itself, or by a create, whose meetingID is then its internal id.
     pub breakout: bool,
     /// hasBeenForciblyEnded: over, but still listed for a while.
     pub ended: bool,
@@ -182,6 +184,7 @@ impl MeetingStats {
         let text = untrimmed.trim();
         match path {
             ["meetingID"] => self.id = meeting_id::trim(untrimmed).to_owned(),
+            ["internalMeetingID"] => self.internal_id = meeting_id::trim(untrimmed).to_owned(),
             ["createTime"] => self.create_time = text.parse().unwrap_or(0),
             ["participantCount"] => self.participants = text.parse().unwrap_or(0),
             ["moderatorCount"] => self.moderators = text.parse().unwrap_or(0),

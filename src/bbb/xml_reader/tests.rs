@@ -27,7 +27,7 @@ fn blank_meetings_have_no_range() {
 fn meetings_are_read_with_their_fields() {
     let body = "<response><returncode>SUCCESS</returncode><meetings>\
         <meeting><meetingID>a&amp;b</meetingID><createTime>17</createTime><participantCount>3</participantCount>\
-        <moderatorCount>1</moderatorCount><videoCount>2</videoCount><isBreakout>false</isBreakout>\
+        <internalMeetingID>\n ab-17 </internalMeetingID><moderatorCount>1</moderatorCount><videoCount>2</videoCount><isBreakout>false</isBreakout>\
         <attendees><attendee><meetingID>not this</meetingID></attendee></attendees>\
         <voiceBridge>71234</voiceBridge><moderatorPW>m&lt;p</moderatorPW>\
         <metadata><tenant-id>t1</tenant-id></metadata></meeting>\
@@ -40,6 +40,7 @@ fn meetings_are_read_with_their_fields() {
         found[0],
         MeetingStats {
             id: "a&b".into(),
+            internal_id: "ab-17".into(),
             create_time: 17,
             participants: 3,
             moderators: 1,

@@ -57,13 +57,22 @@ fn breakout_room_without_its_parent_gets_bbbs_errors() {
     let (pool, holder) = pool_with_parent();
     assert_response!(
         pool.get("create", &format!("meetingID=room-1&{ROOM}&parentMeetingID=nobody")),
-        xml @""
+        xml @"<response><returncode>FAILED</returncode>\
+              <messageKey>parentMeetingDoesNotExist</messageKey>\
+              <message>No parent meeting exists for the breakout room</message></response>"
     );
-    assert_response!(pool.get("create", &format!("meetingID=room-1&{ROOM}&parentMeetingID=+")), xml @"");
+    assert_response!(
+        pool.get("create", &format!("meetingID=room-1&{ROOM}&parentMeetingID=+")),
+        xml @"<response><returncode>FAILED</returncode>\
+              <messageKey>parentMeetingIDMissing</messageKey>\
+              <message>No parent meeting ID was provided for the breakout room</message></response>"
+    );
     assert_eq!(pool.get("create", &format!("meetingID=room-1&{ROOM}")).failed(), "parentMeetingIDMissing");
     assert_response!(
         pool.get("create", "meetingID=room-1&isBreakout=TRUE&parentMeetingID=parent&sequence=x"),
-        xml @""
+        xml @"<response><returncode>FAILED</returncode>\
+              <messageKey>validationError</messageKey>\
+              <message>You must provide the sequence of the breakout room, a whole number</message></response>"
     );
     let creates: u64 = pool.sim.servers().iter().map(|server| server.counts().create).sum();
     assert_eq!(creates, 1, "no server was bothered");
