@@ -8,8 +8,9 @@
 --          3 fence     the poller's fence ('' = none)
 -- Returns  {abandoned, meeting id, …}; {waiting}, {online}, {braked}, {fenced} or {unknown}: nothing
 --          changed
--- Keys     writes meeting:{id}, meetings, voice_bridges, sl:meeting:{id}, sl:server:{id}, sl:suspects,
---          sl:server_meetings:{id}; reads server:{id}, server_enabled, sl:poll_fence, sl:brake, sl:brake_off
+-- Keys     writes meeting:{id}, meetings, voice_bridges, sl:internal_ids, sl:meeting:{id}, sl:server:{id},
+--          sl:suspects, sl:server_meetings:{id}; reads server:{id}, server_enabled, sl:poll_fence,
+--          sl:brake, sl:brake_off
 -- Repeat   abandons what was recorded there since.
 -- Cost     O(meetings of that server)
 

@@ -13,8 +13,8 @@
 --                         participants, voice bridge, moderator password, tenant id
 -- Returns  {adopted, meeting id, …}, {unknown}, {fenced} or {stale}. Not adopted: meetings that have
 --          a record by now, and those released from this server that it still lists
--- Keys     writes meeting:{id}, meetings, voice_bridges, sl:meeting:{id}, sl:server_meetings:{id}; reads
---          server:{id}, sl:poll_fence, sl:server:{id}, sl:released:{id}
+-- Keys     writes meeting:{id}, meetings, voice_bridges, sl:internal_ids, sl:meeting:{id},
+--          sl:server_meetings:{id}; reads server:{id}, sl:poll_fence, sl:server:{id}, sl:released:{id}
 -- Repeat   adopts nothing more.
 -- Cost     O(meetings named)
 

@@ -22,15 +22,15 @@
 --                               `more`, each time but the last, and `last`, all with one started_ms.
 --                               `figures_stay`: the server answered, but its list cannot be used; it is
 --                               empty here, and load, figures and records stay as they are
---          15… listed           for each meeting except breakout rooms: id, participants, ms since
---                               1970 when its server created it
+--          15… listed           for each meeting: id, participants, ms since 1970 when its server
+--                               created it, or `breakout`: a room counts only if it is recorded
 -- Returns  {online | offline, state, load, came online now: 1 or 0, number released, released
 --          meeting id, …, unrecorded meeting id, …}; {more, unrecorded meeting id, …}; {unknown};
 --          {fenced} or {stale}: too late, nothing written
 -- Keys     writes server:{id}, server_load, cordoned_server_load, meeting:{id}, meetings, voice_bridges,
---          sl:server:{id}, sl:meeting:{id}, sl:server_meetings:{id}, sl:released:{id}, sl:suspects,
---          sl:poll_part:{id}, sl:foreign_poller, sl:tag_load:{tag}, sl:tags; reads server_enabled,
---          sl:poll_fence, sl:ending:{id}
+--          sl:server:{id}, sl:internal_ids, sl:meeting:{id}, sl:server_meetings:{id}, sl:released:{id},
+--          sl:suspects, sl:poll_part:{id}, sl:foreign_poller, sl:tag_load:{tag}, sl:tags; reads
+--          server_enabled, sl:poll_fence, sl:ending:{id}
 -- Repeat   sets the same figures; a meeting not listed is missed once more.
 -- Rule     a meeting has ended when its server has not listed it in two polls in a row and it is
 --          older than a minute. A cordoned server without meetings becomes disabled. The state is
@@ -104,6 +104,8 @@ for i = 15, #ARGV, 3 do
     end
     if increment then call('HDEL', notes_key, 'extra') end
     if not is_known[m] then call('ZADD', running, ms(created), m) end
+  elseif ARGV[i + 2] == 'breakout' then
+    weight = 0  -- made by BBB itself
   elseif not on and was_released[m] then
     if ending[m] then weight = 0 end
   else

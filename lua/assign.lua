@@ -20,9 +20,9 @@
 --          none             no candidate                        (outcome alone)
 --          tag_unavailable  no candidate with a required tag    (outcome, tag list)
 --          no_voice_bridge  every voice bridge offered is taken (outcome alone; nothing written)
--- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load, sl:meeting:{id},
---          sl:server_meetings:{id}, sl:tag_load:{tag}, sl:tags, sl:index, sl:turn, sl:held; reads
---          server:{id}, servers, server_enabled, sl:server:{id}
+-- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load,
+--          sl:internal_ids, sl:meeting:{id}, sl:server_meetings:{id}, sl:tag_load:{tag}, sl:tags, sl:index,
+--          sl:turn, sl:held; reads server:{id}, servers, server_enabled, sl:server:{id}
 -- Errors   no meeting id
 -- Repeat   returns existing with the same server; only the generation grows. (It counts the creates
 --          of this record; release.lua compares it.)
@@ -36,7 +36,7 @@ local tag_argument = ARGV[2] or ''
 local reserve = tonumber(ARGV[3] or '') and ARGV[3] or '15'
 local ttl = tonumber(ARGV[4] or '') or 86400
 local password, tenant, any_if_no_untagged = ARGV[5] or '', ARGV[6] or '', ARGV[7] == '1'
--- @include claim_bridge, clock, ms, read_server
+-- @include claim_bridge, clock, count_create, read_server
 
 local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
 local record = call('HMGET', key, 'server_id', 'voice_bridge', 'moderator_pw')
@@ -59,16 +59,8 @@ if s then
     bridge = voice_bridge() or ''
     call('HSET', key, 'voice_bridge', bridge)
   end
-  local generation, now = call('HINCRBY', own, 'creates', 1), ms(clock())
-  if generation == 1 then  -- recorded by another program, or our own keys were deleted
-    generation = call('HINCRBY', own, 'creates', 1)  -- the create that made the record counts too
-    call('HSETNX', own, 'created', now)
-    call('EXPIRE', own, ttl)
-  end
-  -- Its server may be creating it again; a poll that is under way does not know of that.
-  call('HSET', own, 'again', now, 'missed', 0)
   return { 'existing', record[1], s.url, s.secret, s.tag, bridge, record[3] or '',
-    tostring(generation), s.online and s.state or 'offline' }
+    count_create(own, ttl), s.online and s.state or 'offline' }
 end
 
 -- Only here: a create of a meeting that is recorded does not pay for these functions.

@@ -1,7 +1,7 @@
 -- join: says where a meeting runs, for one more participant, and counts that participant.
 --
 -- KEYS[1]  key prefix
--- ARGV     1 meeting          meeting id
+-- ARGV     1 meeting          meeting id, or internal meeting id
 --          2 refuse_disabled  '1': refuse joins to disabled servers too (DISABLED_REFUSES_JOINS)
 --          3 participants     to count: 1 (default), or -1 after the server has refused one
 --          4 increment        '1': LOAD_ACCOUNTING=increment; every participant adds to the load, even
@@ -11,7 +11,7 @@
 --          unavailable  its server is offline, or disabled and refused; nothing counted
 --          unknown      no such meeting, or its server has left the pool (outcome alone)
 -- Keys     writes sl:meeting:{id}, server_load, cordoned_server_load, sl:tag_load:{tag}; reads server:{id},
---          server_enabled, meeting:{id}
+--          server_enabled, meeting:{id}, sl:internal_ids
 -- Repeat   counts one participant more each time; the next poll sets the true number.
 -- Cost     O(log servers)
 
@@ -22,6 +22,13 @@ local participants, increment = tonumber(ARGV[3] or '') or 1, ARGV[4] == '1'
 
 local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
 local server_id = call('HGET', key, 'server_id')
+if not server_id then
+-- @include resolve_internal
+  local found = resolve_internal(id)
+  if not found then return { 'unknown' } end
+  key, own = P .. 'meeting:' .. found, P .. 'sl:meeting:' .. found
+  server_id = call('HGET', key, 'server_id')
+end
 local s = server_id and read_server(server_id)
 if not s then return { 'unknown' } end
 if not s.online or (refuse_disabled and s.state == 'disabled') then

@@ -6,8 +6,8 @@
 --          2 keep_state  '1': keep the server's state
 -- Returns  {panicked, url, secret, meeting id, moderator password, meeting id, …} or {unknown}
 -- Keys     writes server:{id}, server_enabled, server_load, cordoned_server_load, meeting:{id}, meetings,
---          voice_bridges, sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id}, sl:released:{id},
---          sl:tag_load:{tag}, sl:tags, sl:index
+--          voice_bridges, sl:internal_ids, sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id},
+--          sl:released:{id}, sl:tag_load:{tag}, sl:tags, sl:index
 -- Repeat   releases nothing more.
 -- Cost     O(all meetings)
 

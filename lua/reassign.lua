@@ -30,9 +30,10 @@
 --          kept             it must not move: nothing changed           (outcome alone)
 --          spent            its creates have failed too often: not moved (outcome alone)
 --          unknown          no such record                              (outcome alone)
--- Keys     writes meeting:{id}, meetings, server_load, cordoned_server_load, sl:meeting:{id}, sl:server:{id},
---          sl:server_meetings:{id}, sl:released:{id}, sl:held, sl:failed_creates:{id}, sl:tag_load:{tag}, sl:tags,
---          sl:index, sl:turn; reads server:{id}, servers, server_enabled, sl:bad_create:{id}
+-- Keys     writes meeting:{id}, meetings, server_load, cordoned_server_load, sl:internal_ids,
+--          sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id}, sl:released:{id}, sl:held,
+--          sl:failed_creates:{id}, sl:tag_load:{tag}, sl:tags, sl:index, sl:turn; reads server:{id},
+--          servers, server_enabled, sl:bad_create:{id}
 -- Errors   a reason that is none of these
 -- Repeat   returns existing with the same server.
 -- Cost     as assign.lua

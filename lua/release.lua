@@ -11,9 +11,10 @@
 --          5… failed_on       with create_failed: ids of the servers that it was sent to and failed on. On
 --                             two or more, the meeting is at fault, and no server is held for it
 -- Returns  released, unknown (no such record), kept (on another server, or created again)
--- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load, sl:meeting:{id},
---          sl:server:{id}, sl:server_meetings:{id}, sl:released:{id}, sl:ending:{id}, sl:held,
---          sl:bad_create:{id}, sl:failed_creates:{id}, sl:tag_load:{tag}; reads server:{id}, server_enabled
+-- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load,
+--          sl:internal_ids, sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id}, sl:released:{id},
+--          sl:ending:{id}, sl:held, sl:bad_create:{id}, sl:failed_creates:{id}, sl:tag_load:{tag}; reads
+--          server:{id}, server_enabled
 -- Repeat   returns unknown and changes nothing, except that a failed create counts once more.
 -- Cost     O(log servers + log meetings of that server)
 

@@ -6,9 +6,9 @@
 -- Returns  {removed, meetings released}, {busy, meetings recorded there} (nothing changed),
 --          {unknown}
 -- Keys     writes server:{id}, servers, server_enabled, server_load, cordoned_server_load, meeting:{id},
---          meetings, voice_bridges, sl:meeting:{id}, sl:server:{id}, sl:server_meetings:{id},
---          sl:released:{id}, sl:ending:{id}, sl:failed_creates:{id}, sl:held, sl:suspects, sl:tag_load:{tag}, sl:index,
---          sl:server_urls
+--          meetings, voice_bridges, sl:internal_ids, sl:meeting:{id}, sl:server:{id},
+--          sl:server_meetings:{id}, sl:released:{id}, sl:ending:{id}, sl:failed_creates:{id}, sl:held,
+--          sl:suspects, sl:tag_load:{tag}, sl:index, sl:server_urls
 -- Repeat   returns unknown.
 -- Cost     O(all meetings)
 

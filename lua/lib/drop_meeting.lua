@@ -5,5 +5,6 @@ local function drop_meeting(m, server_id, bridge)
   end
   call('DEL', P .. 'meeting:' .. m, P .. 'sl:meeting:' .. m)
   call('SREM', P .. 'meetings', m)
+  call('HDEL', P .. 'sl:internal_ids', redis.sha1hex(m))
   if server_id then call('ZREM', P .. 'sl:server_meetings:' .. server_id, m) end
 end

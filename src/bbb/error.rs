@@ -12,6 +12,15 @@ pub enum ApiError {
     /// No meetingID, or a blank one.
     #[error("You must specify a meeting ID for the meeting.")]
     MissingMeetingId,
+    /// A breakout room without parentMeetingID.
+    #[error("No parent meeting ID was provided for the breakout room")]
+    MissingParentMeeting,
+    /// A breakout room whose parent is not recorded.
+    #[error("No parent meeting exists for the breakout room")]
+    ParentMeetingNotFound,
+    /// A breakout room without sequence, which a server answers with status 500.
+    #[error("You must provide the sequence of the breakout room, a whole number")]
+    InvalidSequence,
     /// No meeting with this id is recorded.
     #[error("We could not find a meeting with that meeting ID - perhaps the meeting is not yet running?")]
     MeetingNotFound,
@@ -101,6 +110,9 @@ impl ApiError {
         match self {
             ApiError::InvalidChecksum => "checksumError",
             ApiError::MissingMeetingId => "missingParamMeetingID",
+            ApiError::MissingParentMeeting => "parentMeetingIDMissing",
+            ApiError::ParentMeetingNotFound => "parentMeetingDoesNotExist",
+            ApiError::InvalidSequence => "validationError",
             ApiError::MeetingNotFound => "notFound",
             ApiError::ServerUnavailable => "serverUnavailable",
             ApiError::TagUnavailable(_) => "serverTagUnavailable",

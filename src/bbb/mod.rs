@@ -5,6 +5,7 @@
 //! - [`checksum`]: verifies clients' checksums, signs requests to servers
 //! - [`secret`]: secrets that do not appear in logs
 //! - [`error`]: every error that we return, as `messageKey` and `message`
+//! - [`meeting_id`]: the spellings of a meeting id
 //! - [`xml_name`]: element names that every parser accepts
 //! - [`xml_reader`]: reads untrusted responses of servers, and repairs them
 //! - [`xml_writer`]: writes XML
@@ -12,6 +13,7 @@
 
 pub mod checksum;
 pub mod error;
+pub mod meeting_id;
 pub mod params;
 pub mod secret;
 pub mod voice_bridge;

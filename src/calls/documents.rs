@@ -15,7 +15,7 @@ pub(super) async fn insert_document(app: &App, mut request: ApiRequest) -> CallR
 }
 
 /// Takes meetingID and message.
-pub(super) async fn send_chat_message(app: &App, request: ApiRequest) -> CallResult {
+pub(super) async fn send_chat_message(app: &App, mut request: ApiRequest) -> CallResult {
     let at = app.locate(&request.meeting_key()?).await?.ok_or(ApiError::MeetingNotFound)?;
     app.forward(Call::SendChatMessage, &at, &request).await
 }

@@ -3,13 +3,15 @@
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
-use crate::store::FindOutcome;
+use crate::store::{FindOutcome, FoundRecord};
 
 /// Takes meetingID. Calls the server first; on SUCCESS or notFound releases the meeting's record, voice
 /// bridge and load. When the server does not respond, the record stays.
-pub(super) async fn end(app: &App, request: ApiRequest) -> CallResult {
-    let meeting = request.meeting_key()?;
-    let FindOutcome::Found(at, generation) = app.store.find(&meeting, true).await? else {
+pub(super) async fn end(app: &App, mut request: ApiRequest) -> CallResult {
+    let wanted = request.meeting_key()?;
+    let FindOutcome::Found(at, Some(FoundRecord { meeting, generation })) =
+        app.store.find(&wanted, true).await?
+    else {
         return Err(ApiError::MeetingNotFound);
     };
     let reply = app
@@ -17,7 +19,9 @@ pub(super) async fn end(app: &App, request: ApiRequest) -> CallResult {
         .call(&at, "end", &request.params, request.payload())
         .await
         .map_err(|failure| app.report_failure(Call::End, &at, &failure))?;
-    if reply.envelope.success || reply.envelope.message_key == "notFound" {
+    // An internal id that its server does not know may be that of an earlier meeting with this meetingID.
+    let is_gone = reply.envelope.is_not_found() && meeting == wanted;
+    if reply.envelope.success || is_gone {
         app.store.release(&meeting, Some((&at.id, &generation))).await?;
     }
     Ok(CallResponse::Xml(reply.body))

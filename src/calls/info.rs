@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::bbb::ApiError;
 
 /// Takes meetingID. An unknown meeting is not running.
-pub(super) async fn is_meeting_running(app: &App, request: ApiRequest) -> CallResult {
+pub(super) async fn is_meeting_running(app: &App, mut request: ApiRequest) -> CallResult {
     match app.locate(&request.meeting_key()?).await? {
         Some(at) => app.forward(Call::IsMeetingRunning, &at, &request).await,
         None => Ok(CallResponse::from(
@@ -15,7 +15,7 @@ pub(super) async fn is_meeting_running(app: &App, request: ApiRequest) -> CallRe
 }
 
 /// Takes meetingID.
-pub(super) async fn get_meeting_info(app: &App, request: ApiRequest) -> CallResult {
+pub(super) async fn get_meeting_info(app: &App, mut request: ApiRequest) -> CallResult {
     let at = app.locate(&request.meeting_key()?).await?.ok_or(ApiError::MeetingNotFound)?;
     app.forward(Call::GetMeetingInfo, &at, &request).await
 }

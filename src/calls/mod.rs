@@ -97,10 +97,19 @@ impl Call {
 }
 
 impl ApiRequest {
-    /// The required meetingID.
-    fn meeting_key(&self) -> Result<MeetingKey, ApiError> {
-        let id = self.params.present("meetingID").ok_or(ApiError::MissingMeetingId)?;
-        Ok(MeetingKey::of(id))
+    /// The required meetingID. Removes the spaces around it, which BBB removes too.
+    fn meeting_key(&mut self) -> Result<MeetingKey, ApiError> {
+        self.trim_id("meetingID").ok_or(ApiError::MissingMeetingId)
+    }
+
+    /// The meeting that a parameter names, if it names one. Removes the spaces around its id.
+    fn trim_id(&mut self, name: &str) -> Option<MeetingKey> {
+        let given = self.params.get(name)?;
+        let key = MeetingKey::of(given);
+        if key.as_str().len() != given.len() {
+            self.params.set(name, key.as_str());
+        }
+        (!key.as_str().is_empty()).then_some(key)
     }
 
     /// The body for the server.

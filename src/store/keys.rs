@@ -1,5 +1,6 @@
 //! The only place in Rust where a Redis key is spelled. `lua/README.md` has the whole table.
 
+use crate::bbb::meeting_id;
 use redis::{RedisWrite, ToRedisArgs};
 use std::fmt;
 use std::sync::Arc;
@@ -136,9 +137,15 @@ impl Keys {
 pub struct MeetingKey(String);
 
 impl MeetingKey {
-    /// The key of a meetingID without tenancy.
+    /// The key of a meetingID without tenancy. Spaces around the id are not part of it.
     pub fn of(meeting_id: &str) -> MeetingKey {
-        MeetingKey(meeting_id.to_owned())
+        MeetingKey(meeting_id::trim(meeting_id).to_owned())
+    }
+
+    /// Whether it may be a meeting's internal id: then the scripts look for the meeting by that, if there is no record
+    /// of this key.
+    pub(super) fn may_be_internal(&self) -> bool {
+        meeting_id::may_be_internal(&self.0)
     }
 
     /// As Redis has it.

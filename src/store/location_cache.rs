@@ -139,7 +139,8 @@ impl Store {
     /// the cache, or in one round trip like [`Store::find`].
     pub async fn locate(&self, meeting: &MeetingKey) -> StoreResult<Option<Arc<ServerRef>>> {
         let cache = &self.locations;
-        if !cache.enabled.load(Relaxed) {
+        // Redis would report changes of another key than the one cached.
+        if !cache.enabled.load(Relaxed) || meeting.may_be_internal() {
             return Ok(self.find(meeting, false).await?.server());
         }
         let version = match cache.get(meeting) {

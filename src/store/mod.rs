@@ -37,8 +37,8 @@ pub use keys::MeetingKey;
 pub use lease::{Brake, BrakeOutcome, Fence, LeaseOutcome};
 pub use model::{Meeting, Server, ServerAvailability, ServerRef, ServerState};
 pub use placement::{
-    AssignOutcome, Assignment, FindOutcome, JoinOutcome, Placement, ReassignOutcome, ReassignReason,
-    RecreatedOutcome, ReleaseOutcome,
+    AssignOutcome, Assignment, FindOutcome, FoundRecord, JoinOutcome, Placement, ReassignOutcome,
+    ReassignReason, RecreatedOutcome, ReleaseOutcome,
 };
 pub use polls::{
     AbandonOutcome, AdoptOutcome, Listed, PollFigures, PollHistory, PollOutcome, SuspectOutcome,

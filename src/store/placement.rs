@@ -4,7 +4,7 @@ use super::connection::{Store, StoreResult};
 use super::keys::MeetingKey;
 use super::location_cache::tracking;
 use super::model::{ServerAvailability, ServerRef};
-use super::scripts::{Assign, Find, Join, Reassign, Recreated, Release, Reply, ScriptCall};
+use super::scripts::{Assign, AssignBreakout, Find, Join, Reassign, Recreated, Release, Reply, ScriptCall};
 use crate::bbb::Secret;
 use crate::config::Accounting;
 
@@ -59,6 +59,8 @@ pub enum AssignOutcome {
     TagUnavailable(String),
     /// Every voice bridge offered is taken.
     NoVoiceBridge,
+    /// Of a breakout room: its parent is not recorded, or the parent's server has left the pool.
+    NoParent,
 }
 
 /// Why a meeting must leave its server.
@@ -102,10 +104,19 @@ pub enum ReassignOutcome {
 /// Outcomes of `find.lua`.
 #[derive(Debug, Clone)]
 pub enum FindOutcome {
-    /// It runs there; and its generation, as in [`Placement`].
-    Found(ServerRef, String),
+    /// It runs there; and the record to release, if asked for.
+    Found(ServerRef, Option<FoundRecord>),
     /// Not recorded, or its server has left the pool.
     Unknown,
+}
+
+/// A record as `find.lua` found it.
+#[derive(Debug, Clone)]
+pub struct FoundRecord {
+    /// Its meeting, which may have been looked for by its internal id.
+    pub meeting: MeetingKey,
+    /// Its generation, as in [`Placement`].
+    pub generation: String,
 }
 
 /// Outcomes of `join.lua`.
@@ -152,15 +163,25 @@ impl Store {
             any_if_no_untagged: wanted.any_if_no_untagged,
             voice_bridges: wanted.voice_bridges,
         };
-        let mut reply = self.run(&call).await?;
-        match reply.text()?.as_str() {
-            "assigned" => Ok(AssignOutcome::Assigned(reply.placement()?)),
-            "existing" => Ok(AssignOutcome::Existing(reply.placement()?)),
-            "none" => Ok(AssignOutcome::NoServer),
-            "tag_unavailable" => Ok(AssignOutcome::TagUnavailable(reply.text()?)),
-            "no_voice_bridge" => Ok(AssignOutcome::NoVoiceBridge),
-            _ => Err(reply.unexpected()),
-        }
+        self.run(&call).await?.assigned()
+    }
+
+    /// Records a breakout room on the server of its parent: see `lua/assign_breakout.lua`.
+    pub async fn assign_breakout(
+        &self,
+        wanted: &Assignment<'_>,
+        parent: &MeetingKey,
+    ) -> StoreResult<AssignOutcome> {
+        let call = AssignBreakout {
+            meeting: wanted.meeting,
+            parent,
+            reserve: wanted.reserve,
+            ttl_seconds: wanted.ttl_seconds,
+            moderator_pw: wanted.moderator_pw,
+            tenant: wanted.tenant,
+            voice_bridges: wanted.voice_bridges,
+        };
+        self.run(&call).await?.assigned()
     }
 
     /// Moves a meeting from the server `from` to one that is not in `excluded`: see `lua/reassign.lua`. Of
@@ -206,9 +227,9 @@ impl Store {
         }
     }
 
-    /// Says where a meeting runs: see `lua/find.lua`. Only a release needs the generation.
-    pub async fn find(&self, meeting: &MeetingKey, with_generation: bool) -> StoreResult<FindOutcome> {
-        self.run(&Find { meeting, with_generation }).await?.found()
+    /// Says where a meeting runs: see `lua/find.lua`. Only a release needs the record.
+    pub async fn find(&self, meeting: &MeetingKey, with_record: bool) -> StoreResult<FindOutcome> {
+        self.run(&Find { meeting, with_generation: with_record }).await?.found()
     }
 
     /// [`Store::find`] with client tracking: Redis reports when a key that the script read is written. One
@@ -313,6 +334,18 @@ impl Reply {
         Ok(ServerRef { id: self.text()?, url: self.text()?, secret: Secret::from(self.text()?) })
     }
 
+    fn assigned(mut self) -> StoreResult<AssignOutcome> {
+        match self.text()?.as_str() {
+            "assigned" => Ok(AssignOutcome::Assigned(self.placement()?)),
+            "existing" => Ok(AssignOutcome::Existing(self.placement()?)),
+            "none" => Ok(AssignOutcome::NoServer),
+            "tag_unavailable" => Ok(AssignOutcome::TagUnavailable(self.text()?)),
+            "no_voice_bridge" => Ok(AssignOutcome::NoVoiceBridge),
+            "no_parent" => Ok(AssignOutcome::NoParent),
+            _ => Err(self.unexpected()),
+        }
+    }
+
     fn placement(mut self) -> StoreResult<Placement> {
         Ok(Placement {
             server: self.server()?,
@@ -331,7 +364,14 @@ impl Reply {
 
     fn found(mut self) -> StoreResult<FindOutcome> {
         match self.text()?.as_str() {
-            "found" => Ok(FindOutcome::Found(self.server()?, self.text()?)),
+            "found" => {
+                let (server, generation) = (self.server()?, self.text()?);
+                let record = match self.is_empty() {
+                    true => None,
+                    false => Some(FoundRecord { meeting: MeetingKey::of(&self.text()?), generation }),
+                };
+                Ok(FindOutcome::Found(server, record))
+            }
             "unknown" => Ok(FindOutcome::Unknown),
             _ => Err(self.unexpected()),
         }

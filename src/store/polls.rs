@@ -4,7 +4,7 @@ use super::connection::{Store, StoreError, StoreResult};
 use super::keys::MeetingKey;
 use super::lease::Fence;
 use super::model::ServerState;
-use super::scripts::{Abandon, Adopt, ApplyPoll, PollFailed, Reply, Suspect};
+use super::scripts::{Abandon, Adopt, ApplyPoll, CreatedAt, PollFailed, Reply, Suspect};
 use crate::config::{Accounting, LoadConfig, PollConfig};
 use std::time::Duration;
 
@@ -21,12 +21,20 @@ pub struct Listed {
     pub users: u64,
     /// Its server's createTime, ms since 1970.
     pub created_ms: u64,
+    /// A breakout room: it counts only if it has a record, and is never adopted.
+    pub breakout: bool,
     /// Its dial-in number; empty if it has none.
     pub voice_bridge: String,
     /// Its moderator password.
     pub moderator_pw: String,
     /// The tenant in its metadata; empty without one.
     pub tenant: String,
+}
+
+impl Listed {
+    fn created_at(&self) -> CreatedAt {
+        if self.breakout { CreatedAt::Breakout } else { CreatedAt::Ms(self.created_ms) }
+    }
 }
 
 /// What a server answered to a poll.
@@ -44,7 +52,7 @@ pub struct PollFigures {
     pub largest: u64,
     /// Cameras.
     pub videos: u64,
-    /// The meetings that are not breakout rooms.
+    /// The meetings; a breakout room by the id that its create gave it.
     pub listed: Vec<(MeetingKey, Listed)>,
     /// Why its list cannot be used, if so: its load, its figures and the records of its meetings stay as they
     /// are.
@@ -158,7 +166,9 @@ impl Store {
                     n if n == parts => "last",
                     _ => "more",
                 },
-                listed: listed.map(|(meeting, listed)| (meeting, listed.users, listed.created_ms)).collect(),
+                listed: listed
+                    .map(|(meeting, listed)| (meeting, listed.users, listed.created_at()))
+                    .collect(),
             };
             let mut reply = self.run(&call).await?;
             let online = match reply.text()?.as_str() {
@@ -211,7 +221,7 @@ impl Store {
     ) -> StoreResult<AdoptOutcome> {
         let meetings: Vec<_> = meetings
             .map(|(meeting, listed)| {
-                let Listed { users, created_ms, voice_bridge, moderator_pw, tenant } = listed;
+                let Listed { users, created_ms, voice_bridge, moderator_pw, tenant, .. } = listed;
                 let (bridge, password) = (voice_bridge.as_str(), moderator_pw.as_str());
                 (meeting, *created_ms, *users, bridge, password, tenant.as_str())
             })

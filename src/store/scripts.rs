@@ -7,7 +7,7 @@ use super::connection::{Request, Store, StoreError, StoreResult};
 use super::keys::MeetingKey;
 use super::lease::Fence;
 use super::lua;
-use redis::{RedisError, ScriptInvocation, Value};
+use redis::{RedisError, RedisWrite, ScriptInvocation, ToRedisArgs, Value};
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::vec;
@@ -66,11 +66,15 @@ scripts! {
     apply_poll: ApplyPoll<'a> {
         server: &'a str, started_ms: u64, healthy_threshold: u32, reserve: u32, young_ms: u128,
         ttl_seconds: u64, version: &'a str, meetings: usize, users: u64, largest: u64, videos: u64,
-        fence: &'a Fence, increment: bool, part: &'a str, listed: Vec<(&'a MeetingKey, u64, u64)>,
+        fence: &'a Fence, increment: bool, part: &'a str, listed: Vec<(&'a MeetingKey, u64, CreatedAt)>,
     }
     assign: Assign<'a> {
         meeting: &'a MeetingKey, tag: &'a str, reserve: u32, ttl_seconds: u64, moderator_pw: &'a str,
         tenant: &'a str, any_if_no_untagged: bool, voice_bridges: &'a [String],
+    }
+    assign_breakout: AssignBreakout<'a> {
+        meeting: &'a MeetingKey, parent: &'a MeetingKey, reserve: u32, ttl_seconds: u64, moderator_pw: &'a str,
+        tenant: &'a str, voice_bridges: &'a [String],
     }
     brake: Brake<'a> { failed: usize, expected: usize, fence: &'a Fence }
     find: Find<'a> { meeting: &'a MeetingKey, with_generation: bool }
@@ -97,8 +101,26 @@ scripts! {
     set_state: SetState<'a> { server: &'a str, state: &'a str }
     suspect: Suspect<'a> { server: &'a str, unhealthy_threshold: u32, probe_ms: u128 }
     sweep: Sweep<'a> { cursor: &'a str, count: u32, drop_orphans: bool }
-    sweep_bridges: SweepBridges<'a> { cursor: &'a str, count: u32 }
+    sweep_index: SweepIndex<'a> { index: &'a str, cursor: &'a str, count: u32 }
     update_server: UpdateServer<'a> { server: &'a str, fields: &'a [(&'a str, String)] }
+}
+
+/// When a listed meeting was created, for `apply_poll.lua`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum CreatedAt {
+    /// ms since 1970.
+    Ms(u64),
+    /// Of a breakout room it does not matter.
+    Breakout,
+}
+
+impl ToRedisArgs for CreatedAt {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        match self {
+            CreatedAt::Ms(ms) => ms.write_redis_args(out),
+            CreatedAt::Breakout => out.write_arg(b"breakout"),
+        }
+    }
 }
 
 /// What a script does, from the first line of its contract.

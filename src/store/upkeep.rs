@@ -1,7 +1,7 @@
 //! What keeps the state in order: sweeps through records that have expired, and the index by tag.
 
 use super::connection::{Store, StoreResult};
-use super::scripts::{Reindex, Sweep, SweepBridges};
+use super::scripts::{Reindex, Sweep, SweepIndex};
 
 /// Records that one script sweeps, approximately.
 const PAGE_RECORDS: u32 = 500;
@@ -33,7 +33,7 @@ impl Store {
             }
             cursor = next;
         }
-        self.sweep_bridges().await?;
+        self.sweep_indexes().await?;
         Ok(total)
     }
 
@@ -51,7 +51,7 @@ impl Store {
             }
         }
         let _: () = self.command(redis::cmd("SET").arg(&key).arg(&cursor)).await?;
-        if expired > 0 { self.sweep_bridges().await } else { Ok(()) }
+        if expired > 0 { self.sweep_indexes().await } else { Ok(()) }
     }
 
     /// Returns the next cursor.
@@ -61,15 +61,19 @@ impl Store {
         Ok((next, Swept { expired, dropped: reply.number()? }))
     }
 
-    async fn sweep_bridges(&self) -> StoreResult<()> {
-        let mut cursor = "0".to_owned();
-        loop {
-            let next = self.run(&SweepBridges { cursor: &cursor, count: PAGE_RECORDS }).await?.text()?;
-            if next == "0" {
-                return Ok(());
+    /// Deletes entries of records that have expired: see `lua/sweep_index.lua`.
+    async fn sweep_indexes(&self) -> StoreResult<()> {
+        for index in ["voice_bridges", "sl:internal_ids"] {
+            let mut cursor = "0".to_owned();
+            loop {
+                let page = SweepIndex { index, cursor: &cursor, count: PAGE_RECORDS };
+                cursor = self.run(&page).await?.text()?;
+                if cursor == "0" {
+                    break;
+                }
             }
-            cursor = next;
         }
+        Ok(())
     }
 
     /// Rebuilds the index of candidates by tag (see `lua/reindex.lua`); returns the number of servers.

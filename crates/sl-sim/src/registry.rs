@@ -54,7 +54,10 @@ impl Registry {
         if is_bridge_requested {
             self.requested_bridges.insert(meeting.voice_bridge.clone());
         }
-        self.internal_ids.insert(meeting.id.clone(), meeting.internal_id.clone());
+        // BBB derives the internal id from the meetingID; that of a breakout room made by create does not follow from it.
+        if meeting.internal_id.starts_with(&sha1_hex(&meeting.id)) {
+            self.internal_ids.insert(meeting.id.clone(), meeting.internal_id.clone());
+        }
         self.meetings.insert(meeting.internal_id.clone(), Box::new(meeting));
     }
 

@@ -3,6 +3,7 @@
 use super::repair::{self, repair};
 use super::repair_text::Forbidden;
 use super::{Node, Rules, XmlError, decode_text, walk, walk_by};
+use crate::bbb::meeting_id;
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -13,8 +14,22 @@ pub struct Envelope {
     pub success: bool,
     /// messageKey; empty if absent.
     pub message_key: String,
+    /// message, of a FAILED response only.
+    pub message: String,
     /// The bytes between `<meetings>` and `</meetings>`, unless blank.
     pub meetings: Option<Range<usize>>,
+}
+
+impl Envelope {
+    /// Whether the server says that it does not have the meeting. BBB 2.4 says so with the key that it has for any
+    /// invalid parameter.
+    pub fn is_not_found(&self) -> bool {
+        match self.message_key.as_str() {
+            "notFound" => true,
+            "validationError" => self.message.ends_with("A meeting with that ID does not exist"),
+            _ => false,
+        }
+    }
 }
 
 /// A meeting of a getMeetings response, with the fields that scheduling needs.
@@ -22,6 +37,8 @@ pub struct Envelope {
 pub struct MeetingStats {
     /// meetingID.
     pub id: String,
+    /// internalMeetingID; empty if absent.
+    pub internal_id: String,
     /// createTime, ms since 1970 by the server's clock; 0 if absent.
     pub create_time: u64,
     /// participantCount.
@@ -30,7 +47,7 @@ pub struct MeetingStats {
     pub moderators: u32,
     /// videoCount.
     pub videos: u32,
-    /// A breakout room: made by BBB itself, not by a create of ours.
+    /// A breakout room: made by BBB itself, or by a create, whose meetingID is then its internal id.
     pub breakout: bool,
     /// hasBeenForciblyEnded: over, but still listed for a while.
     pub ended: bool,
@@ -76,13 +93,14 @@ pub fn has_returncode(body: &[u8]) -> bool {
 pub fn read_envelope(body: &[u8]) -> Result<Envelope, XmlError> {
     let text = decode_text(body)?;
     let mut returncode = None;
-    let mut message_key = String::new();
+    let (mut message_key, mut message) = (String::new(), String::new());
     let (mut open, mut meetings) = (None, None);
     walk_by(Rules::Strict, text, |node| match node {
         Node::Open { path, inner, .. } if path == ["response", "meetings"] => open = Some(inner),
         Node::Close { path, text, inner } => match path {
             ["response", "returncode"] => returncode = Some(text.trim() == "SUCCESS"),
             ["response", "messageKey"] => message_key = text.trim().to_owned(),
+            ["response", "message"] if returncode == Some(false) => message = text.trim().to_owned(),
             ["response", "meetings"] => meetings = open.map(|start| start..inner),
             _ => {}
         },
@@ -93,7 +111,7 @@ pub fn read_envelope(body: &[u8]) -> Result<Envelope, XmlError> {
     let mark = body.len() - text.len();
     let meetings =
         meetings.filter(|r| !text[r.clone()].trim().is_empty()).map(|r| r.start + mark..r.end + mark);
-    Ok(Envelope { success, message_key, meetings })
+    Ok(Envelope { success, message_key, message, meetings })
 }
 
 /// Reads a getMeetings response for the poll, repaired if it is malformed. Ids are as the server knows them:
@@ -122,7 +140,7 @@ fn list_meetings(rules: Rules, text: &str) -> Result<MeetingList, XmlError> {
         }
         Node::Close { path: ["response", "meetings", "meeting", rest @ ..], text, .. } => {
             if let Some(meeting) = meetings.last_mut() {
-                meeting.set(rest, text.trim());
+                meeting.set(rest, text);
             }
         }
         Node::Close { path: ["response", "returncode"], text, .. } => {
@@ -162,9 +180,11 @@ fn shorten(text: &str) -> String {
 
 impl MeetingStats {
     /// Takes the text of the element at this path below `<meeting>`.
-    fn set(&mut self, path: &[&str], text: &str) {
+    fn set(&mut self, path: &[&str], untrimmed: &str) {
+        let text = untrimmed.trim();
         match path {
-            ["meetingID"] => self.id = text.to_owned(),
+            ["meetingID"] => self.id = meeting_id::trim(untrimmed).to_owned(),
+            ["internalMeetingID"] => self.internal_id = meeting_id::trim(untrimmed).to_owned(),
             ["createTime"] => self.create_time = text.parse().unwrap_or(0),
             ["participantCount"] => self.participants = text.parse().unwrap_or(0),
             ["moderatorCount"] => self.moderators = text.parse().unwrap_or(0),

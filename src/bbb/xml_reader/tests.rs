@@ -27,7 +27,7 @@ fn blank_meetings_have_no_range() {
 fn meetings_are_read_with_their_fields() {
     let body = "<response><returncode>SUCCESS</returncode><meetings>\
         <meeting><meetingID>a&amp;b</meetingID><createTime>17</createTime><participantCount>3</participantCount>\
-        <moderatorCount>1</moderatorCount><videoCount>2</videoCount><isBreakout>false</isBreakout>\
+        <internalMeetingID>\n ab-17 </internalMeetingID><moderatorCount>1</moderatorCount><videoCount>2</videoCount><isBreakout>false</isBreakout>\
         <attendees><attendee><meetingID>not this</meetingID></attendee></attendees>\
         <voiceBridge>71234</voiceBridge><moderatorPW>m&lt;p</moderatorPW>\
         <metadata><tenant-id>t1</tenant-id></metadata></meeting>\
@@ -40,6 +40,7 @@ fn meetings_are_read_with_their_fields() {
         found[0],
         MeetingStats {
             id: "a&b".into(),
+            internal_id: "ab-17".into(),
             create_time: 17,
             participants: 3,
             moderators: 1,
@@ -100,4 +101,18 @@ proptest! {
         let _ = read_envelope(body.as_bytes());
         let _ = read_meetings(body.as_bytes());
     }
+}
+
+#[test]
+fn a_meeting_that_is_gone_is_recognised_in_every_version() {
+    let failed = |key: &str, message: &str| {
+        let xml = format!(
+            "<response><returncode>FAILED</returncode><messageKey>{key}</messageKey><message>{message}</message></response>"
+        );
+        read_envelope(xml.as_bytes()).unwrap().is_not_found()
+    };
+    assert!(failed("notFound", "We could not find a meeting with that meeting ID"));
+    assert!(failed("validationError", "Invalid meeting ID: A meeting with that ID does not exist"));
+    assert!(!failed("validationError", "Meeting ID must be between 2 and 256 characters"));
+    assert!(!failed("invalidPassword", "A meeting with that ID does not exist"));
 }

@@ -180,7 +180,7 @@ pub(super) async fn query_presence(app: &App, meeting: &MeetingKey, at: &Placeme
     let query = app.servers.call(&at.server, "getMeetingInfo", &params, Payload::None);
     match timeout(QUERY_TIMEOUT, query).await {
         Ok(Ok(reply)) if reply.envelope.success => MeetingPresence::Present,
-        Ok(Ok(reply)) if reply.envelope.message_key == "notFound" => MeetingPresence::Absent,
+        Ok(Ok(reply)) if reply.envelope.is_not_found() => MeetingPresence::Absent,
         _ => MeetingPresence::Unknown,
     }
 }

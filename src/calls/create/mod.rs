@@ -1,4 +1,5 @@
-//! create: puts a meeting on the least loaded server, or finds the server it is on.
+//! create: puts a meeting on the least loaded server, or finds the server it is on. A breakout room is put on the server of
+//! its parent.
 
 mod failover;
 mod params;
@@ -12,7 +13,7 @@ use crate::app::App;
 use crate::bbb::{ApiError, xml_reader};
 use crate::callbacks::params::{store_ready_url, take_ready_url};
 use crate::servers::ServerResponse;
-use crate::store::{AssignOutcome, Assignment, Placement, ServerAvailability};
+use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ServerAvailability};
 use std::time::Instant;
 use tracing::{debug, warn};
 
@@ -31,6 +32,7 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     let api = &app.config.api;
     api.create.apply(&mut request.params);
     let meeting = request.meeting_key()?;
+    let parent = parent_of_breakout(&mut request)?;
     let server_tag = request.params.remove("meta_server-tag").unwrap_or_default();
     let ready_url = take_ready_url(&mut request.params);
     let password = request.params.present("moderatorPW").map_or_else(random_password, str::to_owned);
@@ -46,15 +48,17 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         ttl_seconds: app.config.load.meeting_ttl.as_secs(),
         voice_bridges: &first_bridges,
     };
-    let mut outcome = app.store.assign(&wanted).await?;
+    let mut outcome = assign(app, &wanted, parent.as_ref()).await?;
     if matches!(outcome, AssignOutcome::NoVoiceBridge) {
         all_bridges = all_voice_bridges(app, &request.params, &meeting);
         wanted.voice_bridges = &all_bridges;
-        outcome = app.store.assign(&wanted).await?;
+        outcome = assign(app, &wanted, parent.as_ref()).await?;
     }
     let mut placed = Placed::from_outcome(outcome)?;
     let mut failover = Failover::new(app);
-    if placed.placement.availability == ServerAvailability::Closed {
+    if parent.is_some() {
+        failover.disable();
+    } else if placed.placement.availability == ServerAvailability::Closed {
         match move_off_closed_server(app, &wanted, &placed.placement).await? {
             Relocation::Stays => failover.disable(),
             Relocation::Moved(to) => placed = to,
@@ -80,6 +84,31 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     }
 }
 
+/// Of a breakout room, its parent.
+fn parent_of_breakout(request: &mut ApiRequest) -> Result<Option<MeetingKey>, ApiError> {
+    // As Java's parseBoolean.
+    if !request.params.get("isBreakout").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Ok(None);
+    }
+    let parent = request.trim_id("parentMeetingID").ok_or(ApiError::MissingParentMeeting)?;
+    let sequence = request.params.get("sequence").and_then(|number| number.parse::<i32>().ok());
+    sequence.ok_or(ApiError::InvalidSequence)?;
+    Ok(Some(parent))
+}
+
+/// Chooses the server: one round trip.
+async fn assign(
+    app: &App,
+    wanted: &Assignment<'_>,
+    parent: Option<&MeetingKey>,
+) -> Result<AssignOutcome, ApiError> {
+    Ok(match parent {
+        None => app.store.assign(wanted).await?,
+        // Boxed: rare, and the future of every create is as large as the larger of the two.
+        Some(parent) => Box::pin(app.store.assign_breakout(wanted, parent)).await?,
+    })
+}
+
 impl Placed {
     fn from_outcome(outcome: AssignOutcome) -> Result<Placed, ApiError> {
         match outcome {
@@ -88,6 +117,7 @@ impl Placed {
             AssignOutcome::NoServer => Err(ApiError::NoServers),
             AssignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
             AssignOutcome::NoVoiceBridge => Err(ApiError::NoVoiceBridge),
+            AssignOutcome::NoParent => Err(ApiError::ParentMeetingNotFound),
         }
     }
 }

@@ -73,7 +73,7 @@ pub(in crate::cli) async fn end(
         params.set("password", password);
     }
     match session.servers.call(server, "end", &params, Payload::None).await {
-        Ok(reply) if reply.envelope.success || reply.envelope.message_key == "notFound" => Ok(()),
+        Ok(reply) if reply.envelope.success || reply.envelope.is_not_found() => Ok(()),
         Ok(reply) => Err(printable(&reply.envelope.message_key)),
         Err(failure) => Err(failure.to_string()),
     }

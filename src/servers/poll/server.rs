@@ -170,18 +170,21 @@ fn figures(started_ms: u64, response: PollResponse, load: &LoadConfig) -> PollFi
         figures.largest = figures.largest.max(users);
         figures.videos += u64::from(meeting.videos);
         // BBB lists a meeting for a while after it has ended.
-        if !meeting.breakout && !meeting.ended && meeting.id.chars().count() <= MAX_ID_CHARS {
+        let id = if meeting.breakout { &meeting.internal_id } else { &meeting.id };
+        if !meeting.ended && id.chars().count() <= MAX_ID_CHARS {
+            let key = MeetingKey::of(id);
             let twice = if load.moderators_twice { u64::from(meeting.moderators) } else { 0 };
             let listed = Listed {
                 users: users + twice,
                 created_ms: meeting.create_time,
+                breakout: meeting.breakout,
                 voice_bridge: Some(meeting.voice_bridge)
                     .filter(|number| voice_bridge::is_number(number))
                     .unwrap_or_default(),
                 moderator_pw: bounded(meeting.moderator_pw),
                 tenant: bounded(meeting.tenant),
             };
-            figures.listed.push((MeetingKey::of(&meeting.id), listed));
+            figures.listed.push((key, listed));
         }
     }
     figures

@@ -106,3 +106,13 @@ fn meeting_of_removed_server_is_not_found() {
     let running = pool.get("isMeetingRunning", "meetingID=m1").success();
     assert_eq!(running.xml("running"), Some("false"));
 }
+
+#[test]
+fn end_releases_meeting_unknown_to_a_server_of_bbb_2_4() {
+    let pool = Pool::start(1);
+    pool.server(1).set_version("2.4.9".parse().unwrap());
+    pool.get("create", "meetingID=m1").success();
+    pool.server(1).forget_meeting("m1");
+    assert_eq!(pool.get("end", "meetingID=m1").failed(), "validationError");
+    pool.assert_meeting_released("m1");
+}

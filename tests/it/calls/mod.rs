@@ -1,5 +1,6 @@
 //! The BBB API, one file for each call.
 
+mod breakouts;
 mod create;
 mod create_bodies;
 mod create_failures;
@@ -14,6 +15,7 @@ mod index;
 mod insert_document;
 mod is_meeting_running;
 mod join;
+mod meeting_id_forms;
 mod publish_recordings;
 mod send_chat_message;
 mod text_tracks;

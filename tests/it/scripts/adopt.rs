@@ -10,6 +10,7 @@ fn poll(lab: &Lab, id: &str, meetings: &[(&str, u64, &str)]) -> Vec<String> {
         .iter()
         .map(|(meeting, users, bridge)| {
             let listed = Listed {
+                breakout: false,
                 users: *users,
                 created_ms: now - 5000,
                 voice_bridge: (*bridge).to_owned(),

@@ -110,6 +110,9 @@ fn sl_and_redis_cli_leave_the_same_state() {
         voice_bridges: &[],
     };
     program.run(program.store.reassign(&wanted, &m5, ReassignReason::Gone, &[])).unwrap();
+    let room = key("room");
+    let room = Assignment { meeting: &room, moderator_pw: "mp", voice_bridges: &["16".to_owned()], ..wanted };
+    program.run(program.store.assign_breakout(&room, &key("m2"))).unwrap();
     program.run(program.store.lease("me", Duration::from_secs(60), true)).unwrap();
     program.run(program.store.panic("s2", false)).unwrap();
     program.run(program.store.remove_server("s1", true)).unwrap();
@@ -151,7 +154,10 @@ fn sl_and_redis_cli_leave_the_same_state() {
         assert_eq!(eval("adopt", &adopt), ["adopted", "m4"]);
         assert_eq!(eval("assign", &["m5", "", "15", "86400", "mp", "", "", "15"])[1], m5);
         assert_eq!(eval("reassign", &["m5", &m5, "", "15", "86400", "", "gone"])[0], "moved");
-        assert_eq!(eval("sweep_bridges", &[])[0], "0");
+        let room = eval("assign_breakout", &["room", "m2", "15", "86400", "mp", "", "16"]);
+        assert_eq!((room[0].as_str(), room[1].as_str()), ("assigned", "s3"));
+        assert_eq!(eval("sweep_index", &["voice_bridges"])[0], "0");
+        assert_eq!(eval("sweep_index", &["sl:internal_ids"])[0], "0");
         assert_eq!(eval("lease", &["me", "60000", "1"])[0], "held");
         let panicked = eval("panic", &["s2"]);
         assert_eq!(panicked[0], "panicked");

@@ -9,11 +9,11 @@ fn find_returns_the_server_and_writes_nothing() {
     let lab = Lab::with_servers(1);
     assigned(lab.assign_as("a", "", &["77"]));
     lab.redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]); // every write fails now
-    let FindOutcome::Found(at, generation) = lab.run(lab.store.find(&MeetingKey::of("a"), true)).unwrap()
+    let FindOutcome::Found(at, Some(record)) = lab.run(lab.store.find(&MeetingKey::of("a"), true)).unwrap()
     else {
         panic!("not found")
     };
-    assert_eq!((at.id.as_str(), generation.as_str()), ("s1", "1"));
+    assert_eq!((at.id.as_str(), record.generation.as_str()), ("s1", "1"));
     assert_eq!(at.url, "http://s1/bigbluebutton/api");
     assert_eq!(at.secret.expose(), "secret");
     let unknown = lab.run(lab.store.find(&MeetingKey::of("b"), false)).unwrap();

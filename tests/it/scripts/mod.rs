@@ -2,6 +2,7 @@
 
 mod adopt;
 mod assign;
+mod breakouts;
 mod by_hand;
 mod holds;
 mod lease;

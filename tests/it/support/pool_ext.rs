@@ -48,7 +48,10 @@ impl Pool {
     #[track_caller]
     pub fn assert_meeting_recorded(&self, meeting: &str) {
         let kept = self.redis_traces(meeting);
-        assert_eq!(kept, ["meeting", "sl:meeting", "meetings", "voice_bridges", "sl:server_meetings"]);
+        assert_eq!(
+            kept,
+            ["meeting", "sl:meeting", "meetings", "voice_bridges", "sl:internal_ids", "sl:server_meetings"]
+        );
         let loads = self.redis.loads();
         assert_eq!(loads.iter().map(|(_, load)| load).sum::<f64>(), 15.0, "{loads:?}");
     }
@@ -66,6 +69,7 @@ impl Pool {
             ("sl:meeting", is_one(&["EXISTS", &format!("scalelite:sl:meeting:{meeting}")])),
             ("meetings", is_one(&["SISMEMBER", "scalelite:meetings", meeting])),
             ("voice_bridges", contains(&["HVALS", "scalelite:voice_bridges"])),
+            ("sl:internal_ids", contains(&["HVALS", "scalelite:sl:internal_ids"])),
             ("sl:server_meetings", on_a_server()),
         ]
         .into_iter()
@@ -78,7 +82,9 @@ impl Pool {
     pub fn assert_no_meetings_recorded(&self) {
         let keys = self.redis.cli(&["KEYS", "scalelite:*meeting*"]);
         assert_eq!(keys, "");
-        assert_eq!(self.redis.cli(&["HGETALL", "scalelite:voice_bridges"]), "");
+        for index in ["scalelite:voice_bridges", "scalelite:sl:internal_ids"] {
+            assert_eq!(self.redis.cli(&["HGETALL", index]), "", "{index}");
+        }
         let loads = self.redis.loads();
         assert!(loads.iter().all(|(_, load)| *load == 0.0), "{loads:?}");
     }

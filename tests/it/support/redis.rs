@@ -101,6 +101,13 @@ impl Redis {
         self.cli(&all).lines().map(str::to_owned).collect()
     }
 
+    /// The time of its clock, ms since 1970.
+    pub fn now_ms(&self) -> u64 {
+        let time = self.cli(&["TIME"]);
+        let (seconds, micros) = time.split_once('\n').unwrap();
+        seconds.parse::<u64>().unwrap() * 1000 + micros.trim().parse::<u64>().unwrap() / 1000
+    }
+
     /// The load of every candidate in Redis.
     pub fn loads(&self) -> Vec<(String, f64)> {
         let text = self.cli(&["ZRANGE", "scalelite:server_load", "0", "-1", "WITHSCORES"]);

@@ -1,7 +1,8 @@
 //! create. A repeated one returns the same meeting with duplicateWarning.
 //!
 //! A breakout room, as BBB makes it: the meetingID of the request becomes its *internal* id, and its meetingID is made of
-//! the parent's internal id, what follows the first dash of the request's, and the sequence.
+//! the parent's internal id, what follows the first dash of the request's, and the sequence. Calls find it by the former
+//! only.
 
 use hyper::StatusCode;
 
