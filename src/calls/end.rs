@@ -1,5 +1,6 @@
 //! end: ends a meeting, and releases it once its server has confirmed.
 
+use super::forward::log_store_failure;
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
@@ -18,7 +19,10 @@ pub(super) async fn end(app: &App, request: ApiRequest) -> CallResult {
         .await
         .map_err(|failure| app.report_failure(Call::End, &at, &failure))?;
     if reply.envelope.success || reply.envelope.message_key == "notFound" {
-        app.store.release(&meeting, Some((&at.id, &generation))).await?;
+        // The meeting has ended, whatever Redis says. The next polls release its record.
+        if let Err(failure) = app.store.release(&meeting, Some((&at.id, &generation))).await {
+            log_store_failure(&failure);
+        }
     }
     Ok(CallResponse::Xml(reply.body))
 }
