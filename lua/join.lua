@@ -3,7 +3,8 @@
 -- KEYS[1]  key prefix
 -- ARGV     1 meeting          meeting id, or internal meeting id
 --          2 refuse_disabled  '1': refuse joins to disabled servers too (DISABLED_REFUSES_JOINS)
---          3 participants     to count: 1 (default), or -1 after the server has refused one
+--          3 participants     to count: 1 (default); -1 after the server has refused one; 0: nothing is
+--                             written, for a Redis that refuses writes
 --          4 increment        '1': LOAD_ACCOUNTING=increment; every participant adds to the load, even
 --                             within the reservation
 -- Returns  {outcome, server id, url, secret}:
@@ -34,6 +35,7 @@ if not s then return { 'unknown' } end
 if not s.online or (refuse_disabled and s.state == 'disabled') then
   return { 'unavailable', server_id, s.url, s.secret }
 end
+if participants == 0 then return { 'found', server_id, s.url, s.secret } end
 local notes = call('HMGET', own, 'users', 'reserved')
 local before, reserved = tonumber(notes[1]) or 0, tonumber(notes[2]) or 0
 local users = before + participants

@@ -1,6 +1,7 @@
 //! Dependencies of every request: settings, state, the BBB servers, recordings. Data only.
 
 use crate::config::Config;
+use crate::health::HealthCheck;
 use crate::recordings::Recordings;
 use crate::servers::ServerClient;
 use crate::servers::poll::suspects::SuspectReporter;
@@ -18,6 +19,8 @@ pub struct App {
     pub servers: ServerClient,
     /// Reports servers on which requests failed.
     pub suspects: SuspectReporter,
+    /// The check of this replica's health.
+    pub health: HealthCheck,
     /// None in a pool without recordings.
     pub recordings: Option<Recordings>,
 }

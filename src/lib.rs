@@ -22,16 +22,19 @@
 //! | [`blocking`] | file work on threads that may block | – |
 //! | [`config`] | settings from the environment, one struct for each concern | bbb |
 //! | [`net`] | outgoing connections: TLS, deadlines, which addresses are public | config |
-//! | [`store`] | all live state, in Redis; each script in `lua/` with typed arguments and outcomes | bbb, config |
+//! | [`store`] | all live state, in Redis; each script in `lua/` with typed arguments and outcomes | bbb, config, telemetry |
 //! | [`db`] | Postgres: pool, errors, migrations, advisory locks | config |
-//! | [`servers`] | the BBB servers: client; `poll/`: lease, rounds, health | bbb, config, net, store |
+//! | [`servers`] | the BBB servers: client; `poll/`: lease, rounds, health | bbb, config, net, store, telemetry |
 //! | [`callbacks`] | callbacks to clients: stored, delivered, retried | bbb, config, jwt, net, store, db |
 //! | [`recordings`] | recordings: spool, import, storage, index in Postgres | bbb, blocking, config, net, db, callbacks |
-//! | [`app`] | what every request works with; data only | config, store, servers, recordings |
-//! | [`calls`] | the BBB calls | app, bbb, config, db, store, servers, recordings, callbacks |
-//! | [`http`] | HTTP front end: accept loop, drain, responses | bbb, config, calls, recordings |
-//! | [`playback`] | playing a recording: links, tokens, cookies, files | app, bbb, config, db, jwt, store, recordings, http |
-//! | [`uploads`] | recordings that BBB servers send over HTTPS | app, bbb, jwt, recordings, http |
+//! | [`supervisor`] | tasks that are restarted when they fail | net |
+//! | [`directories`] | a look at the directories of recordings at the start | config |
+//! | [`health`] | what /health_check says | store, recordings, supervisor, telemetry |
+//! | [`app`] | what every request works with; data only | config, store, servers, recordings, health |
+//! | [`calls`] | the BBB calls | app, telemetry, bbb, config, db, store, servers, recordings, callbacks |
+//! | [`http`] | HTTP front end: accept loop, drain, responses | bbb, config, calls, recordings, telemetry |
+//! | [`playback`] | playing a recording: links, tokens, cookies, files | app, bbb, config, db, jwt, store, recordings, http, telemetry |
+//! | [`uploads`] | recordings that BBB servers send over HTTPS | app, bbb, jwt, recordings, http, telemetry |
 //! | [`routes`] | the one place that knows every group of endpoints | app, bbb, calls, http, playback, uploads |
 //! | [`replica`] | threads, and what runs on each | all above |
 //! | [`cli`] | the `sl` command, a file or folder for each noun | all above |
@@ -56,6 +59,8 @@ pub mod calls;
 pub mod cli;
 pub mod config;
 pub mod db;
+pub mod directories;
+pub mod health;
 pub mod http;
 pub mod jwt;
 pub mod net;
@@ -65,5 +70,6 @@ pub mod replica;
 pub mod routes;
 pub mod servers;
 pub mod store;
+pub mod supervisor;
 pub mod telemetry;
 pub mod uploads;

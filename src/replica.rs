@@ -7,6 +7,8 @@
 //! | `importer` | the importer of recordings | with the importer |
 //! | `poller` | the poller | with the poller |
 //!
+//! What runs on a thread is restarted if it panics or fails: see [`crate::supervisor`].
+//!
 //! Each thread has its own runtime, connection to Redis and pool of connections to servers: threads share
 //! nothing but the settings.
 
@@ -14,6 +16,8 @@ use crate::app::App;
 use crate::callbacks;
 use crate::config::Config;
 use crate::db::{DEFAULT_CONNECTIONS, Database, migrations};
+use crate::directories;
+use crate::health::{self, HealthCheck};
 use crate::http::drain::DrainSignal;
 use crate::http::listen;
 use crate::net::tls;
@@ -24,6 +28,7 @@ use crate::servers::ServerClient;
 use crate::servers::poll::suspects::SuspectReporter;
 use crate::servers::poll::{self, Poller};
 use crate::store::Store;
+use crate::supervisor::Tasks;
 use anyhow::Context;
 use rustls::ClientConfig;
 use std::sync::Arc;
@@ -32,7 +37,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 /// Blocking work (a copy of gigabytes, a disk that hangs, a name being resolved) delays the end of a thread
 /// no longer than this.
@@ -54,6 +59,7 @@ pub struct Replica {
     address: Option<String>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    tasks: Tasks,
 }
 
 /// What the threads are started with.
@@ -63,6 +69,8 @@ struct Setup {
     tls: Arc<ClientConfig>,
     /// True once the replica stops.
     stopped: watch::Receiver<bool>,
+    /// All that is supervised in this replica.
+    tasks: Tasks,
 }
 
 impl Replica {
@@ -70,23 +78,25 @@ impl Replica {
     pub fn start(config: Arc<Config>, roles: Roles) -> anyhow::Result<Replica> {
         let tls = tls::client_config(config.servers.extra_ca_file.as_deref())?;
         let (stop, stopped) = watch::channel(false);
-        let mut replica = Replica { address: None, stop, threads: Vec::new() };
-        let setup = Setup { config: config.clone(), tls, stopped };
+        let tasks = Tasks::default();
+        let mut replica = Replica { address: None, stop, threads: Vec::new(), tasks: tasks.clone() };
+        let setup = Setup { config: config.clone(), tls, stopped, tasks };
+        directories::check(&config, roles.api, roles.importer);
         if roles.api {
             replica.start_api(&setup)?;
         }
         if (roles.api || roles.importer) && config.recordings.enabled() {
             let setup = setup.clone();
-            replica.spawn("index", move || deliver_callbacks(setup, roles.api))?;
+            replica.spawn("index", move || deliver_callbacks(setup.clone(), roles.api))?;
         } else if roles.api && !config.recordings.disabled {
             info!("this pool has no recordings: DATABASE_URL is not set, or DB_DISABLED is");
         }
         if roles.importer {
             let setup = setup.clone();
-            replica.spawn("importer", move || import_recordings(setup))?;
+            replica.spawn("importer", move || import_recordings(setup.clone()))?;
         }
         if roles.poller {
-            replica.spawn("poller", move || poll_servers(setup))?;
+            replica.spawn("poller", move || poll_servers(setup.clone()))?;
         }
         Ok(replica)
     }
@@ -112,21 +122,25 @@ impl Replica {
         let drain = Arc::new(DrainSignal::default());
         for (n, listener) in listeners.into_sockets().into_iter().enumerate() {
             let (setup, drain) = (setup.clone(), drain.clone());
-            self.spawn(&format!("api-{n}"), move || serve_requests(setup, listener, drain))?;
+            let name = format!("{}{n}", health::WORKER);
+            // A restarted worker listens at the same socket.
+            self.spawn(&name, move || {
+                let (setup, drain, listener) = (setup.clone(), drain.clone(), listener.try_clone());
+                async move { serve_requests(setup, listener?, drain).await }
+            })?;
         }
         Ok(())
     }
 
-    /// Runs `work` on a thread with its own runtime.
-    fn spawn<F>(&mut self, name: &str, work: impl FnOnce() -> F + Send + 'static) -> anyhow::Result<()>
+    /// Runs `work` on a thread with its own runtime, and restarts it there if it panics or fails.
+    fn spawn<F>(&mut self, name: &str, work: impl FnMut() -> F + Send + 'static) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<()>>,
     {
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (tasks, stopped, task) = (self.tasks.clone(), self.stop.subscribe(), name.to_owned());
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            if let Err(failure) = runtime.block_on(async { work().await }) {
-                error!(%failure, "a thread has failed");
-            }
+            runtime.block_on(tasks.supervise(&task, stopped, work));
             runtime.shutdown_timeout(BLOCKING_WORK_GRACE);
         })?;
         self.threads.push(thread);
@@ -139,12 +153,15 @@ async fn serve_requests(
     listener: listen::Listener,
     drain: Arc<DrainSignal>,
 ) -> anyhow::Result<()> {
-    let Setup { config, tls, stopped } = setup;
+    let Setup { config, tls, stopped, tasks: supervised } = setup;
     let store = Store::new(&config.redis)?;
+    let recordings = recordings(&config)?;
+    let checked_index = recordings.clone().filter(|_| config.recordings.health_check);
     let servers = ServerClient::new(&config.servers, &tls, config.api.sign_with);
     let app = App {
         suspects: SuspectReporter::new(Poller::new(store.clone(), servers.clone(), config.clone())),
-        recordings: recordings(&config)?,
+        health: HealthCheck::new(store.clone(), checked_index, supervised),
+        recordings,
         store,
         servers,
         config: config.clone(),
@@ -186,7 +203,7 @@ fn recordings(config: &Config) -> anyhow::Result<Option<Recordings>> {
 /// Prepares the tables, then delivers callbacks. `has_redis` is false for an importer alone, which has no
 /// Redis.
 async fn deliver_callbacks(setup: Setup, has_redis: bool) -> anyhow::Result<()> {
-    let Setup { config, tls, mut stopped } = setup;
+    let Setup { config, tls, mut stopped, .. } = setup;
     let Some(db) = Database::for_background(&config.recordings, DEFAULT_CONNECTIONS) else {
         return Ok(());
     };
@@ -207,9 +224,34 @@ async fn import_recordings(setup: Setup) -> anyhow::Result<()> {
 }
 
 async fn poll_servers(setup: Setup) -> anyhow::Result<()> {
-    let Setup { config, tls, stopped } = setup;
+    let Setup { config, tls, stopped, .. } = setup;
     let client = ServerClient::new(&config.servers, &tls, config.api.sign_with);
     let store = Store::new(&config.redis)?;
     poll::lease::run(Poller::new(store, client, config), stopped).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    #[test]
+    fn what_panics_on_a_thread_of_a_replica_is_restarted_there() {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let (stop, _) = watch::channel(false);
+        let mut replica = Replica { address: None, stop, threads: Vec::new(), tasks: Tasks::default() };
+        let tasks = replica.tasks.clone();
+        replica
+            .spawn("poller", || async {
+                if RUNS.fetch_add(1, Relaxed) == 0 {
+                    panic!("a bug");
+                }
+                Ok(())
+            })
+            .unwrap();
+        replica.threads.remove(0).join().unwrap();
+        assert_eq!(RUNS.load(Relaxed), 2);
+        assert_eq!(tasks.failed()[0].last, "panicked");
+    }
 }

@@ -232,24 +232,11 @@ async fn refuse_while_draining<S: Stream>(app: &App, request: Incoming<S>) -> Re
     responses::draining()
 }
 
-/// `success`, or 503 with the reason. The index is checked only where the settings say so: on a failed check
-/// most load balancers would take the meeting calls away too, which need no Postgres.
+/// `success`, or 503 with the reason: see [`crate::health`].
 async fn health(app: &App) -> Response {
-    let failed = |service: &str, failure: &dyn std::fmt::Display| {
-        error!(service, %failure, "health check failed");
-        let body = format!("{service} does not answer: {failure}\n");
-        responses::text(StatusCode::SERVICE_UNAVAILABLE, body)
-    };
-    if let Err(failure) = app.store.ping().await {
-        return failed("Redis", &failure);
-    }
-    if app.config.recordings.health_check
-        && let Some(recordings) = &app.recordings
-        && let Err(failure) = recordings.index.db().ping().await
-    {
-        return failed("The index of recordings", &failure);
-    }
-    responses::text(StatusCode::OK, "success")
+    let health = app.health.check().await;
+    let status = if health.is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    responses::text(status, health.text)
 }
 
 /// The request's X-Request-Id if it is 1 to 128 letters, digits, `-`, `_` and `.`, else a new one.

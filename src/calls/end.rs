@@ -1,5 +1,6 @@
 //! end: ends a meeting, and releases it once its server has confirmed.
 
+use super::forward::log_store_failure;
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
@@ -22,7 +23,10 @@ pub(super) async fn end(app: &App, mut request: ApiRequest) -> CallResult {
     // An internal id that its server does not know may be that of an earlier meeting with this meetingID.
     let is_gone = reply.envelope.is_not_found() && meeting == wanted;
     if reply.envelope.success || is_gone {
-        app.store.release(&meeting, Some((&at.id, &generation))).await?;
+        // The meeting has ended, whatever Redis says. The next polls release its record.
+        if let Err(failure) = app.store.release(&meeting, Some((&at.id, &generation))).await {
+            log_store_failure(&failure);
+        }
     }
     Ok(CallResponse::Xml(reply.body))
 }

@@ -5,8 +5,9 @@ use crate::app::App;
 use crate::bbb::ApiError;
 use crate::servers::ServerCallError;
 use crate::store::{MeetingKey, ServerRef, StoreError};
+use crate::telemetry::permit_log;
 use std::sync::Arc;
-use tracing::warn;
+use tracing::{error, warn};
 
 impl App {
     /// The meeting's server, if the meeting is recorded.
@@ -24,7 +25,10 @@ impl App {
 
     /// Logs that a server gave no response, has it probed, and returns the error for the client.
     pub(super) fn report_failure(&self, call: Call, at: &ServerRef, failure: &ServerCallError) -> ApiError {
-        warn!(call = call.name(), server = at.id, %failure, "request to a BBB server failed");
+        if let Some(permit) = permit_log(failure.kind(), &at.id) {
+            let (call, suppressed) = (call.name(), permit.suppressed);
+            warn!(call, server = at.id, %failure, suppressed, "request to a BBB server failed");
+        }
         self.suspects.report(at, failure);
         match call {
             Call::Create => ApiError::CreateFailed,
@@ -34,9 +38,16 @@ impl App {
     }
 }
 
+/// Logs that Redis failed a request, once a second.
+pub(super) fn log_store_failure(failure: &StoreError) {
+    if let Some(permit) = permit_log("Redis", "") {
+        error!(%failure, suppressed = permit.suppressed, "Redis query of a request failed");
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(failure: StoreError) -> ApiError {
-        tracing::error!(%failure, "Redis query of a request failed");
+        log_store_failure(&failure);
         ApiError::StateUnavailable
     }
 }

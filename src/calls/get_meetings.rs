@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::bbb::Params;
 use crate::servers::Payload;
 use crate::store::ServerRef;
+use crate::telemetry::permit_log;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -59,11 +60,23 @@ async fn stream_meetings(
             Ok(reply) if reply.envelope.success => reply,
             Ok(reply) => {
                 let key = reply.envelope.message_key;
-                warn!(server = server.id, key, "getMeetings omits a server: it returned FAILED");
+                if let Some(permit) = permit_log("getMeetings: FAILED", &server.id) {
+                    let suppressed = permit.suppressed;
+                    warn!(
+                        server = server.id,
+                        key, suppressed, "getMeetings omits a server: it returned FAILED"
+                    );
+                }
                 continue;
             }
             Err(failure) => {
-                warn!(server = server.id, %failure, "getMeetings omits a server: its request failed");
+                if let Some(permit) = permit_log(failure.kind(), &server.id) {
+                    let suppressed = permit.suppressed;
+                    warn!(
+                        server = server.id, %failure, suppressed,
+                        "getMeetings omits a server: its request failed"
+                    );
+                }
                 app.suspects.report(&server, &failure);
                 continue;
             }

@@ -1,5 +1,6 @@
 //! join: sends a browser to the server of its meeting.
 
+use super::forward::log_store_failure;
 use super::{ApiRequest, Call, CallResponse, CallResult};
 use crate::app::App;
 use crate::bbb::ApiError;
@@ -22,7 +23,10 @@ pub(super) async fn join(app: &App, mut request: ApiRequest) -> CallResult {
     if inline {
         let reply = app.servers.call(&at, "join", &request.params, request.payload()).await;
         if !reply.as_ref().is_ok_and(|reply| reply.envelope.success) {
-            app.store.unjoin(&meeting, accounting).await?;
+            // The response is there, whatever Redis says.
+            if let Err(failure) = app.store.unjoin(&meeting, accounting).await {
+                log_store_failure(&failure);
+            }
         }
         return match reply {
             Ok(reply) => Ok(CallResponse::Xml(reply.body)),

@@ -4,6 +4,7 @@
 use super::drain::DrainSignal;
 use super::unix_socket;
 use crate::config::{Bind, ListenConfig};
+use crate::telemetry::permit_log;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -109,6 +110,16 @@ fn bind_unix(path: &Path, config: &ListenConfig) -> io::Result<Listeners> {
     Ok(Listeners { sockets, address: format!("unix:{}", path.display()) })
 }
 
+impl Listener {
+    /// The same socket once more.
+    pub fn try_clone(&self) -> io::Result<Listener> {
+        Ok(match self {
+            Listener::Tcp(socket) => Listener::Tcp(socket.try_clone()?),
+            Listener::Unix(socket) => Listener::Unix(socket.try_clone()?),
+        })
+    }
+}
+
 /// How a drain ended.
 #[derive(Debug)]
 pub struct Drained {
@@ -160,7 +171,9 @@ where
                 Ok(stream) => serve_connection(stream),
                 // Most likely out of file descriptors: connections wait in the queue meanwhile.
                 Err(failure) => {
-                    warn!(%failure, "cannot accept a connection");
+                    if let Some(permit) = permit_log("accept", "") {
+                        warn!(%failure, suppressed = permit.suppressed, "cannot accept a connection");
+                    }
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             },

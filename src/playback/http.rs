@@ -7,6 +7,7 @@ use crate::config::PlaybackConfig;
 use crate::http::{file_response, responses};
 use crate::recordings::storage::{OpenedPath, open_below};
 use crate::recordings::{FilePath, Shelf, StorageError};
+use crate::telemetry::permit_log;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE,
 };
@@ -77,7 +78,10 @@ pub async fn respond(
         Ok(PlaybackDecision::Player(path)) => serve_player(app, path, headers, is_head).await,
         Ok(PlaybackDecision::NotFound) => not_found(),
         Err(failure) => {
-            error!(%failure, "playback failed: Redis or the recordings index is unavailable");
+            if let Some(permit) = permit_log("playback", "") {
+                let suppressed = permit.suppressed;
+                error!(%failure, suppressed, "playback failed: Redis or the recordings index is unavailable");
+            }
             unavailable()
         }
     }
@@ -163,7 +167,9 @@ async fn serve_file(
 }
 
 fn unreadable_file(failure: &StorageError) -> Response {
-    error!(%failure, "cannot read a file for playback");
+    if let Some(permit) = permit_log("files of recordings", "playback") {
+        error!(%failure, suppressed = permit.suppressed, "cannot read a file for playback");
+    }
     unavailable()
 }
 

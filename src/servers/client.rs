@@ -190,6 +190,19 @@ impl ServerClient {
 }
 
 impl ServerCallError {
+    /// The kind of failure: one outage has one kind, whatever its texts say.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            ServerCallError::Connect(_) => "connect",
+            ServerCallError::Broken(_) => "broken",
+            ServerCallError::Timeout(_) => "timeout",
+            ServerCallError::Status(_) => "status",
+            ServerCallError::TooLarge(_) => "too large",
+            ServerCallError::NotBbb(_) => "not BBB",
+            ServerCallError::Url => "URL",
+        }
+    }
+
     /// True if the server cannot have processed the request.
     pub fn never_sent(&self) -> bool {
         matches!(self, ServerCallError::Connect(_) | ServerCallError::Url)

@@ -3,20 +3,24 @@
 
 use super::keys::Keys;
 use super::location_cache::LocationCache;
+use super::scripts::Health;
 use crate::config::RedisConfig;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, SendError};
 use redis::{
-    AsyncConnectionConfig, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo,
-    RedisError, RedisResult, ScriptInvocation,
+    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, ProtocolVersion,
+    PushInfo, RedisError, RedisResult, ScriptInvocation, ServerErrorKind,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// Between two replacements of a connection to a Redis that has become a replica.
+const REPLACE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Redis did not answer, refused, or holds data of another shape.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The error of the connection or of Redis. Not as a source, whose text would be printed again.
-    #[error("Redis: {0}")]
+    #[error("Redis: {0}{remedy}", remedy = remedy(.0))]
     Redis(RedisError),
     /// A script returned what its contract does not have; its name.
     #[error("lua/{0}.lua returned an unexpected reply")]
@@ -33,6 +37,33 @@ impl StoreError {
     /// Whether Redis asks for a password, and REDIS_URL has none.
     pub fn lacks_password(&self) -> bool {
         matches!(self, StoreError::Redis(error) if error.code() == Some("NOAUTH"))
+    }
+
+    /// Whether Redis answers, but refuses to write: it is a replica, full, or cannot save its data. Scripts that
+    /// write nothing may still work. Redis before 7 wraps the refusal into the error of the script.
+    pub fn is_write_refused(&self) -> bool {
+        const REFUSALS: [&str; 4] = ["READONLY", "OOM ", "MISCONF", "NOREPLICAS"];
+        match self {
+            StoreError::Redis(error) => {
+                let text = error.to_string();
+                let code = error.code().unwrap_or_default();
+                REFUSALS.iter().any(|refusal| code == refusal.trim_end() || text.contains(refusal))
+            }
+            StoreError::UnexpectedReply(_) => false,
+        }
+    }
+}
+
+/// What an operator can do about an error of Redis.
+fn remedy(error: &RedisError) -> &'static str {
+    let code = error.code().unwrap_or_default();
+    if error.kind() == ErrorKind::AuthenticationFailed || matches!(code, "NOAUTH" | "WRONGPASS") {
+        " (REDIS_URL must have the user and password of this Redis: redis://USER:PASSWORD@HOST, or \
+         redis://:PASSWORD@HOST)"
+    } else if code == "MOVED" || code == "CROSSSLOT" {
+        " (REDIS_NAMESPACE must keep all keys in one slot, such as {sl}, and REDIS_URL must name its node)"
+    } else {
+        ""
     }
 }
 
@@ -56,10 +87,61 @@ impl Request<'_> {
     }
 }
 
+/// The connection, which can be replaced.
+struct Link {
+    client: redis::Client,
+    settings: ConnectionManagerConfig,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    connection: ConnectionManager,
+    /// Grows with every replacement.
+    number: u64,
+    since: Instant,
+}
+
+impl Link {
+    fn new(client: redis::Client, settings: ConnectionManagerConfig) -> RedisResult<Link> {
+        let connection = ConnectionManager::new_lazy_with_config(client.clone(), settings.clone())?;
+        let current = Mutex::new(Current { connection, number: 0, since: Instant::now() });
+        Ok(Link { client, settings, current })
+    }
+
+    fn current(&self) -> (ConnectionManager, u64) {
+        let current = self.lock();
+        (current.connection.clone(), current.number)
+    }
+
+    /// Replaces the connection of this number by a new one, which connects when it is used. False if it is too
+    /// young: the new one would lead to the same Redis.
+    fn replace(&self, number: u64) -> bool {
+        let mut current = self.lock();
+        if current.number != number {
+            return true;
+        }
+        if current.since.elapsed() < REPLACE_INTERVAL {
+            return false;
+        }
+        let new = ConnectionManager::new_lazy_with_config(self.client.clone(), self.settings.clone());
+        let Ok(connection) = new else { return false };
+        *current = Current { connection, number: number + 1, since: Instant::now() };
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_read_only(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) || error.to_string().contains("READONLY")
+}
+
 /// The state. Cheap to clone; clones share the connection.
 #[derive(Clone)]
 pub struct Store {
-    connection: ConnectionManager,
+    link: Arc<Link>,
     /// A request that failed later than this is not repeated.
     retry_within: Duration,
     pub(super) keys: Keys,
@@ -93,7 +175,7 @@ impl Store {
             });
         }
         Ok(Store {
-            connection: ConnectionManager::new_lazy_with_config(redis::Client::open(info)?, manager)?,
+            link: Arc::new(Link::new(redis::Client::open(info)?, manager)?),
             retry_within: config.connect_timeout.min(config.response_timeout) / 2,
             keys,
             locations,
@@ -107,13 +189,20 @@ impl Store {
 
     /// Sends a request, and once more if the connection turns out to have been lost before: its manager
     /// notices a loss only when a request is sent, and fails that request. A request that may have run
-    /// already may be repeated: see `scripts.rs`.
+    /// already may be repeated: see `scripts.rs`. The same if this Redis has become a replica: its name may lead
+    /// to the new master by now.
     pub(super) async fn send<T: FromRedisValue>(&self, request: Request<'_>) -> StoreResult<T> {
         let begun = Instant::now();
-        match request.send(self.connection.clone()).await {
+        let (connection, number) = self.link.current();
+        match request.send(connection).await {
             // Not if Redis is slow or the attempt to connect hangs: that would double the wait.
             Err(lost) if lost.is_io_error() && begun.elapsed() < self.retry_within => {
-                Ok(request.send(self.connection.clone()).await?)
+                Ok(request.send(self.link.current().0).await?)
+            }
+            Err(error) if is_read_only(&error) && self.link.replace(number) => {
+                // No invalidation will come from the old connection.
+                self.locations.clear();
+                Ok(request.send(self.link.current().0).await?)
             }
             result => Ok(result?),
         }
@@ -129,11 +218,9 @@ impl Store {
         self.send(Request::Pipeline(pipeline)).await
     }
 
-    /// Checks that Redis answers; returns how long the answer took.
-    pub async fn ping(&self) -> StoreResult<Duration> {
-        let begun = Instant::now();
-        let _: String = self.command(&redis::cmd("PING")).await?;
-        Ok(begun.elapsed())
+    /// Checks that Redis accepts what requests write: see `lua/health.lua`. Returns the number of servers.
+    pub async fn check_writes(&self) -> StoreResult<u64> {
+        self.run(&Health {}).await?.number()
     }
 
     /// Redis' own clock, ms since 1970: the one clock of all replicas.

@@ -80,6 +80,11 @@ impl LocationCache {
         }
     }
 
+    /// Evicts everything.
+    pub(super) fn clear(&self) {
+        self.entries().clear();
+    }
+
     /// The server of a meeting, or the version to insert it with.
     fn get(&self, meeting: &MeetingKey) -> Result<Arc<ServerRef>, u64> {
         let mut entries = self.entries();

@@ -7,6 +7,8 @@ use super::model::{ServerAvailability, ServerRef};
 use super::scripts::{Assign, AssignBreakout, Find, Join, Reassign, Recreated, Release, Reply, ScriptCall};
 use crate::bbb::Secret;
 use crate::config::Accounting;
+use crate::telemetry::permit_log;
+use tracing::error;
 
 /// What a new meeting needs.
 #[derive(Debug, Clone)]
@@ -243,14 +245,25 @@ impl Store {
         Reply::new(script, value)?.found()
     }
 
-    /// Says where a meeting runs, and counts one more participant: see `lua/join.lua`.
+    /// Says where a meeting runs, and counts one more participant: see `lua/join.lua`. Where Redis refuses to
+    /// write, it is not counted.
     pub async fn join(
         &self,
         meeting: &MeetingKey,
         refuse_disabled: bool,
         accounting: Accounting,
     ) -> StoreResult<JoinOutcome> {
-        self.count_participants(meeting, refuse_disabled, 1, accounting).await
+        match self.count_participants(meeting, refuse_disabled, 1, accounting).await {
+            // The poll counts the participant.
+            Err(failure) if failure.is_write_refused() => {
+                if let Some(permit) = permit_log("Redis", "join") {
+                    let suppressed = permit.suppressed;
+                    error!(%failure, suppressed, "Redis refuses to write: joins are not counted");
+                }
+                self.count_participants(meeting, refuse_disabled, 0, accounting).await
+            }
+            result => result,
+        }
     }
 
     /// Subtracts a participant that the server refused after all.

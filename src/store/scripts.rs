@@ -78,6 +78,7 @@ scripts! {
     }
     brake: Brake<'a> { failed: usize, expected: usize, fence: &'a Fence }
     find: Find<'a> { meeting: &'a MeetingKey, with_generation: bool }
+    health: Health {}
     join: Join<'a> { meeting: &'a MeetingKey, refuse_disabled: bool, participants: i32, increment: bool }
     lease: Lease<'a> { replica: &'a str, lasts_ms: u128, round_begins: bool }
     online: Online {}

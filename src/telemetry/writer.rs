@@ -178,7 +178,9 @@ mod tests {
         }
     }
 
-    fn gate() -> (LogWriter, Sender<io::Result<usize>>, Arc<Mutex<Vec<u8>>>) {
+    type Results = Sender<io::Result<usize>>;
+
+    fn gate() -> (LogWriter, Results, Arc<Mutex<Vec<u8>>>) {
         let (results, gated) = channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let writer = LogWriter::start(Gate { results: gated, written: written.clone() }).unwrap();

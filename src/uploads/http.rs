@@ -21,11 +21,12 @@ use crate::recordings::spool::receive::{
     ArchiveLocation, IncomingUpload, Upload, UploadProgress, UploadReceiver,
 };
 use crate::recordings::{RecordId, Recordings};
+use crate::telemetry::permit_log;
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use warp::reply::Response;
 
 const BASE: &str = "/sl/recordings/";
@@ -50,7 +51,25 @@ where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    try_respond(app, method, name, headers, body).await.unwrap_or_else(Refusal::into_response)
+    let mut server = None;
+    try_respond(app, method, name, headers, body, &mut server).await.unwrap_or_else(|refusal| {
+        log_refusal(name, server.as_deref(), &refusal);
+        refusal.into_response()
+    })
+}
+
+/// Logs why an upload was refused: the log of its server is on another host. A part that does not follow the last
+/// one, or arrives while another is written, is how uploads resume.
+fn log_refusal(name: &str, server: Option<&str>, refusal: &Refusal) {
+    let Refusal { status, reason, .. } = refusal;
+    if matches!(*status, StatusCode::CONFLICT | StatusCode::LOCKED) {
+        return debug!(name, server, reason, "an upload must resume elsewhere or later");
+    }
+    if let Some(permit) = permit_log("upload", server.unwrap_or_default()) {
+        let name = name.chars().take(100).collect::<String>();
+        let (status, suppressed) = (status.as_u16(), permit.suppressed);
+        warn!(name, server, status, reason, suppressed, "an upload was refused");
+    }
 }
 
 async fn try_respond<S, B, E>(
@@ -59,6 +78,7 @@ async fn try_respond<S, B, E>(
     name: &str,
     headers: &HeaderMap,
     body: S,
+    sender: &mut Option<String>,
 ) -> Result<Response, Refusal>
 where
     S: Stream<Item = Result<B, E>>,
@@ -71,6 +91,7 @@ where
         .and_then(RecordId::parse)
         .ok_or_else(|| not_found("the path must be /sl/recordings/RECORD-ID.tar"))?;
     let (claims, server) = authorize(app, &id, headers).await?;
+    *sender = Some(server.clone());
     let mut upload = announced_upload(id, &claims)?;
     let config = &app.config.recordings;
     let receiver = UploadReceiver::new(&config.spool_dir, config.upload_max_size);

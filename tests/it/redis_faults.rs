@@ -171,6 +171,9 @@ fn flushed_scripts_are_reloaded() {
     assert_all_calls_work(&pool);
     for (call, query) in CALLS {
         pool.redis.cli(&["SCRIPT", "FLUSH"]);
+        if call == "sendChatMessage" {
+            pool.server(1).add_people("m1", 1);
+        }
         let reply = call_with(&pool, call, query);
         assert!(reply.status == 302 || reply.xml("returncode") == Some("SUCCESS"), "{call}: {reply:?}");
     }
@@ -248,4 +251,132 @@ fn end_can_be_retried_after_redis_failure() {
     wait_for_recovery(&pool);
     pool.get("end", "meetingID=m1&password=mp").failed();
     pool.assert_meeting_released("m1");
+}
+
+/// Makes Redis refuse writes while `during` runs, in both ways that occur.
+fn while_redis_refuses_writes(pool: &Pool, during: impl Fn(&str)) {
+    pool.redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    during("full");
+    pool.redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    pool.redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    during("a replica");
+    pool.redis.cli(&["REPLICAOF", "NO", "ONE"]);
+}
+
+#[test]
+fn joins_are_redirected_while_redis_refuses_writes() {
+    let pool = Pool::with(2, 1, &SHORT_TIMEOUTS);
+    assert_all_calls_work(&pool);
+    pool.get("create", "meetingID=m1&moderatorPW=mp").success();
+    let users = || pool.redis.cli(&["HGET", "scalelite:sl:meeting:m1", "users"]);
+    while_redis_refuses_writes(&pool, |state| {
+        let before = users();
+        let join = pool.get("join", "meetingID=m1&fullName=A&role=VIEWER");
+        assert_eq!(join.status, 302, "{state}: {join:?}");
+        let inline = pool.get("join", "meetingID=m1&fullName=A&role=VIEWER&redirect=false");
+        assert_eq!(inline.xml("returncode"), Some("SUCCESS"), "{state}: {inline:?}");
+        pool.server(pool.holder("m1").unwrap()).set_fault(
+            sl_sim::Fault::new(sl_sim::FaultKind::Failed {
+                message_key: "noRoom".into(),
+                message: "No.".into(),
+            })
+            .on(["join"]),
+        );
+        let refused = pool.get("join", "meetingID=m1&fullName=A&role=VIEWER&redirect=false");
+        assert_eq!(refused.xml("returncode"), Some("FAILED"), "{state}");
+        assert_ne!(refused.xml("messageKey"), Some("internalError"), "{state}: the server's own answer");
+        pool.server(pool.holder("m1").unwrap()).clear_faults();
+        assert_eq!(pool.get("join", "meetingID=none&fullName=A&role=VIEWER").failed(), "notFound", "{state}");
+        pool.get("isMeetingRunning", "meetingID=m1").success();
+        pool.get("getMeetingInfo", "meetingID=m1").success();
+        pool.get("getMeetings", "").success();
+        assert_eq!(pool.get("create", "meetingID=m9").failed(), "internalError", "{state}");
+        assert_eq!(users(), before, "{state}: nothing is counted");
+    });
+    let holder = format!("bbb{}", pool.holder("m1").unwrap());
+    pool.redis.cli(&["HSET", &format!("scalelite:server:{holder}"), "online", "false"]);
+    while_redis_refuses_writes(&pool, |state| {
+        let join = pool.get("join", "meetingID=m1&fullName=A&role=VIEWER");
+        assert_eq!(join.failed(), "serverUnavailable", "{state}");
+    });
+}
+
+#[test]
+fn end_that_was_carried_out_succeeds_while_redis_refuses_writes() {
+    let pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
+    assert_all_calls_work(&pool);
+    while_redis_refuses_writes(&pool, |state| {
+        pool.redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+        pool.redis.cli(&["REPLICAOF", "NO", "ONE"]);
+        pool.get("create", "meetingID=m1&moderatorPW=mp").success();
+        if state == "full" {
+            pool.redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+        } else {
+            pool.redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+        }
+        pool.get("end", "meetingID=m1&password=mp").success();
+        assert_eq!(pool.holder("m1"), None, "{state}: it has ended");
+    });
+}
+
+#[test]
+fn outage_of_redis_is_logged_once_a_second() {
+    let mut pool = Pool::with(1, 1, &SHORT_TIMEOUTS);
+    pool.redis.down();
+    let begun = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(pool.get("getMeetings", "").failed(), "internalError");
+    }
+    let most = begun.elapsed().as_secs() as usize + 1;
+    let log = pool.replicas[0].log();
+    let lines = log.lines().filter(|line| line.contains("Redis query of a request failed")).count();
+    assert!((1..=most).contains(&lines), "{lines} in {:?}: {log}", begun.elapsed());
+}
+
+#[test]
+fn connection_to_a_demoted_redis_is_replaced() {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+
+    // A name that leads to the master: new connections go to the new one, old ones stay.
+    let mut pool = Pool::with(1, 0, &SHORT_TIMEOUTS);
+    let old = crate::support::Redis::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let master = Arc::new(AtomicU16::new(pool.redis.port));
+    let target = master.clone();
+    std::thread::spawn(move || {
+        let pump = |mut from: TcpStream, mut to: TcpStream| {
+            let mut bytes = [0; 65536];
+            while let Ok(n @ 1..) = from.read(&mut bytes) {
+                if to.write_all(&bytes[..n]).is_err() {
+                    break;
+                }
+            }
+            let _ = to.shutdown(Shutdown::Both);
+        };
+        while let Ok((client, _)) = listener.accept() {
+            let server = TcpStream::connect(("127.0.0.1", target.load(Relaxed))).unwrap();
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || pump(from, to));
+            std::thread::spawn(move || pump(server, client));
+        }
+    });
+    pool.set("REDIS_URL", &format!("redis://{address}"));
+    // The other Redis is demoted, and all workers are connected to it.
+    master.store(old.port, Relaxed);
+    pool.serve(&["--no-poller"]);
+    for _ in 0..16 {
+        assert_eq!(pool.get("create", "meetingID=m1").failed(), "internalError", "it has no server");
+    }
+    old.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    master.store(pool.redis.port, Relaxed);
+    eventually("creates reach the new master", || {
+        let ok = (0..16).all(|n| {
+            pool.get("create", &format!("meetingID=m{n}&name=M")).xml("returncode") == Some("SUCCESS")
+        });
+        ok
+    });
 }

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::bbb::{ApiError, Params};
 use crate::servers::{Payload, ServerCallError};
 use crate::store::{Assignment, MeetingKey, Placement, ReassignOutcome, ReassignReason};
+use crate::telemetry::permit_log;
 use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -188,7 +189,10 @@ pub(super) async fn query_presence(app: &App, meeting: &MeetingKey, at: &Placeme
 /// Deletes the record of a meeting whose create failed, unless another create counts on it or participants
 /// may be in it.
 pub(super) async fn withdraw_record(app: &App, meeting: &MeetingKey, at: &Placement, failed_on: &[String]) {
-    if let Err(error) = app.store.withdraw(meeting, &at.server.id, failed_on).await {
-        warn!(meeting = meeting.as_str(), %error, "could not release a meeting whose create failed");
+    if let Err(error) = app.store.withdraw(meeting, &at.server.id, failed_on).await
+        && let Some(permit) = permit_log("Redis", "release")
+    {
+        let (meeting, suppressed) = (meeting.as_str(), permit.suppressed);
+        warn!(meeting, %error, suppressed, "could not release a meeting whose create failed");
     }
 }

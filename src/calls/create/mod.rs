@@ -14,6 +14,7 @@ use crate::bbb::{ApiError, xml_reader};
 use crate::callbacks::params::{store_ready_url, take_ready_url};
 use crate::servers::ServerResponse;
 use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ServerAvailability};
+use crate::telemetry::permit_log;
 use std::time::Instant;
 use tracing::{debug, warn};
 
@@ -153,7 +154,10 @@ async fn finish_create(
 async fn record_recreation(app: &App, wanted: &Assignment<'_>, at: &Placement, body: &[u8]) {
     let password = xml_reader::read_field(body, "moderatorPW").unwrap_or_default();
     let (meeting, reserve) = (wanted.meeting, wanted.reserve);
-    if let Err(error) = app.store.recreated(meeting, &at.server.id, &password, reserve).await {
-        warn!(meeting = meeting.as_str(), %error, "could not record that a meeting was created again");
+    if let Err(error) = app.store.recreated(meeting, &at.server.id, &password, reserve).await
+        && let Some(permit) = permit_log("Redis", "recreated")
+    {
+        let (meeting, suppressed) = (meeting.as_str(), permit.suppressed);
+        warn!(meeting, %error, suppressed, "could not record that a meeting was created again");
     }
 }

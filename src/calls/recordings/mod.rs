@@ -17,6 +17,7 @@ use super::{ApiRequest, App};
 use crate::bbb::{ApiError, Params};
 use crate::db::DbError;
 use crate::recordings::{ChangeError, RecordId, Recordings};
+use crate::telemetry::permit_log;
 
 impl App {
     /// The recordings. In a pool without any, calls that name one respond with notFound.
@@ -48,7 +49,10 @@ fn comma_list(params: &Params, name: &str) -> Option<Vec<String>> {
 
 impl From<DbError> for ApiError {
     fn from(failure: DbError) -> ApiError {
-        tracing::error!(%failure, "recordings index unavailable for a request");
+        if let Some(permit) = permit_log("Postgres", "") {
+            let suppressed = permit.suppressed;
+            tracing::error!(%failure, suppressed, "recordings index unavailable for a request");
+        }
         ApiError::IndexUnavailable
     }
 }
@@ -58,7 +62,10 @@ impl From<ChangeError> for ApiError {
         match failure {
             ChangeError::Index(failure) => failure.into(),
             ChangeError::Storage(failure) => {
-                tracing::error!(%failure, "recording files unavailable for a request");
+                if let Some(permit) = permit_log("files of recordings", "") {
+                    let suppressed = permit.suppressed;
+                    tracing::error!(%failure, suppressed, "recording files unavailable for a request");
+                }
                 ApiError::FilesUnavailable
             }
             ChangeError::FilesMissing(id) => {

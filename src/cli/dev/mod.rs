@@ -146,7 +146,7 @@ async fn run(args: DevArgs, out: Out) -> anyhow::Result<()> {
         variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone())
     })?;
     let store = Store::new(&config.redis)?;
-    wait_until("the private Redis", async || store.ping().await.is_ok()).await?;
+    wait_until("the private Redis", async || store.check_writes().await.is_ok()).await?;
     for (n, server) in sim.servers().iter().enumerate() {
         let id = format!("bbb{}", n + 1);
         store.add_server(&id, &server.url(), &Secret::from(server.secret()), None, None).await?;

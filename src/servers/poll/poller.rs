@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::servers::{ServerCallError, ServerClient};
 use crate::store::{PollOutcome, ServerRef, Store, StoreError};
+use crate::telemetry::permit_log;
 use std::sync::Arc;
 use tracing::{error, warn};
 
@@ -42,7 +43,10 @@ impl PollError {
             }
             PollError::Server(failure, _) => warn!(server = id, host, %failure, "the poll failed"),
             PollError::Store(failure) => {
-                error!(server = id, %failure, "the result of a poll could not be written to Redis");
+                if let Some(permit) = permit_log("Redis", "poll") {
+                    let suppressed = permit.suppressed;
+                    error!(server = id, %failure, suppressed, "the result of a poll could not be written to Redis");
+                }
             }
         }
     }

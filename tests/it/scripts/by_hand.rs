@@ -86,6 +86,7 @@ fn sl_and_redis_cli_leave_the_same_state() {
     program.run(program.store.unjoin(&key("m2"), Accounting::Reserve)).unwrap();
     program.run(program.store.recreated(&key("m2"), "s3", "real", 15)).unwrap();
     program.run(program.store.find(&key("m1"), true)).unwrap();
+    program.run(program.store.check_writes()).unwrap();
     program.run(program.store.release(&key("m1"), None)).unwrap();
     program.run(program.store.poll_failed("s1", 0, &Fence::None, &program.config.poll)).unwrap();
     program.run(program.store.suspect("s3", &program.config.poll)).unwrap();
@@ -145,6 +146,7 @@ fn sl_and_redis_cli_leave_the_same_state() {
         assert_eq!(eval("recreated", &["m2", "s3", "real", "15"]), ["noted"]);
         assert_eq!(eval("find", &["m1"])[0], "found");
         assert_eq!(eval("find", &["m9"]), ["unknown"]);
+        assert_eq!(eval("health", &[]), ["3"]);
         assert_eq!(eval("release", &["m1"]), ["released"]);
         assert_eq!(eval("poll_failed", &["s1", "2"]), ["online", "enabled", "1", "0"]);
         assert_eq!(eval("suspect", &["s3", "2"])[..2], ["probe", "1"]);

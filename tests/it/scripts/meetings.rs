@@ -20,6 +20,21 @@ fn find_returns_the_server_and_writes_nothing() {
     assert!(matches!(unknown, FindOutcome::Unknown));
 }
 
+#[test]
+fn health_counts_the_servers_and_fails_only_where_writes_fail() {
+    let lab = Lab::with_servers(2);
+    let keys = lab.redis.cli(&["KEYS", "*"]);
+    let servers: u64 = lab.redis.cli(&["SCARD", "scalelite:servers"]).parse().unwrap();
+    assert_eq!(lab.run(lab.store.check_writes()).unwrap(), servers);
+    assert_eq!(lab.redis.cli(&["KEYS", "*"]), keys, "nothing is written");
+    for (name, value, off) in [("min-replicas-to-write", "1", "0"), ("maxmemory", "1", "0")] {
+        lab.redis.cli(&["CONFIG", "SET", name, value]);
+        assert!(lab.run(lab.store.check_writes()).unwrap_err().is_write_refused(), "{name}");
+        lab.redis.cli(&["CONFIG", "SET", name, off]);
+    }
+    lab.run(lab.store.check_writes()).unwrap();
+}
+
 fn join(lab: &Lab, meeting: &str) -> JoinOutcome {
     lab.run(lab.store.join(&MeetingKey::of(meeting), false, Accounting::Reserve)).unwrap()
 }

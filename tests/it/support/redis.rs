@@ -34,12 +34,18 @@ impl Redis {
 
     /// Starts it again on the same port.
     pub fn up(&mut self) {
+        self.up_with(&[]);
+    }
+
+    /// The same with more options.
+    pub fn up_with(&mut self, options: &[&str]) {
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(self.directory.path())
             .args(["--unixsocket"])
             .arg(self.socket())
+            .args(options)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server (apt-get install redis-server)");
