@@ -45,7 +45,7 @@ pub struct PollFigures {
     pub listed: Vec<(MeetingKey, Listed)>,
 }
 
-/// Outcomes of `apply_poll.lua` and `poll_failed.lua`.
+/// Outcomes of `apply_poll.lua`, `poll_failed.lua` and `poll_unreadable.lua`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PollOutcome {
     /// Written.
@@ -264,7 +264,7 @@ impl Store {
 }
 
 impl Reply {
-    fn state(&mut self) -> StoreResult<ServerState> {
+    pub(super) fn state(&mut self) -> StoreResult<ServerState> {
         ServerState::parse(&self.text()?).ok_or(self.unexpected())
     }
 
@@ -276,8 +276,8 @@ impl Reply {
         }
     }
 
-    /// The outcomes of apply_poll and poll_failed that write nothing.
-    fn not_applied(&self, outcome: &str) -> StoreResult<PollOutcome> {
+    /// The outcomes of apply_poll, poll_failed and poll_unreadable that write nothing.
+    pub(super) fn not_applied(&self, outcome: &str) -> StoreResult<PollOutcome> {
         match outcome {
             "unknown" => Ok(PollOutcome::Unknown),
             "fenced" => Ok(PollOutcome::Fenced),

@@ -82,13 +82,21 @@ impl Poller {
                     round.released += released.len();
                     round.adopted += unrecorded.len();
                 }
-                Ok(PollOutcome::Fenced) | Err(PollError::Server(_, PollOutcome::Fenced)) => {
+                Ok(PollOutcome::Fenced)
+                | Err(
+                    PollError::Server(_, PollOutcome::Fenced) | PollError::Unreadable(_, PollOutcome::Fenced),
+                ) => {
                     round.fenced = true;
                     break;
                 }
                 // A later poll has written its result already.
                 Ok(PollOutcome::Stale | PollOutcome::Unknown)
                 | Err(PollError::Server(_, PollOutcome::Stale | PollOutcome::Unknown)) => {}
+                Err(failure @ PollError::Unreadable(..)) => {
+                    round.answered += 1;
+                    round.warn("unreadable-list", &server.at.id, unreadable_warning(server, &failure));
+                    failure.log(&server.at);
+                }
                 // Not the server's fault.
                 Err(failure @ PollError::Store(_)) => failure.log(&server.at),
                 Err(failure) => {
@@ -182,6 +190,13 @@ impl Poller {
         }
         Ok(())
     }
+}
+
+fn unreadable_warning(server: &Server, failure: &PollError) -> String {
+    let id = &server.at.id;
+    format!(
+        "the list of meetings of {id} cannot be read: {failure}; its load and its meetings are the last known"
+    )
 }
 
 /// Whether a failed poll of this server can be a sign that our own network is at fault. Not if the server
