@@ -20,8 +20,6 @@
 --                               whatever its create reserved
 --          14 part              '' or absent: the only part of the list. A long list comes in parts:
 --                               `more`, each time but the last, and `last`, all with one started_ms.
---                               `figures_stay`: the server answered, but its list cannot be used; it is
---                               empty here, and load, figures and records stay as they are
 --          15… listed           for each meeting: id, participants, ms since 1970 when its server
 --                               created it, or `breakout`: a room counts only if it is recorded
 -- Returns  {online | offline, state, load, came online now: 1 or 0, number released, released
@@ -45,7 +43,7 @@ local id, started = ARGV[1] or '', tonumber(ARGV[2] or '') or 0
 local threshold, reserve = tonumber(ARGV[3] or '') or 1, tonumber(ARGV[4] or '') or 15
 local young, ttl = tonumber(ARGV[5] or '') or 900000, tonumber(ARGV[6] or '') or 86400
 local fence, increment, part = ARGV[12] or '', ARGV[13] == '1', ARGV[14] or ''
--- @include clock, current_load, drop_meeting, figures_of, meeting_weight, ms, note_figures, poll_rejected
+-- @include clock, drop_meeting, figures_of, meeting_weight, ms, note_figures, poll_rejected
 -- @include read_server, set_load
 
 local s = read_server(id)
@@ -125,7 +123,7 @@ if part == 'more' then
 end
 
 local released = {}
-for i = 1, part == 'figures_stay' and 0 or #known, 2 do
+for i = 1, #known, 2 do
   local m, created = known[i], tonumber(known[i + 1])
   if not listed[m] then
     local record = call('HMGET', P .. 'meeting:' .. m, 'server_id', 'voice_bridge')
@@ -148,7 +146,7 @@ for i = 1, part == 'figures_stay' and 0 or #known, 2 do
 end
 
 -- Released, and not listed any more: if a meeting with this id is listed later, it is a new one.
-for i = 1, part == 'figures_stay' and 0 or #gone, 2 do
+for i = 1, #gone, 2 do
   if not listed[gone[i]] and tonumber(gone[i + 1]) < started then
     call('ZREM', P .. 'sl:released:' .. id, gone[i])
   end
@@ -162,24 +160,15 @@ call('HDEL', own, 'probe_until')
 call('SREM', P .. 'sl:suspects', id)
 if streak >= threshold then s.online = true end
 if s.online then call('HDEL', own, 'offline_since', 'lost') end
-if s.state == 'cordoned' and part ~= 'figures_stay' and call('ZCARD', running) == 0 and (tonumber(ARGV[8] or '') or 0) == 0 then
+if s.state == 'cordoned' and call('ZCARD', running) == 0 and (tonumber(ARGV[8] or '') or 0) == 0 then
   s.state = 'disabled'
   call('HSET', key, 'state', 'disabled')
 end
 local load = total * s.multiplier
 local ours = call('HGET', own, 'figures')
 if ours and ours ~= figures_of(id) then call('SET', P .. 'sl:foreign_poller', id, 'EX', 600) end
-call('HSET', key, 'online', tostring(s.online))
-if part == 'figures_stay' then
-  load = tonumber(current_load(id) or '')
-  if not load then
-    load = 0
-    for i = 1, #known, 2 do load = load + meeting_weight(known[i]) * s.multiplier end
-  end
-else
-  call('HSET', key, 'meetings', ARGV[8] or 0, 'users', ARGV[9] or 0, 'largest_meeting', ARGV[10] or 0,
-    'videos', ARGV[11] or 0)
-end
+call('HSET', key, 'online', tostring(s.online), 'meetings', ARGV[8] or 0, 'users', ARGV[9] or 0,
+  'largest_meeting', ARGV[10] or 0, 'videos', ARGV[11] or 0)
 note_figures(id)
 if ARGV[7] and ARGV[7] ~= '' then call('HSET', key, 'bbb_version', ARGV[7]) end
 set_load(id, s, load)

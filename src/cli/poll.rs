@@ -1,7 +1,7 @@
 //! `sl poll`: one round now, with a progress bar.
 
 use super::{Session, out::Out};
-use crate::servers::poll::Round;
+use crate::servers::poll::{PollError, Round};
 use crate::store::{Fence, ServerState};
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,8 +12,8 @@ use std::time::Duration;
 pub(super) struct Failure {
     id: String,
     host: String,
-    /// Whether an operator has disabled it.
-    disabled: bool,
+    /// It is in use and did not answer.
+    counts: bool,
     why: String,
 }
 
@@ -45,7 +45,8 @@ pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(us
                 failures.push(Failure {
                     id: server.at.id.clone(),
                     host: server.hostname(),
-                    disabled: server.state == ServerState::Disabled,
+                    counts: server.state != ServerState::Disabled
+                        && !matches!(failure, PollError::Unreadable(..)),
                     why: failure.to_string(),
                 });
             }
@@ -79,7 +80,7 @@ pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
         }
         out.text(text)?;
     }
-    match failures.iter().filter(|failure| !failure.disabled).count() {
+    match failures.iter().filter(|failure| failure.counts).count() {
         0 => Ok(()),
         failed => bail!("{failed} servers did not answer"),
     }

@@ -1,7 +1,9 @@
 //! The one client that calls BBB servers. It signs the bytes that go on the wire, limits time and size
 //! of every response, and returns only what is a BBB response.
 
-use crate::bbb::xml_reader::{self, Envelope, XmlError};
+use super::ServerCallError;
+use super::body::{self, Fetched};
+use crate::bbb::xml_reader::{self, Envelope, MeetingList};
 use crate::bbb::{Algorithm, Params};
 use crate::config::ServerClientConfig;
 use crate::net::connector::Connector;
@@ -10,7 +12,7 @@ use crate::store::ServerRef;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
@@ -20,6 +22,12 @@ use std::time::Duration;
 /// A create with a longer query is sent as a form instead: servers cap request lines near 8 KB, and
 /// welcome texts are long. Other calls are short, and BBB accepts some as GET only.
 const MAX_QUERY_BYTES: usize = 2048;
+
+/// Limit of a response of a call that lists nothing, if MAX_ANSWER_SIZE is not lower. They have a few KB.
+const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+
+/// Limit of a response of the index call.
+const MAX_INDEX_BYTES: usize = 64 * 1024;
 
 /// Idle connections are closed before the servers' nginx closes them (65 or 75 s), so that a
 /// request does not meet a closing connection.
@@ -46,36 +54,10 @@ pub enum Payload {
 /// A BBB response.
 #[derive(Debug, Clone)]
 pub struct ServerResponse {
-    /// The whole response, unchanged.
+    /// The whole response: byte for byte, or repaired where it is malformed.
     pub body: Bytes,
     /// Its `returncode` and message.
     pub envelope: Envelope,
-}
-
-/// Why a call has no response. The texts contain nothing that was signed.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerCallError {
-    /// No connection: the request was not sent.
-    #[error("cannot connect: {0}")]
-    Connect(String),
-    /// The connection broke after the request was, or may have been, sent.
-    #[error("no response: {0}")]
-    Broken(String),
-    /// No response within the timeout; the server may have processed the request.
-    #[error("no response within {0:?}")]
-    Timeout(Duration),
-    /// HTTP status 500 or above.
-    #[error("status {0}")]
-    Status(u16),
-    /// Larger than MAX_ANSWER_SIZE.
-    #[error("the response is larger than {0} bytes (MAX_ANSWER_SIZE)")]
-    TooLarge(usize),
-    /// Not a BBB response.
-    #[error("{0}")]
-    NotBbb(#[from] XmlError),
-    /// The server's URL in Redis is invalid, or the request is too long for a URL.
-    #[error("the server's URL is invalid, or the request is too long for a URL")]
-    Url,
 }
 
 impl ServerClient {
@@ -116,21 +98,40 @@ impl ServerClient {
         params: &Params,
         payload: Payload,
     ) -> Result<ServerResponse, ServerCallError> {
-        let body = self.fetch(self.request(server, call, params, payload)?).await?;
-        let envelope = xml_reader::read_envelope(&body)?;
+        let max_bytes = match call {
+            "getMeetings" | "getMeetingInfo" => self.max_response_bytes,
+            _ => self.max_response_bytes.min(MAX_RESPONSE_BYTES),
+        };
+        let fetched = self.fetch(self.request(server, call, params, payload)?, max_bytes).await?;
+        let (body, envelope) = fetched.read(xml_reader::read_response).await?;
         Ok(ServerResponse { body, envelope })
     }
 
-    /// Makes a call without parameters; the caller parses the response.
-    pub async fn call_raw(&self, server: &ServerRef, call: &str) -> Result<Bytes, ServerCallError> {
-        self.fetch(self.request(server, call, &Params::default(), Payload::None)?).await
+    /// The server's meetings, for the poll.
+    pub async fn meetings(
+        &self,
+        server: &ServerRef,
+        max_meetings: usize,
+    ) -> Result<MeetingList, ServerCallError> {
+        let request = self.request(server, "getMeetings", &Params::default(), Payload::None)?;
+        let fetched = self.fetch(request, self.max_response_bytes).await?;
+        // Counted before it is read: a very long list takes a multiple of its size in memory.
+        let listed = memchr::memmem::find_iter(&fetched.body, b"<meetingID>").count();
+        if listed > max_meetings {
+            return Err(ServerCallError::TooManyMeetings { listed, max: max_meetings });
+        }
+        fetched.read(|body| xml_reader::read_meetings(&body)).await
     }
 
     /// The BBB version from the server's unsigned index call; None if it has none.
-    pub async fn version(&self, server: &ServerRef) -> Option<String> {
-        let request = Request::get(base(&server.url)).body(Full::default()).ok()?;
-        let body = self.fetch(request).await.ok()?;
-        xml_reader::read_field(&body, "bbbVersion").filter(|version| version.len() <= 100)
+    ///
+    /// # Errors
+    /// The server does not respond as BBB does.
+    pub async fn version(&self, server: &ServerRef) -> Result<Option<String>, ServerCallError> {
+        let request =
+            Request::get(base(&server.url)).body(Full::default()).map_err(|_| ServerCallError::Url)?;
+        let (body, _) = self.fetch(request, MAX_INDEX_BYTES).await?.read(xml_reader::read_response).await?;
+        Ok(xml_reader::read_field(&body, "bbbVersion").filter(|version| version.len() <= 100))
     }
 
     fn request(
@@ -162,7 +163,11 @@ impl ServerClient {
         request.body(Full::new(body)).map_err(|_| ServerCallError::Url)
     }
 
-    async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<Bytes, ServerCallError> {
+    async fn fetch(
+        &self,
+        request: Request<Full<Bytes>>,
+        max_bytes: usize,
+    ) -> Result<Fetched, ServerCallError> {
         let fetch = async {
             let response = self.client.request(request).await.map_err(|error| {
                 if error.is_connect() {
@@ -171,46 +176,12 @@ impl ServerClient {
                     ServerCallError::Broken(root_cause(&error))
                 }
             })?;
-            if response.status().is_server_error() {
-                return Err(ServerCallError::Status(response.status().as_u16()));
-            }
-            match Limited::new(response.into_body(), self.max_response_bytes).collect().await {
-                Ok(body) => Ok(body.to_bytes()),
-                Err(error) if error.is::<LengthLimitError>() => {
-                    Err(ServerCallError::TooLarge(self.max_response_bytes))
-                }
-                Err(error) => Err(ServerCallError::Broken(root_cause(error.as_ref()))),
-            }
+            body::receive(response, max_bytes).await
         };
         match tokio::time::timeout(self.timeout, fetch).await {
             Ok(result) => result,
             Err(_) => Err(ServerCallError::Timeout(self.timeout)),
         }
-    }
-}
-
-impl ServerCallError {
-    /// The kind of failure: one outage has one kind, whatever its texts say.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            ServerCallError::Connect(_) => "connect",
-            ServerCallError::Broken(_) => "broken",
-            ServerCallError::Timeout(_) => "timeout",
-            ServerCallError::Status(_) => "status",
-            ServerCallError::TooLarge(_) => "too large",
-            ServerCallError::NotBbb(_) => "not BBB",
-            ServerCallError::Url => "URL",
-        }
-    }
-
-    /// True if the server cannot have processed the request.
-    pub fn never_sent(&self) -> bool {
-        matches!(self, ServerCallError::Connect(_) | ServerCallError::Url)
-    }
-
-    /// True if the cause is the server's health, rather than this one request.
-    pub fn counts_against_server(&self) -> bool {
-        !matches!(self, ServerCallError::Url | ServerCallError::TooLarge(_))
     }
 }
 

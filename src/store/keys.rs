@@ -77,6 +77,11 @@ impl Keys {
         self.key2("sl:server_meetings:", id)
     }
 
+    /// Hash, ours: what polls found out about a meeting.
+    pub fn meeting_notes(&self, meeting: &MeetingKey) -> String {
+        self.key2("sl:meeting:", &meeting.0)
+    }
+
     /// Set, ours: servers whose last poll or request failed.
     pub fn suspects(&self) -> String {
         self.key("sl:suspects")

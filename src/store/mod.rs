@@ -6,7 +6,7 @@
 //! - [`model`]: servers and meetings as Redis has them
 //! - [`placement`]: which server a meeting runs on; `location_cache`: cached until Redis reports a change
 //! - [`servers`]: the servers of the pool; [`meetings`]: lists of meetings
-//! - [`polls`]: what polls find out; [`lease`]: which replica polls, and the brake
+//! - [`polls`]: what polls find out; `unreadable`: when they cannot read it; [`lease`]: which replica polls, and the brake
 //! - [`upkeep`]: sweeps, and the index by tag
 //! - [`warnings`]: warnings about the pool
 //! - [`outbox`]: entries that must reach Postgres
@@ -29,6 +29,7 @@ pub mod scripts;
 pub mod server_fields;
 pub mod servers;
 pub mod tokens;
+mod unreadable;
 pub mod upkeep;
 pub mod warnings;
 

@@ -54,12 +54,9 @@ pub struct PollFigures {
     pub videos: u64,
     /// The meetings; a breakout room by the id that its create gave it.
     pub listed: Vec<(MeetingKey, Listed)>,
-    /// Why its list cannot be used, if so: its load, its figures and the records of its meetings stay as they
-    /// are.
-    pub unusable: Option<String>,
 }
 
-/// Outcomes of `apply_poll.lua` and `poll_failed.lua`.
+/// Outcomes of `apply_poll.lua`, `poll_failed.lua` and `poll_unreadable.lua`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PollOutcome {
     /// Written.
@@ -75,8 +72,6 @@ pub enum PollOutcome {
         /// Meetings that it lists and that have no record. The poller narrows these to the ones that it
         /// has adopted.
         unrecorded: Vec<String>,
-        /// Why its list of meetings could not be used, if so.
-        unusable: Option<String>,
     },
     /// The server has left the pool.
     Unknown,
@@ -161,7 +156,6 @@ impl Store {
                 fence,
                 increment: load.accounting == Accounting::Increment,
                 part: match part + 1 {
-                    _ if figures.unusable.is_some() => "figures_stay",
                     1 if parts == 1 => "",
                     n if n == parts => "last",
                     _ => "more",
@@ -184,8 +178,7 @@ impl Store {
             let released = reply.number()?;
             let released = reply.texts(released)?;
             unrecorded.extend(reply.rest());
-            let unusable = figures.unusable.clone();
-            return Ok(PollOutcome::Applied { online, changed, state, released, unrecorded, unusable });
+            return Ok(PollOutcome::Applied { online, changed, state, released, unrecorded });
         }
         Err(StoreError::UnexpectedReply("apply_poll"))
     }
@@ -206,8 +199,8 @@ impl Store {
             other => return reply.not_applied(other),
         };
         let (state, _failures, changed) = (reply.state()?, reply.text()?, reply.flag()?);
-        let (released, unrecorded, unusable) = (Vec::new(), Vec::new(), None);
-        Ok(PollOutcome::Applied { online, changed, state, released, unrecorded, unusable })
+        let (released, unrecorded) = (Vec::new(), Vec::new());
+        Ok(PollOutcome::Applied { online, changed, state, released, unrecorded })
     }
 
     /// Records meetings that a server runs and that have no record, many in parts: see `lua/adopt.lua`.
@@ -310,7 +303,7 @@ impl Store {
 }
 
 impl Reply {
-    fn state(&mut self) -> StoreResult<ServerState> {
+    pub(super) fn state(&mut self) -> StoreResult<ServerState> {
         ServerState::parse(&self.text()?).ok_or(self.unexpected())
     }
 
@@ -322,8 +315,8 @@ impl Reply {
         }
     }
 
-    /// The outcomes of apply_poll and poll_failed that write nothing.
-    fn not_applied(&self, outcome: &str) -> StoreResult<PollOutcome> {
+    /// The outcomes of apply_poll, poll_failed and poll_unreadable that write nothing.
+    pub(super) fn not_applied(&self, outcome: &str) -> StoreResult<PollOutcome> {
         match outcome {
             "unknown" => Ok(PollOutcome::Unknown),
             "fenced" => Ok(PollOutcome::Fenced),

@@ -86,6 +86,9 @@ scripts! {
     poll_failed: PollFailed<'a> {
         server: &'a str, unhealthy_threshold: u32, started_ms: u64, fence: &'a Fence
     }
+    poll_unreadable: PollUnreadable<'a> {
+        server: &'a str, started_ms: u64, ttl_seconds: u64, fence: &'a Fence
+    }
     reassign: Reassign<'a> {
         meeting: &'a MeetingKey, from: &'a str, tag: &'a str, reserve: u32, ttl_seconds: u64,
         any_if_no_untagged: bool, reason: &'a str, tries_left: usize, excluded: &'a [String],

@@ -134,7 +134,7 @@ fn failed_server_is_logged_with_reason() {
     for (kind, reason) in [
         (FaultKind::Refuse, "cannot connect"),
         (FaultKind::Hang, "no response within"),
-        (FaultKind::Status { code: 502 }, "status 502"),
+        (FaultKind::Status { code: 502 }, "answered an HTML page with HTTP 502"),
         (FaultKind::Garbage, "not well-formed XML"),
         (FaultKind::NoReturncode, "returncode"),
     ] {

@@ -19,6 +19,7 @@ mod logs;
 mod malformed_requests;
 mod meeting_ids;
 mod nginx;
+mod odd_attendees;
 mod playback;
 mod poll_lease;
 mod redis_faults;

@@ -28,6 +28,10 @@ pub enum PollError {
     /// The server did not respond, or not as BBB does; and the outcome of counting that against it.
     #[error("{0}")]
     Server(ServerCallError, PollOutcome),
+    /// The server responded, but its list of meetings cannot be read; and the outcome of noting that. It counts
+    /// neither as answered nor against the server.
+    #[error("{0}")]
+    Unreadable(ServerCallError, PollOutcome),
     /// Redis did not accept the result. Not the server's fault.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -42,6 +46,13 @@ impl PollError {
                 error!(server = id, host, %failure, "the server is offline");
             }
             PollError::Server(failure, _) => warn!(server = id, host, %failure, "the poll failed"),
+            PollError::Unreadable(failure, _) => error!(
+                server = id,
+                host,
+                %failure,
+                "the list of meetings of a server that responds cannot be read: its state, figures and meetings \
+                 stay as they are"
+            ),
             PollError::Store(failure) => {
                 if let Some(permit) = permit_log("Redis", "poll") {
                     let suppressed = permit.suppressed;

@@ -2,6 +2,7 @@
 //! server delays none of the others. Servers that did not respond last time come last.
 
 use super::{PollError, Poller};
+use crate::servers::ServerCallError;
 use crate::store::{
     AbandonOutcome, BrakeOutcome, Fence, PollHistory, PollOutcome, Server, ServerState, StoreError,
     WarningSubject,
@@ -77,25 +78,32 @@ impl Poller {
         while let Some((server, history, result)) = polls.next().await {
             on_result(server, &result);
             match result {
-                Ok(PollOutcome::Applied { released, unrecorded, unusable, .. }) => {
-                    if let Some(reason) = unusable {
-                        round.warn(
-                            "too-many-meetings",
-                            &server.at.id,
-                            format!("{}: {reason}", server.hostname()),
-                        );
-                    }
+                Ok(PollOutcome::Applied { released, unrecorded, .. }) => {
                     round.answered += 1;
                     round.released += released.len();
                     round.adopted += unrecorded.len();
                 }
-                Ok(PollOutcome::Fenced) | Err(PollError::Server(_, PollOutcome::Fenced)) => {
+                Ok(PollOutcome::Fenced)
+                | Err(
+                    PollError::Server(_, PollOutcome::Fenced) | PollError::Unreadable(_, PollOutcome::Fenced),
+                ) => {
                     round.fenced = true;
                     break;
                 }
                 // A later poll has written its result already.
                 Ok(PollOutcome::Stale | PollOutcome::Unknown)
                 | Err(PollError::Server(_, PollOutcome::Stale | PollOutcome::Unknown)) => {}
+                Err(failure @ PollError::Unreadable(..)) => {
+                    round.answered += 1;
+                    let kind = match failure {
+                        PollError::Unreadable(ServerCallError::TooManyMeetings { .. }, _) => {
+                            "too-many-meetings"
+                        }
+                        _ => "unreadable-list",
+                    };
+                    round.warn(kind, &server.at.id, unreadable_warning(server, &failure));
+                    failure.log(&server.at);
+                }
                 // Not the server's fault.
                 Err(failure @ PollError::Store(_)) => failure.log(&server.at),
                 Err(failure) => {
@@ -190,6 +198,13 @@ impl Poller {
         }
         Ok(())
     }
+}
+
+fn unreadable_warning(server: &Server, failure: &PollError) -> String {
+    let id = &server.at.id;
+    format!(
+        "the list of meetings of {id} cannot be read: {failure}; its load and its meetings are the last known"
+    )
 }
 
 /// Whether a failed poll of this server can be a sign that our own network is at fault. Not if the server

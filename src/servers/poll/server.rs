@@ -2,13 +2,13 @@
 
 use super::{PollError, Poller};
 use crate::bbb::voice_bridge;
-use crate::bbb::xml_reader::{self, MeetingStats};
+use crate::bbb::xml_reader::MeetingList;
 use crate::config::LoadConfig;
 use crate::servers::ServerCallError;
 use crate::store::{AdoptOutcome, Fence, Listed, MeetingKey, PollFigures, PollOutcome, ServerRef};
 use std::collections::HashSet;
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 /// What a server answered to [`Poller::check_server`].
 #[derive(Debug)]
@@ -30,21 +30,17 @@ const MAX_LOGGED_MEETINGS: usize = 20;
 
 /// A server's response to a poll.
 pub(super) struct PollResponse {
-    /// Its meetings, or why its list cannot be used.
-    meetings: Result<Vec<MeetingStats>, TooManyMeetings>,
+    list: MeetingList,
     /// The BBB version; empty if unknown.
     version: String,
 }
 
-/// A list that is not used because of its length.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "it lists {listed} meetings, more than {max} (MAX_MEETINGS_PER_SERVER): its load and its meetings stay as \
-     they were"
-)]
-struct TooManyMeetings {
-    listed: usize,
-    max: usize,
+/// Why there is no list of a server's meetings.
+pub(super) enum QueryFailure {
+    /// The server does not respond, or not as BBB does.
+    Down(ServerCallError),
+    /// It is alive, but its list cannot be read.
+    Unreadable(ServerCallError),
 }
 
 impl Poller {
@@ -65,11 +61,12 @@ impl Poller {
     /// # Errors
     /// It does not respond, or rejects the secret.
     pub async fn check_server(&self, server: &ServerRef) -> Result<ServerCheck, ServerCallError> {
-        let response = self.query_server(server).await?;
-        Ok(ServerCheck {
-            version: response.version,
-            meetings: response.meetings.map_or_else(|excess| excess.listed, |all| all.len()),
-        })
+        match self.query_server(server).await {
+            Ok(response) => {
+                Ok(ServerCheck { version: response.version, meetings: response.list.meetings.len() })
+            }
+            Err(QueryFailure::Down(failure) | QueryFailure::Unreadable(failure)) => Err(failure),
+        }
     }
 
     /// Polls one server outside the round, as after it was enabled. Logs failures.
@@ -82,30 +79,25 @@ impl Poller {
         result
     }
 
-    pub(super) async fn query_server(&self, server: &ServerRef) -> Result<PollResponse, ServerCallError> {
+    pub(super) async fn query_server(&self, server: &ServerRef) -> Result<PollResponse, QueryFailure> {
         let limit = self.config.poll.timeout;
-        let meetings = async {
-            let body = timeout(limit, self.client.call_raw(server, "getMeetings"))
-                .await
-                .map_err(|_| ServerCallError::Timeout(limit))??;
-            self.read_list(&body)
-        };
+        let in_time = || ServerCallError::Timeout(limit);
+        let meetings = timeout(limit, self.client.meetings(server, self.config.poll.max_meetings));
         let version = timeout(limit, self.client.version(server));
         let (meetings, version) = tokio::join!(meetings, version);
-        Ok(PollResponse { meetings: meetings?, version: version.ok().flatten().unwrap_or_default() })
-    }
-
-    /// Reads a list of meetings, unless it is longer than a server may make it.
-    fn read_list(&self, body: &[u8]) -> Result<Result<Vec<MeetingStats>, TooManyMeetings>, ServerCallError> {
-        let max = self.config.poll.max_meetings;
-        let too_many = |listed: usize| Err(TooManyMeetings { listed, max });
-        // Counted before it is read: a very long list takes a multiple of its size in memory.
-        let count = memchr::memmem::find_iter(body, b"<meetingID>").count();
-        if count > max {
-            return Ok(too_many(count));
+        match (meetings.unwrap_or_else(|_| Err(in_time())), version.unwrap_or_else(|_| Err(in_time()))) {
+            (Ok(list), version) => {
+                Ok(PollResponse { list, version: version.ok().flatten().unwrap_or_default() })
+            }
+            // It has sent a returncode, or a list.
+            (Err(failure @ (ServerCallError::CutOff(_) | ServerCallError::TooManyMeetings { .. })), _) => {
+                Err(QueryFailure::Unreadable(failure))
+            }
+            (Err(failure), Ok(_)) if failure.is_unreadable_response() => {
+                Err(QueryFailure::Unreadable(failure))
+            }
+            (Err(failure), _) => Err(QueryFailure::Down(failure)),
         }
-        let meetings = xml_reader::read_meetings(body)?.meetings;
-        Ok(if meetings.len() > max { too_many(meetings.len()) } else { Ok(meetings) })
     }
 
     /// Writes a server's response to a query sent at `started_ms`, or that there was none.
@@ -114,18 +106,26 @@ impl Poller {
         server: &ServerRef,
         started_ms: u64,
         fence: &Fence,
-        response: Result<PollResponse, ServerCallError>,
+        response: Result<PollResponse, QueryFailure>,
     ) -> Result<PollOutcome, PollError> {
         let (store, poll, load) = (&self.store, &self.config.poll, &self.config.load);
         let id = server.id.as_str();
         let response = match response {
             Ok(response) => response,
-            Err(failure) => {
+            Err(QueryFailure::Down(failure)) => {
                 let outcome = store.poll_failed(id, started_ms, fence, poll).await?;
                 return Err(PollError::Server(failure, outcome));
             }
+            Err(QueryFailure::Unreadable(failure)) => {
+                let outcome = store.poll_unreadable(id, started_ms, fence, load.meeting_ttl).await?;
+                return Err(PollError::Unreadable(failure, outcome));
+            }
         };
-        let figures = figures(started_ms, response, load);
+        let unreadable = response.list.unreadable;
+        let mut figures = figures(started_ms, response, load);
+        if unreadable > 0 {
+            self.keep_unlisted(server, unreadable, &mut figures).await?;
+        }
         let mut outcome = store.apply_poll(id, &figures, fence, poll, load).await?;
         if let PollOutcome::Applied { online, changed, released, unrecorded, .. } = &mut outcome {
             if *online && *changed {
@@ -145,6 +145,25 @@ impl Poller {
         }
         Ok(outcome)
     }
+
+    /// Lists what is recorded on the server and not listed by it, as it was: any of it may be among the
+    /// meetings that could not be read.
+    async fn keep_unlisted(
+        &self,
+        server: &ServerRef,
+        unreadable: usize,
+        figures: &mut PollFigures,
+    ) -> Result<(), PollError> {
+        warn!(server = server.id, unreadable, "meetings of a server's list cannot be read");
+        let recorded = self.store.meetings_recorded_on(&server.id).await?;
+        let listed: HashSet<&MeetingKey> = figures.listed.iter().map(|(meeting, _)| meeting).collect();
+        let unlisted: Vec<_> =
+            recorded.into_iter().filter(|(meeting, _)| !listed.contains(meeting)).collect();
+        for (meeting, users) in unlisted {
+            figures.listed.push((meeting, Listed { users, ..Listed::default() }));
+        }
+        Ok(())
+    }
 }
 
 /// Logs each of these meetings, or the first ones and how many there are beside them.
@@ -159,12 +178,8 @@ fn log_meetings(server: &str, meetings: &[String], what: &str) {
 
 fn figures(started_ms: u64, response: PollResponse, load: &LoadConfig) -> PollFigures {
     let mut figures = PollFigures { started_ms, version: response.version, ..PollFigures::default() };
-    let meetings = match response.meetings {
-        Ok(meetings) => meetings,
-        Err(reason) => return PollFigures { unusable: Some(reason.to_string()), ..figures },
-    };
-    figures.meetings = meetings.len();
-    for meeting in meetings {
+    figures.meetings = response.list.meetings.len() + response.list.unreadable;
+    for meeting in response.list.meetings {
         let users = u64::from(meeting.participants);
         figures.users += users;
         figures.largest = figures.largest.max(users);

@@ -120,9 +120,10 @@ impl SuspectPoller<'_> {
             .buffer_unordered(poller.config.poll.max_parallel);
         while let Some((server, result)) = polls.next().await {
             match result {
-                Ok(PollOutcome::Fenced) | Err(PollError::Server(_, PollOutcome::Fenced)) => {
-                    return Ok(false);
-                }
+                Ok(PollOutcome::Fenced)
+                | Err(
+                    PollError::Server(_, PollOutcome::Fenced) | PollError::Unreadable(_, PollOutcome::Fenced),
+                ) => return Ok(false),
                 Err(failure) if server.online => failure.log(&server.at),
                 Ok(PollOutcome::Applied { .. } | PollOutcome::Unknown | PollOutcome::Stale) | Err(_) => {}
             }

@@ -89,6 +89,7 @@ fn sl_and_redis_cli_leave_the_same_state() {
     program.run(program.store.check_writes()).unwrap();
     program.run(program.store.release(&key("m1"), None)).unwrap();
     program.run(program.store.poll_failed("s1", 0, &Fence::None, &program.config.poll)).unwrap();
+    program.run(program.store.poll_unreadable("s1", 0, &Fence::None, Duration::from_secs(86_400))).unwrap();
     program.run(program.store.suspect("s3", &program.config.poll)).unwrap();
     program.run(program.store.update_brake(3, 3, &Fence::None)).unwrap();
     program.run(program.store.abandon("s1", Duration::ZERO, &Fence::None)).unwrap();
@@ -149,6 +150,7 @@ fn sl_and_redis_cli_leave_the_same_state() {
         assert_eq!(eval("health", &[]), ["3"]);
         assert_eq!(eval("release", &["m1"]), ["released"]);
         assert_eq!(eval("poll_failed", &["s1", "2"]), ["online", "enabled", "1", "0"]);
+        assert_eq!(eval("poll_unreadable", &["s1"]), ["online", "enabled"]);
         assert_eq!(eval("suspect", &["s3", "2"])[..2], ["probe", "1"]);
         assert_eq!(eval("brake", &["3", "3"]), ["on"]);
         assert_eq!(eval("abandon", &["s1", "0"]), ["online"]);

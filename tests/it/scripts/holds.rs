@@ -1,7 +1,6 @@
 //! Which servers reassign.lua, release.lua and poll_failed.lua hold (sl:held).
 
 use super::Lab;
-use sl::store::{Fence, PollFigures};
 
 /// A create of this meeting fails on this server: `failed`, `unreachable` or `busy`. Returns the outcome.
 fn fails(lab: &Lab, meeting: &str, at: &str, reason: &str) -> String {
@@ -200,34 +199,4 @@ fn a_server_that_creates_other_meetings_is_not_held_for_bad_ones() {
     lab.poll("s1", &[("good", 0, 0)]);
     gives_up(&lab, "sixth", &["s1", "s2"]);
     assert!(held(&lab).is_empty());
-}
-
-#[test]
-fn a_poll_whose_list_cannot_be_used_leaves_load_figures_and_records() {
-    let lab = Lab::with_servers(1);
-    lab.assign("a");
-    lab.poll("s1", &[("a", 40, 0)]);
-    let before = lab.redis.cli(&["HGETALL", "scalelite:server:s1"]);
-    let stay = || {
-        let started_ms = lab.tick();
-        let figures = PollFigures { started_ms, unusable: Some("too long".into()), ..PollFigures::default() };
-        lab.run(lab.store.apply_poll("s1", &figures, &Fence::None, &lab.config.poll, &lab.config.load))
-            .unwrap()
-    };
-    for _ in 0..3 {
-        lab.age("a", 100);
-        stay();
-    }
-    assert_eq!(lab.redis.cli(&["HGETALL", "scalelite:server:s1"]), before);
-    assert_eq!((lab.load("s1"), lab.hget("scalelite:sl:meeting:a", "missed")), (Some(40.0), "0".into()));
-    // It answers, so it is online, with the load of what is recorded there.
-    lab.redis.eval("poll_failed", &["s1", "1"]);
-    assert_eq!(lab.load("s1"), None);
-    stay();
-    assert_eq!(lab.load("s1"), Some(40.0));
-    // A cordoned one is not taken for empty.
-    lab.redis.eval("release", &["a"]);
-    lab.redis.eval("set_state", &["s1", "cordoned"]);
-    stay();
-    assert_eq!(lab.hget("scalelite:server:s1", "state"), "cordoned");
 }

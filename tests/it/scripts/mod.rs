@@ -99,7 +99,6 @@ impl Lab {
             users: meetings.iter().map(|m| m.1).sum(),
             largest: meetings.iter().map(|m| m.1).max().unwrap_or(0),
             videos: 0,
-            unusable: None,
             listed: meetings.iter().map(|m| (MeetingKey::of(m.0), listed(m.1, now - m.2 * 1000))).collect(),
         };
         self.run(self.store.apply_poll(id, &figures, &Fence::None, &self.config.poll, &self.config.load))

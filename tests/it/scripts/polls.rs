@@ -1,4 +1,4 @@
-//! apply_poll.lua and poll_failed.lua
+//! apply_poll.lua, poll_failed.lua and poll_unreadable.lua
 
 use super::Lab;
 use sl::store::{Fence, PollOutcome, ServerState};
@@ -240,4 +240,40 @@ fn a_meeting_that_is_ending_weighs_nothing_for_two_minutes() {
     lab.redis.cli(&["ZADD", "scalelite:sl:ending:s1", &then.to_string(), "a"]);
     lab.poll("s1", &[("a", 40, 0)]);
     assert_eq!(lab.load("s1"), Some(40.0), "it is not");
+}
+
+#[test]
+fn an_unreadable_poll_changes_nothing_but_the_failures_before_it() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.age("a", 3600);
+    let ttl = std::time::Duration::from_secs(1000);
+    let fails = || lab.run(lab.store.poll_failed("s1", 0, &Fence::None, &lab.config.poll)).unwrap();
+    let unreadable =
+        |started, fence: &Fence| lab.run(lab.store.poll_unreadable("s1", started, fence, ttl)).unwrap();
+    let is_online = |outcome| applied(outcome).0;
+    let state = |lab: &Lab| (lab.load("s1"), lab.redis.cli(&["HGETALL", "scalelite:server:s1"]));
+    let before = state(&lab);
+    for _ in 0..3 {
+        assert!(is_online(fails()), "the first failure in a row");
+        assert!(is_online(unreadable(0, &Fence::None)));
+    }
+    assert_eq!(state(&lab), before);
+    assert_eq!(lab.redis.cli(&["SISMEMBER", "scalelite:sl:suspects", "s1"]), "0");
+    assert_eq!(lab.hget("scalelite:sl:meeting:a", "missed"), "0");
+    assert_eq!(lab.redis.cli(&["TTL", "scalelite:meeting:a"]), "1000", "renewed");
+    // Offline it stays, and a suspect.
+    fails();
+    assert!(!is_online(fails()));
+    assert!(!is_online(unreadable(0, &Fence::None)));
+    assert_eq!(lab.load("s1"), None);
+    assert_eq!(lab.redis.cli(&["SISMEMBER", "scalelite:sl:suspects", "s1"]), "1");
+    // Too late, or gone.
+    let started = lab.tick();
+    lab.poll_sent_at("s1", &[], started);
+    assert_eq!(unreadable(started, &Fence::None), PollOutcome::Stale);
+    lab.redis.cli(&["DEL", "scalelite:meeting:a"]);
+    lab.redis.eval("remove_server", &["s1", "1"]);
+    assert_eq!(unreadable(0, &Fence::None), PollOutcome::Unknown);
+    assert_eq!(lab.redis.cli(&["EXISTS", "scalelite:sl:server:s1"]), "0");
 }
