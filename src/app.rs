@@ -5,6 +5,7 @@ use crate::health::HealthCheck;
 use crate::recordings::Recordings;
 use crate::servers::ServerClient;
 use crate::servers::poll::suspects::SuspectReporter;
+use crate::servers::pool_version::PoolVersion;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct App {
     pub store: Store,
     /// The client of the BBB servers.
     pub servers: ServerClient,
+    /// The BBB version that the index reports.
+    pub pool_version: PoolVersion,
     /// Reports servers on which requests failed.
     pub suspects: SuspectReporter,
     /// The check of this replica's health.

@@ -27,6 +27,7 @@ use crate::routes;
 use crate::servers::ServerClient;
 use crate::servers::poll::suspects::SuspectReporter;
 use crate::servers::poll::{self, Poller};
+use crate::servers::pool_version::PoolVersion;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 use anyhow::Context;
@@ -162,6 +163,7 @@ async fn serve_requests(
         suspects: SuspectReporter::new(Poller::new(store.clone(), servers.clone(), config.clone())),
         health: HealthCheck::new(store.clone(), checked_index, supervised),
         recordings,
+        pool_version: PoolVersion::new(store.clone()),
         store,
         servers,
         config: config.clone(),

@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::bbb::ApiError;
 use crate::calls::spec::Completion;
-use crate::calls::{ApiRequest, Call, guard};
+use crate::calls::{self, ApiRequest, Call, guard};
 use crate::http::drain::DrainSignal;
 use crate::http::{host, responses};
 use crate::playback::{self, PlaybackTarget};
@@ -130,8 +130,11 @@ where
         return responses::empty(StatusCode::FORBIDDEN);
     }
     match find_call(&request.method, &path) {
+        Some(Call::Index) if calls::is_json_wanted(&request.headers) => {
+            responses::call_result(Call::Index, Ok(calls::index_as_json(&app).await))
+        }
         Some(call) => handle_call(app, tasks, call, request).await,
-        None => responses::api_error(&ApiError::UnsupportedRequest),
+        None => responses::unsupported(path.strip_prefix(API_PATH).unwrap_or_default()),
     }
 }
 
@@ -193,6 +196,10 @@ fn internal_server_error() -> Response {
 }
 
 fn find_call(method: &Method, path: &str) -> Option<Call> {
+    // BBB's web application itself answers as the index of its API.
+    if path == "/bigbluebutton" && matches!(*method, Method::GET | Method::HEAD) {
+        return Some(Call::Index);
+    }
     let rest = path.strip_prefix(API_PATH)?;
     let call = match rest.strip_prefix('/') {
         Some(name) => Call::named(name)?,
@@ -262,6 +269,7 @@ mod tests {
         let get = |path: &str| find_call(&Method::GET, &normalize_path(path));
         assert_eq!(get("/bigbluebutton/api"), Some(Call::Index));
         assert_eq!(get("/bigbluebutton/api/"), Some(Call::Index));
+        assert_eq!(get("/bigbluebutton/"), Some(Call::Index));
         assert_eq!(get("//bigbluebutton//api///create/"), Some(Call::Create));
         for unsupported in [
             "/bigbluebutton/api/Create",
@@ -269,7 +277,6 @@ mod tests {
             "/bigbluebutton/apicreate",
             "/bigbluebutton/api/insertDocument",
             "/bigbluebutton/api/getJoinUrl",
-            "/bigbluebutton",
             "/nothing",
         ] {
             assert_eq!(get(unsupported), None, "{unsupported}");

@@ -24,6 +24,9 @@ pub enum ApiError {
     /// No meeting with this id is recorded.
     #[error("We could not find a meeting with that meeting ID - perhaps the meeting is not yet running?")]
     MeetingNotFound,
+    /// The same, on sendChatMessage, where BBB 3.0 has an error of its own; also if nobody is in the meeting.
+    #[error("Meeting not found or not active")]
+    ChatMeetingNotFound,
     /// A join to a server that is offline.
     #[error("The server for this meeting is disabled/offline.")]
     ServerUnavailable,
@@ -114,6 +117,7 @@ impl ApiError {
             ApiError::ParentMeetingNotFound => "parentMeetingDoesNotExist",
             ApiError::InvalidSequence => "validationError",
             ApiError::MeetingNotFound => "notFound",
+            ApiError::ChatMeetingNotFound => "meetingNotFound",
             ApiError::ServerUnavailable => "serverUnavailable",
             ApiError::TagUnavailable(_) => "serverTagUnavailable",
             ApiError::UnsupportedRequest => "unsupportedRequest",

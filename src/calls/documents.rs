@@ -16,6 +16,6 @@ pub(super) async fn insert_document(app: &App, mut request: ApiRequest) -> CallR
 
 /// Takes meetingID and message.
 pub(super) async fn send_chat_message(app: &App, mut request: ApiRequest) -> CallResult {
-    let at = app.locate(&request.meeting_key()?).await?.ok_or(ApiError::MeetingNotFound)?;
+    let at = app.locate(&request.meeting_key()?).await?.ok_or(ApiError::ChatMeetingNotFound)?;
     app.forward(Call::SendChatMessage, &at, &request).await
 }

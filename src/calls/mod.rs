@@ -16,6 +16,7 @@ mod join;
 mod recordings;
 pub mod spec;
 
+pub use index::{index_as_json, is_json_wanted};
 pub use spec::Call;
 
 use crate::app::App;
@@ -77,7 +78,7 @@ impl Call {
     /// Carries out the call.
     pub async fn run(self, app: &App, request: ApiRequest) -> CallResult {
         match self {
-            Call::Index => Ok(index::index(app)),
+            Call::Index => Ok(index::index(app).await),
             Call::Create => create::create(app, request).await,
             Call::Join => join::join(app, request).await,
             Call::End => end::end(app, request).await,

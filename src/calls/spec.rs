@@ -262,6 +262,19 @@ calls! {
     }
 }
 
+/// Calls of browsers to their own BBB server that we do not serve, and that BBB answers in JSON. It answers the others
+/// (getSessions, signOut) in XML.
+const BROWSER_JSON_CALLS: [&str; 6] =
+    ["enter", "feedback", "getJoinUrl", "guestWait", "learningDashboard", "stuns"];
+
+/// Whether BBB answers this call in JSON, served or not.
+pub fn answers_json(name: &str) -> bool {
+    match Call::named(name) {
+        Some(call) => call.spec().format == Format::Json,
+        None => BROWSER_JSON_CALLS.contains(&name),
+    }
+}
+
 impl Call {
     /// Its name.
     pub const fn name(self) -> &'static str {

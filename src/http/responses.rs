@@ -1,7 +1,7 @@
 //! Results and errors of calls as HTTP responses.
 
 use crate::bbb::ApiError;
-use crate::calls::spec::Format;
+use crate::calls::spec::{self, Format};
 use crate::calls::{Call, CallResponse, CallResult};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -46,6 +46,15 @@ pub fn call_error(call: Call, failure: &ApiError) -> WarpResponse {
     match call.spec().format {
         Format::Xml => api_error(failure),
         Format::Json => with_body(StatusCode::OK, JSON, Bytes::from(failure.to_json())),
+    }
+}
+
+/// A path below the API that is no call of ours, or a wrong method: in JSON if BBB answers that call in JSON.
+pub fn unsupported(path: &str) -> WarpResponse {
+    let failure = ApiError::UnsupportedRequest;
+    match spec::answers_json(path.trim_start_matches('/')) {
+        true => with_body(StatusCode::OK, JSON, Bytes::from(failure.to_json())),
+        false => api_error(&failure),
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! - [`client`]: one pooled client; signs the very bytes it sends, trusts nothing it receives
 //! - [`body`]: the body of a response within its limits; [`call_error`]: why a call has no response
+//! - [`pool_version`]: the BBB version that all of them have at least
 //! - [`poll`]: queries every server once a minute; which replica does, and what follows from the results
 
 mod body;
 mod call_error;
 pub mod client;
 pub mod poll;
+pub mod pool_version;
 
 pub use call_error::ServerCallError;
 pub use client::{Payload, ServerClient, ServerResponse};

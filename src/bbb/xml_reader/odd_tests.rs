@@ -118,8 +118,8 @@ pub(super) fn assert_complete(meetings: &[OddMeeting]) {
     let polled = read_meetings(&body).unwrap();
     assert_eq!(polled.unreadable, 0);
     let ids: Vec<_> = polled.meetings.iter().map(|m| m.id.clone()).collect();
-    let expected: Vec<_> =
-        meetings.iter().map(|m| String::from_utf8_lossy(&m.id).trim().to_owned()).collect();
+    let trimmed = |id: &[u8]| crate::bbb::meeting_id::trim(&String::from_utf8_lossy(id)).to_owned();
+    let expected: Vec<_> = meetings.iter().map(|m| trimmed(&m.id)).collect();
     assert_eq!(ids, expected, "the poll knows ids as the server does");
     assert!(polled.meetings.iter().all(|m| m.participants == 7));
 }

@@ -102,7 +102,7 @@ fn meeting_of_removed_server_is_not_found() {
     assert_eq!(pool.get("end", "meetingID=m1").failed(), "notFound");
     assert_eq!(pool.get("getMeetingInfo", "meetingID=m1").failed(), "notFound");
     assert_eq!(pool.get("join", "meetingID=m1&fullName=A&role=VIEWER").failed(), "notFound");
-    assert_eq!(pool.get("sendChatMessage", "meetingID=m1&message=A").failed(), "notFound");
+    assert_eq!(pool.get("sendChatMessage", "meetingID=m1&message=A").failed(), "meetingNotFound");
     let running = pool.get("isMeetingRunning", "meetingID=m1").success();
     assert_eq!(running.xml("running"), Some("false"));
 }

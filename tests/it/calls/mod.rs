@@ -7,6 +7,7 @@ mod create_failures;
 mod create_forwarding;
 mod delete_recordings;
 mod end;
+mod error_redirect;
 mod get_meeting_info;
 mod get_meetings;
 mod get_recordings;

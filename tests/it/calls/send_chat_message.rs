@@ -44,9 +44,15 @@ fn send_chat_message_fails_for_unknown_meeting() {
     let pool = meeting();
     assert_response!(
         pool.get("sendChatMessage", "meetingID=m2&message=x"),
-        xml @"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey><message>We could \
-              not find a meeting with that meeting ID - perhaps the meeting is not yet running?</message>\
-              </response>"
+        xml @"<response><returncode>FAILED</returncode><messageKey>meetingNotFound</messageKey>\
+              <message>Meeting not found or not active</message></response>"
+    );
+    // The server's answer where nobody is.
+    pool.server(1).remove_people("m1", 1);
+    assert_response!(
+        pool.get("sendChatMessage", "meetingID=m1&message=x"),
+        xml @"<response><returncode>FAILED</returncode><messageKey>meetingNotFound</messageKey>\
+              <message>Meeting not found or not active</message></response>"
     );
     assert_eq!(pool.get("sendChatMessage", "message=x").failed(), "missingParamMeetingID");
 }

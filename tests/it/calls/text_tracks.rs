@@ -153,7 +153,7 @@ fn text_track_errors_are_json() {
         assert_eq!(message_key(&env.pool.fetch(method, target, &[], b"")), "checksumError");
     }
     // There is no GET for this call.
-    assert_eq!(env.pool.get("putRecordingTextTrack", VALID_QUERY).failed(), "unsupportedRequest");
+    assert_eq!(message_key(&env.pool.get("putRecordingTextTrack", VALID_QUERY)), "unsupportedRequest");
     assert!(!env.published().join("presentation/r1/captions.json").exists());
 }
 

@@ -11,13 +11,24 @@ fn assert_unsupported(pool: &Pool, method: &str, target: &str) {
     assert_eq!(reply.xml("message"), Some("This request is not supported."), "{method} {target}");
 }
 
+#[track_caller]
+fn assert_unsupported_json(pool: &Pool, method: &str, target: &str) {
+    let reply = pool.fetch(method, target, &[], b"");
+    assert_eq!(reply.header("content-type"), Some("application/json; charset=utf-8"), "{method} {target}");
+    let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    let expected = serde_json::json!({ "response": {
+        "returncode": "FAILED",
+        "messageKey": "unsupportedRequest",
+        "message": "This request is not supported.",
+    } });
+    assert_eq!((reply.status, body), (200, expected), "{method} {target}");
+}
+
 #[test]
 fn unknown_paths_and_calls_are_unsupported() {
     let pool = Pool::with(0, 1, &[]);
     for target in [
         "/nothing",
-        "/bigbluebutton",
-        "/bigbluebutton/",
         "/bigbluebutton/apiary",
         "/bigbluebutton/api/nothing?checksum=x",
         "/bigbluebutton/api/create/more",
@@ -44,9 +55,18 @@ fn unknown_paths_and_calls_are_unsupported() {
 #[test]
 fn browser_calls_to_bbb_server_are_unsupported() {
     let pool = Pool::with(0, 1, &[]);
-    for call in ["getJoinUrl", "learningDashboard", "feedback", "stuns", "signOut", "getSessions"] {
+    for call in ["signOut", "getSessions"] {
         assert_unsupported(&pool, "GET", &pool.target(call, "sessionToken=x"));
+        assert_unsupported(&pool, "POST", &pool.target(call, "sessionToken=x"));
     }
+    for call in ["getJoinUrl", "learningDashboard", "feedback", "stuns", "enter", "guestWait"] {
+        for method in ["GET", "POST"] {
+            assert_unsupported_json(&pool, method, &pool.target(call, "sessionToken=x"));
+        }
+    }
+    // A call of ours that answers JSON, with a wrong method.
+    assert_unsupported_json(&pool, "PUT", &pool.target("getRecordingTextTracks", "recordID=x"));
+    assert_unsupported(&pool, "GET", &pool.target("getJoinURL", "sessionToken=x"));
 }
 
 #[test]
