@@ -116,6 +116,7 @@ pub(super) fn retry(
             }
             // Another process has just moved it back.
             RetryResult::Missing if all => {}
+            RetryResult::NotUploaded if all => {}
             RetryResult::NotUploaded => refused.push(format!(
                 "{}: no server has uploaded it, so --accept-server has no meaning",
                 printable(&name)

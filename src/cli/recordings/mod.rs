@@ -50,8 +50,8 @@ pub enum RecordingsCommand {
     Retry {
         /// Names of archives in failed/
         names: Vec<String>,
-        /// Let the servers that uploaded them replace recordings of other servers
-        #[arg(long, requires = "names")]
+        /// Only uploads: let the servers that sent them replace recordings of other servers
+        #[arg(long)]
         accept_server: bool,
     },
     /// List archives that wait, arrive, or failed, with the reasons
