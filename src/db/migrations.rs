@@ -30,12 +30,13 @@ const NEEDS_SESSION: &str = "migrations need a session of their own, and DATABAS
     mode: set DATABASE_DIRECT_URL to the URL of Postgres itself, and run `sl migrate`";
 
 /// The files in migrations/, in order. Released files are never edited.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "tables", include_str!("../../migrations/0001_tables.sql")),
     (2, "ours", include_str!("../../migrations/0002_ours.sql")),
     (3, "counts", include_str!("../../migrations/0003_counts.sql")),
     (4, "documents", include_str!("../../migrations/0004_documents.sql")),
     (5, "callbacks", include_str!("../../migrations/0005_callbacks.sql")),
+    (6, "first_server", include_str!("../../migrations/0006_first_server.sql")),
 ];
 
 /// The owner of `recordings` needs access to the tables that `sl` adds, even if another role has migrated.

@@ -7,6 +7,8 @@
 
 use super::{FormatMetadata, FormatName, RecordId, Thumbnail};
 use crate::bbb::xml_reader::{self, Node, XmlError};
+use encoding_rs::Encoding;
+use std::borrow::Cow;
 
 /// The largest metadata.xml. BBB's have some thousand bytes.
 pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -18,6 +20,8 @@ const MAX_MEETING_ID_BYTES: usize = 1024;
 const MAX_META_KEY_BYTES: usize = 512;
 /// A rejected value goes to a log and a terminal: escaped, and cut to this.
 const MAX_SHOWN_CHARS: usize = 100;
+/// The declaration of its encoding is within these bytes.
+const MAX_DECLARATION_BYTES: usize = 256;
 /// The end of the year 9999, ms since 1970: later than any time, and larger than any size in bytes, of a recording.
 /// Postgres accepts no time much later.
 const MAX_NUMBER: i64 = 253_402_300_799_999;
@@ -75,8 +79,50 @@ pub fn parse(bytes: &[u8]) -> Result<FormatMetadata, NotMetadata> {
         return Err(NotMetadata::Document(format!("larger than {MAX_BYTES} bytes")));
     }
     let mut raw = RawMetadata::default();
-    xml_reader::walk(xml_reader::decode_text(bytes)?, |node| raw.collect(node))?;
+    xml_reader::walk(&decode(bytes)?, |node| raw.collect(node))?;
     raw.validate()
+}
+
+/// Decodes a document: by its byte order mark, else as it declares, else as UTF-8.
+fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, NotMetadata> {
+    let (encoding, start) = match Encoding::for_bom(bytes) {
+        Some((encoding, bom_bytes)) => (encoding, bom_bytes),
+        None => (declared_encoding(bytes)?, 0),
+    };
+    encoding
+        .decode_without_bom_handling_and_without_replacement(bytes.get(start..).unwrap_or_default())
+        .ok_or_else(|| NotMetadata::Document(format!("not {}, as it should be", encoding.name())))
+}
+
+/// `<?xml version="1.0" encoding="…"?>`
+fn declared_encoding(bytes: &[u8]) -> Result<&'static Encoding, NotMetadata> {
+    let head = &bytes[..bytes.len().min(MAX_DECLARATION_BYTES)];
+    // UTF-16 without a mark.
+    if head.starts_with(b"<\0?\0") {
+        return Ok(encoding_rs::UTF_16LE);
+    }
+    if head.starts_with(b"\0<\0?") {
+        return Ok(encoding_rs::UTF_16BE);
+    }
+    let head = String::from_utf8_lossy(head);
+    let declaration = head.strip_prefix("<?xml").and_then(|rest| rest.split_once("?>"));
+    let Some((_, value)) = declaration.and_then(|(text, _)| text.split_once("encoding")) else {
+        return Ok(encoding_rs::UTF_8);
+    };
+    let value = value.trim_start().strip_prefix('=').unwrap_or_default().trim_start();
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let label = quote.and_then(|quote| value.get(1..)?.split(quote).next()).unwrap_or_default();
+    match Encoding::for_label(label.as_bytes()) {
+        // It could not be read so far if that were true.
+        Some(encoding) if encoding == encoding_rs::UTF_16LE || encoding == encoding_rs::UTF_16BE => {
+            Ok(encoding_rs::UTF_8)
+        }
+        Some(encoding) => Ok(encoding),
+        None => {
+            let shown: String = label.escape_debug().take(MAX_SHOWN_CHARS).collect();
+            Err(NotMetadata::Document(format!("in an unknown encoding, {shown:?}")))
+        }
+    }
 }
 
 impl RawMetadata {
@@ -230,11 +276,16 @@ fn invalid(what: &'static str, value: &str) -> NotMetadata {
     NotMetadata::Invalid(what, format!("is invalid: {shown}"))
 }
 
-/// A whole number from 0 to [`MAX_NUMBER`]; anything else counts as missing.
-fn number<T: std::str::FromStr>(text: String) -> Option<T> {
+/// A number from 0 to [`MAX_NUMBER`], without its decimals; anything else counts as missing.
+fn number<T: TryFrom<i64>>(text: String) -> Option<T> {
     let text = text.trim();
-    text.parse().ok().filter(|number| (0..=MAX_NUMBER).contains(number))?;
-    text.parse().ok()
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !are_digits(whole) || !are_digits(decimals) {
+        return None;
+    }
+    let number = whole.parse().ok().filter(|number| (0..=MAX_NUMBER).contains(number))?;
+    T::try_from(number).ok()
 }
 
 fn minutes(ms: i64) -> Option<i32> {

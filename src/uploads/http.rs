@@ -8,8 +8,8 @@
 //! | `PUT`, `Content-Range: bytes */TOTAL`, empty | the same, where all bytes have arrived and only the 201 is missing |
 //!
 //! `Authorization: Bearer JWT`, HS256 or HS512 with the secret of any server of the pool. Claims: `sub`, the
-//! record id; `exp`, at most a day from now; `sha256` (64 hex digits, of the whole archive), which makes
-//! sure that parts belong together, and is verified at the end; `packed` (seconds since 1970), when the archive
+//! record id, the only one that the archive may hold; `exp`, at most a day from now; `sha256` (64 hex digits, of the
+//! whole archive; PUT requires it), which makes sure that parts belong together, and is verified at the end; `packed` (seconds since 1970), when the archive
 //! was made. Errors are `{"error": "…"}`.
 
 use super::auth::{UploadClaims, authorize};
@@ -92,11 +92,14 @@ where
         .ok_or_else(|| not_found("the path must be /sl/recordings/RECORD-ID.tar"))?;
     let (claims, server) = authorize(app, &id, headers).await?;
     *sender = Some(server.clone());
-    let mut upload = announced_upload(id, &claims)?;
+    let mut upload = announced_upload(id, server, &claims)?;
     let config = &app.config.recordings;
     let receiver = UploadReceiver::new(&config.spool_dir, config.upload_max_size);
     if *method == Method::HEAD {
         return upload_state(recordings, &receiver, &upload).await;
+    }
+    if upload.sha256.is_none() {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the token must have the archive's sha256"));
     }
     let range = UploadRange::from_headers(headers)?;
     upload.total = range.total;
@@ -105,6 +108,7 @@ where
     match receive_body(incoming, body, range.length, app.config.listen.body_timeout).await? {
         UploadProgress::Complete => {
             let ms = began.elapsed().as_millis() as u64;
+            let server = &upload.server;
             info!(record_id = %upload.record_id, server, bytes = upload.total, ms, "archive uploaded");
             Ok(responses::empty(StatusCode::CREATED))
         }
@@ -116,7 +120,7 @@ where
     }
 }
 
-fn announced_upload(record_id: RecordId, claims: &UploadClaims) -> Result<Upload, Refusal> {
+fn announced_upload(record_id: RecordId, server: String, claims: &UploadClaims) -> Result<Upload, Refusal> {
     let sha256 = match claims.sha256.as_deref().map(hex::FromHex::from_hex) {
         None => None,
         Some(Ok(digest)) => Some(digest),
@@ -124,7 +128,7 @@ fn announced_upload(record_id: RecordId, claims: &UploadClaims) -> Result<Upload
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "sha256 must be 64 hex digits"));
         }
     };
-    Ok(Upload { record_id, sha256, total: None, packed: claims.packed() })
+    Ok(Upload { record_id, server, sha256, total: None, packed: claims.packed() })
 }
 
 /// The response to HEAD: what has arrived, and what became of it.
@@ -139,7 +143,7 @@ async fn upload_state(
     if receiver.was_taken(upload).await? {
         headers.insert(UPLOAD_COMPLETE, HeaderValue::from_static("yes"));
     }
-    let state = match receiver.locate_archive(&upload.record_id).await? {
+    let state = match receiver.locate_archive(upload).await? {
         Some(ArchiveLocation::Spool) => "spool".to_owned(),
         Some(ArchiveLocation::Failed) => "failed".to_owned(),
         None => match recordings.index.state(&upload.record_id).await {

@@ -86,7 +86,12 @@ async fn import_one(importer: &Importer, path: &Path, remove: bool) -> Result<Im
 }
 
 /// Moves archives from failed/ back into the spool, where an importer finds them.
-pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Result<()> {
+pub(super) fn retry(
+    config: &Config,
+    names: Vec<String>,
+    accept_server: bool,
+    out: Out,
+) -> anyhow::Result<()> {
     let spool = Spool::new(&config.recordings.spool_dir);
     let all = names.is_empty();
     let names = if all {
@@ -98,10 +103,8 @@ pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Re
     };
     let (mut done, mut refused) = (Vec::new(), Vec::new());
     for name in names {
-        match spool
-            .retry(&name)
-            .with_context(|| format!("cannot move {} back into the spool", printable(&name)))?
-        {
+        let retried = if accept_server { spool.retry_accepted(&name) } else { spool.retry(&name) };
+        match retried.with_context(|| format!("cannot move {} back into the spool", printable(&name)))? {
             RetryResult::Moved => {
                 if !out.json {
                     out.text(format!("OK {}\n", printable(&name)))?;
@@ -113,6 +116,11 @@ pub(super) fn retry(config: &Config, names: Vec<String>, out: Out) -> anyhow::Re
             }
             // Another process has just moved it back.
             RetryResult::Missing if all => {}
+            RetryResult::NotUploaded if all => {}
+            RetryResult::NotUploaded => refused.push(format!(
+                "{}: no server has uploaded it, so --accept-server has no meaning",
+                printable(&name)
+            )),
             RetryResult::Missing => refused.push(format!("there is no {} in failed/", printable(&name))),
         }
     }

@@ -4,6 +4,7 @@ mod change;
 mod import;
 mod list;
 mod retain;
+mod spool;
 mod verify;
 
 use super::out::Out;
@@ -49,7 +50,12 @@ pub enum RecordingsCommand {
     Retry {
         /// Names of archives in failed/
         names: Vec<String>,
+        /// Only uploads: let the servers that sent them replace recordings of other servers
+        #[arg(long)]
+        accept_server: bool,
     },
+    /// List archives that wait, arrive, or failed, with the reasons
+    Spool,
     /// Check that the index and the files match
     Verify(verify::VerifyArgs),
     /// Delete recordings by age or metadata
@@ -63,9 +69,13 @@ struct Session {
 }
 
 pub async fn run(config: Config, command: RecordingsCommand, out: Out) -> anyhow::Result<()> {
-    // It needs the spool only.
-    if let RecordingsCommand::Retry { names } = command {
-        return import::retry(&config, names, out);
+    // These need the spool only.
+    match command {
+        RecordingsCommand::Retry { names, accept_server } => {
+            return import::retry(&config, names, accept_server, out);
+        }
+        RecordingsCommand::Spool => return spool::list(&config, out),
+        _ => {}
     }
     let settings = &config.recordings;
     let index = Index::for_background(settings)
@@ -84,7 +94,7 @@ pub async fn run(config: Config, command: RecordingsCommand, out: Out) -> anyhow
         RecordingsCommand::Unpublish { ids } => change::publish(&session, &ids, false, out).await,
         RecordingsCommand::Delete { ids, yes } => change::delete(&session, &ids, yes, out).await,
         RecordingsCommand::Import(args) => import::import(&session.config, args, out).await,
-        RecordingsCommand::Retry { .. } => Ok(()),
+        RecordingsCommand::Retry { .. } | RecordingsCommand::Spool => Ok(()),
         RecordingsCommand::Verify(args) => verify::verify(&session, args, out).await,
         RecordingsCommand::Retain(args) => retain::retain(&session, args, out).await,
     }

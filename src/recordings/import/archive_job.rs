@@ -4,8 +4,10 @@ use super::Importer;
 use super::claim::{Claim, ClaimKey};
 use super::outcome::{ArchiveOutcome, ImportError, ImportReport};
 use super::queue::Sighting;
+use super::upload_rules::{check_contents, check_server};
 use crate::blocking::run_blocking;
-use crate::recordings::spool::{FileStamp, Spool, open_archive, write_detection};
+use crate::config::USUAL_FORMATS;
+use crate::recordings::spool::{FileStamp, Spool, UploadedBy, open_archive, write_detection};
 use crate::recordings::unpack::{self, UnpackControl, UnpackedFormat};
 use crate::recordings::{FormatMetadata, ImportOptions, RecordId, metadata, text_tracks};
 use std::collections::BTreeMap;
@@ -100,7 +102,8 @@ impl Importer {
         let may_be_growing =
             checked.checked_at - checked.unchanged_since < self.settle * TRUNCATED_SETTLE_FACTOR;
         let archived = file.metadata().and_then(|about| about.modified()).ok();
-        let reasons = match self.import_archive(file, claim, control, archived).await {
+        let uploaded_by = UploadedBy::from_archive_name(name);
+        let reasons = match self.import_archive(file, claim, control, archived, uploaded_by).await {
             Ok(report) => {
                 log_report(name, &report, began);
                 if report.errors.is_empty() {
@@ -144,8 +147,8 @@ impl Importer {
             return Err(ImportError::Gone);
         };
         let mut claim = self.claims.try_claim(key).await?.ok_or(ImportError::Busy)?;
-        // An operator who names a file wants its recording, even if it was deleted since.
-        let mut result = self.import_archive(file, &mut claim, control, None).await;
+        // An operator who names a file wants its recording, even if it was deleted since, and from any server.
+        let mut result = self.import_archive(file, &mut claim, control, None, None).await;
         if remove && result.as_ref().is_ok_and(|report| report.errors.is_empty()) {
             let (directory, name) = (path.parent(), path.file_name().and_then(|name| name.to_str()));
             let removed = match (directory, name) {
@@ -161,27 +164,35 @@ impl Importer {
     }
 
     /// Unpacks an archive and imports its recordings. A recording that was deleted after `archived`, the
-    /// time when the archive was made, stays deleted; without that time it comes back.
+    /// time when the archive was made, stays deleted; without that time it comes back. `uploaded_by`: the server whose
+    /// upload this is.
     async fn import_archive(
         &self,
         file: File,
         claim: &mut Claim,
         control: Arc<UnpackControl>,
         archived: Option<SystemTime>,
+        uploaded_by: Option<UploadedBy>,
     ) -> Result<ImportReport, ImportError> {
+        let expected_id = uploaded_by.as_ref().map(|upload| upload.record_id.clone());
         let (work_dirs, limits, key) = (self.work_dirs.clone(), self.limits, claim.key());
         let (work_dir, parsed) = run_blocking(move || {
             let work_dir = work_dirs.create(key).map_err(|error| {
                 ImportError::Transient(format!("cannot create a work directory: {error}"))
             })?;
             let unpacked = unpack::unpack(&file, work_dir.path(), &limits, &control);
-            let parsed = unpacked.map_err(ImportError::from).and_then(read_metadata_of_all);
+            let parsed = unpacked.map_err(ImportError::from).and_then(|contents| {
+                check_contents(&contents, expected_id.as_ref())?;
+                read_metadata_of_all(contents)
+            });
             Ok::<_, ImportError>((work_dir, parsed))
         })
         .await?;
         let options = ImportOptions { archived, ..self.options };
         let result = match parsed {
-            Ok((formats, report)) => self.import_recordings(formats, options, claim, report).await,
+            Ok((formats, report)) => {
+                self.import_recordings(formats, options, uploaded_by.as_ref(), claim, report).await
+            }
             Err(error) => Err(error),
         };
         // Removing many files takes a while.
@@ -194,6 +205,7 @@ impl Importer {
         &self,
         formats: Vec<ParsedFormat>,
         options: ImportOptions,
+        uploaded_by: Option<&UploadedBy>,
         claim: &mut Claim,
         mut report: ImportReport,
     ) -> Result<ImportReport, ImportError> {
@@ -204,7 +216,7 @@ impl Importer {
         for (id, formats) in recordings {
             // If the claim was lost while unpacking, another importer may have it by now.
             claim.check().await?;
-            match self.import_recording(&id, &formats, options).await {
+            match self.import_recording(&id, &formats, options, uploaded_by).await {
                 Ok(true) => {
                     let names = formats.iter().map(|f| f.metadata.format.to_string()).collect();
                     report.recordings.push((id, names));
@@ -229,9 +241,13 @@ impl Importer {
         id: &RecordId,
         formats: &[ParsedFormat],
         options: ImportOptions,
+        uploaded_by: Option<&UploadedBy>,
     ) -> Result<bool, ImportError> {
         let about: Vec<FormatMetadata> = formats.iter().map(|format| format.metadata.clone()).collect();
         let mut locked = self.index.lock(id).await?;
+        if let (Some(upload), Some(entry)) = (uploaded_by, locked.entry()) {
+            check_server(upload, entry)?;
+        }
         let Some(shelf) = locked.target_shelf(&about, options) else { return Ok(false) };
         // Formats that arrived earlier stay beside the new ones, on the shelf where the recording belongs now.
         let shift = self.storage.move_to_shelf(id, locked.current_shelf(), shelf).await?;
@@ -241,6 +257,9 @@ impl Importer {
             self.storage.put_format(&format.path, id, name, shelf).await?;
         }
         locked.import(&about, options).await?;
+        if let Some(upload) = uploaded_by {
+            locked.set_first_server(&upload.server).await?;
+        }
         locked.commit().await?;
         self.storage.finish_move(shift).await;
         Ok(true)
@@ -286,11 +305,16 @@ fn read_metadata_of_all(
         ignored: contents.ignored,
         ..ImportReport::default()
     };
-    let mut parsed = Vec::new();
+    let (mut parsed, mut without_metadata) = (Vec::new(), Vec::new());
     for format in contents.formats {
         let name = format!("{}/{}", format.format, format.record_id);
         match read_metadata(&format) {
             Ok(metadata) => parsed.push(ParsedFormat { path: format.path, metadata }),
+            // BBB keeps other things beside the formats, such as learning-dashboard.
+            Err(MetadataError::Missing) if !USUAL_FORMATS.contains(&format.format.as_str()) => {
+                without_metadata.push(format!("{name}: no metadata.xml"));
+            }
+            Err(MetadataError::Missing) => report.errors.push(format!("{name}: no metadata.xml")),
             Err(MetadataError::Bad(why)) => report.errors.push(format!("{name}: {why}")),
             Err(MetadataError::Io(error)) => {
                 return Err(ImportError::Transient(format!("cannot read metadata.xml of {name}: {error}")));
@@ -298,15 +322,18 @@ fn read_metadata_of_all(
         }
     }
     if parsed.is_empty() {
+        report.errors.append(&mut without_metadata);
         if report.errors.is_empty() {
             report.errors.push("it contains no recording (FORMAT/RECORD-ID/metadata.xml)".into());
         }
         return Err(ImportError::Bad(report.errors));
     }
+    report.ignored.append(&mut without_metadata);
     Ok((parsed, report))
 }
 
 enum MetadataError {
+    Missing,
     Bad(String),
     Io(io::Error),
 }
@@ -315,7 +342,7 @@ fn read_metadata(format: &UnpackedFormat) -> Result<FormatMetadata, MetadataErro
     let bad = |why: String| Err(MetadataError::Bad(why));
     let mut bytes = Vec::new();
     let file = match File::open(format.path.join("metadata.xml")) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return bad("no metadata.xml".into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(MetadataError::Missing),
         file => file.map_err(MetadataError::Io)?,
     };
     // One byte more than allowed, so that the limit is noticed.

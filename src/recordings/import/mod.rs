@@ -27,6 +27,7 @@
 //!
 //! - `worker`: the loop: which archive when, how many at once; `queue`: their order; `inotify`: how it notices them
 //! - `archive_job`: the steps for one archive; `outcome`: their results
+//! - `upload_rules`: what a server may upload
 //! - `claim`, `work_dir`: see the table
 //! - `recovery`: removes what is left of archives and recordings that no retry will touch
 
@@ -36,6 +37,7 @@ mod inotify;
 mod outcome;
 mod queue;
 mod recovery;
+mod upload_rules;
 mod work_dir;
 mod worker;
 

@@ -56,6 +56,8 @@ pub struct IndexEntry {
     /// Whether a client has set the publish state.
     publish_updated: bool,
     deleted_at_unix_ms: Option<i64>,
+    /// The server whose upload brought it first. None if it came another way.
+    pub first_server: Option<String>,
 }
 
 impl IndexEntry {
@@ -69,6 +71,7 @@ impl IndexEntry {
             state: state.unwrap_or_else(|| default_state(published).to_owned()),
             publish_updated: row.try_get::<Option<_>, _>("publish_updated")?.unwrap_or(false),
             deleted_at_unix_ms: row.try_get("deleted_at_unix_ms")?,
+            first_server: row.try_get("first_server")?,
         })
     }
 
@@ -122,7 +125,7 @@ impl Index {
             .await?;
         Lock::Recording.acquire(&mut transaction, id.as_str()).await?;
         let row = sqlx::query(
-            "SELECT id, published, state, publish_updated, \
+            "SELECT id, published, state, publish_updated, first_server, \
                  (extract(epoch FROM deleted_at) * 1000)::bigint AS deleted_at_unix_ms \
              FROM recordings WHERE record_id = $1",
         )
@@ -292,6 +295,18 @@ impl LockedRecording {
         .bind((0..images.len() as i32).collect::<Vec<_>>())
         .execute(&mut *self.transaction)
         .await?;
+        Ok(())
+    }
+
+    /// Records the server whose upload brought it. Call it after [`LockedRecording::import`].
+    pub async fn set_first_server(&mut self, server: &str) -> Result<(), DbError> {
+        let update = sqlx::query(
+            "UPDATE recordings SET first_server = $2 WHERE record_id = $1 AND first_server IS DISTINCT FROM $2",
+        )
+        .bind(self.id.as_str())
+        .bind(server)
+        .execute(&mut *self.transaction);
+        timeout(self.timeout, update).await.map_err(|_| DbError::Timeout)??;
         Ok(())
     }
 

@@ -229,3 +229,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn numbers_may_have_decimals() {
+    let read = |from: &str, to: &str| parse(presentation().replace(from, to).as_bytes()).unwrap();
+    let started = "<start_time>1767225600000</start_time>";
+    assert_eq!(read(started, "<start_time>1767225600000.0</start_time>").start_ms, Some(1_767_225_600_000));
+    assert_eq!(
+        read(started, "<start_time> 1767225600000.75 </start_time>").start_ms,
+        Some(1_767_225_600_000)
+    );
+    assert_eq!(read(">3605120<", ">3629999.99<").length, Some(60));
+    assert_eq!(read(">3605120<", ">3630000.5<").length, Some(61));
+    assert_eq!(read("width=\"176\"", "width=\"176.5\"").thumbnails[0].width, Some(176));
+    for none in ["", ".", "1.", ".5", "-1", "1e9", "1.2.3", "NaN", "+1", "1,5", "99999999999999999999.0"] {
+        assert_eq!(read(">3605120<", &format!(">{none}<")).length, None, "{none}");
+    }
+}
+
+#[test]
+fn document_is_read_in_the_encoding_that_it_declares() {
+    let text = |encoding: &str| {
+        presentation()
+            .replace("UTF-8", encoding)
+            .replace("<meetingName>Algebra &amp; Co", "<meetingName>Grüße, Élève")
+    };
+    let name = |bytes: &[u8]| parse(bytes).map(|read| read.name.unwrap());
+    let latin = |text: String| text.chars().map(|c| u8::try_from(c as u32).unwrap()).collect::<Vec<u8>>();
+    for encoding in ["ISO-8859-1", "iso-8859-15", "windows-1252", "latin1"] {
+        assert_eq!(name(&latin(text(encoding))).unwrap(), "Grüße, Élève", "{encoding}");
+    }
+    let mut windows = latin(text("windows-1252"));
+    let at = windows.iter().position(|b| *b == 0xc9).unwrap();
+    windows[at] = 0x80;
+    assert_eq!(name(&windows).unwrap(), "Grüße, €lève");
+    let utf16 =
+        |text: String, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+        let marked = utf16(format!("\u{feff}{}", text("UTF-16")), bytes);
+        assert_eq!(name(&marked).unwrap(), "Grüße, Élève");
+        assert_eq!(name(&utf16(text("UTF-16"), bytes)).unwrap(), "Grüße, Élève", "without a mark");
+    }
+    for utf8 in [
+        text("UTF-8"),
+        text("utf-16"),
+        format!("\u{feff}{}", text("UTF-8")),
+        text("'").replace(" encoding=\"'\"", ""),
+    ] {
+        assert_eq!(name(utf8.as_bytes()).unwrap(), "Grüße, Élève", "{utf8}");
+    }
+    assert!(name(text("klingon").as_bytes()).unwrap_err().to_string().contains("unknown encoding"));
+    assert!(name(&latin(text("UTF-8"))).unwrap_err().to_string().contains("not UTF-8"));
+    // What the reader forbids stays forbidden in any encoding.
+    let hostile = text("UTF-16").replace("<recording>", "<!DOCTYPE x><recording>");
+    assert!(name(&utf16(format!("\u{feff}{hostile}"), u16::to_le_bytes)).is_err());
+}

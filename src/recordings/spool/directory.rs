@@ -4,7 +4,7 @@
 //! newer one may take the place of one that is being imported: so an archive is compared with what was opened
 //! before it is removed.
 
-use super::names;
+use super::names::{self, UploadedBy};
 use crate::recordings::none_is_fine;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -41,6 +41,8 @@ pub enum RetryResult {
     AlreadyInSpool,
     /// failed/ has no such archive.
     Missing,
+    /// It was not uploaded, so there is no server to accept.
+    NotUploaded,
 }
 
 /// The spool.
@@ -164,13 +166,25 @@ impl Spool {
 
     /// Moves an archive from failed/ back into the spool.
     pub fn retry(&self, name: &str) -> io::Result<RetryResult> {
+        self.move_back(name, name)
+    }
+
+    /// The same for one that was uploaded, and may now replace the recording of another server.
+    pub fn retry_accepted(&self, name: &str) -> io::Result<RetryResult> {
+        match UploadedBy::from_archive_name(name) {
+            Some(upload) => self.move_back(name, &UploadedBy { accepted: true, ..upload }.archive_name()),
+            None => Ok(RetryResult::NotUploaded),
+        }
+    }
+
+    fn move_back(&self, name: &str, new_name: &str) -> io::Result<RetryResult> {
         let failed = self.failed_directory();
         if !names::is_archive(name) || name.contains('/') {
             return Ok(RetryResult::Missing);
         }
         let from = failed.join(name);
         // A rename would replace an archive of that name.
-        match fs::hard_link(&from, self.0.join(name)) {
+        match fs::hard_link(&from, self.0.join(new_name)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RetryResult::Missing),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return Ok(RetryResult::AlreadyInSpool);

@@ -3,10 +3,10 @@
 //!
 //! What has arrived is kept beside the archives under a hidden name (`names`) that contains a
 //! key of the archive's digest, so that parts of two archives are never mixed. At the end the part is compared
-//! with its digest, synced and renamed to `{record_id}.tar`. Then a note says for a while that this archive was
+//! with its digest, synced and renamed to `{record_id}.upload.{server}.tar`, which tells the importer where it comes from. Then a note says for a while that this archive was
 //! taken, since the sender may not have received the response.
 
-use super::names;
+use super::names::{self, UploadedBy};
 use super::part_file::PartFile;
 use crate::blocking::{BlockingError, run_blocking};
 use crate::recordings::RecordId;
@@ -71,7 +71,9 @@ impl From<io::Error> for UploadError {
 pub struct Upload {
     /// The recording.
     pub record_id: RecordId,
-    /// SHA-256 of the whole archive, if the sender announced it: verified at the end.
+    /// The id of the server that sends it.
+    pub server: String,
+    /// SHA-256 of the whole archive: verified at the end. None only for a sender that asks for the recording's state.
     pub sha256: Option<[u8; 32]>,
     /// Bytes of the whole archive, if the sender announced them.
     pub total: Option<u64>,
@@ -136,16 +138,20 @@ impl UploadReceiver {
         run_blocking(move || Ok(has_digest && note.exists())).await
     }
 
-    /// Where the archive of a recording is that was uploaded and is not yet imported.
-    pub async fn locate_archive(&self, id: &RecordId) -> Result<Option<ArchiveLocation>, UploadError> {
-        let name = names::uploaded_archive(id);
-        let failed = self.spool.join(names::FAILED_DIRECTORY).join(&name);
-        let waiting = self.spool.join(name);
+    /// Where the archive of a recording is that this server uploaded, or put into the spool, and that is not yet imported.
+    pub async fn locate_archive(&self, upload: &Upload) -> Result<Option<ArchiveLocation>, UploadError> {
+        let by = UploadedBy::new(upload.record_id.clone(), &upload.server);
+        let accepted = UploadedBy { accepted: true, ..by.clone() };
+        let names = [by.archive_name(), accepted.archive_name(), names::usual_archive(&upload.record_id)];
+        let spool = self.spool.clone();
         run_blocking(move || {
-            Ok(match (waiting.exists(), failed.exists()) {
-                (true, _) => Some(ArchiveLocation::Spool),
-                (false, true) => Some(ArchiveLocation::Failed),
-                (false, false) => None,
+            let failed = spool.join(names::FAILED_DIRECTORY);
+            Ok(if names.iter().any(|name| spool.join(name).exists()) {
+                Some(ArchiveLocation::Spool)
+            } else if names.iter().any(|name| failed.join(name).exists()) {
+                Some(ArchiveLocation::Failed)
+            } else {
+                None
             })
         })
         .await
@@ -158,7 +164,8 @@ impl UploadReceiver {
         if upload.total.is_some_and(|total| total > max_bytes) {
             return Err(UploadError::TooLarge(max_bytes));
         }
-        let archive = self.spool.join(names::uploaded_archive(&upload.record_id));
+        let by = UploadedBy::new(upload.record_id.clone(), &upload.server);
+        let archive = self.spool.join(by.archive_name());
         let (path, upload) = (self.part_path(upload), upload.clone());
         let part = run_blocking(move || PartFile::open(path, upload, offset)).await?;
         let (chunks, incoming) = mpsc::channel(MAX_WAITING_CHUNKS);

@@ -197,3 +197,30 @@ fn retry_returns_one_or_all_archives_from_quarantine() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("c.tar"));
 }
+
+/// BBB has other directories beside the formats of a recording, which are not playback.
+#[test]
+fn directory_without_metadata_beside_valid_formats_is_ignored() {
+    let fixture = ImporterFixture::start();
+    let recording = recording(1, &[Notes]);
+    let id = recording.record_id();
+    let with_more = |members: &[(EntryType, &str, &str, &[u8])]| {
+        let mut bytes = archive_bytes(&recording);
+        while bytes.ends_with(&[0; 512]) {
+            bytes.truncate(bytes.len() - 512);
+        }
+        bytes.extend(tar(members));
+        bytes
+    };
+    let dashboard = format!("learning-dashboard/{id}/data.json");
+    fixture.add_spool_file("a.tar", &with_more(&[(EntryType::Regular, &dashboard, "", b"{}")]));
+    let importer = fixture.start_importer();
+    fixture.wait_until_imported(&recording);
+    eventually("the archive is gone", || files(&fixture.path("spool")).is_empty());
+    assert_eq!(fixture.indexed_formats(&recording), ["notes"]);
+    assert!(importer.log().contains("not imported: learning-dashboard"), "{}", importer.log());
+    // A playback format without it is incomplete: the archive is kept.
+    let film = format!("video/{id}/video-0.m4v");
+    fixture.add_spool_file("b.tar", &with_more(&[(EntryType::Regular, &film, "", b"film")]));
+    eventually("it is in failed/", || error_files(&fixture) == ["b.tar.error"]);
+}

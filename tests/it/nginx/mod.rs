@@ -4,6 +4,7 @@ mod fake_replica;
 mod headers;
 mod load;
 mod logs;
+mod player;
 mod restarts;
 mod retries;
 pub mod site;

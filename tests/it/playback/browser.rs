@@ -111,6 +111,15 @@ fn presentation_player_shows_slides_in_sync_with_video() {
         );
         chromium.wait_until(&tab, &shown);
     }
+    // A slide shows something, rather than a plain colour: its number, in white.
+    let white = "(image => { const canvas = document.createElement('canvas'); \
+        canvas.width = image.naturalWidth; canvas.height = image.naturalHeight; \
+        const context = canvas.getContext('2d'); context.drawImage(image, 0, 0); \
+        const data = context.getImageData(0, 0, canvas.width, canvas.height).data; let white = 0; \
+        for (let at = 0; at < data.length; at += 4) white += data[at] + data[at + 1] + data[at + 2] === 765; \
+        return white / (canvas.width * canvas.height); })(document.querySelector('#slide'))";
+    let white = chromium.eval(&tab, white).as_f64().unwrap();
+    assert!((0.03..0.5).contains(&white), "{white}");
     assert_eq!(
         chromium.eval(&tab, "document.querySelector('#chat').innerText.includes('Hello')"),
         json!(false)

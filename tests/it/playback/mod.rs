@@ -2,6 +2,7 @@
 
 mod browser;
 mod cookies;
+mod links;
 mod nginx;
 mod origin;
 mod paths;

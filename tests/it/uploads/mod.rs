@@ -10,7 +10,7 @@ use crate::support::{RecordingEnv, eventually};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sl::jwt::{Algorithm, sign};
-use sl_sim::{Recording, RecordingFormat::*};
+use sl_sim::{Recording, RecordingFormat::*, Sim, SimConfig};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn now() -> u64 {
@@ -26,10 +26,16 @@ fn archive(recording: &Recording) -> Vec<u8> {
 
 /// A pool of one server and one replica.
 fn start_env(args: &[&str], variables: &[(&str, &str)]) -> RecordingEnv {
+    start_env_with(1, args, variables)
+}
+
+/// The same with more servers.
+fn start_env_with(servers: usize, args: &[&str], variables: &[(&str, &str)]) -> RecordingEnv {
     let mut env = RecordingEnv::empty(variables);
+    env.pool.sim = Sim::start(SimConfig { servers, threads: 2, ..SimConfig::default() }).unwrap();
     env.pool.set("RECORDING_IMPORT_POLL_INTERVAL", "0.5");
     env.pool.set("RECORDING_IMPORT_SETTLE", "0.1");
-    env.pool.add(1, &[]);
+    (1..=servers).for_each(|n| env.pool.add(n, &[]));
     env.pool.sl_ok(&["migrate"]);
     env.pool.serve(args);
     env

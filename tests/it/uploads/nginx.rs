@@ -12,7 +12,7 @@ fn large_upload_through_nginx_can_be_resumed() {
     let bytes: Vec<u8> = (0..40_000_000u32).map(|n| (n % 251) as u8).collect();
     let file = env.published().join("archive");
     std::fs::write(&file, &bytes).unwrap();
-    let token = env.token(json!({ "sub": "r-1", "exp": now() + 60 }));
+    let token = env.token_for("r-1", &bytes);
     let url = format!("http://127.0.0.1:{}/sl/recordings/r-1.tar", site.nginx.port);
     let curl = |args: &[&str]| {
         let output = Command::new("curl")
@@ -36,7 +36,7 @@ fn large_upload_through_nginx_can_be_resumed() {
     let rest = env.published().join("rest");
     std::fs::write(&rest, &bytes[offset as usize..]).unwrap();
     eventually("the upload is resumed", || curl(&["-T", rest.to_str().unwrap(), "-H", &range]) == "201");
-    assert!(std::fs::read(env.spool().join("r-1.tar")).unwrap() == bytes);
+    assert!(std::fs::read(env.spool().join("r-1.upload.bbb1.tar")).unwrap() == bytes);
     // The rest of /sl stays closed.
     let other = url.replace("recordings/r-1.tar", "");
     let reply = client::fetch("GET", &other, &[("Host", HOST)], b"");

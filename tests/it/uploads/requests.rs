@@ -67,8 +67,8 @@ fn interrupted_upload_resumes_at_offset_on_any_replica() {
     assert_eq!((part.status, part.header("upload-offset")), (202, Some("15000")));
     let rest = env.send("PUT", &id, &token, Some(&format!("bytes 15000-{last}/{total}")), &bytes[15_000..]);
     assert_eq!(rest.status, 201, "{}", rest.body);
-    assert_eq!(env.spool_names(), [format!("{id}.tar")]);
-    assert!(std::fs::read(env.spool().join(format!("{id}.tar"))).unwrap() == bytes);
+    assert_eq!(env.spool_names(), [format!("{id}.upload.bbb1.tar")]);
+    assert!(std::fs::read(env.spool().join(format!("{id}.upload.bbb1.tar"))).unwrap() == bytes);
     assert_eq!(env.send("HEAD", &id, &token, None, b"").header("recording-state"), Some("spool"));
 }
 
@@ -94,7 +94,7 @@ fn complete_upload_is_finished_without_resending() {
     let all = total.to_string();
     assert_eq!((head.header("upload-offset"), head.header("upload-complete")), (Some(all.as_str()), None));
     assert_eq!(env.send("PUT", &id, &token, Some(&finish), b"").status, 201);
-    assert_eq!(env.spool_names(), [format!("{id}.tar")]);
+    assert_eq!(env.spool_names(), [format!("{id}.upload.bbb1.tar")]);
     let head = env.send("HEAD", &id, &token, None, b"");
     assert_eq!((head.header("upload-offset"), head.header("upload-complete")), (Some("0"), Some("yes")));
     let other = env.token_for(&id, b"another archive");
@@ -107,7 +107,9 @@ fn recording_deleted_after_packing_stays_deleted() {
     let recording = recording(1, &[Notes]);
     let (id, bytes) = (recording.record_id(), archive(&recording));
     let packed = now() - 3600;
-    let token = |packed: u64| env.token(json!({ "sub": id, "exp": now() + 60, "packed": packed }));
+    let sum = hex::encode(Sha256::digest(&bytes));
+    let token =
+        |packed: u64| env.token(json!({ "sub": id, "exp": now() + 60, "packed": packed, "sha256": sum }));
     assert_eq!(env.send("PUT", &id, &token(packed), None, &bytes).status, 201);
     eventually("it is imported", || env.record_ids("") == [id.as_str()]);
     env.pool.get("deleteRecordings", &format!("recordID={id}")).success();
@@ -155,6 +157,7 @@ fn upload_requires_token_of_pool_server_for_that_recording() {
         assert!(reply.body.contains("JWT"), "{}", reply.body);
     }
     assert_eq!(env.spool_names(), [""; 0]);
+    let valid_for_hs512 = valid.clone();
     let token = env.token(valid);
     for path in ["x.zip", "..%2Fx.tar", "a%00.tar", "a/b.tar", ".tar", ".x.tar", "x.tar.gz"] {
         let url = format!("http://{}/sl/recordings/{path}", env.pool.address(0));
@@ -167,11 +170,7 @@ fn upload_requires_token_of_pool_server_for_that_recording() {
     let url = format!("http://{}/sl/recordings/{id}.tar", env.pool.address(0));
     assert_eq!(client::fetch("GET", &url, &[], b"").failed(), "unsupportedRequest");
     // HS512 is accepted as well.
-    let hs512 = sign(
-        Algorithm::Hs512,
-        env.pool.server(1).secret().as_bytes(),
-        &json!({ "sub": id, "exp": now() + 60 }),
-    );
+    let hs512 = sign(Algorithm::Hs512, env.pool.server(1).secret().as_bytes(), &valid_for_hs512);
     assert_eq!(env.send("PUT", &id, &hs512, None, &bytes).status, 201);
 }
 
@@ -212,4 +211,96 @@ fn oversized_or_mismatching_upload_is_rejected_and_discarded() {
     std::fs::remove_dir_all(env.spool()).unwrap();
     let reply = env.send("PUT", id, &env.token_for(id, b"x"), None, b"x");
     assert_eq!(reply.status, 503);
+}
+
+#[test]
+fn upload_requires_the_digest_of_its_archive() {
+    let env = start_env(&["--no-poller"], &[]);
+    let token = env.token(json!({ "sub": "r-1", "exp": now() + 60 }));
+    let reply = env.send("PUT", "r-1", &token, None, b"archive");
+    assert_eq!((reply.status, reply.body.contains("sha256")), (400, true), "{reply:?}");
+    assert_eq!(env.spool_names(), [""; 0]);
+    // The state of a recording can be read without one.
+    assert_eq!(env.send("HEAD", "r-1", &token, None, b"").header("recording-state"), Some("none"));
+    let log = env.pool.replicas[0].log();
+    assert!(log.contains("upload was refused") && log.contains("r-1.tar") && !log.contains(&token), "{log}");
+}
+
+fn failed(env: &RecordingEnv) -> serde_json::Value {
+    let listing = env.pool.sl_ok(&["--json", "recordings", "spool"]);
+    serde_json::from_str::<serde_json::Value>(&listing).unwrap()["failed"].clone()
+}
+
+/// A server may bring what its token names, and no other server's recording with it.
+#[test]
+fn uploaded_archive_with_another_recording_is_quarantined() {
+    let env = start_env(&["--no-poller", "--importer"], &[]);
+    let (mine, other) = (recording(1, &[Notes]), recording(2, &[Video]));
+    let mut bytes = archive(&mine);
+    while bytes.ends_with(&[0; 512]) {
+        bytes.truncate(bytes.len() - 512);
+    }
+    bytes.extend(archive(&other));
+    for bytes in [archive(&other), bytes] {
+        let id = mine.record_id();
+        assert_eq!(env.send("PUT", &id, &env.token_for(&id, &bytes), None, &bytes).status, 201);
+        eventually("it is in failed/", || failed(&env).as_array().unwrap().len() == 1);
+        let why = failed(&env)[0]["reasons"][0].as_str().unwrap().to_owned();
+        assert!(why.contains(&format!("holds recording {} too", other.record_id())), "{why}");
+        std::fs::remove_dir_all(env.spool().join("failed")).unwrap();
+        assert_eq!(env.record_ids("state=any"), [""; 0]);
+        assert_eq!(env.formats_on(&env.published()), [""; 0]);
+    }
+}
+
+#[test]
+fn replacement_by_another_server_waits_for_an_operator() {
+    let env = start_env_with(2, &["--no-poller", "--importer"], &[]);
+    let recording = recording(1, &[Notes]);
+    let (id, first) = (recording.record_id(), archive(&recording));
+    let (other, mine) = (
+        Recording { name: "Other".into(), ..recording.clone() },
+        Recording { name: "Mine".into(), ..recording },
+    );
+    let name = || env.postgres.sql("SELECT name FROM recordings");
+    let upload = |server: usize, bytes: &[u8]| {
+        let claims = json!({ "sub": id, "exp": now() + 60, "sha256": hex::encode(Sha256::digest(bytes)) });
+        let token = sign(Algorithm::Hs256, env.pool.server(server).secret().as_bytes(), &claims);
+        assert_eq!(env.send("PUT", &id, &token, None, bytes).status, 201);
+        token
+    };
+    upload(1, &first);
+    eventually("it is imported", || env.record_ids("") == [id.as_str()]);
+    // The same server may replace it.
+    upload(1, &archive(&mine));
+    eventually("it is replaced", || name() == "Mine");
+    let token = upload(2, &archive(&other));
+    eventually("it waits in failed/", || failed(&env).as_array().unwrap().len() == 1);
+    let (archive_name, why) = (format!("{id}.upload.bbb2.tar"), failed(&env)[0]["reasons"][0].clone());
+    assert_eq!(
+        (&failed(&env)[0]["name"], &failed(&env)[0]["server"]),
+        (&json!(archive_name), &json!("bbb2"))
+    );
+    let why = why.as_str().unwrap();
+    assert!(why.contains("uploaded by server bbb2, but server bbb1 brought this recording"), "{why}");
+    assert!(why.contains(&format!("sl recordings retry --accept-server {archive_name}")), "{why}");
+    assert_eq!(name(), "Mine");
+    assert_eq!(env.send("HEAD", &id, &token, None, b"").header("recording-state"), Some("failed"));
+    assert!(env.pool.sl_ok(&["recordings", "spool"]).contains("server bbb1 brought this recording"));
+    // A retry alone changes nothing.
+    env.pool.sl_ok(&["recordings", "retry", &archive_name]);
+    eventually("it is back in failed/", || failed(&env).as_array().unwrap().len() == 1);
+    assert_eq!(name(), "Mine");
+    env.pool.sl_ok(&["recordings", "retry", "--accept-server", &archive_name]);
+    eventually("it is replaced", || name() == "Other");
+    eventually("nothing waits", || env.pool.sl_ok(&["recordings", "spool"]) == "No archives.\n");
+    assert_eq!(env.postgres.sql("SELECT first_server FROM recordings"), "bbb2");
+    // By the spool, as before: from anywhere.
+    std::fs::write(env.spool().join(format!("{id}.tar")), archive(&mine)).unwrap();
+    eventually("it is replaced", || name() == "Mine");
+    // What came by the spool is nobody's: an upload waits.
+    env.postgres.sql("UPDATE recordings SET first_server = NULL");
+    upload(1, &archive(&other));
+    eventually("it waits in failed/", || failed(&env).as_array().unwrap().len() == 1);
+    assert!(failed(&env)[0]["reasons"][0].as_str().unwrap().contains("was not brought by an upload"));
 }

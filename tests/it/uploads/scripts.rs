@@ -218,7 +218,7 @@ fn script_resumes_upload_after_replica_is_killed() {
     assert!(part.len() == 1 && part[0].starts_with('.'), "the upload finished too early: {part:?}");
     env.pool.serve_at(port, &["--no-poller"]);
     assert!(script.wait().unwrap().success(), "{}", bbb.log());
-    assert_eq!(env.spool_names(), [format!("{}.tar", recording.record_id())]);
+    assert_eq!(env.spool_names(), [format!("{}.upload.bbb1.tar", recording.record_id())]);
     let unpacked = TempDir::new().unwrap();
     let mut tar = Command::new("tar");
     tar.arg("-xf").arg(env.spool().join(&env.spool_names()[0])).arg("-C").arg(unpacked.path());

@@ -11,7 +11,7 @@ fn id() -> RecordId {
 
 fn upload(text: &[u8]) -> Upload {
     let sha256 = Some(Sha256::digest(text).into());
-    Upload { record_id: id(), sha256, total: Some(text.len() as u64), packed: None }
+    Upload { record_id: id(), server: "s1".into(), sha256, total: Some(text.len() as u64), packed: None }
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -47,7 +47,7 @@ async fn archive_appears_when_it_is_complete() {
     let complete = upload(b"0123456789");
     assert_eq!(send(&receiver, &complete, 0, b"0123").await.unwrap(), UploadProgress::Partial(4));
     assert_eq!(receiver.received_bytes(&complete).await.unwrap(), 4);
-    assert_eq!(receiver.locate_archive(&id()).await.unwrap(), None);
+    assert_eq!(receiver.locate_archive(&complete).await.unwrap(), None);
     assert!(names(spool.path()).iter().all(|name| !is_archive(name)));
     assert!(matches!(send(&receiver, &complete, 3, b"3").await, Err(UploadError::Offset(4))));
     assert!(matches!(send(&receiver, &complete, 5, b"5").await, Err(UploadError::Offset(4))));
@@ -55,9 +55,9 @@ async fn archive_appears_when_it_is_complete() {
     assert_eq!(receiver.received_bytes(&upload(b"other")).await.unwrap(), 0);
     assert!(matches!(send(&receiver, &upload(b"other"), 1, b"x").await, Err(UploadError::Offset(0))));
     assert_eq!(send(&receiver, &complete, 4, b"456789").await.unwrap(), UploadProgress::Complete);
-    assert_eq!(archives(spool.path()), ["r-1.tar"]);
-    assert_eq!(fs::read(spool.path().join("r-1.tar")).unwrap(), b"0123456789");
-    assert_eq!(receiver.locate_archive(&id()).await.unwrap(), Some(ArchiveLocation::Spool));
+    assert_eq!(archives(spool.path()), ["r-1.upload.s1.tar"]);
+    assert_eq!(fs::read(spool.path().join("r-1.upload.s1.tar")).unwrap(), b"0123456789");
+    assert_eq!(receiver.locate_archive(&complete).await.unwrap(), Some(ArchiveLocation::Spool));
     // The sender can find out that it was taken, until it starts over.
     assert!(receiver.was_taken(&complete).await.unwrap());
     assert!(!receiver.was_taken(&upload(b"other")).await.unwrap());
@@ -73,7 +73,7 @@ async fn upload_with_all_bytes_is_finished_by_an_empty_request() {
     // As after a kill that followed the last byte.
     fs::write(receiver.part_path(&complete), b"0123456789").unwrap();
     assert_eq!(send(&receiver, &complete, 10, b"").await.unwrap(), UploadProgress::Complete);
-    assert_eq!(archives(spool.path()), ["r-1.tar"]);
+    assert_eq!(archives(spool.path()), ["r-1.upload.s1.tar"]);
     // Other content of the same size is refused.
     fs::write(receiver.part_path(&complete), b"9876543210").unwrap();
     assert!(matches!(send(&receiver, &complete, 10, b"").await, Err(UploadError::Digest)));
@@ -90,7 +90,7 @@ async fn archive_gets_the_announced_time_unless_it_is_in_the_future() {
     let spool = TempDir::new().unwrap();
     let receiver = UploadReceiver::new(spool.path(), 100);
     let made = |packed: SystemTime| Upload { packed: Some(packed), ..upload(b"0123456789") };
-    let modified = || fs::metadata(spool.path().join("r-1.tar")).unwrap().modified().unwrap();
+    let modified = || fs::metadata(spool.path().join("r-1.upload.s1.tar")).unwrap().modified().unwrap();
     let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
     send(&receiver, &made(then), 0, b"0123456789").await.unwrap();
     assert_eq!(modified(), then);
@@ -111,7 +111,7 @@ async fn dropped_upload_is_kept_and_can_start_over() {
     assert_eq!(writer.await.unwrap().unwrap(), UploadProgress::Partial(5));
     assert_eq!(receiver.received_bytes(&complete).await.unwrap(), 5);
     assert_eq!(send(&receiver, &complete, 0, b"0123456789").await.unwrap(), UploadProgress::Complete);
-    assert_eq!(archives(spool.path()), ["r-1.tar"]);
+    assert_eq!(archives(spool.path()), ["r-1.upload.s1.tar"]);
 }
 
 #[tokio::test]
@@ -126,9 +126,9 @@ async fn upload_of_wrong_size_or_content_is_refused() {
     assert!(matches!(send(&receiver, &complete, 0, b"0123456789a").await, Err(UploadError::TooLarge(10))));
     assert!(matches!(send(&receiver, &complete, 0, b"0123456x89").await, Err(UploadError::Digest)));
     assert_eq!(receiver.received_bytes(&complete).await.unwrap(), 0);
-    let unnamed = Upload { record_id: id(), sha256: None, total: None, packed: None };
+    let unnamed = Upload { record_id: id(), server: "s1".into(), sha256: None, total: None, packed: None };
     assert_eq!(send(&receiver, &unnamed, 0, b"anything").await.unwrap(), UploadProgress::Complete);
-    assert_eq!(fs::read(spool.path().join("r-1.tar")).unwrap(), b"anything");
+    assert_eq!(fs::read(spool.path().join("r-1.upload.s1.tar")).unwrap(), b"anything");
 }
 
 #[tokio::test]
