@@ -20,14 +20,20 @@
 --                               whatever its create reserved
 --          14 part              '' or absent: the only part of the list. A long list comes in parts:
 --                               `more`, each time but the last, and `last`, all with one started_ms.
---          15… listed           for each meeting: id, participants, ms since 1970 when its server
+--          15 adopted           '1': what can be adopted of its meetings has been; `pending`: not, and
+--                               earlier parts had unrecorded ones
+--          16… listed           for each meeting: id, participants, ms since 1970 when its server
 --                               created it, or `breakout`: a room counts only if it is recorded
 -- Returns  {online | offline, state, load, came online now: 1 or 0, number released, released
---          meeting id, …, unrecorded meeting id, …}; {more, unrecorded meeting id, …}; {unknown};
---          {fenced} or {stale}: too late, nothing written
+--          meeting id, …, number elsewhere, meeting id, server id of its record, …, unrecorded
+--          meeting id, …}. Elsewhere: the record names another server, whose last poll listed it.
+--          {more, number elsewhere, meeting id, server id, …, unrecorded meeting id, …};
+--          {adopt_first, unrecorded meeting id, …}: it is offline and becomes a candidate only once
+--          its meetings are adopted; repeat all parts with `adopted`; {unknown}; {fenced} or {stale}:
+--          too late, nothing written
 -- Keys     writes server:{id}, server_load, cordoned_server_load, meeting:{id}, meetings, voice_bridges,
 --          sl:server:{id}, sl:internal_ids, sl:meeting:{id}, sl:server_meetings:{id}, sl:released:{id},
---          sl:suspects, sl:poll_part:{id}, sl:foreign_poller, sl:tag_load:{tag}, sl:tags; reads
+--          sl:suspects, sl:poll_part:{id}, sl:foreign_poller, sl:unpolled, sl:tag_load:{tag}, sl:tags; reads
 --          server_enabled, sl:poll_fence, sl:ending:{id}
 -- Repeat   sets the same figures; a meeting not listed is missed once more.
 -- Rule     a meeting has ended when its server has not listed it in two polls in a row and it is
@@ -63,7 +69,7 @@ if #gone > 0 then
 end
 local known, is_known = call('ZRANGE', running, 0, -1, 'WITHSCORES'), {}
 for i = 1, #known, 2 do is_known[known[i]] = true end
-local total, listed, unrecorded = 0, {}, {}
+local total, listed, unrecorded, elsewhere = 0, {}, {}, {}
 -- What the parts before the last have found: id → r (recorded here) or s, and the weight.
 local parts, found = P .. 'sl:poll_part:' .. id .. ':' .. ms(started), {}
 if part == 'last' then
@@ -78,9 +84,8 @@ if part == 'last' then
       total = total + tonumber(earlier[i + 1]:sub(2))
     end
   end
-  call('DEL', parts)
 end
-for i = 15, #ARGV, 3 do
+for i = 16, #ARGV, 3 do
   local m, users = ARGV[i], tonumber(ARGV[i + 1] or '') or 0
   local notes_key, record = P .. 'sl:meeting:' .. m, P .. 'meeting:' .. m
   listed[m] = true
@@ -110,6 +115,13 @@ for i = 15, #ARGV, 3 do
     if now - (tonumber(ARGV[i + 2] or '') or now) < young and reserve > weight then weight = reserve end
     if not on then unrecorded[#unrecorded + 1] = m end
   end
+  if on and on ~= id and ARGV[i + 2] ~= 'breakout' then
+    local notes = call('HMGET', notes_key, 'seen', 'missed')
+    if notes[1] and notes[2] == '0' then
+      elsewhere[#elsewhere + 1] = m
+      elsewhere[#elsewhere + 1] = on
+    end
+  end
   total = total + weight
   if part == 'more' then
     found[#found + 1] = m
@@ -119,8 +131,15 @@ end
 if part == 'more' then
   if #found > 0 then call('HSET', parts, unpack(found)) end
   call('EXPIRE', parts, 60)
-  return { 'more', unpack(unrecorded) }
+  local answer = { 'more', tostring(#elsewhere / 2) }
+  for _, v in ipairs(elsewhere) do answer[#answer + 1] = v end
+  for _, m in ipairs(unrecorded) do answer[#answer + 1] = m end
+  return answer
 end
+if not s.online and ARGV[15] ~= '1' and (#unrecorded > 0 or ARGV[15] == 'pending') then
+  return { 'adopt_first', unpack(unrecorded) }
+end
+if part == 'last' then call('DEL', parts) end
 
 local released = {}
 for i = 1, #known, 2 do
@@ -158,6 +177,7 @@ local streak = call('HINCRBY', own, 'healthy', 1)
 call('HSET', own, 'unhealthy', 0, 'polled', ms(now), 'asked', ms(started), 'probe_from', ms(now + 1000))
 call('HDEL', own, 'probe_until')
 call('SREM', P .. 'sl:suspects', id)
+call('ZREM', P .. 'sl:unpolled', id)
 if streak >= threshold then s.online = true end
 if s.online then call('HDEL', own, 'offline_since', 'lost') end
 if s.state == 'cordoned' and call('ZCARD', running) == 0 and (tonumber(ARGV[8] or '') or 0) == 0 then
@@ -176,5 +196,7 @@ set_load(id, s, load)
 local answer = { s.online and 'online' or 'offline', s.state, tostring(load),
   (s.online and not online_before) and '1' or '0', tostring(#released) }
 for _, m in ipairs(released) do answer[#answer + 1] = m end
+answer[#answer + 1] = tostring(#elsewhere / 2)
+for _, v in ipairs(elsewhere) do answer[#answer + 1] = v end
 for _, m in ipairs(unrecorded) do answer[#answer + 1] = m end
 return answer

@@ -10,19 +10,22 @@
 --          5 moderator_pw        moderator password to record for a new meeting
 --          6 tenant              tenant id to record ('' without tenancy)
 --          7 any_if_no_untagged  '1': if the pool has no untagged server at all, any server will do
---          8… voice_bridges      voice bridges to try, in order; without any, none is allocated
+--          8 asked               '1': no server that the caller asked has the meeting
+--          9… voice_bridges      voice bridges to try, in order; without any, none is allocated
 -- Returns  {outcome, server id, url, secret, tag, voice bridge, moderator password, generation,
 --          availability}, all strings:
 --          assigned         picked and recorded now, load counted
 --          existing         recorded before, on a server that is in the pool and not abandoned. Its
 --                           availability is enabled, cordoned, disabled or offline; on a cordoned or
 --                           disabled one, check whether the meeting runs there: if not, reassign.lua
+--          ask              no record, and there are servers whose meetings are unknown: ask the servers
+--                           for the meeting and adopt it, or repeat with `asked`  (outcome alone)
 --          none             no candidate                        (outcome alone)
 --          tag_unavailable  no candidate with a required tag    (outcome, tag list)
 --          no_voice_bridge  every voice bridge offered is taken (outcome alone; nothing written)
 -- Keys     writes meeting:{id}, meetings, voice_bridges, server_load, cordoned_server_load,
 --          sl:internal_ids, sl:meeting:{id}, sl:server_meetings:{id}, sl:tag_load:{tag}, sl:tags, sl:index,
---          sl:turn, sl:held; reads server:{id}, servers, server_enabled, sl:server:{id}
+--          sl:turn, sl:held, sl:unpolled; reads server:{id}, servers, server_enabled, sl:server:{id}
 -- Errors   no meeting id
 -- Repeat   returns existing with the same server; only the generation grows. (It counts the creates
 --          of this record; release.lua compares it.)
@@ -43,8 +46,8 @@ local record = call('HMGET', key, 'server_id', 'voice_bridge', 'moderator_pw')
 
 -- The first voice bridge offered that is free, '' if none is offered, nil if all are taken.
 local function voice_bridge()
-  if #ARGV < 8 then return '' end
-  for i = 8, #ARGV do
+  if #ARGV < 9 then return '' end
+  for i = 9, #ARGV do
     if claim_bridge(ARGV[i], id) then return ARGV[i] end
   end
   return nil
@@ -67,6 +70,10 @@ end
 -- @include pick, record_meeting
 
 local now = clock()
+if not record[1] and ARGV[8] ~= '1' and call('EXISTS', P .. 'sl:unpolled') == 1 then
+  call('ZREMRANGEBYSCORE', P .. 'sl:unpolled', '-inf', ms(now))
+  if call('EXISTS', P .. 'sl:unpolled') == 1 then return { 'ask' } end
+end
 local server_id, picked, indexed, tags = pick(tag_argument, any_if_no_untagged, now, nil)
 if not server_id then
   if tags then return { 'tag_unavailable', tags } end

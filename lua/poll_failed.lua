@@ -10,8 +10,8 @@
 -- Returns  {online | offline, state, failures in a row, went offline now: 1 or 0}; {unknown}; {fenced} or
 --          {stale}: too late, nothing written
 -- Keys     writes server:{id}, server_load, cordoned_server_load, sl:server:{id}, sl:suspects,
---          sl:held, sl:tag_load:{tag}, sl:tags; reads server_enabled, sl:poll_lease, sl:poll_fence,
---          sl:failed_creates:{id}
+--          sl:held, sl:unpolled, sl:tag_load:{tag}, sl:tags; reads server_enabled, sl:poll_lease,
+--          sl:poll_fence, sl:failed_creates:{id}
 -- Repeat   counts one failure more.
 -- Rule     while a replica holds the lease on polling, only its polls take a server offline: a failure
 --          that another replica saw may be the fault of that replica's network. A server where a create
@@ -38,6 +38,8 @@ if call('HGET', own, 'lost') ~= '1' then call('SADD', P .. 'sl:suspects', id) en
 -- A failed request causes no poll of it within the next second.
 call('HSET', own, 'healthy', 0, 'asked', ms(started), 'probe_from', ms(now + 1000))
 call('HDEL', own, 'probe_until')
+-- A server that does not answer cannot be asked for its meetings, and makes no create wait.
+if streak >= threshold then call('ZREM', P .. 'sl:unpolled', id) end
 local online_before = s.online
 if streak >= threshold and s.online then
   s.online = false

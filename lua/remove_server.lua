@@ -8,7 +8,7 @@
 -- Keys     writes server:{id}, servers, server_enabled, server_load, cordoned_server_load, meeting:{id},
 --          meetings, voice_bridges, sl:internal_ids, sl:meeting:{id}, sl:server:{id},
 --          sl:server_meetings:{id}, sl:released:{id}, sl:ending:{id}, sl:failed_creates:{id}, sl:held,
---          sl:suspects, sl:tag_load:{tag}, sl:index, sl:server_urls
+--          sl:suspects, sl:unpolled, sl:tag_load:{tag}, sl:index, sl:server_urls
 -- Repeat   returns unknown.
 -- Cost     O(all meetings)
 
@@ -24,6 +24,7 @@ for _, m in ipairs(meetings) do drop_meeting(m.id, id, m.bridge) end
 call('DEL', P .. 'server:' .. id, P .. 'sl:server:' .. id, P .. 'sl:server_meetings:' .. id,
   P .. 'sl:released:' .. id, P .. 'sl:ending:' .. id, P .. 'sl:failed_creates:' .. id)
 call('ZREM', P .. 'sl:held', id)
+call('ZREM', P .. 'sl:unpolled', id)
 call('SREM', P .. 'sl:suspects', id)
 call('SREM', P .. 'servers', id)
 call('SREM', P .. 'server_enabled', id)

@@ -169,6 +169,7 @@ async fn serve_requests(
         config: config.clone(),
     };
     tokio::spawn(keep_timer_due());
+    tokio::spawn(app.store.clone().watch_registry());
     let tasks = TaskTracker::new();
     let service = routes::service(app, tasks.clone(), drain.clone());
     let drained = listen::serve(listener, service, &config.listen, &drain, stopped).await?;

@@ -81,6 +81,7 @@ fn add_servers(redis: &Redis, servers: usize) -> Result<()> {
         }
         pipeline.exec(&mut connection)?;
     }
+    redis::cmd("DEL").arg(format!("{PREFIX}sl:unpolled")).exec(&mut connection)?;
     let candidates: usize = redis::cmd("ZCARD").arg(format!("{PREFIX}server_load")).query(&mut connection)?;
     ensure!(candidates == servers, "{candidates} candidates instead of {servers}");
     Ok(())
@@ -145,6 +146,7 @@ fn run_redis_benchmark(redis: &Redis, sha: &str, calls: usize, prefix: &str) -> 
             "15",
             "86400",
             "password",
+            "",
             "",
             "",
         ])

@@ -1,7 +1,7 @@
 //! `sl meetings …`
 
 use super::out::{Out, confirm, printable, table};
-use super::{Session, servers};
+use super::{Session, servers, strays};
 use crate::bbb::{Params, xml_reader};
 use crate::servers::Payload;
 use crate::store::{MeetingKey, Server};
@@ -26,6 +26,14 @@ pub enum MeetingsCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Record meetings that run on a server without a record: see `sl meetings --strays`
+    Adopt {
+        /// Server id
+        server: String,
+        /// Meeting ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
     /// Print what the server of a meeting reports about it
     Info {
         /// Meeting id
@@ -42,6 +50,7 @@ pub async fn run(session: &Session, command: Option<MeetingsCommand>, out: Out) 
     match command.unwrap_or(MeetingsCommand::List { servers: Vec::new() }) {
         MeetingsCommand::List { servers } => list(session, &servers, out).await,
         MeetingsCommand::End { ids, yes } => end(session, &ids, yes, out).await,
+        MeetingsCommand::Adopt { server, ids } => strays::adopt(session, &server, &ids, out).await,
         MeetingsCommand::Info { id } => info(session, &id, out).await,
         MeetingsCommand::Where { id } => locate(session, &id, out).await,
     }

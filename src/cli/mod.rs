@@ -19,6 +19,7 @@ mod secret_arg;
 mod serve;
 mod servers;
 mod status;
+mod strays;
 mod time;
 
 use crate::config::{Config, RedisConfig, UrlUser, mask_url};
@@ -73,6 +74,9 @@ enum Command {
     /// List, find and end meetings
     #[command(args_conflicts_with_subcommands = true)]
     Meetings {
+        /// Print the meetings that run on servers without a record, or on another server than their record says
+        #[arg(long)]
+        strays: bool,
         #[command(subcommand)]
         command: Option<meetings::MeetingsCommand>,
     },
@@ -130,7 +134,10 @@ pub fn run() -> anyhow::Result<()> {
             let printed = with_session(|session| async move { status::status(&session, check, out).await });
             if check { printed.map_err(status::unreachable) } else { printed }
         }
-        Command::Meetings { command } => {
+        Command::Meetings { strays: true, .. } => {
+            with_session(|session| async move { strays::list(&session, out).await })
+        }
+        Command::Meetings { command, .. } => {
             with_session(|session| async move { meetings::run(&session, command, out).await })
         }
         Command::Recordings { command } => {

@@ -1,7 +1,7 @@
 //! `sl poll`: one round now, with a progress bar.
 
 use super::{Session, out::Out};
-use crate::servers::poll::{PollError, Round};
+use crate::servers::poll::{PollError, Poller, Round};
 use crate::store::{Fence, ServerState};
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,14 +30,16 @@ impl Failure {
 }
 
 /// Polls all servers with a progress bar. Returns the number of servers, the result, and the failures.
-pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(usize, Round, Vec<Failure>)> {
+pub(super) async fn round_with_progress(
+    session: &Session,
+    poller: Poller,
+) -> anyhow::Result<(usize, Round, Vec<Failure>)> {
     let servers = session.store.servers().await?.len();
     // Drawn on standard error, if that is a terminal.
     let bar = ProgressBar::new(servers as u64);
     bar.set_style(ProgressStyle::with_template("polling {pos}/{len} {wide_bar} {elapsed}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
     let mut failures = Vec::new();
-    let poller = session.poller();
     let round = poller
         .poll_round(&Fence::None, |server, result| {
             bar.inc(1);
@@ -59,7 +61,7 @@ pub(super) async fn round_with_progress(session: &Session) -> anyhow::Result<(us
 
 /// Polls all servers. Fails if one that is not disabled does not answer.
 pub async fn poll(session: &Session, out: Out) -> anyhow::Result<()> {
-    let (servers, round, failures) = round_with_progress(session).await?;
+    let (servers, round, failures) = round_with_progress(session, session.poller()).await?;
     if out.json {
         out.value(&json!({
             "servers": servers,

@@ -9,7 +9,7 @@ use serde_json::json;
 /// without a record, recomputes every load, and rebuilds the indexes.
 pub async fn rebuild(session: &Session, out: Out) -> anyhow::Result<()> {
     let swept = session.store.sweep().await?;
-    let (servers, round, failures) = round_with_progress(session).await?;
+    let (servers, round, failures) = round_with_progress(session, session.poller().adopt_all()).await?;
     session.store.reindex().await?;
     let recorded = session.store.meetings().await?.len();
     if out.json {

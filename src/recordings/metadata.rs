@@ -163,6 +163,8 @@ impl RawMetadata {
                     ["recording", "end_time"] => self.end = Some(text()),
                     ["recording", "participants"] => self.participants = Some(text()),
                     ["recording", "raw_size"] => self.raw_size = Some(text()),
+                    // The balancer's own: see store/marks.rs.
+                    ["recording", "meta", "sl-mark"] => {}
                     ["recording", "meta", key] if self.meta.len() <= MAX_ROWS => {
                         self.meta.retain(|(known, _)| known != key);
                         self.meta.push(((*key).to_owned(), text()));

@@ -3,12 +3,12 @@
 
 use super::ServerCallError;
 use super::body::{self, Fetched};
-use crate::bbb::xml_reader::{self, Envelope, MeetingList};
+use crate::bbb::xml_reader::{self, Envelope, MeetingList, MeetingStats};
 use crate::bbb::{Algorithm, Params};
 use crate::config::ServerClientConfig;
 use crate::net::connector::Connector;
 use crate::net::root_cause;
-use crate::store::ServerRef;
+use crate::store::{MeetingKey, ServerRef};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request};
@@ -121,6 +121,18 @@ impl ServerClient {
             return Err(ServerCallError::TooManyMeetings { listed, max: max_meetings });
         }
         fetched.read(|body| xml_reader::read_meetings(&body)).await
+    }
+
+    /// A meeting as getMeetingInfo describes it; None if the server does not have it.
+    pub async fn meeting(
+        &self,
+        server: &ServerRef,
+        meeting: &MeetingKey,
+    ) -> Result<Option<MeetingStats>, ServerCallError> {
+        let mut params = Params::default();
+        params.set("meetingID", meeting.as_str());
+        let reply = self.call(server, "getMeetingInfo", &params, Payload::None).await?;
+        Ok(xml_reader::read_meeting(&reply.body))
     }
 
     /// The BBB version from the server's unsigned index call; None if it has none.

@@ -3,6 +3,7 @@
 
 use super::keys::Keys;
 use super::location_cache::LocationCache;
+use super::registry::RegistryCache;
 use super::scripts::Health;
 use crate::config::RedisConfig;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, SendError};
@@ -146,6 +147,7 @@ pub struct Store {
     retry_within: Duration,
     pub(super) keys: Keys,
     pub(super) locations: Arc<LocationCache>,
+    pub(super) registry: Arc<RegistryCache>,
 }
 
 impl Store {
@@ -163,14 +165,16 @@ impl Store {
         let resp3 = info.redis_settings().protocol() == ProtocolVersion::RESP3;
         let keys = Keys::new(&config.prefix);
         let locations = Arc::new(LocationCache::new(keys.clone(), resp3));
+        let registry = Arc::new(RegistryCache::new(keys.clone(), resp3));
         let mut manager = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(config.connect_timeout))
             .set_response_timeout(Some(config.response_timeout))
             .set_number_of_retries(0);
         if resp3 {
-            let locations = locations.clone();
+            let (locations, registry) = (locations.clone(), registry.clone());
             manager = manager.set_push_sender(move |push: PushInfo| {
                 locations.on_push(&push);
+                registry.on_push(&push);
                 Ok::<_, SendError>(())
             });
         }
@@ -179,6 +183,7 @@ impl Store {
             retry_within: config.connect_timeout.min(config.response_timeout) / 2,
             keys,
             locations,
+            registry,
         })
     }
 

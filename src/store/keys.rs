@@ -92,6 +92,21 @@ impl Keys {
         self.key("sl:sweep_cursor")
     }
 
+    /// String, ours: the key of the marks, 64 hex digits.
+    pub fn mark_key(&self) -> String {
+        self.key("sl:mark_key")
+    }
+
+    /// String with a TTL, ours: exists during a rebuild.
+    pub fn rebuild(&self) -> String {
+        self.key("sl:rebuild")
+    }
+
+    /// Sorted set, ours: servers whose meetings are unknown.
+    pub fn unpolled(&self) -> String {
+        self.key("sl:unpolled")
+    }
+
     /// String with a TTL, ours: the replica that polls.
     pub fn poll_lease(&self) -> String {
         self.key("sl:poll_lease")

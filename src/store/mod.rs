@@ -6,6 +6,7 @@
 //! - [`model`]: servers and meetings as Redis has them
 //! - [`placement`]: which server a meeting runs on; `location_cache`: cached until Redis reports a change
 //! - [`servers`]: the servers of the pool; [`meetings`]: lists of meetings
+//! - [`marks`]: which meetings the pool has created; `registry`: the key of the marks, and the servers, cached
 //! - [`polls`]: what polls find out; `unreadable`: when they cannot read it; [`lease`]: which replica polls, and the brake
 //! - [`upkeep`]: sweeps, and the index by tag
 //! - [`warnings`]: warnings about the pool
@@ -20,11 +21,13 @@ pub mod keys;
 pub mod lease;
 mod location_cache;
 mod lua;
+pub mod marks;
 pub mod meetings;
 pub mod model;
 pub mod outbox;
 pub mod placement;
 pub mod polls;
+mod registry;
 pub mod scripts;
 pub mod server_fields;
 pub mod servers;
@@ -36,6 +39,7 @@ pub mod warnings;
 pub use connection::{Store, StoreError};
 pub use keys::MeetingKey;
 pub use lease::{Brake, BrakeOutcome, Fence, LeaseOutcome};
+pub use marks::MarkKey;
 pub use model::{Meeting, Server, ServerAvailability, ServerRef, ServerState};
 pub use placement::{
     AssignOutcome, Assignment, FindOutcome, FoundRecord, JoinOutcome, Placement, ReassignOutcome,

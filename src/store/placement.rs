@@ -27,6 +27,8 @@ pub struct Assignment<'a> {
     pub any_if_no_untagged: bool,
     /// Seconds until the record expires unless renewed.
     pub ttl_seconds: u64,
+    /// The servers were asked, and none has the meeting.
+    pub asked: bool,
     /// Voice bridges to try, in order.
     pub voice_bridges: &'a [String],
 }
@@ -55,6 +57,8 @@ pub enum AssignOutcome {
     Assigned(Placement),
     /// Recorded before.
     Existing(Placement),
+    /// Not recorded, and there are servers whose meetings are unknown: ask the servers before placing it.
+    Ask,
     /// No candidate.
     NoServer,
     /// No candidate with a required tag; the tags.
@@ -163,6 +167,7 @@ impl Store {
             moderator_pw: wanted.moderator_pw,
             tenant: wanted.tenant,
             any_if_no_untagged: wanted.any_if_no_untagged,
+            asked: wanted.asked,
             voice_bridges: wanted.voice_bridges,
         };
         self.run(&call).await?.assigned()
@@ -351,6 +356,7 @@ impl Reply {
         match self.text()?.as_str() {
             "assigned" => Ok(AssignOutcome::Assigned(self.placement()?)),
             "existing" => Ok(AssignOutcome::Existing(self.placement()?)),
+            "ask" => Ok(AssignOutcome::Ask),
             "none" => Ok(AssignOutcome::NoServer),
             "tag_unavailable" => Ok(AssignOutcome::TagUnavailable(self.text()?)),
             "no_voice_bridge" => Ok(AssignOutcome::NoVoiceBridge),

@@ -29,6 +29,8 @@ pub struct Listed {
     pub moderator_pw: String,
     /// The tenant in its metadata; empty without one.
     pub tenant: String,
+    /// The mark in its metadata; empty without one.
+    pub mark: String,
 }
 
 impl Listed {
@@ -52,6 +54,8 @@ pub struct PollFigures {
     pub largest: u64,
     /// Cameras.
     pub videos: u64,
+    /// What can be adopted of the meetings has been.
+    pub adopted: bool,
     /// The meetings; a breakout room by the id that its create gave it.
     pub listed: Vec<(MeetingKey, Listed)>,
 }
@@ -72,13 +76,27 @@ pub enum PollOutcome {
         /// Meetings that it lists and that have no record. The poller narrows these to the ones that it
         /// has adopted.
         unrecorded: Vec<String>,
+        /// Meetings that it lists and that have no record; not adopted, since they have no mark of the pool.
+        strays: Vec<String>,
+        /// Meetings that it lists and that run on the server that their record names, too; with that server.
+        elsewhere: Vec<(MeetingKey, String)>,
     },
+    /// It is offline: adopt these meetings, then apply the poll again with `adopted`.
+    AdoptFirst(Vec<String>),
     /// The server has left the pool.
     Unknown,
     /// The poller has lost its lease: nothing was written.
     Fenced,
     /// A later poll of this server has been written: nothing was written.
     Stale,
+}
+
+impl PollOutcome {
+    /// Written without a list of meetings.
+    pub(super) fn unlisted(online: bool, changed: bool, state: ServerState) -> PollOutcome {
+        let (released, unrecorded, strays, elsewhere) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        PollOutcome::Applied { online, changed, state, released, unrecorded, strays, elsewhere }
+    }
 }
 
 /// Outcomes of `adopt.lua`.
@@ -138,7 +156,7 @@ impl Store {
         load: &LoadConfig,
     ) -> StoreResult<PollOutcome> {
         let parts = figures.listed.len().div_ceil(PART_MEETINGS).max(1);
-        let mut unrecorded = Vec::new();
+        let (mut unrecorded, mut elsewhere) = (Vec::new(), Vec::new());
         for part in 0..parts {
             let listed = figures.listed.iter().skip(part * PART_MEETINGS).take(PART_MEETINGS);
             let call = ApplyPoll {
@@ -160,6 +178,11 @@ impl Store {
                     n if n == parts => "last",
                     _ => "more",
                 },
+                adopted: match figures.adopted {
+                    true => "1",
+                    false if unrecorded.is_empty() => "",
+                    false => "pending",
+                },
                 listed: listed
                     .map(|(meeting, listed)| (meeting, listed.users, listed.created_at()))
                     .collect(),
@@ -167,8 +190,13 @@ impl Store {
             let mut reply = self.run(&call).await?;
             let online = match reply.text()?.as_str() {
                 "more" => {
+                    reply.elsewhere(&mut elsewhere)?;
                     unrecorded.extend(reply.rest());
                     continue;
+                }
+                "adopt_first" => {
+                    unrecorded.extend(reply.rest());
+                    return Ok(PollOutcome::AdoptFirst(unrecorded));
                 }
                 "online" => true,
                 "offline" => false,
@@ -177,8 +205,18 @@ impl Store {
             let (state, _load, changed) = (reply.state()?, reply.text()?, reply.flag()?);
             let released = reply.number()?;
             let released = reply.texts(released)?;
+            reply.elsewhere(&mut elsewhere)?;
             unrecorded.extend(reply.rest());
-            return Ok(PollOutcome::Applied { online, changed, state, released, unrecorded });
+            let strays = Vec::new();
+            return Ok(PollOutcome::Applied {
+                online,
+                changed,
+                state,
+                released,
+                unrecorded,
+                strays,
+                elsewhere,
+            });
         }
         Err(StoreError::UnexpectedReply("apply_poll"))
     }
@@ -199,8 +237,7 @@ impl Store {
             other => return reply.not_applied(other),
         };
         let (state, _failures, changed) = (reply.state()?, reply.text()?, reply.flag()?);
-        let (released, unrecorded) = (Vec::new(), Vec::new());
-        Ok(PollOutcome::Applied { online, changed, state, released, unrecorded })
+        Ok(PollOutcome::unlisted(online, changed, state))
     }
 
     /// Records meetings that a server runs and that have no record, many in parts: see `lua/adopt.lua`.
@@ -313,6 +350,14 @@ impl Reply {
             "0" => Ok(false),
             _ => Err(self.unexpected()),
         }
+    }
+
+    /// Appends the meetings that the reply lists as recorded elsewhere.
+    fn elsewhere(&mut self, to: &mut Vec<(MeetingKey, String)>) -> StoreResult<()> {
+        for _ in 0..self.number::<usize>()? {
+            to.push((MeetingKey::of(&self.text()?), self.text()?));
+        }
+        Ok(())
     }
 
     /// The outcomes of apply_poll, poll_failed and poll_unreadable that write nothing.

@@ -66,11 +66,12 @@ scripts! {
     apply_poll: ApplyPoll<'a> {
         server: &'a str, started_ms: u64, healthy_threshold: u32, reserve: u32, young_ms: u128,
         ttl_seconds: u64, version: &'a str, meetings: usize, users: u64, largest: u64, videos: u64,
-        fence: &'a Fence, increment: bool, part: &'a str, listed: Vec<(&'a MeetingKey, u64, CreatedAt)>,
+        fence: &'a Fence, increment: bool, part: &'a str, adopted: &'a str,
+        listed: Vec<(&'a MeetingKey, u64, CreatedAt)>,
     }
     assign: Assign<'a> {
         meeting: &'a MeetingKey, tag: &'a str, reserve: u32, ttl_seconds: u64, moderator_pw: &'a str,
-        tenant: &'a str, any_if_no_untagged: bool, voice_bridges: &'a [String],
+        tenant: &'a str, any_if_no_untagged: bool, asked: bool, voice_bridges: &'a [String],
     }
     assign_breakout: AssignBreakout<'a> {
         meeting: &'a MeetingKey, parent: &'a MeetingKey, reserve: u32, ttl_seconds: u64, moderator_pw: &'a str,
@@ -81,6 +82,7 @@ scripts! {
     health: Health {}
     join: Join<'a> { meeting: &'a MeetingKey, refuse_disabled: bool, participants: i32, increment: bool }
     lease: Lease<'a> { replica: &'a str, lasts_ms: u128, round_begins: bool }
+    mark_key: MarkKeyCall<'a> { offered: &'a str, had_pool: bool }
     online: Online {}
     panic: Panic<'a> { server: &'a str, keep_state: bool }
     poll_failed: PollFailed<'a> {

@@ -23,8 +23,7 @@ impl Store {
             "offline" => false,
             other => return reply.not_applied(other),
         };
-        let (state, released, unrecorded) = (reply.state()?, Vec::new(), Vec::new());
-        Ok(PollOutcome::Applied { online, changed: false, state, released, unrecorded })
+        Ok(PollOutcome::unlisted(online, false, reply.state()?))
     }
 
     /// The meetings recorded on a server, with their participants at the last poll.

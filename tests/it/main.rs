@@ -3,6 +3,7 @@
 //! Every test starts its own Redis, servers and replicas on free ports, and stops them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod adoption;
 mod callbacks;
 mod calls;
 mod checksums;
@@ -22,6 +23,7 @@ mod nginx;
 mod odd_attendees;
 mod playback;
 mod poll_lease;
+mod rebuild;
 mod redis_faults;
 mod replicas;
 mod s3;

@@ -167,6 +167,12 @@ impl SimServer {
         self.0.clock_offset_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
+    /// Moves this server's clock back, so that what it creates now is old once the clock is advanced again.
+    pub fn rewind_clock(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 4);
+        self.0.clock_offset_ms.fetch_sub(ms, Ordering::Relaxed);
+    }
+
     /// The last 100 requests, oldest first, including those that a fault applied to.
     pub fn last_requests(&self) -> Vec<RecordedRequest> {
         lock(&self.0.request_log).list()

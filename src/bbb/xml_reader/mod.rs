@@ -17,7 +17,7 @@ use quick_xml::events::{BytesStart, Event};
 pub(super) use self::strict::is_forbidden;
 pub use response::{
     Envelope, MeetingList, MeetingStats, has_returncode, read_envelope, read_field, read_fields,
-    read_meetings, read_response,
+    read_meeting, read_meetings, read_response,
 };
 
 /// Limit of nested elements. BBB's own responses reach 7.

@@ -57,6 +57,8 @@ pub struct MeetingStats {
     pub moderator_pw: String,
     /// metadata/tenant-id; empty if absent.
     pub tenant: String,
+    /// metadata/sl-mark; empty if absent.
+    pub mark: String,
 }
 
 /// The meetings of a getMeetings response.
@@ -173,13 +175,29 @@ fn list_meetings(rules: Rules, text: &str) -> Result<MeetingList, XmlError> {
     }
 }
 
+/// Reads a getMeetingInfo response that [`read_response`] has returned; None if it is not one of success.
+pub fn read_meeting(body: &[u8]) -> Option<MeetingStats> {
+    let mut meeting = MeetingStats::default();
+    let mut success = false;
+    walk(decode_text(body).ok()?, |node| {
+        if let Node::Close { path: ["response", rest @ ..], text, .. } = node {
+            match rest {
+                ["returncode"] => success = text.trim() == "SUCCESS",
+                field => meeting.set(field, text),
+            }
+        }
+    })
+    .ok()?;
+    (success && !meeting.id.is_empty()).then_some(meeting)
+}
+
 /// A text of the server for a log line.
 fn shorten(text: &str) -> String {
     text.trim().escape_debug().take(200).collect()
 }
 
 impl MeetingStats {
-    /// Takes the text of the element at this path below `<meeting>`.
+    /// Takes the text of the element at this path below `<meeting>`, or `<response>` of getMeetingInfo.
     fn set(&mut self, path: &[&str], untrimmed: &str) {
         let text = untrimmed.trim();
         match path {
@@ -194,6 +212,7 @@ impl MeetingStats {
             ["voiceBridge"] => self.voice_bridge = text.to_owned(),
             ["moderatorPW"] => self.moderator_pw = text.to_owned(),
             ["metadata", "tenant-id"] => self.tenant = text.to_owned(),
+            ["metadata", "sl-mark"] => self.mark = text.to_owned(),
             _ => {}
         }
     }

@@ -30,7 +30,7 @@ fn meetings_are_read_with_their_fields() {
         <internalMeetingID>\n ab-17 </internalMeetingID><moderatorCount>1</moderatorCount><videoCount>2</videoCount><isBreakout>false</isBreakout>\
         <attendees><attendee><meetingID>not this</meetingID></attendee></attendees>\
         <voiceBridge>71234</voiceBridge><moderatorPW>m&lt;p</moderatorPW>\
-        <metadata><tenant-id>t1</tenant-id></metadata></meeting>\
+        <metadata><tenant-id>t1</tenant-id><sl-mark>5e</sl-mark></metadata></meeting>\
         <meeting><meetingID><![CDATA[<c>]]></meetingID><isBreakout>true</isBreakout>\
         <hasBeenForciblyEnded>true</hasBeenForciblyEnded></meeting>\
         </meetings></response>";
@@ -50,9 +50,22 @@ fn meetings_are_read_with_their_fields() {
             voice_bridge: "71234".into(),
             moderator_pw: "m<p".into(),
             tenant: "t1".into(),
+            mark: "5e".into(),
         }
     );
     assert_eq!((found[1].id.as_str(), found[1].breakout, found[1].ended), ("<c>", true, true));
+}
+
+#[test]
+fn a_meeting_of_get_meeting_info_has_the_same_fields() {
+    let body = "<response><returncode>SUCCESS</returncode><meetingID>m</meetingID><createTime>17</createTime>\
+        <participantCount>3</participantCount><attendees><attendee><role>VIEWER</role></attendee></attendees>\
+        <metadata><sl-mark>5e</sl-mark></metadata><isBreakout>false</isBreakout></response>";
+    let found = read_meeting(body.as_bytes()).unwrap();
+    assert_eq!((found.id.as_str(), found.create_time, found.participants), ("m", 17, 3));
+    assert_eq!(found.mark, "5e");
+    let failed = "<response><returncode>FAILED</returncode><messageKey>notFound</messageKey></response>";
+    assert_eq!(read_meeting(failed.as_bytes()), None);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! create: puts a meeting on the least loaded server, or finds the server it is on. A breakout room is put on the server of
 //! its parent.
 
+mod ask;
 mod failover;
 mod params;
 
+use self::ask::adopt_from_servers;
 use self::failover::{
     Failover, MeetingPresence, Relocation, move_off_closed_server, query_presence, withdraw_record,
 };
@@ -46,10 +48,18 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         moderator_pw: &password,
         tenant: "",
         any_if_no_untagged: api.untagged_fallback,
+        asked: false,
         ttl_seconds: app.config.load.meeting_ttl.as_secs(),
         voice_bridges: &first_bridges,
     };
+    // Cached; read first, since it is here that a replica notices when Redis has lost its data.
+    let mark_key = app.store.mark_key().await?;
     let mut outcome = assign(app, &wanted, parent.as_ref()).await?;
+    if matches!(outcome, AssignOutcome::Ask) {
+        Box::pin(adopt_from_servers(app, &meeting)).await?;
+        wanted.asked = true;
+        outcome = assign(app, &wanted, parent.as_ref()).await?;
+    }
     if matches!(outcome, AssignOutcome::NoVoiceBridge) {
         all_bridges = all_voice_bridges(app, &request.params, &meeting);
         wanted.voice_bridges = &all_bridges;
@@ -71,7 +81,8 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     }
     loop {
         let Placed { placement, is_new } = &placed;
-        apply_balancer_params(app, &mut request.params, placement, *is_new);
+        let mark = mark_key.sign(&meeting, &placement.server.id);
+        apply_balancer_params(app, &mut request.params, placement, *is_new, mark);
         let started = Instant::now();
         match app.servers.call(&placement.server, "create", &request.params, request.payload()).await {
             Ok(reply) => return Ok(finish_create(app, &wanted, &placed, ready_url, reply).await),
@@ -115,7 +126,8 @@ impl Placed {
         match outcome {
             AssignOutcome::Assigned(placement) => Ok(Placed { placement, is_new: true }),
             AssignOutcome::Existing(placement) => Ok(Placed { placement, is_new: false }),
-            AssignOutcome::NoServer => Err(ApiError::NoServers),
+            // Not returned to a caller that has asked.
+            AssignOutcome::Ask | AssignOutcome::NoServer => Err(ApiError::NoServers),
             AssignOutcome::TagUnavailable(tag) => Err(ApiError::TagUnavailable(tag)),
             AssignOutcome::NoVoiceBridge => Err(ApiError::NoVoiceBridge),
             AssignOutcome::NoParent => Err(ApiError::ParentMeetingNotFound),

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::bbb::{Params, voice_bridge};
+use crate::store::marks::MARK_PARAM;
 use crate::store::{MeetingKey, Placement};
 use rand::Rng;
 use rand::distr::Alphanumeric;
@@ -31,7 +32,13 @@ fn with_external(app: &App, params: &Params, numbers: impl IntoIterator<Item = S
 }
 
 /// Sets and removes what the balancer decides for a meeting on this server.
-pub(super) fn apply_balancer_params(app: &App, params: &mut Params, placement: &Placement, is_new: bool) {
+pub(super) fn apply_balancer_params(
+    app: &App,
+    params: &mut Params,
+    placement: &Placement,
+    is_new: bool,
+    mark: String,
+) {
     let api = &app.config.api;
     if is_new && params.present("moderatorPW").is_none() {
         params.set("moderatorPW", placement.moderator_pw.as_str());
@@ -44,6 +51,7 @@ pub(super) fn apply_balancer_params(app: &App, params: &mut Params, placement: &
     if !placement.tag.is_empty() {
         params.set("meta_server-tag", placement.tag.as_str());
     }
+    params.set(MARK_PARAM, mark);
     if let Some(max_minutes) = api.max_meeting_duration {
         let requested = params.get("duration").and_then(|minutes| minutes.trim().parse::<u32>().ok());
         if requested.is_none_or(|minutes| minutes == 0 || minutes > max_minutes) {

@@ -81,7 +81,8 @@ fn parse_video_without_meeting_and_with_meta_last() {
         format!(
             "<recording><id>{ID}</id><state>available</state><start_time>1</start_time><end_time>2</end_time>\
              <playback><format>video</format><link>http://b/playback/video/{ID}/</link><duration>89999</duration></playback>\
-             <meta><meetingName>M</meetingName><meetingId>m</meetingId><a>1</a><a>2</a></meta></recording>"
+             <meta><meetingName>M</meetingName><meetingId>m</meetingId><a>1</a><a>2</a>\
+             <sl-mark>5e</sl-mark></meta></recording>"
         )
         .as_bytes(),
     )
@@ -91,7 +92,7 @@ fn parse_video_without_meeting_and_with_meta_last() {
     assert_eq!((read.meeting_id.as_str(), read.name.as_deref()), ("m", Some("M")));
     assert_eq!(read.url, format!("/playback/video/{ID}/"));
     assert_eq!(read.length, Some(1), "89.999 seconds are a minute, rounded");
-    assert_eq!(read.metadata, [("a".into(), "2".into())]);
+    assert_eq!(read.metadata, [("a".into(), "2".into())], "without the mark of the balancer");
     assert_eq!((read.participants, read.size, read.raw_size), (None, None, None));
 }
 

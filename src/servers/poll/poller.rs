@@ -13,12 +13,20 @@ pub struct Poller {
     pub(super) store: Store,
     pub(super) client: ServerClient,
     pub(super) config: Arc<Config>,
+    /// Every meeting without a record is adopted, not only those with the pool's mark.
+    pub(super) adopts_all: bool,
 }
 
 impl Poller {
     /// Polls with this client, into this store.
     pub fn new(store: Store, client: ServerClient, config: Arc<Config>) -> Poller {
-        Poller { store, client, config }
+        Poller { store, client, config, adopts_all: false }
+    }
+
+    /// Adopts every meeting without a record, also those without the pool's mark.
+    pub fn adopt_all(mut self) -> Poller {
+        self.adopts_all = true;
+        self
     }
 }
 

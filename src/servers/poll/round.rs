@@ -57,6 +57,8 @@ impl Poller {
         if *fence == Fence::None {
             store.note_round(began_ms).await?;
         }
+        // The first round on the registry of a Scalelite begins a rebuild.
+        store.mark_key().await?;
         store.sweep_some().await?;
         store.reindex().await?;
         let mut servers = store.servers().await?;
@@ -78,10 +80,12 @@ impl Poller {
         while let Some((server, history, result)) = polls.next().await {
             on_result(server, &result);
             match result {
-                Ok(PollOutcome::Applied { released, unrecorded, .. }) => {
+                Ok(PollOutcome::Applied { released, unrecorded, strays, elsewhere, .. }) => {
                     round.answered += 1;
                     round.released += released.len();
                     round.adopted += unrecorded.len();
+                    round.warn_of_strays(server, &strays);
+                    round.warn_of_copies(server, &elsewhere, &servers);
                 }
                 Ok(PollOutcome::Fenced)
                 | Err(
@@ -91,7 +95,7 @@ impl Poller {
                     break;
                 }
                 // A later poll has written its result already.
-                Ok(PollOutcome::Stale | PollOutcome::Unknown)
+                Ok(PollOutcome::Stale | PollOutcome::Unknown | PollOutcome::AdoptFirst(_))
                 | Err(PollError::Server(_, PollOutcome::Stale | PollOutcome::Unknown)) => {}
                 Err(failure @ PollError::Unreadable(..)) => {
                     round.answered += 1;

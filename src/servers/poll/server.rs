@@ -2,10 +2,10 @@
 
 use super::{PollError, Poller};
 use crate::bbb::voice_bridge;
-use crate::bbb::xml_reader::MeetingList;
+use crate::bbb::xml_reader::{MeetingList, MeetingStats};
 use crate::config::LoadConfig;
 use crate::servers::ServerCallError;
-use crate::store::{AdoptOutcome, Fence, Listed, MeetingKey, PollFigures, PollOutcome, ServerRef};
+use crate::store::{Fence, Listed, MeetingKey, PollFigures, PollOutcome, ServerRef};
 use std::collections::HashSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -126,21 +126,28 @@ impl Poller {
         if unreadable > 0 {
             self.keep_unlisted(server, unreadable, &mut figures).await?;
         }
+        let mut adopted = Vec::new();
         let mut outcome = store.apply_poll(id, &figures, fence, poll, load).await?;
-        if let PollOutcome::Applied { online, changed, released, unrecorded, .. } = &mut outcome {
+        if let PollOutcome::AdoptFirst(unrecorded) = &outcome {
+            adopted = self.adopt_unrecorded(id, &figures, unrecorded, fence).await?;
+            figures.adopted = true;
+            outcome = store.apply_poll(id, &figures, fence, poll, load).await?;
+        }
+        if let PollOutcome::Applied { online, changed, released, unrecorded, strays, elsewhere, .. } =
+            &mut outcome
+        {
             if *online && *changed {
                 info!(server = id, host = server.hostname(), "the server is online");
             }
             log_meetings(id, released, "the meeting has ended");
             if !unrecorded.is_empty() {
-                let wanted: HashSet<&str> = unrecorded.iter().map(String::as_str).collect();
-                let found =
-                    figures.listed.iter().filter(|(m, _)| wanted.contains(m.as_str())).map(|(m, l)| (m, l));
-                *unrecorded = match store.adopt(id, started_ms, fence, load, found).await? {
-                    AdoptOutcome::Adopted(meetings) => meetings,
-                    AdoptOutcome::Unknown | AdoptOutcome::Fenced | AdoptOutcome::Stale => Vec::new(),
-                };
-                log_meetings(id, unrecorded, "adopted a meeting that ran without a record");
+                adopted.extend(self.adopt_unrecorded(id, &figures, unrecorded, fence).await?);
+            }
+            let known: HashSet<&str> = adopted.iter().map(String::as_str).collect();
+            strays.extend(unrecorded.drain(..).filter(|meeting| !known.contains(meeting.as_str())));
+            *unrecorded = adopted;
+            if !elsewhere.is_empty() {
+                self.end_empty_duplicates(server, &figures, elsewhere).await?;
             }
         }
         Ok(outcome)
@@ -167,7 +174,7 @@ impl Poller {
 }
 
 /// Logs each of these meetings, or the first ones and how many there are beside them.
-fn log_meetings(server: &str, meetings: &[String], what: &str) {
+pub(super) fn log_meetings(server: &str, meetings: &[String], what: &str) {
     for meeting in meetings.iter().take(MAX_LOGGED_MEETINGS) {
         info!(server, meeting, "{what}");
     }
@@ -188,18 +195,7 @@ fn figures(started_ms: u64, response: PollResponse, load: &LoadConfig) -> PollFi
         let id = if meeting.breakout { &meeting.internal_id } else { &meeting.id };
         if !meeting.ended && id.chars().count() <= MAX_ID_CHARS {
             let key = MeetingKey::of(id);
-            let twice = if load.moderators_twice { u64::from(meeting.moderators) } else { 0 };
-            let listed = Listed {
-                users: users + twice,
-                created_ms: meeting.create_time,
-                breakout: meeting.breakout,
-                voice_bridge: Some(meeting.voice_bridge)
-                    .filter(|number| voice_bridge::is_number(number))
-                    .unwrap_or_default(),
-                moderator_pw: bounded(meeting.moderator_pw),
-                tenant: bounded(meeting.tenant),
-            };
-            figures.listed.push((key, listed));
+            figures.listed.push((key, listed(meeting, load)));
         }
     }
     figures
@@ -208,4 +204,20 @@ fn figures(started_ms: u64, response: PollResponse, load: &LoadConfig) -> PollFi
 /// A text of a server; empty if it is longer than any that was made by a create.
 fn bounded(text: String) -> String {
     if text.len() <= MAX_FIELD_BYTES { text } else { String::new() }
+}
+
+/// A meeting of a server, as its record needs it.
+pub(crate) fn listed(meeting: MeetingStats, load: &LoadConfig) -> Listed {
+    let twice = if load.moderators_twice { u64::from(meeting.moderators) } else { 0 };
+    Listed {
+        users: u64::from(meeting.participants) + twice,
+        created_ms: meeting.create_time,
+        breakout: meeting.breakout,
+        voice_bridge: Some(meeting.voice_bridge)
+            .filter(|number| voice_bridge::is_number(number))
+            .unwrap_or_default(),
+        moderator_pw: bounded(meeting.moderator_pw),
+        tenant: bounded(meeting.tenant),
+        mark: bounded(meeting.mark),
+    }
 }

@@ -125,7 +125,13 @@ impl SuspectPoller<'_> {
                     PollError::Server(_, PollOutcome::Fenced) | PollError::Unreadable(_, PollOutcome::Fenced),
                 ) => return Ok(false),
                 Err(failure) if server.online => failure.log(&server.at),
-                Ok(PollOutcome::Applied { .. } | PollOutcome::Unknown | PollOutcome::Stale) | Err(_) => {}
+                Ok(
+                    PollOutcome::Applied { .. }
+                    | PollOutcome::AdoptFirst(_)
+                    | PollOutcome::Unknown
+                    | PollOutcome::Stale,
+                )
+                | Err(_) => {}
             }
         }
         Ok(true)

@@ -2,7 +2,7 @@
 //! condition appears and once when it is gone, whichever replica polls.
 
 use super::{Poller, Round};
-use crate::store::{PoolWarning, StoreError, WarningSubject};
+use crate::store::{MeetingKey, PoolWarning, Server, StoreError, WarningSubject};
 use std::collections::BTreeMap;
 use tracing::{info, warn};
 
@@ -24,6 +24,40 @@ impl Round {
         let key = (kind.to_owned(), clip(subject));
         if self.warnings.len() < MAX_WARNINGS || self.warnings.contains_key(&key) {
             self.warnings.insert(key, clip(&text.into()));
+        }
+    }
+}
+
+impl Round {
+    /// Warns of meetings that run without a record and are not the pool's.
+    pub(super) fn warn_of_strays(&mut self, server: &Server, strays: &[String]) {
+        if let Some(first) = strays.first() {
+            let text = format!(
+                "{} meetings run on {} without a record, such as {first}: see `sl meetings --strays`",
+                strays.len(),
+                server.hostname()
+            );
+            self.warn("strays", &server.at.id, text);
+        }
+    }
+
+    /// Warns of meetings that run on this server although their record names another one that runs them too.
+    pub(super) fn warn_of_copies(
+        &mut self,
+        server: &Server,
+        elsewhere: &[(MeetingKey, String)],
+        servers: &[Server],
+    ) {
+        for (meeting, recorded_on) in elsewhere {
+            let other = servers.iter().find(|s| s.at.id == *recorded_on).map(Server::hostname);
+            let text = format!(
+                "the meeting runs on two servers: {} ({recorded_on}), where its record is, and {} ({}): end \
+                 the copy there when its participants have left it",
+                other.unwrap_or_default(),
+                server.hostname(),
+                server.at.id
+            );
+            self.warn("meeting-on-two-servers", meeting.as_str(), text);
         }
     }
 }

@@ -121,13 +121,13 @@ fn assign_without_candidates_writes_nothing() {
     assert!(!lab.exists("scalelite:meeting:a"));
     assert!(!lab.exists("scalelite:voice_bridges"));
     // By hand, with UNTAGGED_FALLBACK: the pool has no untagged server, so any server will do.
-    let answer = lab.redis.eval("assign", &["a", "", "15", "60", "pw", "", "1"]);
+    let answer = lab.redis.eval("assign", &["a", "", "15", "60", "pw", "", "1", "1"]);
     assert_eq!(&answer[..2], ["assigned", "gpu"]);
     // With one untagged server in the pool, even offline, there is no fallback.
     lab.redis.cli(&["SADD", "scalelite:servers", "plain"]);
     lab.redis.cli(&["HSET", "scalelite:server:plain", "url", "http://p/bigbluebutton/api", "secret", "s"]);
     lab.redis.eval("reindex", &[]);
-    assert_eq!(lab.redis.eval("assign", &["b", "", "15", "60", "pw", "", "1"]), ["none"]);
+    assert_eq!(lab.redis.eval("assign", &["b", "", "15", "60", "pw", "", "1", "1"]), ["none"]);
 }
 
 #[test]

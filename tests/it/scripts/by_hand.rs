@@ -56,6 +56,7 @@ fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
         };
         let text = match name {
             "sl:poll_fence" | "sl:poll_round" => "a time".to_owned(),
+            "sl:mark_key" => "random".to_owned(),
             _ => text.replace('\n', " "),
         };
         all.insert(name.to_owned(), text);
@@ -66,6 +67,7 @@ fn state(redis: &Redis, prefix: &str) -> BTreeMap<String, String> {
 #[test]
 fn sl_and_redis_cli_leave_the_same_state() {
     let program = Lab::new();
+    program.run(program.store.mark_key()).unwrap();
     for id in ["s1", "s2", "s3"] {
         let url = format!("http://{id}/bigbluebutton/api");
         let secret = Secret::from("secret");
@@ -108,6 +110,7 @@ fn sl_and_redis_cli_leave_the_same_state() {
         moderator_pw: "",
         tenant: "",
         any_if_no_untagged: false,
+        asked: true,
         ttl_seconds: 86_400,
         voice_bridges: &[],
     };
@@ -126,20 +129,22 @@ fn sl_and_redis_cli_leave_the_same_state() {
     for prefix in ["", "{sl}:"] {
         let redis = Redis::start();
         let eval = |name: &str, args: &[&str]| redis.eval_in(prefix, name, args);
+        assert_eq!(eval("mark_key", &[&"0b".repeat(32), ""]), ["0b".repeat(32)]);
+        assert_eq!(eval("mark_key", &[&"0c".repeat(32), ""]), ["0b".repeat(32)]);
         for id in ["s1", "s2", "s3"] {
             let url = format!("http://{id}/bigbluebutton/api");
             assert_eq!(eval("add_server", &[id, &url, "secret"]), ["added"]);
             assert_eq!(eval("set_state", &[id, "enabled"]), ["changed", "disabled", "0"]);
             let polled =
                 eval("apply_poll", &[id, "0", "1", "15", "900000", "86400", "3.0.9", "0", "0", "0", "0"]);
-            assert_eq!(polled, ["online", "enabled", "0", "1", "0"]);
+            assert_eq!(polled, ["online", "enabled", "0", "1", "0", "0"]);
         }
         assert_eq!(eval("update_server", &["s3", "tag", "gpu", "load_multiplier", "2.0"]), ["updated"]);
-        let assigned = eval("assign", &["m1", "", "15", "86400", "mp", "", "", "11"]);
+        let assigned = eval("assign", &["m1", "", "15", "86400", "mp", "", "", "1", "11"]);
         assert_eq!((assigned[0].as_str(), assigned[5].as_str()), ("assigned", "11"));
-        assert_eq!(eval("assign", &["m2", "gpu!", "15", "86400", "mp", "", "", "12"])[1], "s3");
-        assert_eq!(eval("assign", &["m2", "", "15", "86400", "mp", "", "", "12"])[0], "existing");
-        eval("assign", &["m3", "", "15", "86400", "mp", "", "", "13"]);
+        assert_eq!(eval("assign", &["m2", "gpu!", "15", "86400", "mp", "", "", "1", "12"])[1], "s3");
+        assert_eq!(eval("assign", &["m2", "", "15", "86400", "mp", "", "", "1", "12"])[0], "existing");
+        eval("assign", &["m3", "", "15", "86400", "mp", "", "", "1", "13"]);
         for _ in 0..17 {
             assert_eq!(eval("join", &["m2"])[..2], ["found", "s3"]);
         }
@@ -156,7 +161,7 @@ fn sl_and_redis_cli_leave_the_same_state() {
         assert_eq!(eval("abandon", &["s1", "0"]), ["online"]);
         let adopt = ["s3", "0", "", "15", "900000", "86400", "m4", "0", "4", "14", "", ""];
         assert_eq!(eval("adopt", &adopt), ["adopted", "m4"]);
-        assert_eq!(eval("assign", &["m5", "", "15", "86400", "mp", "", "", "15"])[1], m5);
+        assert_eq!(eval("assign", &["m5", "", "15", "86400", "mp", "", "", "1", "15"])[1], m5);
         assert_eq!(eval("reassign", &["m5", &m5, "", "15", "86400", "", "gone"])[0], "moved");
         let room = eval("assign_breakout", &["room", "m2", "15", "86400", "mp", "", "16"]);
         assert_eq!((room[0].as_str(), room[1].as_str()), ("assigned", "s3"));

@@ -99,6 +99,7 @@ impl Lab {
             users: meetings.iter().map(|m| m.1).sum(),
             largest: meetings.iter().map(|m| m.1).max().unwrap_or(0),
             videos: 0,
+            adopted: true,
             listed: meetings.iter().map(|m| (MeetingKey::of(m.0), listed(m.1, now - m.2 * 1000))).collect(),
         };
         self.run(self.store.apply_poll(id, &figures, &Fence::None, &self.config.poll, &self.config.load))
@@ -115,6 +116,7 @@ impl Lab {
             moderator_pw: "mp",
             tenant: "",
             any_if_no_untagged: false,
+            asked: true,
             ttl_seconds: 86_400,
             voice_bridges: &bridges,
         };

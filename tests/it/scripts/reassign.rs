@@ -22,6 +22,7 @@ fn reassign(
         moderator_pw: "",
         tenant: "",
         any_if_no_untagged: false,
+        asked: true,
         ttl_seconds: 86_400,
         voice_bridges: &[],
     };
@@ -150,6 +151,7 @@ fn of_two_failed_creates_one_moves_the_meeting_and_the_other_follows() {
         moderator_pw: "",
         tenant: "",
         any_if_no_untagged: false,
+        asked: true,
         ttl_seconds: 86_400,
         voice_bridges: &[],
     };
