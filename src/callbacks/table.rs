@@ -207,7 +207,7 @@ impl CallbackTable {
         .bind(retry_after)
         .bind(RETRY_SECONDS);
         let writing = self.write(async |transaction| writing.fetch_optional(transaction).await);
-        Ok(timeout(self.db.timeout(), writing).await.map_err(|_| DbError::Timeout)??)
+        timeout(self.db.timeout(), writing).await.map_err(|_| DbError::Timeout)?
     }
 
     /// Callbacks in this state or any, newest first.

@@ -242,14 +242,14 @@ impl<'r> Env<'r> {
     /// A variable that `sl` does not use, if it is set. `status` judges its value, `about` gives the reason.
     pub(super) fn unused(
         &mut self,
-        name: &Cow<'static, str>,
+        name: Cow<'static, str>,
         status: impl Fn(&str) -> SettingStatus,
         about: &'static str,
     ) -> Option<SettingStatus> {
-        let value = self.raw(name)?;
+        let value = self.raw(&name)?;
         let status = status(&value);
         if self.seen.insert(name.clone()) {
-            let (name, source, secret) = (name.clone(), SettingSource::Environment, has_secret(name));
+            let (source, secret) = (SettingSource::Environment, has_secret(&name));
             self.settings.push(Setting { name, value, source, status, about, secret });
         }
         Some(status)

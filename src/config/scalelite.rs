@@ -80,7 +80,7 @@ pub(super) fn read(env: &mut Env<'_>, names: &[&str]) {
                 Refused(..) => SettingStatus::Refused,
             };
             let (NoEffect(reason) | Refused(_, reason)) = meaning;
-            match (env.unused(&name, judge, reason), meaning) {
+            match (env.unused(name.clone(), judge, reason), meaning) {
                 (Some(SettingStatus::NoEffect), NoEffect(_)) => without_effect.push(name),
                 (Some(SettingStatus::Invalid), _) => env.mistake(&name, "must be true or false"),
                 (Some(SettingStatus::Refused), _) => {
