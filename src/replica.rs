@@ -30,13 +30,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 /// Blocking work (a copy of gigabytes, a disk that hangs, a name being resolved) delays the end of a thread
 /// no longer than this.
 const BLOCKING_WORK_GRACE: Duration = Duration::from_secs(1);
+
+/// Bytes of forms that a replica holds while it does not know their checksums: 128 of the largest. With nginx in front,
+/// which sends only complete requests, a form is held for microseconds.
+const MAX_UNSIGNED_BYTES: usize = 32 * 1024 * 1024;
 
 /// What runs inside a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +67,16 @@ struct Setup {
     tls: Arc<ClientConfig>,
     /// True once the replica stops.
     stopped: watch::Receiver<bool>,
+}
+
+/// What the threads that serve requests share.
+#[derive(Clone)]
+struct Shared {
+    drain: Arc<DrainSignal>,
+    /// See [`App::unsigned_bytes`].
+    unsigned_bytes: Arc<Semaphore>,
+    /// A permit for each connection.
+    connections: Arc<Semaphore>,
 }
 
 impl Replica {
@@ -109,10 +123,14 @@ impl Replica {
         let listeners = listen::Listeners::bind(listen)
             .with_context(|| format!("cannot listen at {} (BIND, PORT)", listen.bind))?;
         self.address = Some(listeners.address().to_owned());
-        let drain = Arc::new(DrainSignal::default());
+        let shared = Shared {
+            drain: Arc::new(DrainSignal::default()),
+            unsigned_bytes: Arc::new(Semaphore::new(MAX_UNSIGNED_BYTES)),
+            connections: Arc::new(Semaphore::new(listen.max_connections)),
+        };
         for (n, listener) in listeners.into_sockets().into_iter().enumerate() {
-            let (setup, drain) = (setup.clone(), drain.clone());
-            self.spawn(&format!("api-{n}"), move || serve_requests(setup, listener, drain))?;
+            let (setup, shared) = (setup.clone(), shared.clone());
+            self.spawn(&format!("api-{n}"), move || serve_requests(setup, listener, shared))?;
         }
         Ok(())
     }
@@ -134,12 +152,9 @@ impl Replica {
     }
 }
 
-async fn serve_requests(
-    setup: Setup,
-    listener: listen::Listener,
-    drain: Arc<DrainSignal>,
-) -> anyhow::Result<()> {
+async fn serve_requests(setup: Setup, listener: listen::Listener, shared: Shared) -> anyhow::Result<()> {
     let Setup { config, tls, stopped } = setup;
+    let Shared { drain, unsigned_bytes, connections } = shared;
     let store = Store::new(&config.redis)?;
     let servers = ServerClient::new(&config.servers, &tls, config.api.sign_with);
     let app = App {
@@ -148,11 +163,12 @@ async fn serve_requests(
         store,
         servers,
         config: config.clone(),
+        unsigned_bytes,
     };
     tokio::spawn(keep_timer_due());
     let tasks = TaskTracker::new();
     let service = routes::service(app, tasks.clone(), drain.clone());
-    let drained = listen::serve(listener, service, &config.listen, &drain, stopped).await?;
+    let drained = listen::serve(listener, service, &config.listen, &drain, &connections, stopped).await?;
     if drained.cut_off > 0 {
         warn!(connections = drained.cut_off, "SHUTDOWN_GRACE is over: connections were closed");
     }
