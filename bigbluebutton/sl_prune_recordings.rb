@@ -16,7 +16,8 @@ OptionParser.new do |opts|
   opts.on('--trust', 'Assume that recordings that were sent have arrived') { options[:trust] = true }
 end.parse!
 
-# Runs as the caller, not as the owner of the recordings: bbb-record needs root.
+# Runs as the caller: bbb-record needs root. Everything else runs as the owner of the recordings, whose directories may
+# hold links to files of others.
 delete = lambda do |config, id|
   output, status = Open3.capture2e(*Array(config['delete_command']), id)
   raise SlRecordings::Error, "#{Array(config['delete_command']).first}: #{output.scrub.strip}" unless status.success?
@@ -27,17 +28,19 @@ end
 failures = 0
 begin
   config = SlRecordings::Config.load
-  store = config.as_owner { SlRecordings::Store.new(config) }
   days = options[:days] || config.number('prune_after_days')
-  store.prunable(days, trust: options[:trust]).each do |id|
-    if options[:dry_run]
-      puts "#{id} would be deleted"
-    elsif store.prune(id) { delete.call(config, id) }
-      puts "#{id} deleted"
+  config.as_owner do
+    store = SlRecordings::Store.new(config)
+    store.prunable(days, trust: options[:trust]).each do |id|
+      if options[:dry_run]
+        puts "#{id} would be deleted"
+      elsif store.prune(id) { config.as_root { delete.call(config, id) } }
+        puts "#{id} deleted"
+      end
+    rescue SlRecordings::Error => e
+      failures += 1
+      warn "#{id}: #{e.message}"
     end
-  rescue SlRecordings::Error => e
-    failures += 1
-    warn "#{id}: #{e.message}"
   end
 rescue SlRecordings::Error, SystemCallError => e
   abort "sl_prune_recordings.rb: #{e.message}"

@@ -37,7 +37,8 @@ module SlRecordings
       '/usr/share/bbb-web/WEB-INF/classes/bigbluebutton.properties'
     ].freeze
     DEFAULTS = {
-      'url' => nil, 'secret' => nil, 'ca_file' => nil, 'chunk_size' => 0, 'attempts' => 10, 'wait' => 5,
+      'url' => nil, 'allow_http' => false, 'secret' => nil, 'ca_file' => nil, 'chunk_size' => 0,
+      'attempts' => 10, 'wait' => 5,
       'spool_dir' => nil, 'extra_rsync_opts' => [],
       'published_dir' => '/var/bigbluebutton/published',
       'status_dir' => '/var/bigbluebutton/recording/status/published',
@@ -114,16 +115,36 @@ module SlRecordings
       owner = recordings_owner
       return yield unless owner
 
+      groups = Process.groups
       begin
+        Process.initgroups(Etc.getpwuid(owner.uid).name, owner.gid)
         Process::GID.eid = owner.gid
         Process::UID.eid = owner.uid
+        @owner = owner
         yield
       ensure
+        @owner = nil
         Process::UID.eid = 0
         Process::GID.eid = 0
+        Process.groups = groups
       end
-    rescue SystemCallError => e
+    rescue SystemCallError, ArgumentError => e
       raise Error, e.message
+    end
+
+    # Inside as_owner: runs the block as root, if the script does.
+    def as_root
+      owner = @owner
+      return yield unless owner
+
+      begin
+        Process::UID.eid = 0
+        Process::GID.eid = 0
+        yield
+      ensure
+        Process::GID.eid = owner.gid
+        Process::UID.eid = owner.uid
+      end
     end
 
     # Nil if there is nothing to switch: the script does not run as root, or root owns the recordings.
@@ -131,15 +152,21 @@ module SlRecordings
       return unless Process.euid.zero?
 
       exists = File.directory?(self['work_dir'])
-      owner = File.stat(exists ? self['work_dir'] : self['published_dir'])
-      return if owner.uid.zero?
+      path = exists ? self['work_dir'] : self['published_dir']
+      # A link that is not root's leads where its owner wants: it does not make this a directory of root.
+      owner = [File.lstat(path), File.stat(path)].find { |stat| !stat.uid.zero? }
+      return unless owner
 
-      unless exists
-        FileUtils.mkdir_p(self['work_dir'])
-        File.chown(owner.uid, owner.gid, self['work_dir'])
-      end
+      create_work_dir(owner) unless exists
       owner
     end
+
+    # lchown: the owner may put a link in the place of the new directory.
+    def create_work_dir(owner)
+      FileUtils.mkdir_p(self['work_dir'])
+      File.lchown(owner.uid, owner.gid, self['work_dir'])
+    end
+    private :create_work_dir
     private :recordings_owner
 
     def logger
@@ -212,6 +239,10 @@ module SlRecordings
     def initialize(config)
       @base = URI.parse(config['url'].chomp('/'))
       raise Error, "url must have the form https://host, not: #{@base}" unless @base.is_a?(URI::HTTP) && @base.host
+
+      unless @base.scheme == 'https' || config['allow_http'] == true
+        raise Error, 'url must begin with https://, or allow_http must be true: over http, the recordings can be read on the way'
+      end
 
       @secret = config.secret
       @ca_file = config['ca_file']
@@ -357,6 +388,8 @@ module SlRecordings
 
   # The recordings of this server.
   class Store
+    LOCK_MODE = File::CREAT | File::RDWR | File::NOFOLLOW
+
     # A format that changed more recently than this may still be being copied into place.
     QUIET_SECONDS = 120
 
@@ -438,7 +471,7 @@ module SlRecordings
 
     # Runs the block in one process at a time. False if another process is running it.
     def with_batch_lock
-      File.open(File.join(@work, 'locks', 'batch'), File::CREAT | File::RDWR, 0o644) do |lock|
+      File.open(File.join(@work, 'locks', 'batch'), LOCK_MODE, 0o644) do |lock|
         return false unless lock.flock(File::LOCK_EX | File::LOCK_NB)
 
         yield
@@ -453,7 +486,7 @@ module SlRecordings
     def with_recording_lock(id)
       path = File.join(@work, 'locks', id)
       loop do
-        File.open(path, File::CREAT | File::RDWR, 0o644) do |lock|
+        File.open(path, LOCK_MODE, 0o644) do |lock|
           lock.flock(File::LOCK_EX)
           # If the previous holder has deleted the file, this lock is on a file that no longer exists: try again.
           next unless File.exist?(path) && File.stat(path).ino == lock.stat.ino

@@ -8,6 +8,7 @@ use crate::servers::poll::suspects::SuspectReporter;
 use crate::servers::pool_version::PoolVersion;
 use crate::store::Store;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Dependencies of every request. One for each thread; cheap to clone.
 #[derive(Clone)]
@@ -26,4 +27,7 @@ pub struct App {
     pub health: HealthCheck,
     /// None in a pool without recordings.
     pub recordings: Option<Recordings>,
+    /// A permit for each byte of a body that may be held before its checksum is known: shared by all threads of the
+    /// replica.
+    pub unsigned_bytes: Arc<Semaphore>,
 }

@@ -36,13 +36,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 /// Blocking work (a copy of gigabytes, a disk that hangs, a name being resolved) delays the end of a thread
 /// no longer than this.
 const BLOCKING_WORK_GRACE: Duration = Duration::from_secs(1);
+
+/// Bytes of forms that a replica holds while it does not know their checksums: 128 of the largest. With nginx in front,
+/// which sends only complete requests, a form is held for microseconds.
+const MAX_UNSIGNED_BYTES: usize = 32 * 1024 * 1024;
 
 /// What runs inside a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,16 @@ struct Setup {
     stopped: watch::Receiver<bool>,
     /// All that is supervised in this replica.
     tasks: Tasks,
+}
+
+/// What the threads that serve requests share.
+#[derive(Clone)]
+struct Shared {
+    drain: Arc<DrainSignal>,
+    /// See [`App::unsigned_bytes`].
+    unsigned_bytes: Arc<Semaphore>,
+    /// A permit for each connection.
+    connections: Arc<Semaphore>,
 }
 
 impl Replica {
@@ -120,14 +134,18 @@ impl Replica {
         let listeners = listen::Listeners::bind(listen)
             .with_context(|| format!("cannot listen at {} (BIND, PORT)", listen.bind))?;
         self.address = Some(listeners.address().to_owned());
-        let drain = Arc::new(DrainSignal::default());
+        let shared = Shared {
+            drain: Arc::new(DrainSignal::default()),
+            unsigned_bytes: Arc::new(Semaphore::new(MAX_UNSIGNED_BYTES)),
+            connections: Arc::new(Semaphore::new(listen.max_connections)),
+        };
         for (n, listener) in listeners.into_sockets().into_iter().enumerate() {
-            let (setup, drain) = (setup.clone(), drain.clone());
+            let (setup, shared) = (setup.clone(), shared.clone());
             let name = format!("{}{n}", health::WORKER);
             // A restarted worker listens at the same socket.
             self.spawn(&name, move || {
-                let (setup, drain, listener) = (setup.clone(), drain.clone(), listener.try_clone());
-                async move { serve_requests(setup, listener?, drain).await }
+                let (setup, shared, listener) = (setup.clone(), shared.clone(), listener.try_clone());
+                async move { serve_requests(setup, listener?, shared).await }
             })?;
         }
         Ok(())
@@ -149,12 +167,9 @@ impl Replica {
     }
 }
 
-async fn serve_requests(
-    setup: Setup,
-    listener: listen::Listener,
-    drain: Arc<DrainSignal>,
-) -> anyhow::Result<()> {
+async fn serve_requests(setup: Setup, listener: listen::Listener, shared: Shared) -> anyhow::Result<()> {
     let Setup { config, tls, stopped, tasks: supervised } = setup;
+    let Shared { drain, unsigned_bytes, connections } = shared;
     let store = Store::new(&config.redis)?;
     let recordings = recordings(&config)?;
     let checked_index = recordings.clone().filter(|_| config.recordings.health_check);
@@ -167,12 +182,13 @@ async fn serve_requests(
         store,
         servers,
         config: config.clone(),
+        unsigned_bytes,
     };
     tokio::spawn(keep_timer_due());
     tokio::spawn(app.store.clone().watch_registry());
     let tasks = TaskTracker::new();
     let service = routes::service(app, tasks.clone(), drain.clone());
-    let drained = listen::serve(listener, service, &config.listen, &drain, stopped).await?;
+    let drained = listen::serve(listener, service, &config.listen, &drain, &connections, stopped).await?;
     if drained.cut_off > 0 {
         warn!(connections = drained.cut_off, "SHUTDOWN_GRACE is over: connections were closed");
     }

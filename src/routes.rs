@@ -11,6 +11,7 @@ use crate::playback::{self, PlaybackTarget};
 use crate::uploads::http as upload;
 use bytes::Buf;
 use futures_util::{FutureExt, Stream, StreamExt};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
@@ -69,13 +70,18 @@ pub fn service(
              headers: HeaderMap,
              body| async move {
                 let request_id = request_id(&headers);
+                let is_chunked = headers.contains_key(TRANSFER_ENCODING);
                 let refuse = drain.should_refuse(&headers);
                 let request =
                     Incoming { method, path, raw_query, headers, body, request_id: request_id.clone() };
-                let response = match refuse {
+                let mut response = match refuse {
                     true => refuse_while_draining(&app, request).await,
                     false => dispatch(app, &tasks, request).await,
                 };
+                if is_chunked {
+                    // Lets `strict_head` stop there.
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 responses::with_common_headers(response, &request_id)
             },
         )
@@ -96,7 +102,7 @@ where
     let for_playback_host = playback::http::is_for_playback_host(&app.config.playback, &request.headers);
     if for_playback_host != Some(true)
         && let Some(host) = &app.config.api.url_host
-        && !host::is_served(host, &request.headers)
+        && !host::is_served(&app.config.api, &request.headers)
     {
         host::log_refused(host, &request.headers);
         return responses::empty(StatusCode::FORBIDDEN);
@@ -151,7 +157,8 @@ where
 {
     let span = debug_span!("request", call = call.name(), id = request.id());
     let Incoming { method, raw_query, headers, body, .. } = request;
-    let verified = match guard::check(&app.config, call, &method, &raw_query, &headers, body).await {
+    let head = guard::RequestHead { call, method: &method, raw_query: &raw_query, headers: &headers };
+    let verified = match guard::check(&app.config, &app.unsigned_bytes, head, body).await {
         Ok(verified) => verified,
         Err(guard::Rejection::Api(error)) => {
             debug!(call = call.name(), key = error.key(), "request rejected");

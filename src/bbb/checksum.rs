@@ -3,6 +3,7 @@
 //! Rule: the BBB API. The query is verified as received and never re-encoded first, since clients differ
 //! on `+` and `%20`, `~` and `%7E`.
 
+use memchr::{memchr, memmem};
 use serde::Serialize;
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha384, Sha512};
@@ -121,6 +122,43 @@ pub struct SignedQuery<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct DuplicateChecksum;
 
+/// The checksum in a raw form, without parsing the rest: what is not signed is not worth more.
+pub fn find_in_form(form: &[u8]) -> Result<Option<&str>, DuplicateChecksum> {
+    const NAME: &[u8] = b"checksum=";
+    let begins_pair = |at: &usize| *at == 0 || form[at - 1] == b'&';
+    let values = memmem::find_iter(form, NAME).filter(begins_pair).map(|at| {
+        let value = &form[at + NAME.len()..];
+        &value[..memchr(b'&', value).unwrap_or(value.len())]
+    });
+    only_one(values)
+}
+
+/// The same in a raw `multipart/form-data`.
+pub fn find_in_multipart(form: &[u8]) -> Result<Option<&str>, DuplicateChecksum> {
+    const NAME: &[u8] = b"name=";
+    let values = memmem::find_iter(form, NAME).filter_map(|at| {
+        let is_attribute = at > 0 && matches!(form[at - 1], b' ' | b';' | b'\t');
+        let name = &form[at + NAME.len()..];
+        let after = name.strip_prefix(b"\"checksum\"").or_else(|| name.strip_prefix(b"checksum"))?;
+        if !is_attribute || !matches!(after.first(), Some(b'\r' | b';' | b' ')) {
+            return None;
+        }
+        let value = &after[memmem::find(after, b"\r\n\r\n")? + 4..];
+        Some(&value[..memmem::find(value, b"\r\n")?])
+    });
+    only_one(values)
+}
+
+/// The only value, if it can be a checksum at all.
+fn only_one<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a str>, DuplicateChecksum> {
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(DuplicateChecksum);
+    }
+    // Bytes that are not UTF-8 are no checksum; an empty one never verifies.
+    Ok(first.map(|value| std::str::from_utf8(value).unwrap_or("")))
+}
+
 /// Splits the checksum off a raw query, wherever it is.
 pub fn split_checksum(raw: &str) -> Result<SignedQuery<'_>, DuplicateChecksum> {
     let mut checksum = None;
@@ -192,6 +230,32 @@ mod tests {
             rows += 1;
         }
         assert_eq!(rows, 20);
+    }
+
+    #[test]
+    fn a_checksum_is_found_in_raw_forms() {
+        for (form, found) in [
+            ("checksum=x&a=1", Ok(Some("x"))),
+            ("a=1&checksum=x", Ok(Some("x"))),
+            ("a=checksum=x&mychecksum=y&%63hecksum=z", Ok(None)),
+            ("", Ok(None)),
+            ("checksum=", Ok(Some(""))),
+            ("checksum=x&checksum=x", Err(DuplicateChecksum)),
+        ] {
+            assert_eq!(find_in_form(form.as_bytes()), found, "{form}");
+        }
+        let field =
+            |header: &str| format!("--B\r\n{header}\r\nContent-Type: text/plain\r\n\r\nx\r\n--B--\r\n");
+        for (header, found) in [
+            ("Content-Disposition: form-data; name=\"checksum\"", Some("x")),
+            ("Content-Disposition: form-data;name=checksum", Some("x")),
+            ("Content-Disposition: form-data; filename=\"checksum\"; name=\"a\"", None),
+            ("Content-Disposition: form-data; name=\"checksums\"", None),
+        ] {
+            assert_eq!(find_in_multipart(field(header).as_bytes()), Ok(found), "{header}");
+            let twice = field(header) + &field(header);
+            assert_eq!(find_in_multipart(twice.as_bytes()).is_err(), found.is_some(), "{header}");
+        }
     }
 
     #[test]

@@ -54,6 +54,17 @@ pub enum ApiError {
     /// A body over the limit, in bytes (this project's decision; BBB has no key for it).
     #[error("The request body is larger than the {0} bytes that are accepted.")]
     BodyTooLarge(usize),
+    /// The same for a form whose checksum is in its body, so that it must be read before it can be verified.
+    #[error(
+        "The request body is larger than the {0} bytes that are accepted unless the checksum is in the query."
+    )]
+    UnsignedBodyTooLarge(usize),
+    /// More bytes of such forms are being read than this replica holds at a time (this project's decision).
+    #[error("Too many requests without a checksum in their query are being received. Please try again.")]
+    TooManyUnsignedBodies,
+    /// More metadata than a call takes (this project's decision).
+    #[error("There are more than {0} different meta_ parameters.")]
+    TooManyMetadataKeys(usize),
     /// A body that is incomplete or does not match its Content-Type.
     #[error("The request body could not be read: {0}.")]
     InvalidBody(&'static str),
@@ -122,13 +133,13 @@ impl ApiError {
             ApiError::TagUnavailable(_) => "serverTagUnavailable",
             ApiError::UnsupportedRequest => "unsupportedRequest",
             ApiError::UnsupportedContentType => "unsupportedContentType",
-            ApiError::BodyTooLarge(_) => "requestTooLarge",
+            ApiError::BodyTooLarge(_) | ApiError::UnsignedBodyTooLarge(_) => "requestTooLarge",
             ApiError::InvalidBody(_) => "badRequestBody",
             ApiError::MissingRecordId => "missingParamRecordID",
             ApiError::MissingPublish => "missingParamPublish",
             ApiError::MissingFilter => "missingParameters",
             ApiError::RecordingNotFound => "notFound",
-            ApiError::MissingTrackParam(_) => "paramError",
+            ApiError::MissingTrackParam(_) | ApiError::TooManyMetadataKeys(_) => "paramError",
             ApiError::NoSuchRecording(_) => "noRecordings",
             ApiError::NoCaptions(_) => "noCaptionsFound",
             ApiError::InvalidKind(_) => "invalidKind",
@@ -140,6 +151,7 @@ impl ApiError {
             | ApiError::CreateFailed
             | ApiError::InsertFailed
             | ApiError::StateUnavailable
+            | ApiError::TooManyUnsignedBodies
             | ApiError::IndexUnavailable
             | ApiError::FilesUnavailable
             | ApiError::FilesMissing

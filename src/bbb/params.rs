@@ -2,8 +2,8 @@
 
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 /// Invalid percent-encoding (`%zz`, `%4`), or bytes that are not UTF-8. The response is status 400 with an
 /// empty body, as from a running Scalelite.
@@ -12,43 +12,33 @@ use std::collections::hash_map::Entry;
 pub struct BadEncoding;
 
 /// An ordered list of parameters. Names are unique: of two values the last one wins, in the position of the
-/// first, as in the web frameworks that BBB clients were written against.
+/// first, as in the web frameworks that BBB clients were written against. Names that end in `[]` are lists, and keep
+/// all their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params(Vec<(String, Option<String>)>);
 
 impl Params {
-    /// Parses `a=1&b&c=%20`: a query or the body of a form.
+    /// Parses `a=1&b&c=%20`: a query or the body of a form. Takes time in proportion to its length.
     pub fn parse(raw: &str) -> Result<Params, BadEncoding> {
-        let mut params = Params::default();
-        params.merge_encoded(raw)?;
-        Ok(params)
-    }
-
-    /// Merges more parameters, which win over those already there: a form body over the query.
-    pub fn merge_encoded(&mut self, raw: &str) -> Result<(), BadEncoding> {
-        // A linear search is fastest for a few names, but quadratic for a hostile 100,000.
-        let mut places: Option<HashMap<String, usize>> = None;
+        let mut params = ParamsBuilder::default();
         for pair in raw.split('&').filter(|p| !p.is_empty()) {
-            let (name, value) = match pair.split_once('=') {
-                Some((name, value)) => (decode(name)?, Some(decode(value)?)),
-                None => (decode(pair)?, None),
-            };
-            if self.0.len() < 64 {
-                self.put(name, value);
-                continue;
-            }
-            let places = places.get_or_insert_with(|| {
-                self.0.iter().enumerate().map(|(at, (n, _))| (n.clone(), at)).collect()
-            });
-            match places.entry(name) {
-                Entry::Occupied(place) => self.0[*place.get()].1 = value,
-                Entry::Vacant(place) => {
-                    self.0.push((place.key().clone(), value));
-                    place.insert(self.0.len() - 1);
-                }
+            match pair.split_once('=') {
+                Some((name, value)) => params.add(decode(name)?, Some(decode(value)?)),
+                None => params.add(decode(pair)?, None),
             }
         }
-        Ok(())
+        Ok(params.finish())
+    }
+
+    /// Appends the parameters of a form, which no checksum covers, to those of the query. A name that the query has, in
+    /// upper or lower case, is not taken from the form: BBB and our own calls read `meta_A` and `meta_a` as one.
+    pub fn append_unsigned(&mut self, form: Params) {
+        if self.0.is_empty() {
+            self.0 = form.0;
+            return;
+        }
+        let signed: HashSet<String> = self.0.iter().map(|(name, _)| name.to_lowercase()).collect();
+        self.0.extend(form.0.into_iter().filter(|(name, _)| !signed.contains(&name.to_lowercase())));
     }
 
     /// The value of `name`; an empty string if it has no `=`.
@@ -78,10 +68,14 @@ impl Params {
         }
     }
 
-    /// Removes `name` and returns its value.
+    /// Removes `name` and returns its value: the first one of a list.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(n, _)| n == name)?;
-        self.0.remove(at).1
+        let (_, value) = self.0.remove(at);
+        if is_list(name) {
+            self.0.retain(|(n, _)| n != name);
+        }
+        value
     }
 
     /// All parameters, in order.
@@ -110,21 +104,73 @@ impl Params {
         out
     }
 
-    pub(crate) fn put(&mut self, name: String, value: Option<String>) {
-        match self.0.iter_mut().find(|(n, _)| *n == name) {
-            Some(slot) => slot.1 = value,
-            None => self.0.push((name, value)),
+    fn put(&mut self, name: String, value: Option<String>) {
+        let Some(at) = self.0.iter().position(|(n, _)| *n == name) else {
+            return self.0.push((name, value));
+        };
+        if is_list(&name) {
+            let mut position = 0..;
+            self.0.retain(|(n, _)| position.next() <= Some(at) || *n != name);
         }
+        self.0[at].1 = value;
+    }
+}
+
+/// Whether a parameter may have several values.
+fn is_list(name: &str) -> bool {
+    name.ends_with("[]")
+}
+
+/// Collects parameters, each in constant time: a hostile form may have hundreds of thousands.
+#[derive(Default)]
+pub struct ParamsBuilder {
+    params: Vec<(String, Option<String>)>,
+    /// The positions of the names. None while a linear search is faster.
+    places: Option<HashMap<String, usize>>,
+}
+
+impl ParamsBuilder {
+    /// More names than this are searched by a hash.
+    const MAX_LINEAR_NAMES: usize = 64;
+
+    /// Adds a parameter. The last value of a name wins, unless the name is a list.
+    pub fn add(&mut self, name: String, value: Option<String>) {
+        if is_list(&name) {
+            return self.params.push((name, value));
+        }
+        if self.places.is_none() && self.params.len() < Self::MAX_LINEAR_NAMES {
+            match self.params.iter_mut().find(|(n, _)| *n == name) {
+                Some(slot) => slot.1 = value,
+                None => self.params.push((name, value)),
+            }
+            return;
+        }
+        let params = &mut self.params;
+        let places = self.places.get_or_insert_with(|| {
+            params.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect()
+        });
+        match places.entry(name) {
+            Entry::Occupied(place) => params[*place.get()].1 = value,
+            Entry::Vacant(place) => {
+                params.push((place.key().clone(), value));
+                place.insert(params.len() - 1);
+            }
+        }
+    }
+
+    /// The parameters.
+    pub fn finish(self) -> Params {
+        Params(self.params)
     }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Params {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(iter: I) -> Self {
-        let mut params = Params::default();
+        let mut params = ParamsBuilder::default();
         for (name, value) in iter {
-            params.put(name.into(), Some(value.into()));
+            params.add(name.into(), Some(value.into()));
         }
-        params
+        params.finish()
     }
 }
 
@@ -172,12 +218,23 @@ mod tests {
     }
 
     #[test]
-    fn a_form_wins_over_the_query() {
-        let mut params = Params::parse("a=1&b=2").unwrap();
-        params.merge_encoded("b=3&c=x+y%2B").unwrap();
-        assert_eq!(params.get("b"), Some("3"));
-        assert_eq!(params.get("c"), Some("x y+"));
-        assert_eq!(params.encode(), "a=1&b=3&c=x+y%2B");
+    fn a_form_adds_to_the_query_and_changes_nothing_in_it() {
+        let mut params = Params::parse("a=1&b&meta_K=2&l[]=3").unwrap();
+        let form = "b=3&A=4&c=x+y%2B&meta_%E2%84%AA=5&%61=6&L[]=7&l[]=8&l=9&c=z&%6Deta_k=10";
+        params.append_unsigned(Params::parse(form).unwrap());
+        assert_eq!(params.encode(), "a=1&b&meta_K=2&l%5B%5D=3&c=z&l=9");
+    }
+
+    #[test]
+    fn a_list_keeps_all_values_until_it_is_set_or_removed() {
+        let mut params = Params::parse("a[]=1&b=1&a%5B%5D=2&a[]&b=2").unwrap();
+        assert_eq!(params.encode(), "a%5B%5D=1&b=2&a%5B%5D=2&a%5B%5D");
+        assert_eq!(params.get("a[]"), Some("1"));
+        params.set("a[]", "3");
+        assert_eq!(params.encode(), "a%5B%5D=3&b=2");
+        let mut params = Params::parse("a[]=1&b=1&a[]=2").unwrap();
+        assert_eq!(params.remove("a[]").as_deref(), Some("1"));
+        assert_eq!(params.encode(), "b=1");
     }
 
     #[test]

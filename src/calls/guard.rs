@@ -1,22 +1,21 @@
-//! Checks a request before its call runs: content type, checksum, body, in this order. A document is
-//! read only once the checksum over the query is valid; a form may carry the checksum itself, so it is
-//! read first.
+//! Checks a request before its call runs: content type, checksum, body, in this order. What has no valid checksum
+//! costs little: a checksum in the query is verified before the body is read, and one in a form is looked up in its
+//! raw bytes, before the form is parsed. The query is what is signed, so a form never replaces what the query names.
 
+mod body;
+
+use self::body::{BodyKind, BodyReader, body_kind, parse_multipart};
+use crate::bbb::checksum::{find_in_form, find_in_multipart, split_checksum};
 use crate::bbb::params::BadEncoding;
 use crate::bbb::{ApiError, Params, checksum};
-use crate::calls::spec::{CallSpec, Links};
+use crate::calls::spec::Links;
 use crate::calls::{ApiRequest, Call};
 use crate::config::Config;
-use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method};
-
-/// Limit of a form that carries the checksum itself: it is read before its signature can be verified.
-const MAX_UNSIGNED_FORM_BYTES: usize = 1024 * 1024;
-
-/// Limit of a multipart form: each field is compared with all before it.
-const MAX_FORM_FIELDS: usize = 1000;
+use bytes::{Buf, Bytes};
+use futures_util::Stream;
+use http::{HeaderMap, Method};
+use std::pin::pin;
+use tokio::sync::Semaphore;
 
 /// Why a request does not reach its call.
 #[derive(Debug)]
@@ -39,201 +38,117 @@ impl From<BadEncoding> for Rejection {
     }
 }
 
-/// Kind of a request body, by its Content-Type.
-enum BodyKind {
-    None,
-    Form,
-    Multipart { boundary: String },
-    Document(HeaderValue),
+/// The head of a request.
+#[derive(Clone, Copy)]
+pub struct RequestHead<'r> {
+    /// The call that its path names.
+    pub call: Call,
+    /// GET, HEAD or POST.
+    pub method: &'r Method,
+    /// The query as received.
+    pub raw_query: &'r str,
+    /// The headers.
+    pub headers: &'r HeaderMap,
 }
 
-/// Verifies a request and reads its body.
+/// Verifies a request and reads its body. `unsigned_bytes` has a permit for each byte of a body that may be held before
+/// its checksum is known.
 pub async fn check<S, B, E>(
     config: &Config,
-    call: Call,
-    method: &Method,
-    raw_query: &str,
-    headers: &HeaderMap,
+    unsigned_bytes: &Semaphore,
+    head: RequestHead<'_>,
     body: S,
 ) -> Result<ApiRequest, Rejection>
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
+    let RequestHead { call, method, raw_query, headers } = head;
     let spec = call.spec();
-    let kind = if *method == Method::POST { body_kind(spec, headers)? } else { BodyKind::None };
-    let signed = checksum::split_checksum(raw_query).map_err(|_| ApiError::InvalidChecksum)?;
-    let must_be_signed = call.is_signed(config);
+    let mut body = BodyReader { stream: pin!(body), headers, timeout: config.listen.body_timeout };
+    let kind = match body_kind(spec, headers) {
+        _ if *method != Method::POST => BodyKind::None,
+        Err(ApiError::UnsupportedContentType) if body.is_chunked_and_empty().await => BodyKind::None,
+        kind => kind?,
+    };
+    let base_url = match spec.links {
+        Links::ToClientHost => base_url(config, headers),
+        Links::None => String::new(),
+    };
+    let signed = split_checksum(raw_query).map_err(|_| ApiError::InvalidChecksum)?;
+    if !call.is_signed(config) {
+        // These take no parameters: their bodies are not worth reading.
+        let params = Params::parse(&signed.query)?;
+        return Ok(ApiRequest { params, document: None, file: None, base_url });
+    }
     let is_valid = |checksum: &str| {
         let secrets = config.api.secrets.iter().map(|secret| secret.expose());
         checksum::verify(call.name(), &signed.query, checksum, secrets, &config.api.algorithms)
     };
-    if must_be_signed && signed.checksum.is_some_and(|checksum| !is_valid(checksum)) {
+    let max_bytes = spec.body.max_file_bytes().unwrap_or(config.api.max_body_bytes);
+    let (form, in_form) = match (signed.checksum, &kind) {
+        (Some(checksum), _) if !is_valid(checksum) => return Err(ApiError::InvalidChecksum.into()),
+        (Some(_), BodyKind::None) => (Bytes::new(), None),
+        (Some(_), _) => (body.read(max_bytes).await?, None),
+        // A document carries no checksum.
+        (None, BodyKind::None | BodyKind::Document(_)) => return Err(ApiError::InvalidChecksum.into()),
+        (None, _) if !config.api.allow_body_checksum => return Err(ApiError::InvalidChecksum.into()),
+        (None, BodyKind::Form | BodyKind::Multipart { .. }) => {
+            let form = body.read_unsigned(max_bytes, unsigned_bytes).await?;
+            let found = match kind {
+                BodyKind::Multipart { .. } => find_in_multipart(&form),
+                _ => find_in_form(&form),
+            };
+            let checksum = found.ok().flatten().filter(|checksum| is_valid(checksum));
+            let checksum = checksum.ok_or(ApiError::InvalidChecksum)?.to_owned();
+            (form, Some(checksum))
+        }
+    };
+    let mut params = Params::parse(&signed.query)?;
+    // Another one, in a spelling that is not taken for the checksum.
+    if params.remove("checksum").is_some() {
         return Err(ApiError::InvalidChecksum.into());
     }
-    let mut params = Params::parse(&signed.query)?;
     let (mut document, mut file) = (None, None);
-    let max_file_bytes = spec.body.max_file_bytes();
-    // A checksum in the query has been verified by now, unless the call requires none.
-    let limit = match signed.checksum {
-        Some(_) if must_be_signed => max_file_bytes.unwrap_or(config.api.max_body_bytes),
-        _ => config.api.max_body_bytes.min(MAX_UNSIGNED_FORM_BYTES),
-    };
-    match kind {
-        BodyKind::None => {}
-        BodyKind::Document(content_type) => {
-            // An unsigned document is not worth reading.
-            if must_be_signed && signed.checksum.is_none() {
-                return Err(ApiError::InvalidChecksum.into());
-            }
-            document = Some((content_type, read_body(config, limit, headers, body).await?));
+    let mut fields = match kind {
+        BodyKind::Document(content_type) if !form.is_empty() => {
+            document = Some((content_type, form));
+            Params::default()
         }
         BodyKind::Form => {
-            let form = read_body(config, limit, headers, body).await?;
-            let form = std::str::from_utf8(&form).map_err(|_| Rejection::BadEncoding)?;
-            if checksum::split_checksum(form).is_err() {
+            if find_in_form(&form).is_ok_and(|checksum| checksum.is_some() != in_form.is_some()) {
                 return Err(ApiError::InvalidChecksum.into());
             }
-            params.merge_encoded(form)?;
+            Params::parse(std::str::from_utf8(&form).map_err(|_| Rejection::BadEncoding)?)?
         }
-        BodyKind::Multipart { boundary } => {
-            let form = read_body(config, limit, headers, body).await?;
-            let precedence = match max_file_bytes {
-                Some(_) => Precedence::Query,
-                None => Precedence::Form,
-            };
-            let found = merge_multipart(&mut params, form, boundary, precedence).await?;
-            file = found.filter(|_| max_file_bytes.is_some());
+        BodyKind::Multipart { boundary } if !form.is_empty() => {
+            let parsed = parse_multipart(form, boundary).await?;
+            file = parsed.file.filter(|_| spec.body.max_file_bytes().is_some());
+            parsed.fields
         }
-    }
-    let in_form = params.remove("checksum");
-    if must_be_signed {
-        let valid = match (signed.checksum, in_form) {
-            (Some(_), None) => true,
-            (None, Some(checksum)) => is_valid(&checksum),
-            _ => false,
-        };
-        if !valid {
-            return Err(ApiError::InvalidChecksum.into());
-        }
-    }
-    let base_url = match spec.links {
-        Links::ToClientHost => base_url(headers),
-        Links::None => String::new(),
+        BodyKind::None | BodyKind::Document(_) | BodyKind::Multipart { .. } => Params::default(),
     };
+    // Exactly the checksum that was verified, if any.
+    if fields.remove("checksum") != in_form {
+        return Err(ApiError::InvalidChecksum.into());
+    }
+    params.append_unsigned(fields);
     Ok(ApiRequest { params, document, file, base_url })
 }
 
-/// `https://host[:port]` as the client sees us: from the headers that nginx sets, else from the request.
-fn base_url(headers: &HeaderMap) -> String {
+/// `https://host[:port]` as the client sees us: from the headers that nginx sets, else from the request. Any client
+/// can send X-Forwarded-Host: it counts only if it is a name that URL_HOST allows.
+fn base_url(config: &Config, headers: &HeaderMap) -> String {
     // With several proxies the outermost one comes first.
     let first = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?.split(',').next()?.trim();
         (!value.is_empty()).then_some(value)
     };
     let scheme = first("x-forwarded-proto").filter(|scheme| scheme.eq_ignore_ascii_case("https"));
-    let host = first("x-forwarded-host").or_else(|| first("host")).unwrap_or("localhost");
+    let forwarded = first("x-forwarded-host").filter(|host| config.api.names_url_host(host));
+    let host = forwarded.or_else(|| first("host")).unwrap_or("localhost");
     format!("{}://{host}", scheme.map_or("http", |_| "https"))
 }
 
-fn body_kind(spec: &CallSpec, headers: &HeaderMap) -> Result<BodyKind, ApiError> {
-    let length = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok());
-    if !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|n| n == "0") {
-        return Ok(BodyKind::None);
-    }
-    let unsupported = ApiError::UnsupportedContentType;
-    let value = headers.get(CONTENT_TYPE).ok_or(unsupported.clone())?;
-    let text = value.to_str().map_err(|_| unsupported.clone())?;
-    let media_type = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    match media_type.as_str() {
-        "application/x-www-form-urlencoded" if spec.body.accepts_form() => Ok(BodyKind::Form),
-        "multipart/form-data" if spec.body.accepts_form() => {
-            let boundary = multer::parse_boundary(text)
-                .map_err(|_| ApiError::InvalidBody("multipart/form-data without a boundary"))?;
-            Ok(BodyKind::Multipart { boundary })
-        }
-        "application/xml" | "text/xml" if spec.body.accepts_document() => {
-            Ok(BodyKind::Document(value.clone()))
-        }
-        _ => Err(unsupported),
-    }
-}
-
-/// Reads a body of at most `limit` bytes within BODY_TIMEOUT.
-async fn read_body<S, B, E>(
-    config: &Config,
-    limit: usize,
-    headers: &HeaderMap,
-    body: S,
-) -> Result<Bytes, ApiError>
-where
-    S: Stream<Item = Result<B, E>>,
-    B: Buf,
-{
-    let announced = headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > limit as u64) {
-        return Err(ApiError::BodyTooLarge(limit));
-    }
-    let read = async {
-        let mut body = std::pin::pin!(body);
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = body.next().await {
-            let mut chunk = chunk.map_err(|_| ApiError::InvalidBody("connection closed before its end"))?;
-            if whole.len() + chunk.remaining() > limit {
-                return Err(ApiError::BodyTooLarge(limit));
-            }
-            whole.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining()));
-        }
-        Ok(whole.freeze())
-    };
-    tokio::time::timeout(config.listen.body_timeout, read)
-        .await
-        .unwrap_or(Err(ApiError::InvalidBody("timed out")))
-}
-
-/// Which value counts where the query and the form have a parameter of the same name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Precedence {
-    /// The query: it is signed, the fields beside a file are not.
-    Query,
-    /// The form, as with `application/x-www-form-urlencoded`.
-    Form,
-}
-
-/// Merges the text fields of a form into the parameters, and returns the file of the field `file`.
-async fn merge_multipart(
-    params: &mut Params,
-    form: Bytes,
-    boundary: String,
-    precedence: Precedence,
-) -> Result<Option<Bytes>, Rejection> {
-    let invalid = |_| Rejection::Api(ApiError::InvalidBody("invalid multipart/form-data"));
-    let in_query: Vec<String> = match precedence {
-        Precedence::Query => params.iter().map(|(name, _)| name.to_owned()).collect(),
-        Precedence::Form => Vec::new(),
-    };
-    let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(form)]);
-    let mut parts = multer::Multipart::new(whole, boundary);
-    let (mut fields, mut checksums, mut file) = (0, 0, None);
-    while let Some(field) = parts.next_field().await.map_err(invalid)? {
-        fields += 1;
-        if fields > MAX_FORM_FIELDS {
-            return Err(ApiError::InvalidBody("too many fields").into());
-        }
-        let Some(name) = field.name().map(str::to_owned) else { continue };
-        if field.file_name().is_some() {
-            if name == "file" {
-                file = Some(field.bytes().await.map_err(invalid)?);
-            }
-            continue;
-        }
-        checksums += usize::from(name == "checksum");
-        if in_query.contains(&name) {
-            continue;
-        }
-        let value = field.bytes().await.map_err(invalid)?;
-        let value = std::str::from_utf8(&value).map_err(|_| Rejection::BadEncoding)?;
-        params.set(&name, value);
-    }
-    if checksums > 1 { Err(ApiError::InvalidChecksum.into()) } else { Ok(file) }
-}
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,9 @@ pub struct ApiConfig {
     pub server_id_is_hostname: bool,
     /// MAX_BODY_SIZE.
     pub max_body_bytes: usize,
+    /// ALLOW_BODY_CHECKSUM. Such a checksum covers the query alone, so that with an empty query it is the same for all
+    /// requests of a call, whatever their form says, and for ever.
+    pub allow_body_checksum: bool,
 }
 
 impl ApiConfig {
@@ -143,6 +146,30 @@ impl ApiConfig {
                 "must be a number of bytes, 1024 or more",
                 "maximum size of a request body, bytes",
             ),
+            allow_body_checksum: env.flag(
+                "ALLOW_BODY_CHECKSUM",
+                true,
+                "accept a checksum in a form instead of the query: it does not cover the form",
+            ),
+        }
+    }
+
+    /// Whether a Host header (`name[:port]`) names URL_HOST or a subdomain of it. False if URL_HOST is not set.
+    pub fn names_url_host(&self, requested: &str) -> bool {
+        let Some(host) = &self.url_host else { return false };
+        let requested = match requested.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => requested,
+        };
+        let requested = requested.trim_end_matches('.').to_ascii_lowercase();
+        match requested.strip_suffix(host.as_str()) {
+            Some(rest) => {
+                rest.is_empty()
+                    || rest.strip_suffix('.').is_some_and(|sub| {
+                        sub.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+                    })
+            }
+            None => false,
         }
     }
 }

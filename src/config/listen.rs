@@ -47,6 +47,8 @@ pub struct ListenConfig {
     pub header_timeout: Duration,
     /// BODY_TIMEOUT.
     pub body_timeout: Duration,
+    /// MAX_CONNECTIONS, of all threads together. Each may hold 128 KB of an unfinished request head.
+    pub max_connections: usize,
 }
 
 impl ListenConfig {
@@ -92,6 +94,13 @@ impl ListenConfig {
                 "time limit for the head of a request; then the connection is closed, seconds",
             ),
             body_timeout: env.seconds("BODY_TIMEOUT", 60.0, "time limit for the body of a request, seconds"),
+            max_connections: env.number(
+                "MAX_CONNECTIONS",
+                10_000usize,
+                |n| (1..=1_000_000).contains(n),
+                "must be a number of connections from 1 to 1000000",
+                "open connections of a replica; more get status 503",
+            ),
         }
     }
 }

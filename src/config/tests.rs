@@ -172,3 +172,23 @@ fn numbers_may_have_decimals() {
     assert_eq!(config.load.meeting_ttl.as_secs(), 3600);
     assert_eq!(config.api.max_meeting_duration, Some(90));
 }
+
+#[test]
+fn url_host_names_itself_and_its_subdomains() {
+    let read = |name: &str| (name == "URL_HOST").then(|| "sl.example.org".to_owned());
+    let api = Config::read(&read).unwrap().api;
+    for host in ["sl.example.org", "SL.example.org:443", "math.sl.example.org.", "sl.example.org."] {
+        assert!(api.names_url_host(host), "{host}");
+    }
+    for host in [
+        "evilsl.example.org",
+        "example.org",
+        "sl.example.org.evil.com",
+        "evil/.sl.example.org",
+        "x@.sl.example.org",
+        "",
+    ] {
+        assert!(!api.names_url_host(host), "{host}");
+    }
+    assert!(!Config::read(&|_| None).unwrap().api.names_url_host("sl.example.org"));
+}

@@ -2,6 +2,7 @@
 //! graceful drain with a deadline. warp's own server has none of these.
 
 use super::drain::DrainSignal;
+use super::strict_head::StrictHead;
 use super::unix_socket;
 use crate::config::{Bind, ListenConfig};
 use crate::telemetry::permit_log;
@@ -15,9 +16,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 use tokio_util::either::Either;
 use tracing::warn;
 use warp::Filter;
@@ -31,6 +33,17 @@ pub(super) const BACKLOG: i32 = 4096;
 
 /// Pause after a failed accept.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// The response to a connection over MAX_CONNECTIONS. nginx sends its request to another replica.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n";
+
+/// How long a refused client gets to read the response, and how many such clients wait for it; more are cut off.
+const REFUSAL_PERIOD: Duration = Duration::from_secs(1);
+const MAX_WAITING_REFUSALS: usize = 64;
+
+/// At most one log line about refused connections in this time, for each thread.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Longer than the runtime needs to look at its sockets once.
 const READ_QUEUED_DELAY: Duration = Duration::from_millis(1);
@@ -129,13 +142,14 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
-/// Serves until `stop` is true. Then refuses requests for a moment (see [`DrainSignal`]), closes the
+/// Serves until `stop` is true, each connection with one of `connections`' permits. Then refuses requests for a moment (see [`DrainSignal`]), closes the
 /// listener, and waits for open connections until SHUTDOWN_GRACE is over.
 pub async fn serve<F>(
     listener: Listener,
     service: F,
     config: &ListenConfig,
     drain: &DrainSignal,
+    connections: &Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<Drained>
 where
@@ -147,13 +161,16 @@ where
     let graceful = GracefulShutdown::new();
     let service = TowerToHyperService::new(warp::service(service));
     let open = Arc::new(());
-    let serve_connection = |stream: Stream| {
+    let mut refusals = Refusals::default();
+    let mut serve_connection = |stream: Stream| {
+        let Ok(permit) = connections.clone().try_acquire_owned() else { return refusals.refuse(stream) };
+        let stream = TokioIo::new(StrictHead::new(stream));
+        let serving = graceful.watch(http.serve_connection(stream, service.clone()));
         let is_open = open.clone();
-        let serving = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
         tokio::spawn(async move {
             // An error is the client's: it hung up, was too slow, or sent no HTTP.
             let _ = serving.await;
-            drop(is_open);
+            drop((permit, is_open));
         });
     };
     let acceptor = Acceptor::new(listener)?;
@@ -181,13 +198,46 @@ where
         }
     };
     // Clients in the accept queue are already connected: they are served too.
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::ZERO, acceptor.accept()).await {
+    while let Ok(Ok(stream)) = timeout(Duration::ZERO, acceptor.accept()).await {
         serve_connection(stream);
     }
     drop(acceptor);
     read_queued_requests().await;
     let finished = tokio::time::timeout_at(deadline, graceful.shutdown()).await.is_ok();
     Ok(Drained { deadline, cut_off: if finished { 0 } else { Arc::strong_count(&open) - 1 } })
+}
+
+/// Connections over MAX_CONNECTIONS.
+#[derive(Default)]
+struct Refusals {
+    waiting: Arc<()>,
+    logged: Option<Instant>,
+}
+
+impl Refusals {
+    fn refuse(&mut self, stream: Stream) {
+        if self.logged.is_none_or(|logged| logged.elapsed() >= REFUSAL_LOG_INTERVAL) {
+            self.logged = Some(Instant::now());
+            warn!("refusing connections: as many as MAX_CONNECTIONS allows are open");
+        }
+        if Arc::strong_count(&self.waiting) > MAX_WAITING_REFUSALS {
+            return;
+        }
+        let waiting = self.waiting.clone();
+        tokio::spawn(async move {
+            let _ = timeout(REFUSAL_PERIOD, respond_and_close(stream)).await;
+            drop(waiting);
+        });
+    }
+}
+
+/// Reads until the client closes too: closing a socket with unread bytes would destroy the response.
+async fn respond_and_close(mut stream: Stream) -> io::Result<()> {
+    stream.write_all(TOO_MANY_CONNECTIONS).await?;
+    stream.shutdown().await?;
+    let mut unread = [0; 512];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
 }
 
 /// Lets connections that were just accepted read their first bytes: hyper's graceful shutdown closes a
@@ -249,7 +299,8 @@ mod tests {
         let (_stop, stopped) = watch::channel(true);
         let service = warp::any().map(|| "here".into_response());
         let listener = listeners.into_sockets().remove(0);
-        serve(listener, service, &config, &DrainSignal::default(), stopped).await.unwrap();
+        let connections = Arc::new(Semaphore::new(config.max_connections));
+        serve(listener, service, &config, &DrainSignal::default(), &connections, stopped).await.unwrap();
         for mut client in clients {
             let mut response = String::new();
             client.read_to_string(&mut response).unwrap();

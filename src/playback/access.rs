@@ -48,16 +48,16 @@ pub enum PlaybackError {
     Store(#[from] StoreError),
 }
 
-/// Decides how to respond to a request. `query` is its raw query string.
+/// Decides how to respond to a request. `query` is its raw query string. HEAD uses up no token, and gets no cookie.
 pub async fn decide(
     app: &App,
     target: PlaybackTarget,
     query: &str,
     headers: &HeaderMap,
-    now: SystemTime,
+    is_head: bool,
 ) -> Result<PlaybackDecision, PlaybackError> {
     let Some(recordings) = &app.recordings else { return Ok(PlaybackDecision::NotFound) };
-    let check = AccessCheck { app, recordings, query, headers, now };
+    let check = AccessCheck { app, recordings, query, headers, is_head, now: SystemTime::now() };
     match target {
         PlaybackTarget::Link(format_id) => check.decide_link(format_id).await,
         PlaybackTarget::File(format_id, path) => {
@@ -90,6 +90,7 @@ struct AccessCheck<'r> {
     recordings: &'r Recordings,
     query: &'r str,
     headers: &'r HeaderMap,
+    is_head: bool,
     now: SystemTime,
 }
 
@@ -136,12 +137,18 @@ impl AccessCheck<'_> {
         let (Some(key), Some(token)) = (&config.playback.secret_key_base, parse_token(self.query)) else {
             return Ok(PlaybackDecision::NotFound);
         };
-        // The token is used up now, even if it belongs to another recording.
-        let issued_for = self.app.store.take_playback_token(&token).await?;
+        // A token is used up now, even if it belongs to another recording.
+        let issued_for = match self.is_head {
+            true => self.app.store.peek_playback_token(&token).await?,
+            false => self.app.store.take_playback_token(&token).await?,
+        };
         let is_valid = issued_for
             .is_some_and(|t| t.record_id == format_id.id.as_str() && t.format == format_id.format.as_str());
         if !is_valid {
             return Ok(PlaybackDecision::NotFound);
+        }
+        if self.is_head {
+            return Ok(redirect(onward));
         }
         let outside = scope_outside_format(&format_id, &to, &config.playback);
         let scopes = [Some(CookieScope::of_format(format_id)), outside].into_iter().flatten();

@@ -13,7 +13,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::path::Path;
-use std::time::SystemTime;
 use tracing::error;
 use warp::reply::Response;
 
@@ -66,7 +65,7 @@ pub async fn respond(
     headers: &HeaderMap,
     is_head: bool,
 ) -> Response {
-    match super::decide(app, target, query, headers, SystemTime::now()).await {
+    match super::decide(app, target, query, headers, is_head).await {
         Ok(PlaybackDecision::Redirect(to, cookies)) => redirect(&to, cookies),
         // nginx cannot read files in S3.
         Ok(PlaybackDecision::File(file))

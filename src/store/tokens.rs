@@ -45,11 +45,19 @@ impl Store {
         let mut take = redis::pipe();
         take.atomic().get(&key).del(&key).ignore();
         let (stored,): (Option<String>,) = self.pipeline(&take).await?;
-        let access = stored.and_then(|text| serde_json::from_str::<Access>(&text).ok());
-        Ok(access.map(|access| PlaybackToken {
-            token: token.to_owned(),
-            record_id: access.record_id,
-            format: access.format,
-        }))
+        Ok(stored.and_then(|text| parse_access(token, &text)))
     }
+
+    /// What a token gives access to, without consuming it.
+    pub async fn peek_playback_token(&self, token: &str) -> StoreResult<Option<PlaybackToken>> {
+        let mut peek = redis::pipe();
+        peek.get(self.keys.playback_token(token));
+        let (stored,): (Option<String>,) = self.pipeline(&peek).await?;
+        Ok(stored.and_then(|text| parse_access(token, &text)))
+    }
+}
+
+fn parse_access(token: &str, stored: &str) -> Option<PlaybackToken> {
+    let access = serde_json::from_str::<Access>(stored).ok()?;
+    Some(PlaybackToken { token: token.to_owned(), record_id: access.record_id, format: access.format })
 }

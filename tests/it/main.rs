@@ -36,4 +36,5 @@ mod shutdown;
 mod slow_clients;
 mod support;
 mod tls;
+mod unsigned_bodies;
 mod uploads;

@@ -17,6 +17,10 @@ use tokio::sync::mpsc;
 /// Usual size of one recording in the response, to allocate the buffer.
 const RECORDING_XML_BYTES: usize = 2048;
 
+/// Limit of the metadata filters of one request (this project's decision): each is a part of the statement, whose
+/// length grows with the square of their number.
+const MAX_META_FILTERS: usize = 100;
+
 const RESPONSE_START: &str = "<response><returncode>SUCCESS</returncode><recordings>";
 const RECORDINGS_END: &str = "</recordings>";
 const RESPONSE_END: &str = "</response>";
@@ -151,7 +155,7 @@ fn parse_query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQu
         Some(states) if states.iter().any(|state| state.eq_ignore_ascii_case("any")) => ValueFilter::Any,
         Some(states) => ValueFilter::OneOf(states.iter().map(|state| state.to_ascii_lowercase()).collect()),
     };
-    let meta = params
+    let meta: Vec<_> = params
         .iter()
         .filter_map(|(name, value)| Some((name.strip_prefix("meta_")?, value.unwrap_or_default())))
         .map(|(key, value)| MetaFilter {
@@ -164,7 +168,11 @@ fn parse_query(config: &RecordingsConfig, params: &Params) -> Result<RecordingQu
                 .map(MetaValue::parse)
                 .collect(),
         })
+        .take(MAX_META_FILTERS + 1)
         .collect();
+    if meta.len() > MAX_META_FILTERS {
+        return Err(ApiError::TooManyMetadataKeys(MAX_META_FILTERS));
+    }
     let number = |name: &str| params.present(name).and_then(|text| text.trim().parse::<u32>().ok());
     Ok(RecordingQuery {
         meeting_ids: filter(meetings),

@@ -10,13 +10,13 @@ const SLIDES: &str = "<?xml version='1.0'?>\r\n<modules>\n\t<module name=\"prese
     <document url=\"https://example.org/a%20b.pdf?x=1&amp;y=2\" filename=\"\u{e9}.pdf\"/></module>  </modules>\n";
 
 #[test]
-fn form_overrides_signed_query() {
+fn form_adds_to_signed_query() {
     let pool = Pool::start(1);
-    let reply = pool.post("create", "meetingID=m1&name=Query", FORM, b"name=Form+%C3%A9&welcome=Hi");
+    let reply = pool.post("create", "meetingID=m1&name=Query", FORM, b"name=Form&welcome=Hi+%C3%A9");
     assert_eq!(reply.success().xml("meetingID"), Some("m1"));
     let request = pool.server(1).last_request("create").unwrap();
-    assert_eq!(parameter(&request, "name").as_deref(), Some("Form é"));
-    assert_eq!(parameter(&request, "welcome").as_deref(), Some("Hi"));
+    assert_eq!(parameter(&request, "name").as_deref(), Some("Query"));
+    assert_eq!(parameter(&request, "welcome").as_deref(), Some("Hi é"));
     assert_eq!(parameter(&request, "meetingID").as_deref(), Some("m1"));
 }
 
@@ -68,13 +68,14 @@ fn multipart_form_is_parsed_like_form() {
 }
 
 #[test]
-fn multipart_form_overrides_signed_query() {
+fn multipart_form_adds_to_signed_query() {
     let pool = Pool::start(1);
-    let body = multipart(&[("name", "Form"), ("name", "Last")]);
+    let body = multipart(&[("name", "Form"), ("welcome", "First"), ("welcome", "Last")]);
     let kind = "multipart/form-data; boundary=\"BoUnD\"";
     pool.post("create", "meetingID=m1&name=Query", kind, body.as_bytes()).success();
     let request = pool.server(1).last_request("create").unwrap();
-    assert_eq!(parameter(&request, "name").as_deref(), Some("Last"));
+    assert_eq!(parameter(&request, "name").as_deref(), Some("Query"));
+    assert_eq!(parameter(&request, "welcome").as_deref(), Some("Last"));
 }
 
 #[test]

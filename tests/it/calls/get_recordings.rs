@@ -3,7 +3,7 @@
 use crate::assert_response;
 use crate::support::RecordingEnv;
 
-const NGINX: [(&str, &str); 2] = [("x-forwarded-proto", "https"), ("x-forwarded-host", "bbb.example.org")];
+const NGINX: [(&str, &str); 2] = [("x-forwarded-proto", "https"), ("host", "bbb.example.org")];
 
 #[test]
 fn get_recordings_returns_all_fields() {

@@ -75,3 +75,42 @@ fn update_sets_protection_on_all_named_recordings() {
     assert_eq!(env.postgres.sql("SELECT record_id FROM recordings WHERE protected"), "r1");
     assert!(!updated(&env, "recordID=r2&protect=perhaps"));
 }
+
+#[test]
+fn update_with_too_many_metadata_keys_is_refused() {
+    let env = RecordingEnv::start();
+    env.add("r1", "m", 1);
+    let form: String = (0..40_000).map(|n| format!("&meta_k{n}=1")).collect();
+    let reply = env.pool.post(
+        "updateRecordings",
+        "recordID=r1",
+        "application/x-www-form-urlencoded",
+        form.as_bytes(),
+    );
+    assert_response!(
+        reply,
+        xml @"<response><returncode>FAILED</returncode><messageKey>paramError</messageKey><message>There are \
+              more than 1000 different meta_ parameters.</message></response>"
+    );
+    assert_eq!(metadata(&env, "r1"), "bbb-origin=moodle gl-listed=");
+    let thousand: String = (0..1000).map(|n| format!("&meta_k{n}=1")).collect();
+    let reply = env.pool.post(
+        "updateRecordings",
+        "recordID=r1",
+        "application/x-www-form-urlencoded",
+        thousand.as_bytes(),
+    );
+    assert_eq!(reply.success().xml("updated"), Some("true"));
+    // Filters of getRecordings are limited too: each is a part of the statement.
+    let reply =
+        env.pool.post("getRecordings", "", "application/x-www-form-urlencoded", &form.as_bytes()[1..]);
+    assert_eq!(reply.failed(), "paramError");
+    let hundred: String = (0..100).map(|n| format!("&meta_k{n}=1")).collect();
+    let reply = env.pool.post(
+        "getRecordings",
+        "recordID=r1",
+        "application/x-www-form-urlencoded",
+        hundred.as_bytes(),
+    );
+    assert!(reply.success().body.contains("<recordID>r1</recordID>"));
+}

@@ -50,6 +50,11 @@ fn forwarded_headers_of_trusted_proxy_are_used() {
     let chain =
         [("x-forwarded-for", "203.0.113.7, 10.1.2.3"), ("x-forwarded-proto", "HTTPS, http"), ("host", HOST)];
     site.fetch("GET", "/bigbluebutton/api/join?a=1", &chain);
+    assert_eq!(forwarded(&replica), ["10.1.2.3", "https", HOST, HOST], "the outer one is not listed");
+    let listed = "set_real_ip_from 127.0.0.1;\nset_real_ip_from 10.1.2.3;";
+    let edit = ("sl/trust-proxy.conf", "set_real_ip_from 127.0.0.1;", listed);
+    let site = Site::edited("behind-proxy", &[replica.port], &[edit]);
+    site.fetch("GET", "/bigbluebutton/api/join?a=1", &chain);
     assert_eq!(forwarded(&replica), ["203.0.113.7", "https", HOST, HOST]);
     // Invalid values are not forwarded.
     let nonsense = [

@@ -20,7 +20,6 @@ fn log_line(site: &Site, call: &str) -> String {
     let access = site.nginx.file("sl.access.log");
     for (name, text) in [
         ("sl.access.log", access.clone()),
-        ("sl.error.log", site.nginx.file("sl.error.log")),
         ("access.log", site.nginx.file("access.log")),
         ("error.log", site.nginx.file("error.log")),
     ] {
@@ -53,6 +52,27 @@ fn error_log_has_no_secrets() {
             assert!(line.contains(&format!("127.0.0.1:{port}")), "{line}");
         }
         assert!(line.contains("said=\"503, 502"), "{line}");
+    }
+}
+
+/// nginx logs this at the level crit.
+#[test]
+fn error_log_has_no_secrets_when_a_unix_socket_is_missing() {
+    let edit = ("sl/replicas.conf", "127.0.0.1:3000", "unix:/nowhere/sl.sock");
+    for call in ["join", "getMeetings", "end", "create"] {
+        let site = Site::edited("plain", &[], &[edit]);
+        let line = log_line(&site, call);
+        assert!(line.contains("unix:/nowhere/sl.sock") && line.contains("said=\"502"), "{line}");
+    }
+}
+
+#[test]
+fn no_file_holds_what_nginx_says_about_a_request() {
+    for entry in std::fs::read_dir(format!("{}/nginx/sl", crate::support::ROOT)).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for line in text.lines().map(str::trim).filter(|line| line.starts_with("error_log")) {
+            assert_eq!(line, "error_log /dev/null emerg;");
+        }
     }
 }
 

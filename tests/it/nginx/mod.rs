@@ -1,6 +1,7 @@
 //! The files in nginx/, unmodified, with a real nginx.
 
 mod fake_replica;
+mod frozen;
 mod headers;
 mod load;
 mod logs;

@@ -127,17 +127,30 @@ fn draining_replica_answers_503_to_clients_that_retry() {
 }
 
 #[test]
-fn silent_replica_is_skipped_for_reads_only() {
-    // Reads move to the next replica after their timeout.
+fn silent_replica_is_skipped_unless_it_may_have_carried_out_a_write() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let alive = FakeReplica::start(|_| super::fake_replica::Reaction::Respond("alive"));
-    let edit = ("sl/api.conf", "proxy_read_timeout 30s;", "proxy_read_timeout 1s;");
-    let edits = [edit, ("sl/server.conf", "proxy_read_timeout 120s;", "proxy_read_timeout 1s;")];
-    for (call, status) in [("getMeetingInfo", 200), ("create", 502), ("join", 502), ("end", 502)] {
+    let shorter = |limit: &'static str| ("sl/api.conf", limit, "proxy_read_timeout 1s;");
+    let edits = [
+        shorter("proxy_read_timeout 5s;"),
+        shorter("proxy_read_timeout 17s;"),
+        shorter("proxy_read_timeout 65s;"),
+        ("sl/server.conf", "proxy_read_timeout 120s;", "proxy_read_timeout 1s;"),
+    ];
+    for (call, status) in [
+        ("getMeetingInfo", 200),
+        ("getRecordings", 200),
+        ("create", 200),
+        ("join", 200),
+        ("join?redirect=false", 502),
+        ("end", 502),
+        ("publishRecordings", 502),
+    ] {
         let ports = [silent.local_addr().unwrap().port(), alive.port];
         let site = Site::edited("plain", &ports, &edits);
         let before = alive.received().len();
-        let reply = site.get(&format!("/bigbluebutton/api/{call}?meetingID=m"));
+        let and = if call.contains('?') { "&" } else { "?" };
+        let reply = site.get(&format!("/bigbluebutton/api/{call}{and}meetingID=m"));
         assert_eq!(reply.status, status, "{call}");
         assert_eq!(alive.received().len() - before, usize::from(status == 200), "{call}");
     }

@@ -5,7 +5,7 @@ use super::{FakeReplica, Site};
 use crate::support::client::{Reply, fetch};
 use crate::support::{eventually, free_port};
 
-const READS: [&str; 8] = [
+const READS: [&str; 10] = [
     "isMeetingRunning",
     "getMeetingInfo",
     "getMeetingInfo/",
@@ -14,11 +14,11 @@ const READS: [&str; 8] = [
     "getRecordingTextTracks",
     "create",
     "create/",
-];
-
-const WRITES: [&str; 13] = [
     "join",
     "join/",
+];
+
+const WRITES: [&str; 11] = [
     "end",
     "sendChatMessage",
     "insertDocument",
@@ -99,7 +99,7 @@ fn draining_replica_is_skipped_for_every_call() {
 }
 
 #[test]
-fn reads_and_creates_are_retried_when_connection_breaks() {
+fn reads_joins_and_creates_are_retried_when_connection_breaks() {
     for call in READS {
         for method in ["GET", "POST"] {
             let (broken, alive) =
@@ -126,6 +126,25 @@ fn writes_are_not_retried_when_connection_breaks() {
     }
 }
 
+/// The replica makes such a join on the BBB server: a second one would be a second participant.
+#[test]
+fn join_without_redirect_is_not_retried() {
+    for query in ["meetingID=m&redirect=false", "redirect=FALSE&meetingID=m"] {
+        let (broken, alive) =
+            (FakeReplica::start(|_| Reaction::Reset), FakeReplica::start(|_| Reaction::Respond("alive")));
+        let site = Site::start("plain", &[broken.port, alive.port]);
+        let target = format!("/bigbluebutton/api/join?{query}");
+        assert_eq!(site.get(&target).status, 502, "{query}");
+        assert!(broken.received()[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")));
+        assert_eq!((broken.received().len(), alive.received().len()), (1, 0), "{query}");
+        // nginx knows of the failure now; a replica that is not reached is skipped.
+        assert_eq!(site.get(&target).body, "alive");
+    }
+    let alive = FakeReplica::start(|_| Reaction::Respond("alive"));
+    let site = Site::start("plain", &[free_port(), alive.port]);
+    assert_eq!(site.get("/bigbluebutton/api/join?redirect=false").body, "alive");
+}
+
 #[test]
 fn writes_of_any_length_are_not_retried() {
     // Byte counts that end in any digit: the pattern for 0 bytes must not match 610.
@@ -133,7 +152,7 @@ fn writes_of_any_length_are_not_retried() {
     for length in 0..10 {
         let broken = FakeReplica::start(|_| Reaction::Reset);
         let site = Site::start("plain", &[broken.port, alive.port]);
-        let reply = site.get(&format!("/bigbluebutton/api/join?a={}", "a".repeat(length)));
+        let reply = site.get(&format!("/bigbluebutton/api/end?a={}", "a".repeat(length)));
         assert_eq!((reply.status, broken.received().len()), (502, 1));
     }
     assert_eq!(alive.received().len(), 0);
@@ -143,22 +162,22 @@ fn writes_of_any_length_are_not_retried() {
 fn write_is_not_retried_after_skipping_unreachable_replica() {
     let (broken, alive) =
         (FakeReplica::start(|_| Reaction::Reset), FakeReplica::start(|_| Reaction::Respond("alive")));
-    let reply = send_call("join", "GET", &[free_port(), broken.port, alive.port]);
+    let reply = send_call("end", "GET", &[free_port(), broken.port, alive.port]);
     assert_eq!(reply.status, 502);
     assert_eq!([broken.received().len(), alive.received().len()], [1, 0]);
 }
 
 #[test]
-fn join_on_kept_connection_is_not_retried() {
+fn write_on_kept_connection_is_not_retried() {
     let kept =
         FakeReplica::start(|number| if number == 1 { Reaction::Respond("first") } else { Reaction::Reset });
     let alive = FakeReplica::start(|_| Reaction::Respond("alive"));
     let site = Site::start("plain", &[kept.port, alive.port]);
-    assert_eq!(site.get("/bigbluebutton/api/join?n=1").body, "first");
-    assert_eq!(site.get("/bigbluebutton/api/join?n=2").body, "alive");
-    assert_eq!(site.get("/bigbluebutton/api/join?n=3").status, 502);
+    assert_eq!(site.get("/bigbluebutton/api/end?n=1").body, "first");
+    assert_eq!(site.get("/bigbluebutton/api/end?n=2").body, "alive");
+    assert_eq!(site.get("/bigbluebutton/api/end?n=3").status, 502);
     assert_eq!([kept.received().len(), alive.received().len()], [2, 1]);
-    assert_eq!(site.get("/bigbluebutton/api/join?n=4").body, "alive");
+    assert_eq!(site.get("/bigbluebutton/api/end?n=4").body, "alive");
 }
 
 #[test]

@@ -51,6 +51,8 @@ impl Site {
             };
             fs::write(directory.path().join(name), text).unwrap();
         }
+        // Tests use the address too.
+        let text = text.replace(&format!("server_name .{HOST};"), &format!("server_name .{HOST} 127.0.0.1;"));
         // No IPv6: the test machine may have none.
         let lines = text.lines().filter(|line| !line.contains("listen [::]:"));
         let mut text = lines.collect::<Vec<_>>().join("\n");
@@ -63,12 +65,12 @@ impl Site {
             text = replace(&text, &format!("{letsencrypt}/fullchain.pem"), certificate.to_str().unwrap());
             text = replace(&text, &format!("{letsencrypt}/privkey.pem"), key.to_str().unwrap());
             text = replace(&text, "listen 443 ", "listen 127.0.0.1:PORT ");
-            text = replace(&text, "listen 80;", &format!("listen 127.0.0.1:{plain_port};"));
+            text = replace(&text, "listen 80", &format!("listen 127.0.0.1:{plain_port}"));
             text = replace(&text, "/var/log/nginx/", "DIR/");
             text = replace(&text, "/var/www/", "DIR/");
             authority = Some(private_ca);
         } else {
-            text = replace(&text, "listen 80;", "listen 127.0.0.1:PORT;");
+            text = replace(&text, "listen 80", "listen 127.0.0.1:PORT");
         }
         Site { nginx: Nginx::start_in(directory, &text), plain_port, authority }
     }

@@ -153,6 +153,39 @@ fn lists_are_compressed_on_request() {
 }
 
 #[test]
+fn other_hosts_are_refused() {
+    let replica = FakeReplica::start(|_| Reaction::Respond("here"));
+    for variant in ["plain", "tls", "recordings-only"] {
+        let site = Site::start(variant, &[replica.port]);
+        let scheme = if site.authority.is_some() { "https" } else { "http" };
+        let status = |path: &str, host: &str| {
+            let host = format!("Host: {host}");
+            let url = format!("{scheme}://127.0.0.1:{}{path}", site.nginx.port);
+            let output = site.curl(&url, &["-k", "-H", &host]);
+            output.split(' ').nth(1).map(str::to_owned).unwrap_or(output)
+        };
+        let before = replica.received().len();
+        for host in ["evil.example.net", "evilsl.example.org", "sl.example.org.evil.net", "10.0.0.1"] {
+            for path in [
+                "/bigbluebutton/api/getRecordings?checksum=x",
+                "/presentation/r/x",
+                "/recording/r/video",
+                "/",
+            ] {
+                assert_eq!(status(path, host), "403", "{variant} {host} {path}");
+            }
+        }
+        assert_eq!(replica.received().len(), before);
+        assert_eq!(status("/health_check", "10.0.0.1"), "200", "{variant}");
+        assert_eq!(status("/presentation/r/x", &format!("math.{HOST}")), "200", "{variant}");
+        if variant == "tls" {
+            let plain = format!("http://127.0.0.1:{}/x", site.plain_port);
+            assert_eq!(fetch("GET", &plain, &[("host", "evil.example.net")], b"").status, 403);
+        }
+    }
+}
+
+#[test]
 fn scalelite_variables_choose_config() {
     let file = |variant: &str| std::fs::read_to_string(format!("{ROOT}/nginx/{variant}.conf")).unwrap();
     assert_eq!(scalelite(&[]).unwrap(), file("plain"));

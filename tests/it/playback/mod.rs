@@ -134,6 +134,6 @@ fn assert_raw_not_found(target: &str, response: &str) {
 
 /// A GET with unmodified bytes at any address.
 fn raw_get(address: &str, target: &str) -> String {
-    let request = format!("GET {target} HTTP/1.1\r\nHost: sl\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: sl.example.org\r\nConnection: close\r\n\r\n");
     client::send_raw(address, request.as_bytes())
 }

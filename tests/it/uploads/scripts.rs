@@ -31,7 +31,7 @@ impl BbbServer {
 
     fn of(env: &RecordingEnv, settings: &str) -> BbbServer {
         let (address, secret) = (env.pool.address(0), env.pool.server(1).secret());
-        BbbServer::new(&format!("url: http://{address}\nsecret: {secret}\n{settings}"))
+        BbbServer::new(&format!("url: http://{address}\nallow_http: true\nsecret: {secret}\n{settings}"))
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -204,6 +204,51 @@ fn script_run_by_root_leaves_no_files_of_root() {
     }
 }
 
+/// The owner of the recordings may not use it to write, or to delete, as root.
+#[test]
+fn prune_run_by_root_touches_files_as_their_owner() {
+    use std::os::unix::fs::{MetadataExt, symlink};
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return eprintln!("not tested: not root");
+    }
+    let env = start_env(&["--no-poller", "--importer"], &[]);
+    let bbb = BbbServer::of(&env, "");
+    let dir = bbb.0.path().display().to_string();
+    fs::write(bbb.path("delete"), format!("#!/bin/sh\necho \"$@\" as $(id -u) >>{dir}/deleted\n")).unwrap();
+    let recordings: Vec<_> = (1..=3).map(|n| recording(n, &[Notes])).collect();
+    let mut ids: Vec<_> = recordings.iter().map(|recording| recording.record_id()).collect();
+    ids.sort();
+    recordings.iter().for_each(|recording| bbb.publish(recording));
+    let chown = Command::new("chown").args(["-R", "nobody"]).arg(bbb.0.path()).status();
+    assert!(chown.unwrap().success());
+    bbb.run_ok("sl_batch_import.rb", &[]);
+    eventually("all are imported", || env.record_ids("").len() == 3);
+    // Links of the owner to a directory that only root may write to.
+    let of_root = TempDir::new().unwrap();
+    fs::set_permissions(of_root.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    symlink(of_root.path().join("made"), bbb.path("work/locks").join(&ids[0])).unwrap();
+    let output = bbb.run("sl_prune_recordings.rb", &["--days", "0"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&ids[0]), "{output:?}");
+    assert_eq!(fs::read_dir(of_root.path()).unwrap().count(), 0, "a file was made as root");
+    let deleted = fs::read_to_string(bbb.path("deleted")).unwrap();
+    assert_eq!(deleted, format!("--delete {} as 0\n--delete {} as 0\n", ids[1], ids[2]));
+    // A directory of marks that is elsewhere.
+    fs::write(of_root.path().join(&ids[0]), fs::read(bbb.path("work/sent").join(&ids[0])).unwrap()).unwrap();
+    fs::remove_file(bbb.path("work/locks").join(&ids[0])).unwrap();
+    fs::rename(bbb.path("work/sent"), bbb.path("work/moved")).unwrap();
+    symlink(of_root.path(), bbb.path("work/sent")).unwrap();
+    assert_eq!(bbb.run("sl_prune_recordings.rb", &["--days", "0"]).status.code(), Some(1));
+    assert!(of_root.path().join(&ids[0]).exists(), "a file was deleted as root");
+    // The work directory itself: not taken for one of root.
+    fs::rename(bbb.path("work"), bbb.path("elsewhere")).unwrap();
+    symlink(of_root.path(), bbb.path("work")).unwrap();
+    let nobody = fs::metadata(bbb.path("published")).unwrap().uid();
+    std::os::unix::fs::lchown(bbb.path("work"), Some(nobody), None).unwrap();
+    assert_eq!(bbb.run("sl_prune_recordings.rb", &["--days", "0"]).status.code(), Some(1));
+    assert_eq!(fs::read_dir(of_root.path()).unwrap().count(), 1, "directories were made as root");
+}
+
 #[test]
 fn script_resumes_upload_after_replica_is_killed() {
     let mut env = start_env(&["--no-poller"], &[]);
@@ -230,7 +275,8 @@ fn script_resumes_upload_after_replica_is_killed() {
 #[test]
 fn wrong_secret_is_reported_without_retry() {
     let env = start_env(&["--no-poller"], &[]);
-    let bbb = BbbServer::new(&format!("url: http://{}\nsecret: wrong", env.pool.address(0)));
+    let bbb =
+        BbbServer::new(&format!("url: http://{}\nallow_http: true\nsecret: wrong", env.pool.address(0)));
     let recording = recording(1, &[Notes]);
     bbb.publish(&recording);
     let output = bbb.run("post_publish_sl.rb", &["-m", &recording.record_id()]);
@@ -240,6 +286,14 @@ fn wrong_secret_is_reported_without_retry() {
     let output = bbb.run("post_publish_sl.rb", &["-m", "../../etc"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("not a valid record id"), "{output:?}");
     assert!(bbb.run("post_publish_sl.rb", &[]).status.code() == Some(1));
+    for settings in ["url: http://sl.example.org", "url: http://sl.example.org\nallow_http: \"no\""] {
+        let output = BbbServer::new(&format!("{settings}\nsecret: s")).run("sl_batch_import.rb", &[]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(1) && errors.contains("url must begin with https://"),
+            "{errors}"
+        );
+    }
     let unset = BbbServer::new("");
     let output = unset.run("sl_batch_import.rb", &[]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("either url or spool_dir"), "{output:?}");
