@@ -21,6 +21,7 @@ use crate::recordings::import::{self, Importer};
 use crate::recordings::{Index, Recordings, Storage};
 use crate::routes;
 use crate::servers::ServerClient;
+use crate::servers::fan_out::FanOuts;
 use crate::servers::poll::suspects::SuspectReporter;
 use crate::servers::poll::{self, Poller};
 use crate::store::Store;
@@ -145,6 +146,7 @@ async fn serve_requests(
     let app = App {
         suspects: SuspectReporter::new(Poller::new(store.clone(), servers.clone(), config.clone())),
         recordings: recordings(&config)?,
+        fan_outs: FanOuts::default(),
         store,
         servers,
         config: config.clone(),

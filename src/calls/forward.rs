@@ -24,7 +24,10 @@ impl App {
 
     /// Logs that a server gave no response, has it probed, and returns the error for the client.
     pub(super) fn report_failure(&self, call: Call, at: &ServerRef, failure: &ServerCallError) -> ApiError {
-        warn!(call = call.name(), server = at.id, %failure, "request to a BBB server failed");
+        // The client logs that a server is busy, now and then.
+        if !matches!(failure, ServerCallError::Busy) {
+            warn!(call = call.name(), server = at.id, %failure, "request to a BBB server failed");
+        }
         self.suspects.report(at, failure);
         match call {
             Call::Create => ApiError::CreateFailed,

@@ -1,6 +1,7 @@
 //! The one client that calls BBB servers. It signs the bytes that go on the wire, limits time and size
 //! of every response, and returns only what is a BBB response.
 
+use super::in_flight::InFlight;
 use crate::bbb::xml_reader::{self, Envelope, XmlError};
 use crate::bbb::{Algorithm, Params};
 use crate::config::ServerClientConfig;
@@ -32,6 +33,7 @@ pub struct ServerClient {
     sign_with: Algorithm,
     timeout: Duration,
     max_response_bytes: usize,
+    in_flight: InFlight,
 }
 
 /// The body of a call, beside its parameters.
@@ -76,6 +78,9 @@ pub enum ServerCallError {
     /// The server's URL in Redis is invalid, or the request is too long for a URL.
     #[error("the server's URL is invalid, or the request is too long for a URL")]
     Url,
+    /// As many calls wait for the server as may; this one was not sent.
+    #[error("too many calls wait for this server (MAX_CALLS_PER_SERVER)")]
+    Busy,
 }
 
 impl ServerClient {
@@ -94,6 +99,7 @@ impl ServerClient {
             sign_with,
             timeout: config.connect_timeout + config.response_timeout,
             max_response_bytes: config.max_response_bytes,
+            in_flight: InFlight::new(config.max_calls),
         }
     }
 
@@ -108,7 +114,8 @@ impl ServerClient {
         format!("{}/{call}?{query}{separator}checksum={checksum}", base(&server.url))
     }
 
-    /// Makes a call and reads the response, which may say FAILED.
+    /// Makes a call and reads the response, which may say FAILED. Fails at once if MAX_CALLS_PER_SERVER calls wait
+    /// for the server.
     pub async fn call(
         &self,
         server: &ServerRef,
@@ -116,12 +123,13 @@ impl ServerClient {
         params: &Params,
         payload: Payload,
     ) -> Result<ServerResponse, ServerCallError> {
+        let _in_flight = self.in_flight.begin(&server.url).ok_or(ServerCallError::Busy)?;
         let body = self.fetch(self.request(server, call, params, payload)?).await?;
         let envelope = xml_reader::read_envelope(&body)?;
         Ok(ServerResponse { body, envelope })
     }
 
-    /// Makes a call without parameters; the caller parses the response.
+    /// Makes a call without parameters; the caller parses the response. For polls, which are not bounded.
     pub async fn call_raw(&self, server: &ServerRef, call: &str) -> Result<Bytes, ServerCallError> {
         self.fetch(self.request(server, call, &Params::default(), Payload::None)?).await
     }
@@ -192,12 +200,12 @@ impl ServerClient {
 impl ServerCallError {
     /// True if the server cannot have processed the request.
     pub fn never_sent(&self) -> bool {
-        matches!(self, ServerCallError::Connect(_) | ServerCallError::Url)
+        matches!(self, ServerCallError::Connect(_) | ServerCallError::Url | ServerCallError::Busy)
     }
 
     /// True if the cause is the server's health, rather than this one request.
     pub fn counts_against_server(&self) -> bool {
-        !matches!(self, ServerCallError::Url | ServerCallError::TooLarge(_))
+        !matches!(self, ServerCallError::Url | ServerCallError::TooLarge(_) | ServerCallError::Busy)
     }
 }
 

@@ -241,3 +241,22 @@ fn a_meeting_that_is_ending_weighs_nothing_for_two_minutes() {
     lab.poll("s1", &[("a", 40, 0)]);
     assert_eq!(lab.load("s1"), Some(40.0), "it is not");
 }
+
+#[test]
+fn a_meeting_created_again_while_a_poll_is_under_way_is_not_missed() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.age("a", 100);
+    lab.poll_sent_at("s1", &[], lab.tick());
+    assert_eq!(lab.hget("scalelite:sl:meeting:a", "missed"), "1");
+    let sent = lab.tick();
+    lab.tick();
+    lab.redis.eval("assign", &["a"]);
+    for _ in 0..2 {
+        lab.redis.cli(&["HDEL", "scalelite:sl:server:s1", "asked"]);
+        lab.poll_sent_at("s1", &[], sent);
+        assert_eq!(lab.hget("scalelite:sl:meeting:a", "missed"), "0");
+    }
+    lab.poll_sent_at("s1", &[], lab.tick());
+    assert_eq!(lab.hget("scalelite:sl:meeting:a", "missed"), "1", "a later poll counts");
+}
