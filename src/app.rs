@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::health::HealthCheck;
 use crate::recordings::Recordings;
 use crate::servers::ServerClient;
+use crate::servers::fan_out::FanOuts;
 use crate::servers::poll::suspects::SuspectReporter;
 use crate::servers::pool_version::PoolVersion;
 use crate::store::Store;
@@ -21,6 +22,8 @@ pub struct App {
     pub servers: ServerClient,
     /// The BBB version that the index reports.
     pub pool_version: PoolVersion,
+    /// Queries of all servers for their meetings, shared by requests.
+    pub fan_outs: FanOuts,
     /// Reports servers on which requests failed.
     pub suspects: SuspectReporter,
     /// The check of this replica's health.

@@ -25,6 +25,7 @@ use crate::recordings::import::{self, Importer};
 use crate::recordings::{Index, Recordings, Storage};
 use crate::routes;
 use crate::servers::ServerClient;
+use crate::servers::fan_out::FanOuts;
 use crate::servers::poll::suspects::SuspectReporter;
 use crate::servers::poll::{self, Poller};
 use crate::servers::pool_version::PoolVersion;
@@ -179,6 +180,7 @@ async fn serve_requests(setup: Setup, listener: listen::Listener, shared: Shared
         health: HealthCheck::new(store.clone(), checked_index, supervised),
         recordings,
         pool_version: PoolVersion::new(store.clone()),
+        fan_outs: FanOuts::default(),
         store,
         servers,
         config: config.clone(),
