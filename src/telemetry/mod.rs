@@ -27,7 +27,10 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 /// # Errors
 /// LOG_LEVEL, RUST_LOG or LOG_FORMAT is invalid.
 pub fn start(default_level: &str) -> Result<(), String> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
+    // As for all settings: files from Windows end lines with a carriage return, Docker's keep quotes.
+    let trim =
+        |value: String| value.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '\'').to_owned();
+    let variable = |name: &str| std::env::var(name).ok().map(trim).filter(|value| !value.is_empty());
     let level = variable("LOG_LEVEL").unwrap_or_else(|| default_level.to_owned()).to_lowercase();
     if !["error", "warn", "info", "debug", "trace", "off"].contains(&level.as_str()) {
         return Err("LOG_LEVEL must be error, warn, info, debug, trace or off".into());

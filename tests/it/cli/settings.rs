@@ -57,8 +57,10 @@ fn port_in_use_stops_start() {
 
 #[test]
 fn json_log_names_ignored_settings() {
-    let mut pool =
-        Pool::empty(1, &[("LOG_FORMAT", "json"), ("WEB_CONCURRENCY", "4"), ("RAILS_ENV", "production")]);
+    let mut pool = Pool::empty(
+        1,
+        &[("LOG_FORMAT", "\"json\"\r"), ("WEB_CONCURRENCY", "4"), ("RAILS_ENV", "production")],
+    );
     let n = pool.serve(&[]);
     let log = || pool.replicas[n].log();
     eventually("it logs where it listens", || log().contains("listening at") && log().ends_with('\n'));
