@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::health::HealthCheck;
 use crate::recordings::Recordings;
 use crate::servers::ServerClient;
+use crate::servers::fan_out::FanOuts;
 use crate::servers::poll::suspects::SuspectReporter;
 use crate::store::Store;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct App {
     pub store: Store,
     /// The client of the BBB servers.
     pub servers: ServerClient,
+    /// Queries of all servers for their meetings, shared by requests.
+    pub fan_outs: FanOuts,
     /// Reports servers on which requests failed.
     pub suspects: SuspectReporter,
     /// The check of this replica's health.

@@ -25,6 +25,7 @@ use crate::recordings::import::{self, Importer};
 use crate::recordings::{Index, Recordings, Storage};
 use crate::routes;
 use crate::servers::ServerClient;
+use crate::servers::fan_out::FanOuts;
 use crate::servers::poll::suspects::SuspectReporter;
 use crate::servers::poll::{self, Poller};
 use crate::store::Store;
@@ -162,6 +163,7 @@ async fn serve_requests(
         suspects: SuspectReporter::new(Poller::new(store.clone(), servers.clone(), config.clone())),
         health: HealthCheck::new(store.clone(), checked_index, supervised),
         recordings,
+        fan_outs: FanOuts::default(),
         store,
         servers,
         config: config.clone(),

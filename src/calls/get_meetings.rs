@@ -2,14 +2,16 @@
 
 use super::{CallResponse, CallResult, TruncatedStream};
 use crate::app::App;
-use crate::bbb::Params;
+use crate::bbb::{ApiError, Params};
 use crate::servers::Payload;
-use crate::store::ServerRef;
+use crate::servers::fan_out::{FanOutFailed, FanOutReader, FanOutWriter};
 use crate::telemetry::permit_log;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tracing::warn;
+use tokio::time::timeout;
+use tracing::{error, warn};
 
 /// Servers queried at the same time.
 const MAX_PARALLEL_SERVERS: usize = 256;
@@ -19,33 +21,53 @@ const TAIL: &str = "</meetings></response>";
 const NONE: &str = "<response><returncode>SUCCESS</returncode><messageKey>noMeetings</messageKey>\
     <message>no meetings were found on this server</message><meetings/></response>";
 
-/// Takes nothing. Queries all online servers in parallel. The response begins with the first server that
-/// has meetings; each server's meetings follow as they arrive, byte for byte. A server that fails is left
-/// out, and named in the log.
+/// A client must take its response within this time.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Takes nothing. Queries all online servers in parallel, for all requests that have come before it began. The
+/// response begins with the first server that has meetings; each server's meetings follow as they arrive, byte
+/// for byte. A server that fails is left out, and named in the log.
 pub(super) async fn get_meetings(app: &App) -> CallResult {
     let no_meetings = || CallResponse::Xml(Bytes::from_static(NONE.as_bytes()));
     if app.config.api.get_meetings_disabled {
         return Ok(no_meetings());
     }
-    let servers = app.store.online_servers().await?;
-    let (sender, mut chunks) = mpsc::channel(4);
-    tokio::spawn(stream_meetings(app.clone(), servers, sender));
-    match chunks.recv().await {
-        Some(Ok(first)) if first != TAIL.as_bytes() => {
+    let shared = app.clone();
+    let mut meetings = app.fan_outs.join(move |writer| query_servers(shared, writer));
+    match meetings.next().await {
+        Some(Ok(first)) => {
             let first_chunks = vec![Bytes::from_static(HEAD.as_bytes()), first];
-            Ok(CallResponse::XmlStream { first_chunks, rest: chunks })
+            let (sender, rest) = mpsc::channel(1);
+            tokio::spawn(send_meetings(meetings, sender));
+            Ok(CallResponse::XmlStream { first_chunks, rest })
         }
-        // The tail alone: no server has a meeting.
-        _ => Ok(no_meetings()),
+        Some(Err(FanOutFailed)) => Err(ApiError::ServerAccessFailed),
+        None => Ok(no_meetings()),
     }
 }
 
-/// Sends the meetings of each server as its response arrives, then the tail. Stops when the client is gone.
-async fn stream_meetings(
-    app: App,
-    servers: Vec<ServerRef>,
-    sender: mpsc::Sender<Result<Bytes, TruncatedStream>>,
-) {
+/// Sends the meetings to one client as they arrive, then the tail.
+async fn send_meetings(mut meetings: FanOutReader, sender: mpsc::Sender<Result<Bytes, TruncatedStream>>) {
+    let send = async {
+        while let Some(chunk) = meetings.next().await {
+            let failed = chunk.is_err();
+            if sender.send(chunk.map_err(|_| TruncatedStream)).await.is_err() || failed {
+                return;
+            }
+        }
+        let _ = sender.send(Ok(Bytes::from_static(TAIL.as_bytes()))).await;
+    };
+    if timeout(READ_TIMEOUT, send).await.is_err() {
+        let _ = sender.try_send(Err(TruncatedStream));
+    }
+}
+
+/// Passes on the meetings of each server as its response arrives. Stops when all clients are gone.
+async fn query_servers(app: App, writer: FanOutWriter) -> Result<(), FanOutFailed> {
+    let servers = app.store.online_servers().await.map_err(|failure| {
+        error!(%failure, "Redis query of a request failed");
+        FanOutFailed
+    })?;
     let mut replies = futures_util::stream::iter(servers)
         .map(|server| {
             let servers = app.servers.clone();
@@ -82,10 +104,10 @@ async fn stream_meetings(
             }
         };
         if let Some(range) = reply.envelope.meetings
-            && sender.send(Ok(reply.body.slice(range))).await.is_err()
+            && !writer.push(reply.body.slice(range))
         {
-            return;
+            break;
         }
     }
-    let _ = sender.send(Ok(Bytes::from_static(TAIL.as_bytes()))).await;
+    Ok(())
 }

@@ -15,6 +15,8 @@ pub struct ServerClientConfig {
     pub extra_ca_file: Option<PathBuf>,
     /// MAX_ANSWER_SIZE.
     pub max_response_bytes: usize,
+    /// MAX_CALLS_PER_SERVER, for each thread.
+    pub max_calls: usize,
 }
 
 impl ServerClientConfig {
@@ -33,6 +35,13 @@ impl ServerClientConfig {
             extra_ca_file: env
                 .optional("EXTRA_CA_FILE", "PEM file of certificates to trust in addition to the system's")
                 .map(PathBuf::from),
+            max_calls: env.number(
+                "MAX_CALLS_PER_SERVER",
+                256usize,
+                |n| *n >= 1,
+                "must be a whole number, 1 or more",
+                "calls of one worker thread that may wait for one server; more of them fail at once",
+            ),
             max_response_bytes: env.number(
                 "MAX_ANSWER_SIZE",
                 16 * 1024 * 1024usize,

@@ -49,6 +49,9 @@ pub enum ServerCallError {
     /// The server's URL in Redis is invalid, or the request is too long for a URL.
     #[error("the server's URL is invalid, or the request is too long for a URL")]
     Url,
+    /// As many calls wait for the server as may; this one was not sent.
+    #[error("too many calls wait for this server (MAX_CALLS_PER_SERVER)")]
+    Busy,
 }
 
 fn describe_refusal(key: &str, message: &str) -> String {
@@ -89,13 +92,14 @@ impl ServerCallError {
             ServerCallError::Refused { .. } => "refused",
             ServerCallError::NotBbb(_) => "not BBB",
             ServerCallError::Url => "URL",
+            ServerCallError::Busy => "busy",
         }
     }
 
     /// True if the server cannot have processed the request.
     pub fn never_sent(&self) -> bool {
         match self {
-            ServerCallError::Connect(_) | ServerCallError::Url => true,
+            ServerCallError::Connect(_) | ServerCallError::Url | ServerCallError::Busy => true,
             ServerCallError::Broken(_)
             | ServerCallError::Timeout(_)
             | ServerCallError::Status(_)
@@ -121,7 +125,7 @@ impl ServerCallError {
 
     /// True if the cause is the server's health, rather than this one request.
     pub fn counts_against_server(&self) -> bool {
-        !matches!(self, ServerCallError::Url) && !self.is_unreadable_response()
+        !matches!(self, ServerCallError::Url | ServerCallError::Busy) && !self.is_unreadable_response()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::ServerCallError;
 use super::body::{self, Fetched};
+use super::in_flight::InFlight;
 use crate::bbb::xml_reader::{self, Envelope, MeetingList};
 use crate::bbb::{Algorithm, Params};
 use crate::config::ServerClientConfig;
@@ -40,6 +41,7 @@ pub struct ServerClient {
     sign_with: Algorithm,
     timeout: Duration,
     max_response_bytes: usize,
+    in_flight: InFlight,
 }
 
 /// The body of a call, beside its parameters.
@@ -76,6 +78,7 @@ impl ServerClient {
             sign_with,
             timeout: config.connect_timeout + config.response_timeout,
             max_response_bytes: config.max_response_bytes,
+            in_flight: InFlight::new(config.max_calls),
         }
     }
 
@@ -90,7 +93,8 @@ impl ServerClient {
         format!("{}/{call}?{query}{separator}checksum={checksum}", base(&server.url))
     }
 
-    /// Makes a call and reads the response, which may say FAILED.
+    /// Makes a call and reads the response, which may say FAILED. Fails at once if MAX_CALLS_PER_SERVER calls wait
+    /// for the server.
     pub async fn call(
         &self,
         server: &ServerRef,
@@ -98,6 +102,7 @@ impl ServerClient {
         params: &Params,
         payload: Payload,
     ) -> Result<ServerResponse, ServerCallError> {
+        let _in_flight = self.in_flight.begin(&server.url).ok_or(ServerCallError::Busy)?;
         let max_bytes = match call {
             "getMeetings" | "getMeetingInfo" => self.max_response_bytes,
             _ => self.max_response_bytes.min(MAX_RESPONSE_BYTES),

@@ -12,6 +12,7 @@ mod connections;
 mod failover;
 mod holds;
 mod importer;
+mod in_flight;
 mod index;
 mod load_accounting;
 mod log_output;

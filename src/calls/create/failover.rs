@@ -118,9 +118,10 @@ impl Failover {
         let left = if is_fast_refusal { &mut self.fast_refusals_left } else { &mut self.tries_left };
         let tries_left = *left;
         *left = left.saturating_sub(1);
-        let reason = match failure.never_sent() {
-            true => ReassignReason::Unreachable,
-            false => ReassignReason::Failed { tries_left },
+        let reason = match failure {
+            ServerCallError::Busy => ReassignReason::Busy,
+            _ if failure.never_sent() => ReassignReason::Unreachable,
+            _ => ReassignReason::Failed { tries_left },
         };
         (tries_left > 0).then_some(reason)
     }

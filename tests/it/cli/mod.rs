@@ -7,4 +7,5 @@ mod recordings;
 mod scalelite;
 mod script;
 mod servers;
+mod servers_refused;
 mod settings;

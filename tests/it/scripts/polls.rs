@@ -277,3 +277,22 @@ fn an_unreadable_poll_changes_nothing_but_the_failures_before_it() {
     assert_eq!(unreadable(0, &Fence::None), PollOutcome::Unknown);
     assert_eq!(lab.redis.cli(&["EXISTS", "scalelite:sl:server:s1"]), "0");
 }
+
+#[test]
+fn a_meeting_created_again_while_a_poll_is_under_way_is_not_missed() {
+    let lab = Lab::with_servers(1);
+    lab.assign("a");
+    lab.age("a", 100);
+    lab.poll_sent_at("s1", &[], lab.tick());
+    assert_eq!(lab.hget("scalelite:sl:meeting:a", "missed"), "1");
+    let sent = lab.tick();
+    lab.tick();
+    lab.redis.eval("assign", &["a"]);
+    for _ in 0..2 {
+        lab.redis.cli(&["HDEL", "scalelite:sl:server:s1", "asked"]);
+        lab.poll_sent_at("s1", &[], sent);
+        assert_eq!(lab.hget("scalelite:sl:meeting:a", "missed"), "0");
+    }
+    lab.poll_sent_at("s1", &[], lab.tick());
+    assert_eq!(lab.hget("scalelite:sl:meeting:a", "missed"), "1", "a later poll counts");
+}
