@@ -25,10 +25,7 @@ impl App {
 
     /// Logs that a server gave no response, has it probed, and returns the error for the client.
     pub(super) fn report_failure(&self, call: Call, at: &ServerRef, failure: &ServerCallError) -> ApiError {
-        // The client logs that a server is busy, now and then.
-        if !matches!(failure, ServerCallError::Busy)
-            && let Some(permit) = permit_log(failure.kind(), &at.id)
-        {
+        if let Some(permit) = permit_log(failure.kind(), &at.id) {
             let (call, suppressed) = (call.name(), permit.suppressed);
             warn!(call, server = at.id, %failure, suppressed, "request to a BBB server failed");
         }

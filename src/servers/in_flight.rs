@@ -2,20 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tracing::warn;
 
 /// Servers without calls in flight are removed from the map once it has this many.
 const MAX_IDLE_SERVERS: usize = 1024;
 
-/// How often a refusal is logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
-
-#[derive(Default)]
-struct Counts {
-    calls: HashMap<Arc<str>, usize>,
-    logged: Option<Instant>,
-}
+type Counts = HashMap<Arc<str>, usize>;
 
 /// Counts the calls in flight of one thread. Cheap to clone; clones share the counts.
 #[derive(Clone)]
@@ -39,34 +30,24 @@ impl InFlight {
     /// Begins a call to the server with this URL; None if as many as allowed wait for it.
     pub(super) fn begin(&self, url: &str) -> Option<CallInFlight> {
         let mut counts = lock(&self.counts);
-        let server = match counts.calls.get_key_value(url) {
-            Some((_, count)) if *count >= self.max => {
-                if counts.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-                    counts.logged = Some(Instant::now());
-                    warn!(
-                        url,
-                        max = self.max,
-                        "too many calls wait for this server: more of them fail at once"
-                    );
-                }
-                return None;
-            }
+        let server = match counts.get_key_value(url) {
+            Some((_, count)) if *count >= self.max => return None,
             Some((server, _)) => server.clone(),
             None => {
-                if counts.calls.len() >= MAX_IDLE_SERVERS {
-                    counts.calls.retain(|_, count| *count > 0);
+                if counts.len() >= MAX_IDLE_SERVERS {
+                    counts.retain(|_, count| *count > 0);
                 }
                 Arc::from(url)
             }
         };
-        *counts.calls.entry(server.clone()).or_default() += 1;
+        *counts.entry(server.clone()).or_default() += 1;
         Some(CallInFlight { server, counts: self.counts.clone() })
     }
 }
 
 impl Drop for CallInFlight {
     fn drop(&mut self) {
-        if let Some(count) = lock(&self.counts).calls.get_mut(&self.server) {
+        if let Some(count) = lock(&self.counts).get_mut(&self.server) {
             *count = count.saturating_sub(1);
         }
     }
@@ -100,7 +81,7 @@ mod tests {
         for n in 0..5000 {
             drop(in_flight.begin(&format!("http://{n}/api")));
         }
-        assert!(lock(&in_flight.counts).calls.len() <= MAX_IDLE_SERVERS);
+        assert!(lock(&in_flight.counts).len() <= MAX_IDLE_SERVERS);
         assert!(in_flight.begin("http://kept/api").is_none());
         drop(kept);
     }
