@@ -20,8 +20,8 @@ const NONE: &str = "<response><returncode>SUCCESS</returncode><messageKey>noMeet
     <message>no meetings were found on this server</message><meetings/></response>";
 
 /// Takes nothing. Queries all online servers in parallel. The response begins with the first server that
-/// has meetings; each server's meetings follow as they arrive, byte for byte. A server that fails is left
-/// out, and named in the log.
+/// has meetings; each server's meetings follow as they arrive, byte for byte unless they had to be repaired. A
+/// server that fails is left out, and named in the log.
 pub(super) async fn get_meetings(app: &App) -> CallResult {
     let no_meetings = || CallResponse::Xml(Bytes::from_static(NONE.as_bytes()));
     if app.config.api.get_meetings_disabled {
