@@ -15,7 +15,7 @@ impl App {
         Ok(self.store.locate(meeting).await?)
     }
 
-    /// Forwards a request, and returns the server's response unchanged.
+    /// Forwards a request, and returns the server's response, unchanged unless it had to be repaired.
     pub(super) async fn forward(&self, call: Call, at: &ServerRef, request: &ApiRequest) -> CallResult {
         match self.servers.call(at, call.name(), &request.params, request.payload()).await {
             Ok(reply) => Ok(CallResponse::Xml(reply.body)),

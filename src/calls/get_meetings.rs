@@ -27,7 +27,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Takes nothing. Queries all online servers in parallel, for all requests that have come before it began. The
 /// response begins with the first server that has meetings; each server's meetings follow as they arrive, byte
-/// for byte. A server that fails is left out, and named in the log.
+/// for byte unless they had to be repaired. A server that fails is left out, and named in the log.
 pub(super) async fn get_meetings(app: &App) -> CallResult {
     let no_meetings = || CallResponse::Xml(Bytes::from_static(NONE.as_bytes()));
     if app.config.api.get_meetings_disabled {
