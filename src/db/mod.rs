@@ -32,6 +32,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_millis(1800);
 /// The same for commands, the importer and callbacks.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Limit of one attempt to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A statement whose request has timed out must not run on in Postgres, where it would occupy its connection.
 const REQUEST_SESSION: &str = "SET statement_timeout = 1700";
 
@@ -112,12 +115,22 @@ impl Database {
         .await
     }
 
-    /// Waits until Postgres answers, for at most `attempts` pings a second apart.
+    /// Connects once, apart from the pool, which would try again until its timeout and then not say why.
+    pub async fn try_connect(&self) -> Result<(), DbError> {
+        let options = self.pool.connect_options();
+        let connect = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options));
+        let connection = connect.await.map_err(|_| DbError::Timeout)??;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// Waits until Postgres accepts a connection, for at most `attempts` attempts a second apart. Fails at once
+    /// if another attempt cannot succeed: a wrong password, no such database.
     pub async fn wait_until_ready(&self, attempts: u32) -> Result<(), DbError> {
         let mut left = attempts;
         loop {
-            match self.ping().await {
-                Err(_) if left > 1 => {
+            match self.try_connect().await {
+                Err(failure) if left > 1 && !failure.is_refusal() => {
                     left -= 1;
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }

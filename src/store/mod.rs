@@ -8,6 +8,7 @@
 //! - [`servers`]: the servers of the pool; [`meetings`]: lists of meetings
 //! - [`polls`]: what polls find out; [`lease`]: which replica polls, and the brake
 //! - [`upkeep`]: sweeps, and the index by tag
+//! - [`redis_settings`]: settings of Redis that endanger the state
 //! - [`warnings`]: warnings about the pool
 //! - [`outbox`]: entries that must reach Postgres
 //! - [`tokens`]: access to protected recordings
@@ -25,6 +26,7 @@ pub mod model;
 pub mod outbox;
 pub mod placement;
 pub mod polls;
+pub mod redis_settings;
 pub mod scripts;
 pub mod servers;
 pub mod tokens;

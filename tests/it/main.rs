@@ -22,6 +22,7 @@ mod nginx;
 mod playback;
 mod poll_lease;
 mod redis_faults;
+mod redis_settings;
 mod replicas;
 mod s3;
 mod scalelite_redis;
