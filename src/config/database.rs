@@ -1,9 +1,11 @@
 //! The connection to Postgres, which has the recordings' index.
 
 use super::mask::{ENCODE_PASSWORD, UrlUser, has_stray_at};
+use super::tls::extra_ca;
 use super::{Env, env::parse_flag};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+use std::path::Path;
 use url::Url;
 
 /// Parameters of DATABASE_URL that are passed on. Those of Rails (pool, encoding, …) mean nothing here.
@@ -43,7 +45,7 @@ pub struct DatabaseConfig {
 
 impl DatabaseConfig {
     /// None without DATABASE_URL or with DB_DISABLED.
-    pub(super) fn from_env(env: &mut Env<'_>) -> Option<DatabaseConfig> {
+    pub(super) fn from_env(env: &mut Env<'_>, extra_ca_file: Option<&Path>) -> Option<DatabaseConfig> {
         let options = options(
             env,
             "DATABASE_URL",
@@ -56,15 +58,26 @@ impl DatabaseConfig {
             "false: DATABASE_URL leads to a pooler in transaction mode (PgBouncer), sessions keep nothing",
         );
         let is_disabled = env.flag("DB_DISABLED", false, "ignore DATABASE_URL");
-        let (options, prepares) = options?;
-        let config = DatabaseConfig { options, direct, keeps_sessions: keeps_sessions && prepares };
-        Some(config).filter(|_| !is_disabled)
+        let (options, prepares) = options.filter(|_| !is_disabled)?;
+        let extra_ca = extra_ca(env, extra_ca_file);
+        // In addition to the system's roots.
+        let trust = |options: PgConnectOptions| match &extra_ca {
+            Some(pem) if !names_root_cert(&options) => options.ssl_root_cert_from_pem(pem.clone()),
+            _ => options,
+        };
+        let (options, direct) = (trust(options), direct.map(trust));
+        Some(DatabaseConfig { options, direct, keeps_sessions: keeps_sessions && prepares })
     }
 
     /// What `sl migrate` connects with. None if only a pooler in transaction mode is known.
     pub fn migration_options(&self) -> Option<&PgConnectOptions> {
         self.direct.as_ref().or_else(|| Some(&self.options).filter(|_| self.keeps_sessions))
     }
+}
+
+/// Whether the URL has sslrootcert, which then is the only certificate trusted beside the system's roots.
+fn names_root_cert(options: &PgConnectOptions) -> bool {
+    options.to_url_lossy().query_pairs().any(|(name, _)| name == "sslrootcert")
 }
 
 fn options_without_flag(has_pooler: bool, env: &mut Env<'_>) -> Option<PgConnectOptions> {

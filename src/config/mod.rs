@@ -21,6 +21,7 @@ mod redis;
 mod scalelite;
 mod servers;
 mod storage;
+mod tls;
 
 pub use self::api::ApiConfig;
 pub use self::callbacks::{AllowPrivate, CallbacksConfig};
@@ -123,8 +124,8 @@ impl Config {
         let mut env = Env::new(reader);
         let api = ApiConfig::from_env(&mut env);
         let listen = ListenConfig::from_env(&mut env);
-        let redis = RedisConfig::from_env(&mut env);
         let servers = ServerClientConfig::from_env(&mut env);
+        let redis = RedisConfig::from_env(&mut env, &servers);
         let poll = PollConfig::from_env(&mut env);
         let load = LoadConfig::from_env(&mut env);
         let recordings = RecordingsConfig::from_env(&mut env, &servers);

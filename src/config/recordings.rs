@@ -48,7 +48,7 @@ pub struct RecordingsConfig {
 
 impl RecordingsConfig {
     pub(super) fn from_env(env: &mut Env<'_>, servers: &ServerClientConfig) -> RecordingsConfig {
-        let database = DatabaseConfig::from_env(env);
+        let database = DatabaseConfig::from_env(env, servers.extra_ca_file.as_deref());
         let [spool_dir, publish_dir, unpublish_dir] = directories(env);
         RecordingsConfig {
             database,

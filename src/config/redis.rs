@@ -1,7 +1,9 @@
 //! The connection to Redis.
 
-use super::Env;
 use super::mask::{ENCODE_PASSWORD, UrlUser, has_stray_at, mask_url};
+use super::tls::redis_tls;
+use super::{Env, ServerClientConfig};
+use redis::TlsCertificates;
 use std::time::Duration;
 use url::Url;
 
@@ -11,6 +13,9 @@ pub struct RedisConfig {
     /// REDIS_URL: redis://, rediss:// (TLS), or redis+unix:///path; may have an ACL user and password. In the form
     /// of the redis crate.
     pub url: String,
+    /// What TLS trusts beside the system's roots (EXTRA_CA_FILE), and our own certificate (REDIS_TLS_CERT,
+    /// REDIS_TLS_KEY). None without them.
+    pub tls: Option<TlsCertificates>,
     /// The prefix of every key: REDIS_NAMESPACE and a colon, or nothing.
     pub prefix: String,
     /// REDIS_CONNECT_TIMEOUT.
@@ -20,17 +25,19 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
-    pub(super) fn from_env(env: &mut Env<'_>) -> RedisConfig {
+    pub(super) fn from_env(env: &mut Env<'_>, servers: &ServerClientConfig) -> RedisConfig {
         let about = "URL of the Redis with the pool's state";
         let text = env.url("REDIS_URL", "redis://127.0.0.1:6379", UrlUser::Password, about);
         let url = connection_url(&text).unwrap_or_else(|must| {
             env.mistake("REDIS_URL", &must);
             text
         });
+        let tls = redis_tls(env, &url, servers.extra_ca_file.as_deref());
         // Unlike elsewhere, an empty value differs from an unset one: it means no prefix.
         let namespace = env.namespace();
         RedisConfig {
             url,
+            tls,
             prefix: if namespace.is_empty() { String::new() } else { format!("{namespace}:") },
             connect_timeout: env.seconds(
                 "REDIS_CONNECT_TIMEOUT",

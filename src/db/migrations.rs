@@ -111,6 +111,8 @@ pub async fn prepare(db: &Database) {
                 return;
             }
             Err(failure) if !std::mem::replace(&mut logged, true) => {
+                // The pool's timeout does not say why.
+                let failure = db.try_connect().await.err().unwrap_or(failure);
                 error!(%failure, "Postgres is unavailable: recording calls fail until it is back");
             }
             Err(_) => {}

@@ -179,7 +179,7 @@ impl Store {
             });
         }
         Ok(Store {
-            link: Arc::new(Link::new(redis::Client::open(info)?, manager)?),
+            link: Arc::new(Link::new(client(config, info)?, manager)?),
             retry_within: config.connect_timeout.min(config.response_timeout) / 2,
             keys,
             locations,
@@ -235,10 +235,17 @@ impl Store {
     }
 }
 
+fn client(config: &RedisConfig, info: impl IntoConnectionInfo) -> RedisResult<redis::Client> {
+    match &config.tls {
+        Some(tls) => redis::Client::build_with_tls(info, tls.clone()),
+        None => redis::Client::open(info),
+    }
+}
+
 /// Connects once to see whether Redis is there, and fails at once if not: for commands that an operator
 /// waits for.
 pub async fn check(config: &RedisConfig) -> StoreResult<()> {
-    let client = redis::Client::open(config.url.as_str())?;
+    let client = client(config, config.url.as_str())?;
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(config.connect_timeout))
         .set_response_timeout(Some(config.response_timeout));

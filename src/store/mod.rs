@@ -9,6 +9,7 @@
 //! - [`marks`]: which meetings the pool has created; `registry`: the key of the marks, and the servers, cached
 //! - [`polls`]: what polls find out; `unreadable`: when they cannot read it; [`lease`]: which replica polls, and the brake
 //! - [`upkeep`]: sweeps, and the index by tag
+//! - [`redis_settings`]: settings of Redis that endanger the state
 //! - [`warnings`]: warnings about the pool
 //! - [`outbox`]: entries that must reach Postgres
 //! - [`tokens`]: access to protected recordings
@@ -27,6 +28,7 @@ pub mod model;
 pub mod outbox;
 pub mod placement;
 pub mod polls;
+pub mod redis_settings;
 mod registry;
 pub mod scripts;
 pub mod server_fields;

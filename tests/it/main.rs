@@ -26,6 +26,7 @@ mod playback;
 mod poll_lease;
 mod rebuild;
 mod redis_faults;
+mod redis_settings;
 mod replicas;
 mod s3;
 mod scalelite_redis;

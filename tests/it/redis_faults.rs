@@ -374,9 +374,8 @@ fn connection_to_a_demoted_redis_is_replaced() {
     old.cli(&["REPLICAOF", "127.0.0.1", "1"]);
     master.store(pool.redis.port, Relaxed);
     eventually("creates reach the new master", || {
-        let ok = (0..16).all(|n| {
+        (0..16).all(|n| {
             pool.get("create", &format!("meetingID=m{n}&name=M")).xml("returncode") == Some("SUCCESS")
-        });
-        ok
+        })
     });
 }

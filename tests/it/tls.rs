@@ -1,7 +1,8 @@
-//! BBB servers behind TLS: a real nginx with a certificate of a private certificate authority.
+//! TLS with a private certificate authority: BBB servers behind a real nginx, Redis, Postgres. Refused connections to
+//! Postgres.
 
 use crate::support::nginx::{Authority, Nginx};
-use crate::support::{Pool, eventually};
+use crate::support::{Pool, Postgres, eventually};
 
 struct TlsPool {
     pool: Pool,
@@ -78,4 +79,93 @@ fn server_with_unknown_ca_or_wrong_host_is_not_trusted() {
         "{output}"
     );
     assert_eq!(other.pool.redis.loads(), []);
+}
+
+#[test]
+fn redis_with_private_ca_that_demands_a_client_certificate() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("localhost");
+    let (our_certificate, our_key) = authority.issue("balancer");
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let mut pool = Pool::empty(1, &[]);
+    pool.redis.down();
+    let port = crate::support::free_port();
+    pool.redis.up_with(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        &path(&certificate),
+        "--tls-key-file",
+        &path(&key),
+        "--tls-ca-cert-file",
+        &path(&authority.file()),
+        "--tls-auth-clients",
+        "yes",
+    ]);
+    pool.set("REDIS_URL", &format!("rediss://localhost:{port}"));
+    let error = pool.sl_fails(&["servers"]);
+    assert!(error.contains("ertificate"), "its authority is unknown: {error}");
+    pool.set("EXTRA_CA_FILE", &path(&authority.file()));
+    let error = pool.sl_fails(&["servers"]);
+    assert!(error.contains("cannot reach Redis"), "we present no certificate: {error}");
+    pool.set("REDIS_TLS_CERT", &path(&our_certificate));
+    let error = pool.sl_fails(&["servers"]);
+    assert!(error.contains("REDIS_TLS_KEY must be set"), "{error}");
+    pool.set("REDIS_TLS_KEY", &path(&our_key));
+    pool.add(1, &[]);
+    pool.enable(1);
+    pool.serve(&[]);
+    pool.get("create", "meetingID=m1&name=M").success();
+    assert_eq!(pool.fetch("GET", "/health_check", &[], b"").body, "success");
+    pool.set("REDIS_TLS_KEY", &path(&authority.file()));
+    let error = pool.sl_fails(&["servers"]);
+    assert!(error.contains("REDIS_TLS_CERT and REDIS_TLS_KEY must be PEM files"), "{error}");
+    pool.set("REDIS_URL", &pool.redis.url());
+    let output = pool.sl(&["servers"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("REDIS_TLS_CERT has no effect without TLS"), "{error}");
+}
+
+#[test]
+fn postgres_with_private_ca_that_demands_a_client_certificate() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("localhost");
+    let (our_certificate, our_key) = authority.issue("sl");
+    let mut postgres = Postgres::start();
+    postgres.use_tls(&authority.file(), &certificate, &key);
+    let mut pool = Pool::empty(0, &[("DB_CONNECTION_RETRY_COUNT", "1")]);
+    let verified = format!("postgres://sl@localhost:{}/postgres?sslmode=verify-full", postgres.port);
+    pool.set("DATABASE_URL", &verified);
+    let error = pool.sl_fails(&["migrate"]);
+    assert!(error.contains("ertificate"), "its authority is unknown: {error}");
+    pool.set("EXTRA_CA_FILE", authority.file().to_str().unwrap());
+    let error = pool.sl_fails(&["migrate"]);
+    assert!(error.contains("client certificate"), "we present no certificate: {error}");
+    let ours = format!("&sslcert={}&sslkey={}", our_certificate.display(), our_key.display());
+    pool.set("DATABASE_URL", &(verified + &ours));
+    pool.sl_ok(&["migrate"]);
+    pool.sl_ok(&["recordings", "list"]);
+}
+
+#[test]
+fn refused_connection_to_postgres_fails_at_once_with_its_reason() {
+    let mut postgres = Postgres::start();
+    postgres.demand_password();
+    // A minute of attempts: only a Postgres that may come back is worth them.
+    let mut pool = Pool::empty(0, &[("DB_CONNECTION_RETRY_COUNT", "60")]);
+    let port = postgres.port;
+    for (url, reason) in [
+        (format!("postgres://sl:wrong@127.0.0.1:{port}/postgres"), "password authentication failed"),
+        (format!("postgres://trusted@127.0.0.1:{port}/missing"), "database \"missing\" does not exist"),
+    ] {
+        pool.set("DATABASE_URL", &url);
+        for command in [&["migrate"][..], &["recordings", "list"]] {
+            let error = pool.sl_fails(command);
+            assert!(error.contains("cannot reach Postgres") && error.contains(reason), "{error}");
+        }
+    }
+    postgres.down();
+    pool.set("DB_CONNECTION_RETRY_COUNT", "1");
+    let error = pool.sl_fails(&["recordings", "list"]);
+    assert!(error.contains("refused"), "not a timeout of the pool: {error}");
 }

@@ -211,8 +211,9 @@ fn redis(port: u16, directory: &Path) -> anyhow::Result<ChildGuard> {
         "127.0.0.1",
         "--dir",
         &directory,
+        // Saved in an hour at the earliest; without it, `sl status` would warn.
         "--save",
-        "",
+        "3600 1",
         "--appendonly",
         "no",
         "--loglevel",

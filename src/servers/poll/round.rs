@@ -122,6 +122,7 @@ impl Poller {
         }
         if !round.fenced {
             self.warn_without_candidates(servers.len(), &mut round).await?;
+            self.warn_of_redis_settings(&mut round).await;
             self.warn_of_foreign_poller(&mut round).await?;
             self.publish_warnings(&round, began_ms).await?;
         }

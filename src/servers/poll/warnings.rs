@@ -90,6 +90,22 @@ impl Poller {
         Ok(())
     }
 
+    /// Warns if Redis may lose the state. Not where it does not say: managed ones refuse some commands.
+    pub(super) async fn warn_of_redis_settings(&self, round: &mut Round) {
+        let Ok(settings) = self.store.redis_settings().await else { return };
+        if let Some(policy) = settings.evicts {
+            let text = format!(
+                "Redis deletes keys when its memory is full (maxmemory-policy {policy}), and with them meetings and \
+                 servers: set maxmemory-policy noeviction"
+            );
+            round.warn("redis-evicts", "", text);
+        }
+        if settings.is_persistent == Some(false) {
+            let text = "Redis keeps nothing over a restart, which then empties the pool: set appendonly yes, or save";
+            round.warn("redis-not-persistent", "", text);
+        }
+    }
+
     /// Replaces the warnings of the previous round, and logs what has changed.
     pub(super) async fn publish_warnings(&self, round: &Round, now_ms: u64) -> Result<(), StoreError> {
         let mut before: BTreeMap<WarningSubject, PoolWarning> = BTreeMap::new();

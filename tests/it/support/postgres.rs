@@ -61,6 +61,40 @@ impl Postgres {
         eventually("postgres answers", || self.psql("SELECT 1").status.success());
     }
 
+    /// Restarts it with TLS. Connections with TLS need a certificate of this authority, others do not.
+    pub fn use_tls(&mut self, authority: &Path, certificate: &Path, key: &Path) {
+        let data = self.directory.path().join("data");
+        for (from, name) in [(authority, "root.crt"), (certificate, "server.crt"), (key, "server.key")] {
+            self.write_file(name, &fs::read_to_string(from).unwrap());
+        }
+        fs::set_permissions(data.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        let access = "hostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n\
+                      hostnossl all all 127.0.0.1/32 trust\n\
+                      hostssl all all ::1/128 trust clientcert=verify-ca\n";
+        self.write_file("pg_hba.conf", access);
+        self.settings.extend(["ssl=on", "ssl_ca_file=root.crt"]);
+        self.down();
+        self.up();
+    }
+
+    /// Restarts it such that `sl` needs a password to connect to `postgres`; `trusted` needs none.
+    pub fn demand_password(&mut self) {
+        self.sql("ALTER ROLE sl PASSWORD 'right'; CREATE ROLE trusted LOGIN SUPERUSER");
+        self.write_file(
+            "pg_hba.conf",
+            "host all trusted 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n",
+        );
+        self.sql("SELECT pg_reload_conf()");
+    }
+
+    fn write_file(&self, name: &str, text: &str) {
+        let path = self.directory.path().join("data").join(name);
+        fs::write(&path, text).unwrap();
+        if let Some((uid, gid)) = other_user() {
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+        }
+    }
+
     /// Stops it immediately; committed data stay.
     pub fn down(&mut self) {
         if let Some(mut child) = self.child.take() {

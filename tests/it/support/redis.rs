@@ -24,7 +24,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Kills it (SIGKILL). It has no persistence: it restarts empty.
+    /// Kills it (SIGKILL). It has saved nothing: it restarts empty.
     pub fn down(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -41,7 +41,8 @@ impl Redis {
     pub fn up_with(&mut self, options: &[&str]) {
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
+            // Persistent as far as it says, but no test runs for an hour.
+            .args(["--save", "3600 1", "--appendonly", "no", "--dir"])
             .arg(self.directory.path())
             .args(["--unixsocket"])
             .arg(self.socket())
