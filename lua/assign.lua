@@ -39,7 +39,7 @@ local tag_argument = ARGV[2] or ''
 local reserve = tonumber(ARGV[3] or '') and ARGV[3] or '15'
 local ttl = tonumber(ARGV[4] or '') or 86400
 local password, tenant, any_if_no_untagged = ARGV[5] or '', ARGV[6] or '', ARGV[7] == '1'
--- @include claim_bridge, clock, count_create, read_server
+-- @include claim_bridge, clock, count_create, ms, read_server
 
 local key, own = P .. 'meeting:' .. id, P .. 'sl:meeting:' .. id
 local record = call('HMGET', key, 'server_id', 'voice_bridge', 'moderator_pw')
