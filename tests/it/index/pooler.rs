@@ -104,7 +104,8 @@ fn pooler_in_transaction_mode_is_noticed_at_start_and_by_migrate() {
     let hint = "set PREPARED_STATEMENT=false";
     // Without a pooler, nothing is said.
     let direct = env.pool.serve(&["--no-poller"]);
-    eventually("the tables are created", || env.postgres.sql("SELECT to_regclass('callbacks')") != "");
+    let tables = "SELECT to_regclass('callbacks')";
+    eventually("the tables are created", || !env.postgres.sql(tables).is_empty());
     env.pool.set("DATABASE_URL", &bouncer.url());
     let pooled = env.pool.serve(&["--no-poller"]);
     eventually("the pooler is noticed", || env.pool.replicas[pooled].log().contains(hint));
