@@ -29,11 +29,11 @@ case $source in
     *.deb)
         # Only files: the scripts of a package are not run.
         dpkg-deb --fsys-tarfile "$source" > "$work/files.tar" || fail "$source is not a Debian package"
-        unpack --file "$work/files.tar"
+        unpack --file "$work/files.tar" || fail "cannot unpack $source"
         ;;
     *)
         if [ -d "$source" ]; then cp -R "$source/." "$work/unpacked/"
-        else unpack --file "$source" || fail "$source is not a tar file"
+        else unpack --file "$source" || fail "cannot unpack $source"
         fi
         ;;
 esac

@@ -83,7 +83,7 @@ fn install_player_refuses_what_is_no_player_and_keeps_the_old_one() {
         ("sources", "Build it first"),
         ("linked", "has links or devices"),
         ("two", "more than one player"),
-        ("garbage.tar", "is not a tar file"),
+        ("garbage.tar", "cannot unpack"),
         ("garbage.deb", "is not a Debian package"),
         ("nowhere", "there is no"),
     ] {
@@ -92,13 +92,14 @@ fn install_player_refuses_what_is_no_player_and_keeps_the_old_one() {
         assert_eq!(fs::read_to_string(target.join("index.html")).unwrap(), "old", "{source}");
         assert_eq!(fs::read_dir(at("playback")).unwrap().count(), 1, "{source}");
     }
-    // Members that lead out of the archive stay within it.
+    // Members that lead out of the archive.
     let out = at("deep/er/out.tar");
     fs::create_dir_all(out.parent().unwrap()).unwrap();
     let mut tar = Command::new("tar");
     tar.arg("-cPf").arg(&out).arg("--transform=s|^|../../../escaped/|").arg("-C").arg(at("build")).arg(".");
     assert!(tar.status().unwrap().success());
-    install(&out, &target).unwrap();
+    let complaint = install(&out, &target).unwrap_err();
+    assert!(complaint.contains("cannot unpack"), "{complaint}");
     assert!(!at("escaped").exists() && !at("playback/escaped").exists());
     assert_eq!(fs::read_dir(at("playback")).unwrap().count(), 1);
 }
