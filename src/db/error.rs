@@ -24,17 +24,6 @@ pub enum DbError {
 }
 
 impl DbError {
-    /// Whether Postgres refuses us for good: by user, password, certificate or database.
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            DbError::Database(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| code.starts_with("28") || code == "3D000")
-            }
-            DbError::Database(sqlx::Error::Configuration(_) | sqlx::Error::Tls(_)) => true,
-            _ => false,
-        }
-    }
-
     /// Whether a retry may succeed: Postgres is down, busy or not migrated yet. Everything else is
     /// wrong data.
     pub fn is_transient(&self) -> bool {

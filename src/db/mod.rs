@@ -37,7 +37,7 @@ const REQUEST_STATEMENT_TIMEOUT: Duration = Duration::from_millis(1700);
 /// The same for commands, the importer and callbacks.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Limit of one attempt to connect, outside of the pool.
+/// One attempt to connect, outside of the pool.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A pool of connections. Cheap to clone; clones share the connections.
@@ -105,24 +105,23 @@ impl Database {
     /// Connects once, apart from the pool, which would try again until its timeout and then not say why.
     pub async fn try_connect(&self) -> Result<(), DbError> {
         let options = self.pool.connect_options();
-        let connect = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options));
-        let connection = connect.await.map_err(|_| DbError::Timeout)??;
-        let _ = connection.close().await;
-        Ok(())
+        let connection = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await;
+        Ok(connection.map_err(|_| DbError::Timeout)??.close().await?)
     }
 
-    /// Waits until Postgres accepts a connection, for at most `attempts` attempts a second apart. Fails at once
-    /// if another attempt cannot succeed: a wrong password, no such database.
+    /// Waits until Postgres takes a connection, for at most `attempts` attempts a second apart. A connection of its
+    /// own: the pool would repeat a refused one for seconds, and then report a timeout.
     pub async fn wait_until_ready(&self, attempts: u32) -> Result<(), DbError> {
         let mut left = attempts;
         loop {
             match self.try_connect().await {
-                Err(failure) if left > 1 && !failure.is_refusal() => {
-                    left -= 1;
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                result => return result,
+                Ok(()) => return Ok(()),
+                // A refused password or an unknown database stays one.
+                Err(DbError::Database(error)) if left <= 1 || !is_lost(&error) => return Err(error.into()),
+                Err(failure) if left <= 1 => return Err(failure),
+                Err(_) => left -= 1,
             }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 

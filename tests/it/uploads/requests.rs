@@ -304,3 +304,21 @@ fn replacement_by_another_server_waits_for_an_operator() {
     eventually("it waits in failed/", || failed(&env).as_array().unwrap().len() == 1);
     assert!(failed(&env)[0]["reasons"][0].as_str().unwrap().contains("was not brought by an upload"));
 }
+
+#[test]
+fn refused_upload_is_logged_with_its_server_and_reason() {
+    let env = start_env(&["--no-poller"], &[]);
+    let recording = recording(1, &[Presentation]);
+    let (id, bytes) = (recording.record_id(), archive(&recording));
+    let forged = env.send("PUT", &id, "not-a-token", None, &bytes);
+    assert_eq!(forged.status, 401);
+    let token = env.token_for(&id, &bytes);
+    let other = env.send("PUT", &id, &token, None, &bytes[..bytes.len() - 1]);
+    assert_eq!(other.status, 422, "{}", other.body);
+    let log = env.pool.replicas[0].log();
+    let refused: Vec<&str> = log.lines().filter(|line| line.contains("an upload was refused")).collect();
+    assert_eq!(refused.len(), 2, "{log}");
+    assert!(refused[0].contains("status=401") && !refused[0].contains("server="), "{log}");
+    assert!(refused[1].contains("status=422") && refused[1].contains("server=\"bbb1\""), "{log}");
+    assert!(!log.contains(&token) && !log.contains("not-a-token"), "{log}");
+}
