@@ -61,10 +61,10 @@ fn polls_count_recorded_rooms_only() {
     lab.assign("parent");
     assign(&lab.redis, "room", "parent", &[]);
     let now = lab.run(lab.store.now_ms()).unwrap().to_string();
-    let mut poll = vec!["s1", "0", "1", "15", "900000", "86400", "", "3", "27", "20", "0", "", "", ""];
+    let mut poll = vec!["s1", "0", "1", "15", "900000", "86400", "", "3", "27", "20", "0", "", "", "", ""];
     poll.extend(["parent", "0", &now, "room", "20", "breakout", "made by BBB", "7", "breakout"]);
     let answer = lab.redis.eval("apply_poll", &poll);
-    assert_eq!(answer, ["online", "enabled", "35", "0", "0"], "no room is returned as unrecorded");
+    assert_eq!(answer, ["online", "enabled", "35", "0", "0", "0"], "no room is returned as unrecorded");
     assert_eq!(lab.hget("scalelite:sl:meeting:room", "users"), "20");
     assert_eq!(lab.hget("scalelite:sl:meeting:room", "missed"), "0");
 }
