@@ -26,7 +26,7 @@ fn script_lists_every_script_with_what_it_does() {
     let pool = Pool::empty(1, &[]);
     let list = pool.sl_ok(&["script", "--list"]);
     assert_eq!(list.lines().count(), scripts::NAMES.len());
-    assert!(list.contains("\nfind           says where a meeting runs.\n"), "{list}");
+    assert!(list.contains("\nfind             says where a meeting runs.\n"), "{list}");
     let json: Vec<serde_json::Value> =
         serde_json::from_str(&pool.sl_ok(&["script", "--list", "--json"])).unwrap();
     assert_eq!(json.len(), scripts::NAMES.len());
@@ -41,5 +41,5 @@ fn an_unknown_script_is_an_error_that_names_the_list() {
     let line = pool.sl_fails(&["script", "fnd"]);
     assert_eq!(line, "sl: there is no script fnd: see `sl script --list`");
     assert_eq!(pool.sl(&["script"]).status.code(), Some(2));
-    assert!(pool.sl_ok(&["completions", "bash"]).contains("poll_failed reassign"));
+    assert!(pool.sl_ok(&["completions", "bash"]).contains("poll_failed poll_unreadable reassign"));
 }

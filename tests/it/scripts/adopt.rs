@@ -137,7 +137,6 @@ fn server_becomes_a_candidate_only_once_its_meetings_are_adopted() {
 #[test]
 fn create_of_an_unknown_id_asks_while_a_server_was_never_polled() {
     let lab = Lab::with_servers(1);
-    lab.poll("tagged", &[]);
     let assign = |meeting: &str, asked: &str| {
         lab.redis.eval("assign", &[meeting, "", "15", "60", "pw", "", "", asked])[0].clone()
     };

@@ -261,7 +261,8 @@ fn an_unreadable_poll_changes_nothing_but_the_failures_before_it() {
     assert_eq!(state(&lab), before);
     assert_eq!(lab.redis.cli(&["SISMEMBER", "scalelite:sl:suspects", "s1"]), "0");
     assert_eq!(lab.hget("scalelite:sl:meeting:a", "missed"), "0");
-    assert_eq!(lab.redis.cli(&["TTL", "scalelite:meeting:a"]), "1000", "renewed");
+    let renewed: u64 = lab.redis.cli(&["TTL", "scalelite:meeting:a"]).parse().unwrap();
+    assert!((900..=1000).contains(&renewed), "{renewed}");
     // Offline it stays, and a suspect.
     fails();
     assert!(!is_online(fails()));
