@@ -47,7 +47,7 @@ if [ -n "$playback" ]; then
     edit="$edit; s|^\( *\)# \(set \$sl_playback_host\) [^;]*;.*|\1\2 $playback;|"
     case $playback in
         *".$host") ;;                        # server_name has it already
-        *) edit="$edit; s|server_name [^;]*|& $playback|" ;;
+        *) edit="$edit; s|server_name \.[^;]*|& $playback|" ;;
     esac
 fi
 if $recordings; then edit="$edit; s|include sl/api.conf;.*|include sl/no-api.conf;|"; fi
