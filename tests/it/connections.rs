@@ -84,7 +84,7 @@ fn every_response_has_scalelite_security_headers() {
 
 #[test]
 fn only_url_host_and_its_subdomains_are_served() {
-    let pool = Pool::with(0, 1, &[("URL_HOST", "sl.example.org")]);
+    let pool = Pool::with(1, 1, &[("URL_HOST", "sl.example.org")]);
     let get = |target: &str, host: &str| pool.fetch("GET", target, &[("host", host)], b"");
     for host in [
         "sl.example.org",
