@@ -15,7 +15,8 @@ fn panic_fails_and_names_meetings_that_could_not_be_ended() {
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((json["meetings_released"].as_u64(), json["meetings_ended"].as_u64()), (Some(2), Some(1)));
     let left = json["not_ended"].as_array().unwrap();
-    assert_eq!((left.len(), &left[0]["reason"]), (1, &"status 500".into()));
+    assert_eq!(left.len(), 1);
+    assert!(left[0]["reason"].as_str().unwrap().contains("500"), "{left:?}");
     let id = left[0]["id"].as_str().unwrap();
     assert!(pool.server(1).meeting(id).is_some(), "{id} runs on");
 
@@ -23,7 +24,7 @@ fn panic_fails_and_names_meetings_that_could_not_be_ended() {
     pool.get("create", "meetingID=m1&moderatorPW=mp").success();
     pool.server(1).set_fault(Fault::new(FaultKind::Status { code: 500 }).on(["end"]));
     let says = pool.sl_fails(&["servers", "panic", "bbb1", "--yes"]);
-    assert!(says.contains("m1: status 500"), "{says}");
+    assert!(says.contains("m1: ") && says.contains("500"), "{says}");
     assert_eq!(pool.redis.cli(&["EXISTS", "scalelite:meeting:m1"]), "0", "it is released all the same");
 }
 
