@@ -67,7 +67,7 @@ if s then
 end
 
 -- Only here: a create of a meeting that is recorded does not pay for these functions.
--- @include pick, record_meeting
+-- @include ms, pick, record_meeting
 
 local now = clock()
 if not record[1] and ARGV[8] ~= '1' and call('EXISTS', P .. 'sl:unpolled') == 1 then
