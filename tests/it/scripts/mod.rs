@@ -4,6 +4,7 @@ mod adopt;
 mod assign;
 mod breakouts;
 mod by_hand;
+mod details;
 mod holds;
 mod lease;
 mod lua_files;
