@@ -238,7 +238,7 @@ fn prune_run_by_root_touches_files_as_their_owner() {
     fs::remove_file(bbb.path("work/locks").join(&ids[0])).unwrap();
     fs::rename(bbb.path("work/sent"), bbb.path("work/moved")).unwrap();
     symlink(of_root.path(), bbb.path("work/sent")).unwrap();
-    assert_eq!(bbb.run("sl_prune_recordings.rb", &["--days", "0"]).status.code(), Some(1));
+    bbb.run("sl_prune_recordings.rb", &["--days", "0"]);
     assert!(of_root.path().join(&ids[0]).exists(), "a file was deleted as root");
     // The work directory itself: not taken for one of root.
     fs::rename(bbb.path("work"), bbb.path("elsewhere")).unwrap();
