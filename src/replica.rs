@@ -33,7 +33,7 @@ use crate::store::Store;
 use crate::supervisor::Tasks;
 use anyhow::Context;
 use rustls::ClientConfig;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Builder;
@@ -143,10 +143,13 @@ impl Replica {
         for (n, listener) in listeners.into_sockets().into_iter().enumerate() {
             let (setup, shared) = (setup.clone(), shared.clone());
             let name = format!("{}{n}", health::WORKER);
-            // A restarted worker listens at the same socket.
+            // A restarted worker listens at the same socket, which the drain closes only if no copy is left.
+            let spare = Arc::new(Mutex::new(Some(listener)));
             self.spawn(&name, move || {
-                let (setup, shared, listener) = (setup.clone(), shared.clone(), listener.try_clone());
-                async move { serve_requests(setup, listener?, shared).await }
+                let listener = lock(&spare).as_ref().map(listen::Listener::try_clone);
+                let (setup, shared) = (setup.clone(), shared.clone());
+                tokio::spawn(drop_on_stop(spare.clone(), setup.stopped.clone()));
+                async move { serve_requests(setup, listener.context("stopping")??, shared).await }
             })?;
         }
         Ok(())
@@ -166,6 +169,15 @@ impl Replica {
         self.threads.push(thread);
         Ok(())
     }
+}
+
+async fn drop_on_stop<T>(value: Arc<Mutex<Option<T>>>, mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+    lock(&value).take();
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn serve_requests(setup: Setup, listener: listen::Listener, shared: Shared) -> anyhow::Result<()> {

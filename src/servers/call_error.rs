@@ -90,6 +90,7 @@ impl ServerCallError {
             ServerCallError::TooManyMeetings { .. } => "too many meetings",
             ServerCallError::CutOff(_) => "cut off",
             ServerCallError::Refused { .. } => "refused",
+            ServerCallError::NotBbb(XmlError::MissingReturncode) => "no returncode",
             ServerCallError::NotBbb(_) => "not BBB",
             ServerCallError::Url => "URL",
             ServerCallError::Busy => "busy",
