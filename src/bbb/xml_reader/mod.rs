@@ -54,7 +54,7 @@ enum Rules {
     /// Well-formed as far as we need it: any XML with namespaces, comments and so on.
     Document,
     /// What is passed on to clients, and what the poll believes. Any parser must accept it, so only what BBB
-    /// writes is accepted here: no namespaces, names that are valid in all editions of XML, and no comments,
+    /// writes is accepted here: no namespaces, names that are valid in all editions of XML, and inside the root no comments,
     /// CDATA or processing instructions (two participants with the `userdata-` names `!--x` and `--` would hide
     /// all meetings between them in a comment).
     Strict,
@@ -145,7 +145,7 @@ fn walk_by<'a>(rules: Rules, text: &'a str, mut visit: impl FnMut(Node<'a, '_>))
             Event::Decl(decl) if is_strict && !(before == 0 && strict::is_utf8_declaration(decl)) => {
                 return Err(malformed_because("not a declaration of XML 1.0 in UTF-8"));
             }
-            Event::Comment(_) | Event::PI(_) if is_strict => {
+            Event::Comment(_) | Event::PI(_) if is_strict && !path.is_empty() => {
                 return Err(malformed_because("comment or processing instruction"));
             }
             Event::Comment(_) | Event::PI(_) | Event::Decl(_) => continue,

@@ -38,7 +38,7 @@ fn get_meeting_info_accepts_form_body() {
 
 /// Unusual but valid XML.
 const ODD: &str = "\u{feff}<?xml version=\"1.0\" encoding=\"UTF-8\" standalone='yes' ?>\r\n<!-- a comment -->\r\n\
-    <response >\r\n\t<returncode> SUCCESS </returncode >\n<meetingID><![CDATA[m1]]></meetingID><x a='1'  b=\"&#x41;\"/>\
+    <response >\r\n\t<returncode> SUCCESS </returncode >\n<meetingID>m1</meetingID><x a='1'  b=\"&#x41;\"/>\
     <message>&amp;amp; &#128512; \u{1f600} ]]&gt;</message>\n\n</response>\n\n<!-- the end -->\n";
 
 #[test]

@@ -1,7 +1,7 @@
 //! /health_check and the root.
 
 use crate::assert_response;
-use crate::support::{Pool, RecordingEnv, SHORT_TIMEOUTS, eventually};
+use crate::support::{Pool, RecordingEnv, SHORT_TIMEOUTS, eventually, free_port};
 
 #[test]
 fn health_check_of_healthy_replica_returns_success() {
@@ -88,7 +88,9 @@ fn health_check_fails_while_redis_answers_but_refuses_to_write() {
 fn health_check_fails_on_a_node_of_a_cluster_without_our_keys() {
     let mut pool = Pool::with(1, 0, &SHORT_TIMEOUTS);
     pool.redis.down();
-    pool.redis.up_with(&["--cluster-enabled", "yes"]);
+    // Without a port of its own, the bus takes one that may not exist.
+    let bus = free_port().to_string();
+    pool.redis.up_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
     pool.serve(&["--no-poller"]);
     let text = wait_for(&pool, 503);
     assert!(text.contains("slot not served") || text.contains("MOVED"), "{text}");

@@ -4,6 +4,7 @@ use super::{eventually, free_port};
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A private Redis on a free port, in a temporary directory.
@@ -125,6 +126,7 @@ impl Redis {
     /// The commands that clients send while `during` runs, by MONITOR: names in lower case, without the commands
     /// that scripts call.
     pub fn monitor(&self, during: impl FnOnce()) -> Vec<String> {
+        self.wait_until_idle();
         let mut child = Command::new("redis-cli")
             .args(["-p", &self.port.to_string(), "MONITOR"])
             .stdout(Stdio::piped())
@@ -151,6 +153,22 @@ impl Redis {
         child.kill().unwrap();
         child.wait().unwrap();
         seen
+    }
+
+    /// Waits until replicas have read what they read at their start.
+    fn wait_until_idle(&self) {
+        let commands = || {
+            let stats = self.cli(&["INFO", "stats"]);
+            let line = stats.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+            line.unwrap().trim().parse::<u64>().unwrap()
+        };
+        let mut before = commands();
+        eventually("no commands of replicas", || {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = commands();
+            // Those of redis-cli itself: INFO, and COMMAND DOCS.
+            now - std::mem::replace(&mut before, now) <= 2
+        });
     }
 
     /// The number of calls of a command since the last `CONFIG RESETSTAT`, from INFO commandstats.

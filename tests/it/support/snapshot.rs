@@ -29,13 +29,14 @@ pub fn json() -> String {
 }
 
 /// Replacements for what differs from run to run: times, ids, tokens, checksums, ports.
-pub const FILTERS: [(&str, &str); 7] = [
+pub const FILTERS: [(&str, &str); 8] = [
     (r"127\.0\.0\.1:\d+", "[server]"),
     (r"checksum=[0-9a-f]{64}\b", "checksum=[sha256]"),
     (r"\b1\d{12}\b", "[ms]"),
     (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w{3} \d\d \d\d:\d\d:\d\d UTC \d{4}", "[date]"),
     (r"\bw_[0-9a-z]{12}\b", "[user]"),
     (r"<(auth_token|session_token)>[0-9a-z]+<", "<$1>[token]<"),
+    (r"<sl-mark>[0-9a-f]{32}<", "<sl-mark>[mark]<"),
     (r"sessionToken=[0-9a-z]+", "sessionToken=[token]"),
 ];
 
