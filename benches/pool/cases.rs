@@ -29,7 +29,7 @@ struct Case {
     workload: Workload,
     /// Pids of what wrk connects to: the row shows their CPU time.
     front: Vec<u32>,
-    /// The simulator's counter that must count every request.
+    /// The simulator's counter that must count every request; or some, of requests that share queries of the servers.
     counter: Option<&'static str>,
     /// The row that it is compared with: the same or the most similar request, without `sl`.
     reference: &'static str,
@@ -252,8 +252,9 @@ fn measure_load(
     ensure!(counts_after.0 == counts_before.0, "the servers refused checksums");
     if case.counter.is_some() {
         let (answered, received) = (load.requests, counts_after.1 - counts_before.1);
+        let is_shared = case.counter == Some("get_meetings");
         ensure!(
-            received >= answered,
+            received >= if is_shared { 1 } else { answered },
             "{answered} responses, but the servers received only {received} such requests"
         );
     }

@@ -54,6 +54,10 @@ struct State {
     /// The key that was valid last, also after Redis has lost it.
     last_key: Option<MarkKey>,
     servers: Vec<ServerRef>,
+    /// Redis had lost its data when it was read last.
+    was_lost: bool,
+    /// The URLs of the servers that the pool had before, if this thread knew it then.
+    lost_urls: Option<Vec<String>>,
     /// URLs of servers that did not respond lately.
     silent: HashMap<String, Instant>,
 }
@@ -102,6 +106,20 @@ impl RegistryCache {
         let (key, read_at) = state.key.as_ref()?;
         let max_age = if self.tracked.load(Relaxed) { MAX_AGE } else { MAX_AGE_UNTRACKED };
         (read_at.elapsed() < max_age).then(|| key.clone())
+    }
+
+    /// Whether Redis, which has lost its data (`is_lost`), has all servers again that this thread remembers from
+    /// before. False if it remembers none: another one may.
+    fn has_all_again(&self, is_lost: bool, had_pool: bool, servers: &[ServerRef]) -> bool {
+        let mut state = self.state();
+        if !is_lost {
+            state.lost_urls = None;
+        } else if !state.was_lost && had_pool {
+            state.lost_urls = Some(state.servers.iter().map(|known| known.url.clone()).collect());
+        }
+        state.was_lost = is_lost;
+        let is_back = |url: &String| servers.iter().any(|server| server.url == *url);
+        state.lost_urls.as_ref().is_some_and(|urls| urls.iter().all(is_back))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -155,6 +173,9 @@ impl Store {
             }
         };
         let servers = self.server_refs(&ids).await?;
+        if self.registry.has_all_again(data_lost || lost.is_some(), had_pool, &servers) {
+            self.command::<u64>(redis::cmd("ZREM").arg(self.keys.unpolled()).arg("")).await?;
+        }
         let mut state = self.registry.state();
         if data_lost || lost.is_some() {
             // Those that are not added again yet are remembered.

@@ -114,6 +114,27 @@ fn create_is_refused_while_its_server_is_not_added_again() {
 }
 
 #[test]
+fn creates_ask_no_longer_once_all_servers_are_back() {
+    let mut pool = Pool::with(2, 2, &[]);
+    pool.get("create", "meetingID=new").success();
+    pool.redis.cli(&["FLUSHALL"]);
+    pool.add(1, &[]);
+    pool.enable(1);
+    eventually("creates ask", || pool.redis.cli(&["ZSCORE", "scalelite:sl:unpolled", ""]) != "");
+    // Knows only what is in Redis now, so it cannot tell that bbb2 is missing.
+    pool.serve(&["--no-poller"]);
+    pool.redis.cli(&["SADD", "scalelite:servers", "other"]);
+    pool.redis.cli(&["SREM", "scalelite:servers", "other"]);
+    for replica in 0..3 {
+        pool.get_at(replica, "create", &format!("meetingID=new{replica}")).success();
+    }
+    assert_ne!(pool.redis.cli(&["ZSCORE", "scalelite:sl:unpolled", ""]), "");
+    pool.add(2, &[]);
+    pool.enable(2);
+    eventually("creates do not ask", || pool.redis.cli(&["EXISTS", "scalelite:sl:unpolled"]) == "0");
+}
+
+#[test]
 fn server_that_never_answers_does_not_keep_the_pool_in_rebuild() {
     let pool = Pool::with(2, 1, &SHORT_TIMEOUTS);
     let dead = pool.server(2).url().replace(&pool.server(2).port().to_string(), "1");
