@@ -7,6 +7,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages of 2 MB each, several for each thread: they would be half of a replica's
+    // memory. Without the permission it only needs more.
+    let _ = nix::sys::prctl::set_thp_disable(true);
     // One crypto provider for all TLS connections, to Redis and to servers.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         telemetry::print_line("sl: a second crypto provider is installed");
