@@ -13,7 +13,7 @@
 -- Repeat   sets the same.
 -- Rule     failures before it do not count any more: a server that answers goes offline only for as many
 --          failures in a row as any other. An offline server stays a suspect, and is polled every few
---          seconds.
+--          seconds; its grace (OFFLINE_GRACE) begins with its next failure.
 -- Cost     O(meetings of that server)
 
 local P, call = KEYS[1] or '', redis.call
@@ -29,7 +29,7 @@ if rejected then return { rejected } end
 if started == 0 then started = now end
 -- A failed request causes no poll of it within the next second.
 call('HSET', own, 'unhealthy', 0, 'asked', ms(started), 'probe_from', ms(now + 1000))
-call('HDEL', own, 'probe_until')
+call('HDEL', own, 'probe_until', 'offline_since')
 if s.online then call('SREM', P .. 'sl:suspects', id) end
 for _, m in ipairs(call('ZRANGE', P .. 'sl:server_meetings:' .. id, 0, -1)) do
   if call('HGET', P .. 'meeting:' .. m, 'server_id') == id then

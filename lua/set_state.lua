@@ -26,6 +26,10 @@ if not load then
   load = 0
   for _, m in ipairs(meetings) do load = load + meeting_weight(m) * s.multiplier end
 end
+if state == 'enabled' and before ~= 'enabled' then
+  -- Participants of meetings without a record, as after a panic, count before the next poll too.
+  load = math.max(tonumber(load), (tonumber(call('HGET', P .. 'server:' .. id, 'users') or '') or 0) * s.multiplier)
+end
 s.state = state
 call('HSET', P .. 'server:' .. id, 'state', state)
 if state == 'enabled' then

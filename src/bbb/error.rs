@@ -65,6 +65,9 @@ pub enum ApiError {
     /// More metadata than a call takes (this project's decision).
     #[error("There are more than {0} different meta_ parameters.")]
     TooManyMetadataKeys(usize),
+    /// More recordings than a call changes (this project's decision).
+    #[error("recordID has more than {0} ids.")]
+    TooManyRecordIds(usize),
     /// A body that is incomplete or does not match its Content-Type.
     #[error("The request body could not be read: {0}.")]
     InvalidBody(&'static str),
@@ -139,7 +142,9 @@ impl ApiError {
             ApiError::MissingPublish => "missingParamPublish",
             ApiError::MissingFilter => "missingParameters",
             ApiError::RecordingNotFound => "notFound",
-            ApiError::MissingTrackParam(_) | ApiError::TooManyMetadataKeys(_) => "paramError",
+            ApiError::MissingTrackParam(_)
+            | ApiError::TooManyMetadataKeys(_)
+            | ApiError::TooManyRecordIds(_) => "paramError",
             ApiError::NoSuchRecording(_) => "noRecordings",
             ApiError::NoCaptions(_) => "noCaptionsFound",
             ApiError::InvalidKind(_) => "invalidKind",

@@ -68,6 +68,19 @@ impl Params {
         }
     }
 
+    /// Removes `name` in every mix of upper and lower case, and returns the value of the last one.
+    pub fn remove_any_case(&mut self, name: &str) -> Option<String> {
+        let mut value = None;
+        self.0.retain_mut(|(n, v)| {
+            let is_it = n.eq_ignore_ascii_case(name);
+            if is_it {
+                value = Some(v.take().map_or_else(String::new, Into::into));
+            }
+            !is_it
+        });
+        value
+    }
+
     /// Removes `name` and returns its value: the first one of a list.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(n, _)| n == name)?;
@@ -246,6 +259,14 @@ mod tests {
         for name in ["n5", "n99999", "n100000"] {
             assert_eq!(params.get(name), Some("2"));
         }
+    }
+
+    #[test]
+    fn names_are_removed_in_every_case() {
+        let mut params = Params::parse("meta_SL-Mark=1&a=2&META_sl-mark&meta_sl-mark2=3").unwrap();
+        assert_eq!(params.remove_any_case("meta_sl-mark").as_deref(), Some(""));
+        assert_eq!(params.encode(), "a=2&meta_sl-mark2=3");
+        assert_eq!(params.remove_any_case("meta_sl-mark"), None);
     }
 
     proptest! {

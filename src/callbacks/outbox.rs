@@ -4,6 +4,7 @@
 use super::ready_urls::{self, ReadyUrl};
 use crate::db::Database;
 use crate::store::Store;
+use crate::telemetry::permit_log;
 use std::time::Duration;
 use tracing::{debug, error, warn};
 
@@ -28,7 +29,13 @@ pub async fn enqueue(store: &Store, db: &Database, ready_url: ReadyUrl) {
         }
         Err(failure) => {
             if ready_urls::store(&db, &ready_url).await.is_err() {
-                warn!(%failure, "neither Redis nor Postgres accepts a recording-ready URL: retrying");
+                if let Some(permit) = permit_log("recording-ready URLs", "") {
+                    let suppressed = permit.suppressed;
+                    warn!(
+                        %failure, suppressed,
+                        "neither Redis nor Postgres accepts a recording-ready URL: retrying"
+                    );
+                }
                 tokio::spawn(enqueue_with_retry(store, db, ready_url, text));
             }
         }

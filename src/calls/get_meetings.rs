@@ -104,6 +104,18 @@ async fn query_servers(app: App, writer: FanOutWriter) -> Result<(), FanOutFaile
                 continue;
             }
         };
+        let max = app.config.poll.max_meetings;
+        let listed = memchr::memmem::find_iter(&reply.body, b"<meetingID>").count();
+        if listed > max {
+            if let Some(permit) = permit_log("getMeetings: too many meetings", &server.id) {
+                let suppressed = permit.suppressed;
+                warn!(
+                    server = server.id,
+                    listed, max, suppressed, "getMeetings omits a server: MAX_MEETINGS_PER_SERVER"
+                );
+            }
+            continue;
+        }
         if let Some(range) = reply.envelope.meetings
             && !writer.push(reply.body.slice(range))
         {

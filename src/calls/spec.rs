@@ -250,7 +250,7 @@ calls! {
     /// getRecordingTextTracks. It only reads, but it is too rare for the cost of a task to matter.
     GetRecordingTextTracks = "getRecordingTextTracks" {
         methods: Methods::GetOrPost, body: AcceptedBody::Form,
-        signature: Signature::Required,
+        signature: Signature::UnlessRecordingsDisabled,
         format: Format::Json, links: Links::ToClientHost, completion: Completion::RunToEnd,
     }
     /// putRecordingTextTrack

@@ -66,7 +66,7 @@ impl ListenConfig {
             "BIND_MODE",
             &format!("{:04o}", mode_of_url.unwrap_or(DEFAULT_SOCKET_MODE)),
             octal_mode,
-            "permissions of a unix socket, octal; who has write permission can connect",
+            "permissions of a unix socket, octal; connecting takes write permission",
         );
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
         ListenConfig {

@@ -44,7 +44,8 @@ pub(super) async fn receive(
             Ok(frame) => frame.into_data().unwrap_or_default(),
             Err(error) => {
                 let received = first.len() + rest.len();
-                return Err(match status.is_success() && xml_reader::has_returncode(&first) {
+                let begin = [first.slice(..first.len().min(4096)), rest.freeze()].concat();
+                return Err(match status.is_success() && xml_reader::has_returncode(&begin) {
                     true => ServerCallError::CutOff(received),
                     false => ServerCallError::Broken(root_cause(&error)),
                 });

@@ -55,6 +55,12 @@ impl StoreError {
     }
 }
 
+/// Whether Redis rejects a command for good: it does not know it, or does not allow it. Not while it loads its data,
+/// has no master, and so on.
+pub(super) fn is_rejected(error: &RedisError) -> bool {
+    matches!(error.code(), Some("ERR" | "NOPERM"))
+}
+
 /// What an operator can do about an error of Redis.
 fn remedy(error: &RedisError) -> &'static str {
     let code = error.code().unwrap_or_default();
@@ -207,6 +213,7 @@ impl Store {
             Err(error) if is_read_only(&error) && self.link.replace(number) => {
                 // No invalidation will come from the old connection.
                 self.locations.clear();
+                self.registry.clear();
                 Ok(request.send(self.link.current().0).await?)
             }
             result => Ok(result?),

@@ -8,12 +8,12 @@
 //! knows the key of the meeting, but not yet that of its server: a server that is new to this thread is read
 //! once more, by itself, while the request continues with what the script has returned.
 
-use super::connection::{Store, StoreError, StoreResult};
+use super::connection::{Store, StoreError, StoreResult, is_rejected};
 use super::keys::{Keys, MeetingKey};
 use super::model::ServerRef;
 use super::placement::FindOutcome;
 use lru::LruCache;
-use redis::{ErrorKind, Pipeline, PushInfo, PushKind, ServerErrorKind, Value};
+use redis::{Pipeline, PushInfo, PushKind, Value};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -165,7 +165,7 @@ impl Store {
             }
             // The script is not loaded yet, or this Redis does not track.
             Err(StoreError::Redis(error)) if !error.is_io_error() => {
-                if error.kind() != ErrorKind::Server(ServerErrorKind::NoScript) {
+                if is_rejected(&error) {
                     debug!(%error, "client tracking failed: meeting locations are not cached");
                     cache.enabled.store(false, Relaxed);
                 }

@@ -5,7 +5,7 @@
 //! servers may have meetings although they are not added again yet. A pool whose replicas all restart has no such
 //! memory; then only the servers in Redis can be asked.
 
-use super::connection::{Store, StoreError, StoreResult};
+use super::connection::{Store, StoreError, StoreResult, is_rejected};
 use super::keys::Keys;
 use super::location_cache::tracking;
 use super::marks::MarkKey;
@@ -85,11 +85,16 @@ impl RegistryCache {
             _ => false,
         };
         if is_ours {
-            let mut state = self.state();
-            state.version += 1;
-            state.key = None;
-            self.changed.notify_one();
+            self.clear();
         }
+    }
+
+    /// The key and the servers must be read again; the last known ones are remembered.
+    pub(super) fn clear(&self) {
+        let mut state = self.state();
+        state.version += 1;
+        state.key = None;
+        self.changed.notify_one();
     }
 
     fn is_ours(&self, key: &Value) -> bool {
@@ -141,7 +146,8 @@ impl Store {
     pub async fn watch_registry(self) {
         loop {
             let pause = match self.read_registry().await {
-                Ok(_) => MAX_AGE / 2,
+                Ok(_) if self.registry.tracked.load(Relaxed) => MAX_AGE / 2,
+                Ok(_) => MAX_AGE_UNTRACKED / 2,
                 // Requests log it when Redis fails.
                 Err(_) => RETRY_INTERVAL,
             };
@@ -205,7 +211,7 @@ impl Store {
         pipeline.smembers(self.keys.servers()).zscore(self.keys.unpolled(), "");
         match self.pipeline(&pipeline).await {
             // This Redis does not track.
-            Err(StoreError::Redis(error)) if tracked && !error.is_io_error() => {
+            Err(StoreError::Redis(error)) if tracked && is_rejected(&error) => {
                 debug!(%error, "client tracking failed: the key of the marks is read every second");
                 self.registry.tracked.store(false, Relaxed);
                 Box::pin(self.registry_keys()).await

@@ -37,9 +37,12 @@ impl Store {
         }
         let mut pipeline = redis::pipe();
         for key in &keys {
-            pipeline.hget(self.keys.meeting_notes(key), "users");
+            pipeline.hget(self.keys.meeting_notes(key), "users").hget(self.keys.meeting(key), "server_id");
         }
-        let users: Vec<Option<u64>> = self.pipeline(&pipeline).await?;
-        Ok(keys.into_iter().zip(users.into_iter().map(Option::unwrap_or_default)).collect())
+        let found: Vec<Option<String>> = self.pipeline(&pipeline).await?;
+        let (found, _) = found.as_chunks::<2>();
+        let recorded = keys.into_iter().zip(found).filter(|(_, [_, on])| on.as_deref() == Some(id));
+        let users = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+        Ok(recorded.map(|(key, [text, _])| (key, users(text).unwrap_or_default())).collect())
     }
 }

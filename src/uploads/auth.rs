@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::bbb::Secret;
 use crate::jwt::{self, Algorithm, NumericDate};
 use crate::recordings::RecordId;
+use crate::telemetry::permit_log;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -91,7 +92,9 @@ async fn server_secrets(app: &App, max_age: Duration) -> Result<(ServerSecrets, 
         return Ok((secrets.clone(), false));
     }
     let servers = app.store.servers().await.map_err(|error| {
-        warn!(%error, "cannot read the servers to authorize an upload");
+        if let Some(permit) = permit_log("servers for uploads", "") {
+            warn!(%error, suppressed = permit.suppressed, "cannot read the servers to authorize an upload");
+        }
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Redis is unavailable")
     })?;
     let secrets: ServerSecrets = servers.into_iter().map(|server| (server.at.id, server.at.secret)).collect();

@@ -149,7 +149,10 @@ async fn upload_state(
         None => match recordings.index.state(&upload.record_id).await {
             Ok(found) => found.map_or_else(|| "none".to_owned(), |(state, _)| state),
             Err(error) => {
-                warn!(%error, "cannot read a recording's state for an upload");
+                if let Some(permit) = permit_log("index for uploads", "") {
+                    let suppressed = permit.suppressed;
+                    warn!(%error, suppressed, "cannot read a recording's state for an upload");
+                }
                 return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the index is unavailable"));
             }
         },

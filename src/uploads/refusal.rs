@@ -2,6 +2,7 @@
 
 use crate::http::responses;
 use crate::recordings::spool::receive::UploadError;
+use crate::telemetry::permit_log;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use tracing::warn;
@@ -54,7 +55,9 @@ impl From<UploadError> for Refusal {
             UploadError::Full => (StatusCode::INSUFFICIENT_STORAGE, None),
             // The details are for the operator only.
             UploadError::Io(error) => {
-                warn!(%error, "cannot write an upload to the spool");
+                if let Some(permit) = permit_log("spool for uploads", "") {
+                    warn!(%error, suppressed = permit.suppressed, "cannot write an upload to the spool");
+                }
                 return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the spool is unavailable");
             }
         };

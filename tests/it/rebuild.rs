@@ -120,7 +120,7 @@ fn creates_ask_no_longer_once_all_servers_are_back() {
     pool.redis.cli(&["FLUSHALL"]);
     pool.add(1, &[]);
     pool.enable(1);
-    eventually("creates ask", || pool.redis.cli(&["ZSCORE", "scalelite:sl:unpolled", ""]) != "");
+    eventually("creates ask", || !pool.redis.cli(&["ZSCORE", "scalelite:sl:unpolled", ""]).is_empty());
     // Knows only what is in Redis now, so it cannot tell that bbb2 is missing.
     pool.serve(&["--no-poller"]);
     pool.redis.cli(&["SADD", "scalelite:servers", "other"]);
@@ -128,7 +128,7 @@ fn creates_ask_no_longer_once_all_servers_are_back() {
     for replica in 0..3 {
         pool.get_at(replica, "create", &format!("meetingID=new{replica}")).success();
     }
-    assert_ne!(pool.redis.cli(&["ZSCORE", "scalelite:sl:unpolled", ""]), "");
+    assert!(!pool.redis.cli(&["ZSCORE", "scalelite:sl:unpolled", ""]).is_empty());
     pool.add(2, &[]);
     pool.enable(2);
     eventually("creates do not ask", || pool.redis.cli(&["EXISTS", "scalelite:sl:unpolled"]) == "0");

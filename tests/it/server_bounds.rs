@@ -29,7 +29,7 @@ fn pool_with(body: &str, variables: &[(&str, &str)]) -> (Pool, CannedServer) {
 #[test]
 fn list_longer_than_limit_changes_only_that_the_server_answers() {
     let few = list((0..3).map(|n| format!("m{n}")));
-    let (pool, canned) = pool_with(&few, &[("MAX_MEETINGS_PER_SERVER", "100")]);
+    let (mut pool, canned) = pool_with(&few, &[("MAX_MEETINGS_PER_SERVER", "100")]);
     pool.sl_ok(&["poll"]);
     let figures = || pool.redis.cli(&["HGETALL", "scalelite:server:bad"]);
     let meetings = || pool.redis.cli(&["SCARD", "scalelite:meetings"]);
@@ -41,6 +41,9 @@ fn list_longer_than_limit_changes_only_that_the_server_answers() {
         assert!(output.contains("2 of 2 servers answered"), "{output}");
     }
     assert_eq!((figures(), meetings()), (before, recorded));
+    pool.serve(&["--no-poller"]);
+    let listed = pool.get("getMeetings", "").body;
+    assert!(listed.contains("noMeetings"), "clients do not get the list either: {listed}");
     let warning = &warnings(&pool)[0];
     assert_eq!((&warning["kind"], &warning["subject"]), (&"too-many-meetings".into(), &"bad".into()));
     assert!(warning["text"].as_str().unwrap().contains("it lists 101 meetings, more than 100"), "{warning}");

@@ -4,8 +4,10 @@
 use crate::app::App;
 use crate::bbb::ApiError;
 use crate::bbb::xml_reader::MeetingStats;
+use crate::servers::ServerCallError;
 use crate::servers::poll::server::listed;
 use crate::store::{Fence, MeetingKey, ServerRef};
+use crate::telemetry::permit_log;
 use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -16,6 +18,9 @@ const MAX_PARALLEL_QUERIES: usize = 64;
 
 /// Timeout of one query. A server that does not respond is not asked again for a while.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A server whose calls in flight are at their limit is queried again after this.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Timeout of all queries together: the client waits.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,11 +46,14 @@ pub(super) async fn adopt_from_servers(app: &App, meeting: &MeetingKey) -> Resul
     while let Ok(Some((server, found))) = timeout_at(deadline, queries.next()).await {
         let Some(found) = found else { continue };
         if !adopts_all && !key.verify(meeting, &server.id, &found.mark) {
-            warn!(
-                meeting = meeting.as_str(),
-                server = server.id,
-                "a server has a meeting that is not the pool's"
-            );
+            if let Some(permit) = permit_log("a meeting that is not the pool's", &server.id) {
+                warn!(
+                    meeting = meeting.as_str(),
+                    server = server.id,
+                    suppressed = permit.suppressed,
+                    "a server has a meeting that is not the pool's"
+                );
+            }
             continue;
         }
         return adopt(app, &server, meeting, found).await;
@@ -55,8 +63,21 @@ pub(super) async fn adopt_from_servers(app: &App, meeting: &MeetingKey) -> Resul
 
 /// None if the server does not have the meeting, or does not respond.
 async fn query_meeting(app: &App, server: &ServerRef, meeting: &MeetingKey) -> Option<MeetingStats> {
-    match timeout(QUERY_TIMEOUT, app.servers.meeting(server, meeting)).await {
+    let mut is_busy = false;
+    let query = async {
+        loop {
+            match app.servers.meeting(server, meeting).await {
+                // Nothing was sent: many creates ask at the same time.
+                Err(ServerCallError::Busy) => is_busy = true,
+                found => return found,
+            }
+            tokio::time::sleep(BUSY_PAUSE).await;
+            is_busy = false;
+        }
+    };
+    match timeout(QUERY_TIMEOUT, query).await {
         Ok(Ok(found)) => found.filter(|found| !found.breakout && !found.ended),
+        Err(_) if is_busy => None,
         Ok(Err(_)) | Err(_) => {
             app.store.note_silent(server);
             None
@@ -72,11 +93,15 @@ async fn adopt(
 ) -> Result<(), ApiError> {
     let is_in_pool = app.store.server(&server.id).await?.is_some_and(|known| known.at.url == server.url);
     if !is_in_pool {
-        let (meeting, server) = (meeting.as_str(), server.url.as_str());
-        warn!(
-            meeting,
-            server, "refused a create: it runs on a server that is not added to the pool again yet"
-        );
+        if let Some(permit) = permit_log("a server that is not added again", &server.id) {
+            let (meeting, server, suppressed) = (meeting.as_str(), server.url.as_str(), permit.suppressed);
+            warn!(
+                meeting,
+                server,
+                suppressed,
+                "refused a create: it runs on a server that is not added to the pool again yet"
+            );
+        }
         return Err(ApiError::NoServers);
     }
     let listed = listed(found, &app.config.load);

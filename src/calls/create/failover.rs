@@ -57,6 +57,10 @@ impl Failover {
         took: Duration,
     ) -> Result<Option<Placed>, ApiError> {
         let from = &placed.placement;
+        // Nothing was sent, which says nothing about a meeting that was created there before.
+        if matches!(failure, ServerCallError::Busy) && !placed.is_new {
+            return Ok(None);
+        }
         // The server may have carried out what was sent, and only its response was lost.
         let presence = match failure.never_sent() {
             true => MeetingPresence::Absent,

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::bbb::{ApiError, xml_reader};
 use crate::callbacks::params::{store_ready_url, take_ready_url};
 use crate::servers::ServerResponse;
+use crate::store::marks::MARK_PARAM;
 use crate::store::{AssignOutcome, Assignment, MeetingKey, Placement, ServerAvailability};
 use crate::telemetry::permit_log;
 use std::time::Instant;
@@ -36,7 +37,8 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
     api.create.apply(&mut request.params);
     let meeting = request.meeting_key()?;
     let parent = parent_of_breakout(&mut request)?;
-    let server_tag = request.params.remove("meta_server-tag").unwrap_or_default();
+    let server_tag = request.params.remove_any_case("meta_server-tag").unwrap_or_default();
+    request.params.remove_any_case(MARK_PARAM);
     let ready_url = take_ready_url(&mut request.params);
     let password = request.params.present("moderatorPW").map_or_else(random_password, str::to_owned);
     let first_bridges = first_voice_bridges(app, &request.params, &meeting);
@@ -73,7 +75,11 @@ pub(super) async fn create(app: &App, mut request: ApiRequest) -> CallResult {
         match move_off_closed_server(app, &wanted, &placed.placement).await? {
             Relocation::Stays => failover.disable(),
             Relocation::Moved(to) => placed = to,
-            Relocation::RecordGone => placed = Placed::from_outcome(app.store.assign(&wanted).await?)?,
+            Relocation::RecordGone => {
+                // It ran on a known server, and has ended there.
+                wanted.asked = true;
+                placed = Placed::from_outcome(app.store.assign(&wanted).await?)?;
+            }
         }
     }
     if placed.is_new {

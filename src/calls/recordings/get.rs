@@ -10,6 +10,7 @@ use crate::db::DbError;
 use crate::recordings::index::{
     MetaFilter, MetaValue, Recording, RecordingPages, RecordingQuery, ValueFilter,
 };
+use crate::telemetry::permit_log;
 use bytes::Bytes;
 use futures_util::future::try_join;
 use tokio::sync::mpsc;
@@ -51,7 +52,9 @@ pub(in crate::calls) async fn get_recordings(app: &App, request: ApiRequest) -> 
     let app = app.clone();
     tokio::spawn(async move {
         if let Err(failure) = stream_pages(&app, &writer, pages, total, &send).await {
-            tracing::error!(%failure, "response to getRecordings truncated");
+            if let Some(permit) = permit_log("getRecordings: truncated", "") {
+                tracing::error!(%failure, suppressed = permit.suppressed, "response to getRecordings truncated");
+            }
             let _ = send.send(Err(TruncatedStream)).await;
         }
     });
@@ -68,7 +71,13 @@ async fn fetch_first_page(
                 Ok(total) => Ok(Some(total)),
                 // Filters that match hundreds of thousands: a page without totalElements is better than none.
                 Err(DbError::Timeout) => {
-                    tracing::warn!("counting recordings timed out: response without totalElements");
+                    if let Some(permit) = permit_log("getRecordings: count", "") {
+                        let suppressed = permit.suppressed;
+                        tracing::warn!(
+                            suppressed,
+                            "counting recordings timed out: response without totalElements"
+                        );
+                    }
                     Ok(None)
                 }
                 Err(failure) => Err(failure),

@@ -19,6 +19,9 @@ use crate::db::DbError;
 use crate::recordings::{ChangeError, RecordId, Recordings};
 use crate::telemetry::permit_log;
 
+/// Recordings that one call changes: each is a change of its own, of files and index.
+const MAX_RECORD_IDS: usize = 1000;
+
 impl App {
     /// The recordings. In a pool without any, calls that name one respond with notFound.
     fn recordings(&self) -> Result<&Recordings, ApiError> {
@@ -32,11 +35,14 @@ impl ApiRequest {
         comma_list(&self.params, "recordID").ok_or(ApiError::MissingRecordId)
     }
 
-    /// The valid record ids among them, sorted, without duplicates.
+    /// The valid record ids among them, sorted, without duplicates; at most [`MAX_RECORD_IDS`].
     fn distinct_record_ids(&self) -> Result<Vec<RecordId>, ApiError> {
         let mut ids: Vec<RecordId> = self.record_ids()?.iter().filter_map(|id| RecordId::parse(id)).collect();
         ids.sort_unstable();
         ids.dedup();
+        if ids.len() > MAX_RECORD_IDS {
+            return Err(ApiError::TooManyRecordIds(MAX_RECORD_IDS));
+        }
         Ok(ids)
     }
 }

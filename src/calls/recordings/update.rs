@@ -1,5 +1,6 @@
 //! updateRecordings: metadata and protection.
 
+use super::MAX_RECORD_IDS;
 use crate::app::App;
 use crate::bbb::{ApiError, Params};
 use crate::calls::{ApiRequest, CallResult};
@@ -14,6 +15,9 @@ const MAX_METADATA_KEYS: usize = 1000;
 pub(in crate::calls) async fn update_recordings(app: &App, request: ApiRequest) -> CallResult {
     let index = &app.recordings()?.index;
     let ids = request.record_ids()?;
+    if ids.len() > MAX_RECORD_IDS {
+        return Err(ApiError::TooManyRecordIds(MAX_RECORD_IDS));
+    }
     let update = parse_update(&request.params)?;
     let updated = index.update(&ids, &update).await?;
     Ok(format!("<response><returncode>SUCCESS</returncode><updated>{updated}</updated></response>").into())

@@ -82,7 +82,7 @@ pub(super) fn start_as(
         command.uid(uid).gid(gid).current_dir("/");
     }
     command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
-    for name in ["PATH", "HOME", "NO_COLOR", "TERM", "RUST_LOG", "RUST_BACKTRACE"] {
+    for name in ["PATH", "HOME", "NO_COLOR", "TERM", "RUST_LOG", "RUST_BACKTRACE", "PLAYBACK_PLAYER_DIR"] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
     command.envs(variables.iter().map(|(name, value)| (name, value)));

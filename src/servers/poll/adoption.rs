@@ -78,6 +78,11 @@ impl Poller {
             if !matches!(runs_there, Ok(Some(_))) || !matches!(participants, Ok(Some(0))) {
                 continue;
             }
+            // An operator may have released the meeting since the poll, and a create may have found it here.
+            let record = self.store.meeting(meeting).await?;
+            if record.is_none_or(|record| record.server_id != *recorded_on) {
+                continue;
+            }
             match self.end_copy(server, meeting, copy).await {
                 Ok(true) => {
                     info!(

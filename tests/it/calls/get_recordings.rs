@@ -76,6 +76,10 @@ fn disabled_recordings_are_answered_unsigned() {
             assert_eq!(enabled.pool.fetch("GET", &target, &[], b"").failed(), "checksumError");
         }
     }
+    let tracks = "/bigbluebutton/api/getRecordingTextTracks?recordID=a-1";
+    let refused = |env: &RecordingEnv| env.pool.fetch("GET", tracks, &[], b"").body;
+    assert!(refused(&disabled).contains("notFound"), "{}", refused(&disabled));
+    assert!(refused(&enabled).contains("checksumError"), "{}", refused(&enabled));
 }
 
 #[test]

@@ -133,3 +133,23 @@ fn recording_without_formats_can_be_unpublished_only() {
     env.pool.get("publishRecordings", "recordID=r1&publish=false").success();
     assert_eq!(env.record_ids("state=unpublished"), ["r1"]);
 }
+
+#[test]
+fn a_call_changes_a_bounded_number_of_recordings() {
+    let env = RecordingEnv::start();
+    env.add("aa-1", "m1", 1);
+    let ids = |count: usize| {
+        let ids: Vec<String> = (0..count).map(|n| format!("x-{n}")).collect();
+        format!("recordID=aa-1,{}", ids.join(","))
+    };
+    let form = "application/x-www-form-urlencoded";
+    for call in ["publishRecordings", "deleteRecordings", "updateRecordings"] {
+        let body = format!("{}&publish=false", ids(1000));
+        let reply = env.pool.post(call, "", form, body.as_bytes());
+        assert_eq!(reply.failed(), "paramError", "{call}");
+        assert_eq!(reply.xml("message"), Some("recordID has more than 1000 ids."));
+    }
+    assert_eq!(env.record_ids("state=published"), ["aa-1"]);
+    env.pool.post("publishRecordings", "", form, format!("{}&publish=false", ids(999)).as_bytes()).success();
+    assert_eq!(env.record_ids("state=unpublished"), ["aa-1"]);
+}

@@ -269,6 +269,11 @@ fn an_unreadable_poll_changes_nothing_but_the_failures_before_it() {
     assert!(!is_online(unreadable(0, &Fence::None)));
     assert_eq!(lab.load("s1"), None);
     assert_eq!(lab.redis.cli(&["SISMEMBER", "scalelite:sl:suspects", "s1"]), "1");
+    assert_eq!(
+        lab.hget("scalelite:sl:server:s1", "offline_since"),
+        "",
+        "its grace begins with its next failure"
+    );
     // Too late, or gone.
     let started = lab.tick();
     lab.poll_sent_at("s1", &[], started);
@@ -296,4 +301,15 @@ fn a_meeting_created_again_while_a_poll_is_under_way_is_not_missed() {
     }
     lab.poll_sent_at("s1", &[], lab.tick());
     assert_eq!(lab.hget("scalelite:sl:meeting:a", "missed"), "1", "a later poll counts");
+}
+
+#[test]
+fn a_server_whose_meetings_have_no_records_is_enabled_with_their_load() {
+    let lab = Lab::with_servers(2);
+    let at = lab.assign("a");
+    lab.poll(&at, &[("a", 40, 0)]);
+    lab.redis.eval("panic", &[&at]);
+    lab.poll(&at, &[("a", 40, 0)]);
+    lab.redis.eval("set_state", &[&at, "enabled"]);
+    assert_eq!(lab.load(&at), Some(40.0), "before the next poll");
 }
