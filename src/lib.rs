@@ -25,7 +25,7 @@
 //! | [`store`] | all live state, in Redis; each script in `lua/` with typed arguments and outcomes | bbb, config, telemetry |
 //! | [`db`] | Postgres: pool, errors, migrations, advisory locks | config |
 //! | [`servers`] | the BBB servers: client; `poll/`: lease, rounds, health | bbb, config, net, store, telemetry |
-//! | [`callbacks`] | callbacks to clients: stored, delivered, retried | bbb, config, jwt, net, store, db |
+//! | [`callbacks`] | callbacks to clients: stored, delivered, retried | telemetry, bbb, config, jwt, net, store, db |
 //! | [`recordings`] | recordings: spool, import, storage, index in Postgres | bbb, blocking, config, net, db, callbacks |
 //! | [`supervisor`] | tasks that are restarted when they fail | net |
 //! | [`directories`] | a look at the directories of recordings at the start | config |

@@ -59,6 +59,8 @@ fn get_deleted(env: &RecordingEnv, replica: usize, id: &str) {
 #[test]
 fn imports_and_callbacks_work_behind_pooler_in_transaction_mode() {
     let (mut env, _bouncer) = pooled_env();
+    // Each needs two of the four sessions.
+    env.pool.set("RECORDING_IMPORT_WORKERS", "1");
     let receiver = CannedServer::start(b"");
     for name in ["a", "b"] {
         env.postgres.sql(&format!(
