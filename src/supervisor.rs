@@ -90,7 +90,7 @@ impl Tasks {
         }
     }
 
-    /// The tasks that failed lately.
+    /// The tasks that failed recently.
     pub fn failed(&self) -> Vec<FailedTask> {
         let tasks = self.tasks();
         let recent = tasks.iter().filter(|(_, task)| task.is_down || task.last_at.elapsed() < REPORTED_FOR);

@@ -142,8 +142,8 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
-/// Serves until `stop` is true, each connection with one of `connections`' permits. Then refuses requests for a moment (see [`DrainSignal`]), closes the
-/// listener, and waits for open connections until SHUTDOWN_GRACE is over.
+/// Serves until `stop` is true, each connection with one of `connections`' permits. Then refuses requests for a
+/// moment (see [`DrainSignal`]), closes the listener, and waits for open connections until SHUTDOWN_GRACE is over.
 pub async fn serve<F>(
     listener: Listener,
     service: F,

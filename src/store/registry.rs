@@ -58,7 +58,7 @@ struct State {
     was_lost: bool,
     /// The URLs of the servers that the pool had before, if this thread knew it then.
     lost_urls: Option<Vec<String>>,
-    /// URLs of servers that did not respond lately.
+    /// URLs of servers that did not respond recently.
     silent: HashMap<String, Instant>,
 }
 
@@ -244,7 +244,7 @@ impl Store {
     }
 
     /// The servers that may have a meeting without a record: those of the pool, and those that it had before
-    /// Redis lost its data. Without those that did not respond lately.
+    /// Redis lost its data. Without those that did not respond recently.
     pub async fn servers_to_ask(&self) -> StoreResult<Vec<ServerRef>> {
         self.read_registry().await?;
         let mut state = self.registry.state();
