@@ -115,12 +115,7 @@ where
             document = Some((content_type, form));
             Params::default()
         }
-        BodyKind::Form => {
-            if find_in_form(&form).is_ok_and(|checksum| checksum.is_some() != in_form.is_some()) {
-                return Err(ApiError::InvalidChecksum.into());
-            }
-            Params::parse(std::str::from_utf8(&form).map_err(|_| Rejection::BadEncoding)?)?
-        }
+        BodyKind::Form => Params::parse(std::str::from_utf8(&form).map_err(|_| Rejection::BadEncoding)?)?,
         BodyKind::Multipart { boundary } if !form.is_empty() => {
             let parsed = parse_multipart(form, boundary).await?;
             file = parsed.file.filter(|_| spec.body.max_file_bytes().is_some());
